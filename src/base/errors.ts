@@ -1,0 +1,73 @@
+/**
+ * What can go wrong, in three kinds. A **refusal** is the caller's fault: it is answered and nothing
+ * changes. A **failure** is the world's fault: it is answered, and retried by whoever owns the work.
+ * A **bug** is ours: `assert` throws, nobody catches it, the process ends and the engine starts it again.
+ */
+export type ErrorCode =
+  | 'ADDRESS_IN_USE'
+  | 'ADDRESS_OUT_OF_POOL'
+  | 'BAD_REQUEST'
+  | 'BAD_SETTING'
+  | 'DEADLINE'
+  | 'EMPTY_BODY'
+  | 'ENDPOINT_EXISTS'
+  | 'ENDPOINT_NOT_FOUND'
+  | 'KERNEL'
+  | 'MEMBER_AWAY'
+  | 'NETWORK_EXISTS'
+  | 'NETWORK_NOT_FOUND'
+  | 'NO_MAJORITY'
+  | 'OPTION_UNKNOWN'
+  | 'OPTION_INVALID'
+  | 'OVERLAY_CONFLICT'
+  | 'POOL_EXHAUSTED'
+  | 'POOL_IN_USE'
+  | 'POOL_NOT_FOUND'
+  | 'POOL_OVERLAP'
+  | 'STORE'
+  | 'UNKNOWN_METHOD'
+  | 'UNSUPPORTED'
+  | 'VNI_IN_USE'
+
+/** An error whose message is for the operator: what failed, which one, and what to do about it. */
+export class OverlayError extends Error {
+  override readonly name = 'OverlayError'
+  readonly code: ErrorCode
+  readonly kind: 'refusal' | 'failure'
+
+  constructor(
+    kind: 'refusal' | 'failure',
+    code: ErrorCode,
+    message: string,
+    options?: { cause?: unknown },
+  ) {
+    super(message, options)
+    this.kind = kind
+    this.code = code
+  }
+}
+
+/** The caller asked for something that cannot be; nothing was changed. */
+export function refusal(code: ErrorCode, message: string): OverlayError {
+  return new OverlayError('refusal', code, message)
+}
+
+/** The world did not let us; trying again may help. */
+export function failure(code: ErrorCode, message: string, cause?: unknown): OverlayError {
+  return new OverlayError('failure', code, message, cause === undefined ? undefined : { cause })
+}
+
+/** A broken promise inside our own code. Not to be caught. */
+export class AssertionError extends Error {
+  override readonly name = 'AssertionError'
+}
+
+/** Ends the process's present work when `condition` does not hold: that is a bug. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new AssertionError(message)
+}
+
+/** The message of anything thrown, for a log line or an answer. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

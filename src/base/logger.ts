@@ -1,0 +1,60 @@
+import createDebug from 'debug'
+
+/** Facts that go with a log line. */
+export type LogFields = Readonly<Record<string, unknown>>
+
+/** Where a room reports what it does. A room gets its own, by `child`, from whoever builds it. */
+export interface Logger {
+  /** Only with DEBUG set: the detail that a reader of a trace wants. */
+  debug(message: string, fields?: LogFields): void
+  info(message: string, fields?: LogFields): void
+  /** Something an operator may have to look at. Kept for `/status`. */
+  warn(message: string, fields?: LogFields): void
+  child(room: string): Logger
+}
+
+/** One reported problem, as `/status` shows it. */
+export interface LoggedProblem {
+  readonly at: string
+  readonly room: string
+  readonly message: string
+}
+
+/** How many problems `/status` can show: enough for one incident, small enough to read. */
+const problemsKept = 50
+
+/**
+ * Lines to standard error, which the engine copies into its own log, one entry a line.
+ * `problems` keeps the last warnings for `/status`.
+ */
+export function createLogger(write: (line: string) => void): {
+  logger: Logger
+  problems: readonly LoggedProblem[]
+} {
+  const problems: LoggedProblem[] = []
+  const forRoom = (room: string): Logger => {
+    const trace = createDebug(`ts-overlay:${room}`)
+    trace.log = (...args: unknown[]) => write(args.join(' '))
+    const line = (level: string, message: string, fields?: LogFields): string =>
+      `${level} ${room}: ${message}${fields === undefined ? '' : ` ${JSON.stringify(fields)}`}`
+    return {
+      debug: (message, fields) => trace(`${message}${fields ? ` ${JSON.stringify(fields)}` : ''}`),
+      info: (message, fields) => write(line('info', message, fields)),
+      warn: (message, fields) => {
+        write(line('warn', message, fields))
+        problems.push({ at: new Date().toISOString(), room, message })
+        if (problems.length > problemsKept) problems.shift()
+      },
+      child: (name) => forRoom(name),
+    }
+  }
+  return { logger: forRoom('main'), problems }
+}
+
+/** A logger that says nothing, for tests. */
+export const silentLogger: Logger = {
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  child: () => silentLogger,
+}

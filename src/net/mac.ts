@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto'
+import { assert } from '../base/errors.ts'
+import { type Ip, ipBits, ipToBytes } from './ip.ts'
+
+/** A 48-bit hardware address in canonical text: lower case, colons. */
+export type Mac = string & { readonly mac: unique symbol }
+
+/** Reads `02:42:0a:00:00:01`, in either case, with colons or dashes. Returns null for anything else. */
+export function parseMac(text: string): Mac | null {
+  const match = /^([0-9a-fA-F]{2})([:-][0-9a-fA-F]{2}){5}$/.exec(text)
+  return match === null ? null : (text.toLowerCase().replaceAll('-', ':') as Mac)
+}
+
+/** The six bytes. */
+export function macToBytes(mac: Mac): Uint8Array {
+  return Uint8Array.from(mac.split(':'), (part) => Number.parseInt(part, 16))
+}
+
+/** The address in those six bytes. */
+export function macFromBytes(bytes: Uint8Array): Mac {
+  assert(bytes.length === 6, `a MAC address has 6 bytes, not ${bytes.length}`)
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':') as Mac
+}
+
+/** Whether frames to it go to a group (the lowest bit of the first byte); a link cannot have such a one. */
+export function isMulticastMac(mac: Mac): boolean {
+  return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1
+}
+
+/**
+ * The MAC address that an endpoint with this address gets when none was asked for: `02:42` and the
+ * four bytes of an IPv4 address, which is also what Docker's own overlay gives; for IPv6 `02:43` and
+ * four bytes of a hash. Locally administered, unicast, and the same on every host.
+ */
+export function macOfIp(ip: Ip): Mac {
+  const bytes = ipToBytes(ip)
+  if (ipBits(ip) === 32) return macFromBytes(Uint8Array.of(0x02, 0x42, ...bytes))
+  const hash = createHash('sha256').update(bytes).digest()
+  return macFromBytes(Uint8Array.of(0x02, 0x43, ...hash.subarray(0, 4)))
+}

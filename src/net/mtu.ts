@@ -1,0 +1,23 @@
+import { type Ip, ipBits } from './ip.ts'
+
+/** Outer Ethernet 14, IPv4 20, UDP 8, VXLAN 8 bytes (RFC 7348 section 5). */
+const overheadOverIpv4 = 50
+/** The same with an IPv6 header of 40 bytes. */
+const overheadOverIpv6 = 70
+
+/** The least that IPv4 works with (RFC 791). */
+const mtuLeast = 68
+/** The most that a VXLAN device takes. */
+const mtuMost = 65_485
+
+/** What is left for the containers of an underlay MTU, with this VTEP's family outside. */
+export function overlayMtu(underlayMtu: number, vtep: Ip): number {
+  return underlayMtu - (ipBits(vtep) === 32 ? overheadOverIpv4 : overheadOverIpv6)
+}
+
+/** Reads an MTU in bytes: 68 to 65485; null for anything else. */
+export function parseMtu(text: string): number | null {
+  if (!/^[1-9]\d{1,4}$/.test(text)) return null
+  const value = Number(text)
+  return value >= mtuLeast && value <= mtuMost ? value : null
+}

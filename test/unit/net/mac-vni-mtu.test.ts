@@ -1,0 +1,56 @@
+import { expect } from 'chai'
+import { parseIp } from '../../../src/net/ip.ts'
+import {
+  isMulticastMac,
+  macFromBytes,
+  macOfIp,
+  macToBytes,
+  parseMac,
+} from '../../../src/net/mac.ts'
+import { overlayMtu, parseMtu } from '../../../src/net/mtu.ts'
+import { parseVni, vniFirst, vniLast, vniOfOverlay } from '../../../src/net/vni.ts'
+
+describe('net/mac', () => {
+  it('derives a unicast, locally administered address from an address', () => {
+    expect(macOfIp(parseIp('10.99.0.77')!)).to.equal('02:42:0a:63:00:4d')
+    const six = macOfIp(parseIp('fd00::1')!)
+    expect(six).to.match(/^02:43:/)
+    expect(isMulticastMac(six)).to.equal(false)
+  })
+
+  it('reads both separators and both cases into one text', () => {
+    expect(parseMac('02-42-0A-63-00-4D')).to.equal('02:42:0a:63:00:4d')
+    expect(macFromBytes(macToBytes(parseMac('02:42:0a:63:00:4d')!))).to.equal('02:42:0a:63:00:4d')
+    for (const text of ['02:42:0a:63:00', '02:42:0a:63:00:4d:00', '2:42:0a:63:00:4d', ''])
+      expect(parseMac(text), text).to.equal(null)
+    expect(isMulticastMac(parseMac('01:00:5e:00:00:01')!)).to.equal(true)
+  })
+})
+
+describe('net/vni', () => {
+  it('is the same everywhere, in range, and steps past those in use', () => {
+    const first = vniOfOverlay('10.10.0.0/16', () => false)!
+    expect(vniOfOverlay('10.10.0.0/16', () => false)).to.equal(first)
+    expect(first).to.be.within(vniFirst, vniLast)
+    expect(vniOfOverlay('10.10.0.0/16', (vni) => vni === first)).to.equal(first + 1)
+  })
+
+  it('reads 1 to 2^24 - 1', () => {
+    expect(parseVni('16777215')).to.equal(16_777_215)
+    for (const text of ['0', '16777216', '-1', '1e3', '01', '0x10', ''])
+      expect(parseVni(text), text).to.equal(null)
+  })
+})
+
+describe('net/mtu', () => {
+  it('leaves 50 bytes for VXLAN over IPv4 and 70 over IPv6', () => {
+    expect(overlayMtu(1500, parseIp('192.0.2.1')!)).to.equal(1450)
+    expect(overlayMtu(1500, parseIp('2001:db8::1')!)).to.equal(1430)
+  })
+
+  it('reads what a link can have', () => {
+    expect(parseMtu('1400')).to.equal(1400)
+    for (const text of ['67', '65486', '1.5', '', 'big'])
+      expect(parseMtu(text), text).to.equal(null)
+  })
+})
