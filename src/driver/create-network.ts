@@ -1,0 +1,113 @@
+import { isDeepStrictEqual } from 'node:util'
+import { refusal } from '../base/errors.ts'
+import { type Cidr, type IpInCidr, ipWithLength } from '../net/cidr.ts'
+import type { Books } from './books.ts'
+import { type Network, overlayClaim, shortId } from './network.ts'
+import { type NetworkOptions, parseNetworkOptions } from './options.ts'
+import { agreeOnOverlay } from './overlay-agreement.ts'
+import type { DriverParts } from './ports.ts'
+
+/** One subnet of a network, as the engine describes it. */
+export interface NetworkPool {
+  readonly addressSpace: string
+  readonly pool: Cidr
+  readonly gateway: IpInCidr | null
+}
+
+/** The engine's wish for a network on this host. */
+export interface CreateNetworkRequest {
+  readonly networkId: string
+  readonly options: Readonly<Record<string, string>>
+  readonly internal: boolean
+  readonly pools: readonly NetworkPool[]
+}
+
+/**
+ * Takes a network into the books and tells the cluster. Nothing is built in the kernel: that waits for
+ * the first endpoint. A repeated call with the same content is a success; a different one under the
+ * same id, or a second network for the same overlay on this host, is refused.
+ */
+export async function createNetwork(
+  parts: DriverParts,
+  books: Books,
+  request: CreateNetworkRequest,
+): Promise<void> {
+  const present = books.network(request.networkId)
+  if (present !== undefined && sameRequest(present, request)) return
+  if (present !== undefined)
+    throw refusal(
+      'NETWORK_EXISTS',
+      `network ${shortId(request.networkId)} exists with other options; remove it first`,
+    )
+  const network = await describe(parts, books, request, parseNetworkOptions(request.options))
+  for (const key of network.poolKeys) await parts.pools.bindPool(key, network.networkId)
+  await books.putNetwork(network)
+  parts.cluster.putOverlay(overlayClaim(network))
+  const { overlayId, vni, mtu } = network
+  parts.logger.info('network created', { network: shortId(network.networkId), overlayId, vni, mtu })
+}
+
+function sameRequest(present: Network, request: CreateNetworkRequest): boolean {
+  const { options, internal, pools, gateways } = present
+  return isDeepStrictEqual(
+    { options, internal, pools, gateways },
+    {
+      options: request.options,
+      internal: request.internal,
+      pools: request.pools.map(({ pool }) => pool),
+      gateways: gatewaysOf(request),
+    },
+  )
+}
+
+function gatewaysOf(request: CreateNetworkRequest): string[] {
+  return request.pools.flatMap(({ gateway, pool }) =>
+    gateway === null ? [] : [ipWithLength(gateway.ip, pool)],
+  )
+}
+
+async function describe(
+  parts: DriverParts,
+  books: Books,
+  request: CreateNetworkRequest,
+  options: NetworkOptions,
+): Promise<Network> {
+  const pools = request.pools.map(({ pool }) => pool)
+  const poolKeys = request.pools
+    .map(({ addressSpace, pool }) => parts.pools.poolFor(addressSpace, pool, options.overlay))
+    .filter((key) => key !== null)
+  const overlayId = options.overlay ?? poolKeys[0] ?? request.networkId
+  refuseSecondNetwork(books, overlayId, request.networkId)
+  const agreed = agreeOnOverlay(
+    { overlayId, vni: options.vni, mtu: options.mtu, pools, mtuHere: await parts.mtuHere() },
+    [...parts.cluster.overlays(), ...otherOverlaysHere(parts, books, request.networkId)],
+  )
+  return {
+    networkId: request.networkId,
+    overlayId,
+    vni: agreed.vni,
+    mtu: agreed.mtu,
+    internal: request.internal,
+    pools,
+    gateways: gatewaysOf(request),
+    poolKeys,
+    options: request.options,
+  }
+}
+
+function refuseSecondNetwork(books: Books, overlayId: string, networkId: string): void {
+  const other = books.networkOfOverlay(overlayId)
+  if (other === undefined || other.networkId === networkId) return
+  throw refusal(
+    'OVERLAY_CONFLICT',
+    `network ${shortId(other.networkId)} on this host already attaches to overlay "${overlayId}"; ` +
+      'use that one, or keep them apart with --ipam-opt overlay=NAME and -o overlay=NAME',
+  )
+}
+
+function otherOverlaysHere(parts: DriverParts, books: Books, networkId: string) {
+  return books
+    .networks()
+    .filter((network) => network.networkId !== networkId)
+    .map((network) => ({ ...overlayClaim(network), member: parts.cluster.self }))
+}

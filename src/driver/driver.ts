@@ -1,0 +1,111 @@
+import { KeyedQueue } from '../base/keyed-queue.ts'
+import type { Ip } from '../net/ip.ts'
+import type { Mac } from '../net/mac.ts'
+import { Books } from './books.ts'
+import { type CreateNetworkRequest, createNetwork } from './create-network.ts'
+import {
+  type CreateEndpointRequest,
+  createEndpoint,
+  deleteEndpoint,
+  join,
+  leave,
+} from './endpoint-story.ts'
+import { type Endpoint, type Network, shortId } from './network.ts'
+import type { DriverParts } from './ports.ts'
+import { restore } from './restore.ts'
+
+/**
+ * The driver room: the story of a network and of an endpoint, from create to delete, as libnetwork
+ * tells it.
+ *
+ * Its invariant: what the engine was told is on disk before it was told, and everything the kernel and
+ * the cluster hold for this host follows from the books. The engine repeats calls, leaves some out and
+ * forgets objects, so every call can come twice, and every teardown can be for something unknown.
+ * One queue per network keeps its calls in order; creating and removing networks is one more queue,
+ * because overlays and VNIs are agreed on between networks.
+ *
+ * It may not call the engine, wait for another member, or fail because one is away.
+ */
+export class Driver {
+  readonly #parts: DriverParts
+  readonly #books: Books
+  readonly #queue = new KeyedQueue()
+
+  constructor(parts: DriverParts) {
+    this.#parts = parts
+    this.#books = new Books(parts.store)
+  }
+
+  /** Takes over what the kernel still has from before, and tells the cluster. */
+  start(): Promise<void> {
+    return restore(this.#parts, this.#books)
+  }
+
+  createNetwork(request: CreateNetworkRequest): Promise<void> {
+    return this.#networks(() => createNetwork(this.#parts, this.#books, request))
+  }
+
+  deleteNetwork(networkId: string): Promise<void> {
+    return this.#networks(() => this.#queue.run(networkId, () => this.#deleteNetwork(networkId)))
+  }
+
+  createEndpoint(request: CreateEndpointRequest): Promise<{ mac: Mac | null }> {
+    return this.#queue.run(request.networkId, () =>
+      createEndpoint(this.#parts, this.#books, request),
+    )
+  }
+
+  join(request: {
+    networkId: string
+    endpointId: string
+  }): Promise<{ sourceName: string; prefix: string }> {
+    const { networkId, endpointId } = request
+    return this.#queue.run(networkId, () => join(this.#parts, this.#books, networkId, endpointId))
+  }
+
+  leave(networkId: string, endpointId: string): Promise<void> {
+    return this.#queue.run(networkId, () => leave(this.#parts, this.#books, networkId, endpointId))
+  }
+
+  deleteEndpoint(networkId: string, endpointId: string): Promise<void> {
+    return this.#queue.run(networkId, () =>
+      deleteEndpoint(this.#parts, this.#books, networkId, endpointId),
+    )
+  }
+
+  /** Swarm's manager asks for what its workers need to know: the options as they came. */
+  async allocateNetwork(request: {
+    options: Readonly<Record<string, string>>
+  }): Promise<Readonly<Record<string, string>>> {
+    return request.options
+  }
+
+  /** Nothing was allocated. */
+  async freeNetwork(_networkId: string): Promise<void> {}
+
+  /** Swarm tells of its nodes; our members find each other. */
+  discover(address: Ip, _self: boolean, present: boolean): void {
+    this.#parts.logger.debug('swarm node', { address, present })
+  }
+
+  /** For `/status`. */
+  networks(): { network: Network; endpoints: Endpoint[] }[] {
+    return this.#books
+      .networks()
+      .map((network) => ({ network, endpoints: this.#books.endpointsOf(network.networkId) }))
+  }
+
+  async #deleteNetwork(networkId: string): Promise<void> {
+    const network = this.#books.network(networkId)
+    if (network === undefined) return
+    await this.#parts.wires.detachOverlay(network.overlayId)
+    for (const key of network.poolKeys) await this.#parts.pools.unbindPool(key, networkId)
+    this.#parts.cluster.removeOverlay(network.overlayId)
+    await this.#books.dropNetwork(networkId)
+    this.#parts.logger.info('network deleted', { network: shortId(networkId) })
+  }
+
+  #networks<T>(task: () => Promise<T>): Promise<T> {
+    return this.#queue.run('networks', task)
+  }
+}

@@ -1,0 +1,184 @@
+import { isDeepStrictEqual } from 'node:util'
+import { refusal } from '../base/errors.ts'
+import type { IpInCidr } from '../net/cidr.ts'
+import { type Mac, isMulticastMac, macOfIp } from '../net/mac.ts'
+import type { Books } from './books.ts'
+import { type Endpoint, type Network, endpointClaim, shortId } from './network.ts'
+import type { DriverParts, Holder } from './ports.ts'
+
+/** The engine's wish for an endpoint. */
+export interface CreateEndpointRequest {
+  readonly networkId: string
+  readonly endpointId: string
+  readonly addresses: readonly IpInCidr[]
+  readonly mac: Mac | null
+}
+
+/** What every engine-made interface name inside a container starts with. */
+const containerNamePrefix = 'eth'
+
+/**
+ * CreateEndpoint: the addresses are ours from here on. The claim goes out now and not at Join, so that
+ * two hosts that want the same address at the same time see each other before either has a link.
+ * Returns the MAC address when none was asked for: the engine takes only what it left empty.
+ */
+export async function createEndpoint(
+  parts: DriverParts,
+  books: Books,
+  request: CreateEndpointRequest,
+): Promise<{ mac: Mac | null }> {
+  const network = networkOf(books, request.networkId)
+  const endpoint = describe(parts, books, network, request)
+  const present = books.endpoint(request.networkId, request.endpointId)
+  if (present === undefined || !isDeepStrictEqual(present, endpoint)) {
+    refuseTakenAddresses(parts, books, network, endpoint, () => true)
+    await books.putEndpoint(endpoint)
+  }
+  parts.cluster.putEndpoint(endpointClaim(network, endpoint))
+  return { mac: request.mac === null ? endpoint.mac : null }
+}
+
+/**
+ * Join: builds what the container plugs into. For the network's first endpoint on this host that is
+ * the overlay's namespace, bridge and VXLAN device with all known peers; then one veth pair.
+ */
+export async function join(
+  parts: DriverParts,
+  books: Books,
+  networkId: string,
+  endpointId: string,
+): Promise<{ sourceName: string; prefix: string }> {
+  const network = networkOf(books, networkId)
+  const endpoint = books.endpoint(networkId, endpointId)
+  if (endpoint === undefined)
+    throw refusal(
+      'ENDPOINT_NOT_FOUND',
+      `endpoint ${shortId(endpointId)} of network ${shortId(networkId)} is not known here; ` +
+        'start the container again',
+    )
+  const { claimedAt } = endpoint
+  const earlier = (holder: Holder): boolean =>
+    holder.claimedAt < claimedAt ||
+    (holder.claimedAt === claimedAt && holder.origin < parts.cluster.self)
+  refuseTakenAddresses(parts, books, network, endpoint, earlier)
+  await parts.wires.attachOverlay(linksOf(parts, network))
+  const { sourceName } = await parts.wires.attachEndpoint(network.overlayId, {
+    endpointId,
+    mac: endpoint.mac,
+    mtu: network.mtu,
+  })
+  await books.putEndpoint({ ...endpoint, joined: true })
+  parts.cluster.putEndpoint(endpointClaim(network, endpoint))
+  return { sourceName, prefix: containerNamePrefix }
+}
+
+/** Leave: the container goes; the others may forget it. Its link is still in its sandbox. */
+export async function leave(
+  parts: DriverParts,
+  books: Books,
+  networkId: string,
+  endpointId: string,
+): Promise<void> {
+  const network = books.network(networkId)
+  const endpoint = books.endpoint(networkId, endpointId)
+  if (network === undefined || endpoint === undefined) return
+  parts.cluster.removeEndpoint(endpointClaim(network, endpoint))
+  await books.putEndpoint({ ...endpoint, joined: false })
+}
+
+/**
+ * DeleteEndpoint: takes the link away, and the overlay's namespace with the last one. Comes without a
+ * Leave after a failed Join, and for endpoints we never heard of.
+ */
+export async function deleteEndpoint(
+  parts: DriverParts,
+  books: Books,
+  networkId: string,
+  endpointId: string,
+): Promise<void> {
+  const network = books.network(networkId)
+  const endpoint = books.endpoint(networkId, endpointId)
+  if (network === undefined || endpoint === undefined) return
+  parts.cluster.removeEndpoint(endpointClaim(network, endpoint))
+  const others = books.endpointsOf(networkId).filter((other) => other.endpointId !== endpointId)
+  await parts.wires.detachEndpoint(network.overlayId, endpointId)
+  if (!others.some((other) => other.joined)) await parts.wires.detachOverlay(network.overlayId)
+  await books.dropEndpoint(endpointId)
+}
+
+/** What the kernel must hold for a network's overlay. */
+export function linksOf(parts: DriverParts, network: Network) {
+  const { overlayId, vni, mtu, gateways } = network
+  return { overlayId, vni, mtu, gateways, vtep: parts.vtep, port: parts.vxlanPort }
+}
+
+function networkOf(books: Books, networkId: string): Network {
+  const network = books.network(networkId)
+  if (network !== undefined) return network
+  throw refusal(
+    'NETWORK_NOT_FOUND',
+    `network ${shortId(networkId)} is not known to ts-overlay on this host; ` +
+      'remove it with "docker network rm" and create it again',
+  )
+}
+
+function describe(
+  parts: DriverParts,
+  books: Books,
+  network: Network,
+  request: CreateEndpointRequest,
+): Endpoint {
+  const first = request.addresses[0]
+  if (first === undefined)
+    throw refusal(
+      'BAD_REQUEST',
+      `endpoint ${shortId(request.endpointId)} has no address; ` +
+        'create the network with --ipam-driver ts-overlay, or with an IPAM driver that gives one',
+    )
+  if (request.mac !== null && isMulticastMac(request.mac))
+    throw refusal('BAD_REQUEST', `${request.mac} is a group address; give a unicast --mac-address`)
+  const present = books.endpoint(network.networkId, request.endpointId)
+  return {
+    endpointId: request.endpointId,
+    networkId: network.networkId,
+    addresses: request.addresses,
+    mac: request.mac ?? macOfIp(first.ip),
+    claimedAt: present?.claimedAt ?? Math.floor(parts.clock.wall() / 1000),
+    joined: present?.joined ?? false,
+  }
+}
+
+/** Refuses addresses that another endpoint has, here or on a live member for which `counts` holds. */
+function refuseTakenAddresses(
+  parts: DriverParts,
+  books: Books,
+  network: Network,
+  endpoint: Endpoint,
+  counts: (holder: Holder) => boolean,
+): void {
+  for (const { ip } of endpoint.addresses) {
+    const here = books
+      .endpointsOf(network.networkId)
+      .find(
+        (other) =>
+          other.endpointId !== endpoint.endpointId &&
+          other.addresses.some((address) => address.ip === ip),
+      )
+    if (here !== undefined)
+      throw refusal(
+        'ADDRESS_IN_USE',
+        `address ${ip} is in use on this host by endpoint ${shortId(here.endpointId)}; ` +
+          'stop that container or choose another address',
+      )
+    const holder = parts.wires
+      .holders(network.vni, ip)
+      .find((candidate) => candidate.live && counts(candidate))
+    if (holder !== undefined)
+      throw refusal(
+        'ADDRESS_IN_USE',
+        `address ${ip} on overlay "${network.overlayId}" is in use on member ${holder.origin} ` +
+          `(${holder.vtep}) by endpoint ${shortId(holder.endpointId)}; stop that container, choose ` +
+          'another --ip, or let --ipam-driver ts-overlay give addresses that are unique',
+      )
+  }
+}

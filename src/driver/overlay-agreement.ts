@@ -1,0 +1,71 @@
+import { refusal } from '../base/errors.ts'
+import type { Cidr } from '../net/cidr.ts'
+import { type Vni, vniOfOverlay } from '../net/vni.ts'
+import type { OverlayClaim } from './network.ts'
+
+/** An overlay as a member has told it. */
+export interface KnownOverlay extends OverlayClaim {
+  readonly member: string
+}
+
+/** What a new network wants of its overlay; null where the cluster or the default may decide. */
+export interface OverlayWish {
+  readonly overlayId: string
+  readonly vni: Vni | null
+  readonly mtu: number | null
+  readonly pools: readonly Cidr[]
+  /** The MTU that this host's underlay leaves, in bytes. */
+  readonly mtuHere: number
+}
+
+/**
+ * What a new network's VNI and MTU are, given what the cluster already knows. All members that take
+ * part in an overlay have one VNI and the same pools, and no two overlays share a VNI: a network that
+ * would break either is refused, with both names.
+ */
+export function agreeOnOverlay(
+  wish: OverlayWish,
+  known: readonly KnownOverlay[],
+): { vni: Vni; mtu: number } {
+  const same = known.filter((overlay) => overlay.overlayId === wish.overlayId)
+  for (const overlay of same) refuseOtherShape(wish, overlay)
+  return { vni: same[0]?.vni ?? freeVni(wish, known), mtu: leastMtu(wish, same) }
+}
+
+function refuseOtherShape(wish: OverlayWish, overlay: KnownOverlay): void {
+  const where = `overlay "${wish.overlayId}" on member ${overlay.member}`
+  if (wish.vni !== null && wish.vni !== overlay.vni)
+    throw refusal(
+      'OVERLAY_CONFLICT',
+      `${where} has VNI ${overlay.vni}, not ${wish.vni}; leave -o vni= out, or give the same`,
+    )
+  const wanted = wish.pools.toSorted().join(', ')
+  const has = overlay.pools.toSorted().join(', ')
+  if (wanted !== has)
+    throw refusal(
+      'OVERLAY_CONFLICT',
+      `${where} has the subnets ${has || 'none'}, not ${wanted || 'none'}; ` +
+        'give the same --subnet on every host, or another -o overlay= name',
+    )
+}
+
+function freeVni(wish: OverlayWish, known: readonly KnownOverlay[]): Vni {
+  const byVni = new Map(known.map((overlay) => [overlay.vni, overlay]))
+  if (wish.vni !== null) {
+    const other = byVni.get(wish.vni)
+    if (other === undefined) return wish.vni
+    throw refusal(
+      'VNI_IN_USE',
+      `VNI ${wish.vni} for overlay "${wish.overlayId}" is in use by overlay "${other.overlayId}" ` +
+        `on member ${other.member}; choose another -o vni=, or none`,
+    )
+  }
+  const vni = vniOfOverlay(wish.overlayId, (candidate) => byVni.has(candidate))
+  if (vni !== null) return vni
+  throw refusal('VNI_IN_USE', 'all VNIs are in use; remove overlays that are not needed')
+}
+
+/** What the operator asked for, else the least that any member of the overlay has: no hole on any path. */
+function leastMtu(wish: OverlayWish, same: readonly KnownOverlay[]): number {
+  return wish.mtu ?? Math.min(wish.mtuHere, ...same.map((overlay) => overlay.mtu))
+}

@@ -1,0 +1,102 @@
+import { silentLogger } from '../../src/base/logger.ts'
+import type { EndpointClaim, OverlayClaim } from '../../src/driver/network.ts'
+import type { KnownOverlay } from '../../src/driver/overlay-agreement.ts'
+import type { DriverLinks, DriverParts, Holder } from '../../src/driver/ports.ts'
+import { parseIp } from '../../src/net/ip.ts'
+import { VirtualClock } from './virtual-clock.ts'
+
+/** What the driver's neighbours were told, and what they are to answer. */
+export interface DriverWorld {
+  readonly disk: Map<string, Map<string, unknown>>
+  readonly told: { overlays: Map<string, OverlayClaim>; endpoints: Map<string, EndpointClaim> }
+  readonly kernel: Map<string, { links: DriverLinks; endpoints: Set<string> }>
+  readonly knownOverlays: KnownOverlay[]
+  readonly holders: Map<string, Holder>
+  readonly bound: Map<string, string>
+  readonly clock: VirtualClock
+  /** The next call of this verb of the data plane or the disk fails. */
+  failNext: string | null
+  mtuHere: number
+}
+
+/** A world in which the driver is alone, with pools of the address space `ours`. */
+export function createDriverWorld(): DriverWorld {
+  return {
+    disk: new Map(),
+    told: { overlays: new Map(), endpoints: new Map() },
+    kernel: new Map(),
+    knownOverlays: [],
+    holders: new Map(),
+    bound: new Map(),
+    clock: new VirtualClock(),
+    failNext: null,
+    mtuHere: 1450,
+  }
+}
+
+/** The parts of a driver that lives in `world`. A second call is the same host after a restart. */
+export function driverPartsOf(world: DriverWorld): DriverParts {
+  const step = (verb: string): void => {
+    if (world.failNext !== verb) return
+    world.failNext = null
+    throw new Error(`${verb} failed`)
+  }
+  return {
+    clock: world.clock,
+    logger: silentLogger,
+    vtep: parseIp('192.0.2.1')!,
+    vxlanPort: 4789,
+    mtuHere: async () => world.mtuHere,
+    store: {
+      entries: <T>(table: string) => [...((world.disk.get(table) ?? new Map()) as Map<string, T>)],
+      write: async (changes) => {
+        step('write')
+        for (const { table, key, value } of changes) {
+          const rows = world.disk.get(table) ?? new Map<string, unknown>()
+          world.disk.set(table, rows)
+          if (value === null) rows.delete(key)
+          else rows.set(key, structuredClone(value))
+        }
+      },
+    },
+    cluster: {
+      self: 'here',
+      putOverlay: (overlay) => void world.told.overlays.set(overlay.overlayId, overlay),
+      removeOverlay: (overlayId) => void world.told.overlays.delete(overlayId),
+      putEndpoint: (endpoint) => void world.told.endpoints.set(endpoint.endpointId, endpoint),
+      removeEndpoint: (endpoint) => void world.told.endpoints.delete(endpoint.endpointId),
+      overlays: () => world.knownOverlays,
+    },
+    pools: {
+      poolFor: (space, pool) => (space === 'ours' ? pool : null),
+      bindPool: async (key, networkId) => void world.bound.set(key, networkId),
+      unbindPool: async (key) => void world.bound.delete(key),
+    },
+    wires: {
+      attachOverlay: async (links) => {
+        step('attachOverlay')
+        const endpoints = world.kernel.get(links.overlayId)?.endpoints ?? new Set()
+        world.kernel.set(links.overlayId, { links, endpoints })
+      },
+      detachOverlay: async (overlayId) => {
+        step('detachOverlay')
+        world.kernel.delete(overlayId)
+      },
+      attachEndpoint: async (overlayId, { endpointId }) => {
+        step('attachEndpoint')
+        world.kernel.get(overlayId)!.endpoints.add(endpointId)
+        return { sourceName: `tso-${endpointId}` }
+      },
+      detachEndpoint: async (overlayId, endpointId) => {
+        step('detachEndpoint')
+        world.kernel.get(overlayId)?.endpoints.delete(endpointId)
+      },
+      holders: (vni, ip) => {
+        const holder = world.holders.get(`${vni} ${ip}`)
+        return holder === undefined ? [] : [holder]
+      },
+      overlaysPresent: async () => [...world.kernel.keys()],
+      endpointsPresent: async (overlayId) => world.kernel.get(overlayId)?.endpoints ?? null,
+    },
+  }
+}

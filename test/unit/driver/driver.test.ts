@@ -1,0 +1,307 @@
+import { expect } from 'chai'
+import { Driver } from '../../../src/driver/driver.ts'
+import { parseIpInCidr } from '../../../src/net/cidr.ts'
+import { parseIp } from '../../../src/net/ip.ts'
+import { parseMac } from '../../../src/net/mac.ts'
+import type { Vni } from '../../../src/net/vni.ts'
+import { createDriverWorld, driverPartsOf } from '../../support/fake-driver-parts.ts'
+
+const pool = parseIpInCidr('10.10.0.1/16')!
+
+function network(networkId: string, options: Record<string, string> = {}, addressSpace = 'ours') {
+  const pools = [{ addressSpace, pool: pool.cidr, gateway: pool }]
+  return { networkId, options, internal: false, pools }
+}
+
+function endpoint(networkId: string, endpointId: string, address = '10.10.0.2/16') {
+  return { networkId, endpointId, addresses: [parseIpInCidr(address)!], mac: null }
+}
+
+async function refusedWith(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'not refused',
+    (error: Error) => error.message,
+  )
+}
+
+describe('driver', () => {
+  it('tells the story of an endpoint and leaves nothing behind', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1'))
+    expect(world.kernel.size).to.equal(0)
+    expect(world.bound.get('10.10.0.0/16')).to.equal('n1')
+    expect(await driver.createEndpoint(endpoint('n1', 'e1'))).to.deep.equal({
+      mac: '02:42:0a:0a:00:02',
+    })
+    expect(await driver.join({ networkId: 'n1', endpointId: 'e1' })).to.deep.equal({
+      sourceName: 'tso-e1',
+      prefix: 'eth',
+    })
+    expect(world.kernel.get('10.10.0.0/16')?.links).to.include({ mtu: 1450, port: 4789 })
+    expect(world.kernel.get('10.10.0.0/16')?.links.gateways).to.deep.equal(['10.10.0.1/16'])
+    expect(world.told.endpoints.get('e1')?.ips).to.deep.equal(['10.10.0.2'])
+    await driver.leave('n1', 'e1')
+    expect(world.told.endpoints.size).to.equal(0)
+    await driver.deleteEndpoint('n1', 'e1')
+    await driver.deleteNetwork('n1')
+    expect(world.kernel.size + world.told.overlays.size + world.bound.size).to.equal(0)
+    for (const [table, rows] of world.disk) expect(rows.size, table).to.equal(0)
+  })
+
+  it('answers every call a second time as the first, and teardown of the unknown as done', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    for (let twice = 0; twice < 2; twice++) {
+      await driver.createNetwork(network('n1'))
+      await driver.createEndpoint(endpoint('n1', 'e1'))
+      await driver.join({ networkId: 'n1', endpointId: 'e1' })
+    }
+    expect(world.kernel.get('10.10.0.0/16')?.endpoints.size).to.equal(1)
+    for (let twice = 0; twice < 2; twice++) {
+      await driver.leave('n1', 'e1')
+      await driver.deleteEndpoint('n1', 'e1')
+    }
+    await driver.leave('n9', 'e9')
+    await driver.deleteEndpoint('n9', 'e9')
+    await driver.deleteNetwork('n1')
+    await driver.deleteNetwork('n1')
+    expect(world.kernel.size).to.equal(0)
+  })
+
+  it('refuses a second network for the same overlay on one host, and other options under one id', async () => {
+    const driver = new Driver(driverPartsOf(createDriverWorld()))
+    await driver.createNetwork(network('n1'))
+    expect(await refusedWith(driver.createNetwork(network('n2')))).to.match(
+      /network n1 on this host already attaches to overlay "10\.10\.0\.0\/16".*-o overlay=NAME/,
+    )
+    expect(await refusedWith(driver.createNetwork(network('n1', { vni: '7' })))).to.match(
+      /network n1 exists with other options/,
+    )
+    await driver.createNetwork(network('n2', { overlay: 'blue' }))
+  })
+
+  it("takes the overlay's name, its pool, or the network's id for the overlay, in that order", async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1', { overlay: 'blue' }))
+    await driver.createNetwork(network('n2'))
+    await driver.createNetwork(network('n3', {}, 'LocalDefault'))
+    expect([...world.told.overlays.keys()]).to.deep.equal(['blue', '10.10.0.0/16', 'n3'])
+  })
+
+  it('refuses an address that another member has, names it, and changes nothing', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1', { vni: '7000', overlay: 'blue' }, 'LocalDefault'))
+    const holder = {
+      origin: 'host-b',
+      endpointId: 'feed',
+      vtep: parseIp('192.0.2.2')!,
+      claimedAt: 1,
+      live: true,
+    }
+    world.holders.set('7000 10.10.0.2', holder)
+    expect(await refusedWith(driver.createEndpoint(endpoint('n1', 'e1')))).to.match(
+      /10\.10\.0\.2 on overlay "blue" is in use on member host-b \(192\.0\.2\.2\) by endpoint feed/,
+    )
+    expect(world.told.endpoints.size + (world.disk.get('endpoints')?.size ?? 0)).to.equal(0)
+    world.holders.set('7000 10.10.0.2', { ...holder, live: false })
+    await driver.createEndpoint(endpoint('n1', 'e1'))
+  })
+
+  it('lets only the earlier of two hosts join that took the same address at the same time', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1', { vni: '7000' }))
+    await driver.createEndpoint(endpoint('n1', 'e1'))
+    const now = Math.floor(world.clock.wall() / 1000)
+    const other = (claimedAt: number, origin: string) =>
+      world.holders.set('7000 10.10.0.2', {
+        origin,
+        endpointId: 'feed',
+        vtep: parseIp('192.0.2.2')!,
+        claimedAt,
+        live: true,
+      })
+    other(now - 1, 'there')
+    expect(await refusedWith(driver.join({ networkId: 'n1', endpointId: 'e1' }))).to.match(/in use/)
+    other(now, 'a-lesser-name')
+    expect(await refusedWith(driver.join({ networkId: 'n1', endpointId: 'e1' }))).to.match(/in use/)
+    other(now, 'there')
+    await driver.join({ networkId: 'n1', endpointId: 'e1' })
+  })
+
+  it('refuses the same address twice on one host', async () => {
+    const driver = new Driver(driverPartsOf(createDriverWorld()))
+    await driver.createNetwork(network('n1'))
+    await driver.createEndpoint(endpoint('n1', 'e1'))
+    expect(await refusedWith(driver.createEndpoint(endpoint('n1', 'e2')))).to.match(
+      /10\.10\.0\.2 is in use on this host by endpoint e1/,
+    )
+  })
+
+  it('says what to do about an unknown network, an unknown endpoint and a missing address', async () => {
+    const driver = new Driver(driverPartsOf(createDriverWorld()))
+    expect(await refusedWith(driver.createEndpoint(endpoint('n1', 'e1')))).to.match(
+      /network n1 is not known .* create it again/,
+    )
+    await driver.createNetwork(network('n1'))
+    expect(await refusedWith(driver.join({ networkId: 'n1', endpointId: 'e1' }))).to.match(
+      /endpoint e1 of network n1 is not known/,
+    )
+    const bare = { ...endpoint('n1', 'e1'), addresses: [] }
+    expect(await refusedWith(driver.createEndpoint(bare))).to.match(/no address.*--ipam-driver/)
+    const group = { ...endpoint('n1', 'e1'), mac: parseMac('01:00:5e:00:00:01') }
+    expect(await refusedWith(driver.createEndpoint(group))).to.match(/group address/)
+  })
+
+  it('returns no MAC address when one was asked for', async () => {
+    const driver = new Driver(driverPartsOf(createDriverWorld()))
+    await driver.createNetwork(network('n1'))
+    const mac = parseMac('02:00:00:00:00:07')
+    expect(await driver.createEndpoint({ ...endpoint('n1', 'e1'), mac })).to.deep.equal({
+      mac: null,
+    })
+  })
+
+  it('succeeds on the next try after each single fault of a join', async () => {
+    for (const verb of ['attachOverlay', 'attachEndpoint', 'write']) {
+      const world = createDriverWorld()
+      const driver = new Driver(driverPartsOf(world))
+      await driver.createNetwork(network('n1'))
+      await driver.createEndpoint(endpoint('n1', 'e1'))
+      world.failNext = verb
+      expect(await refusedWith(driver.join({ networkId: 'n1', endpointId: 'e1' }))).to.match(
+        /failed/,
+      )
+      await driver.join({ networkId: 'n1', endpointId: 'e1' })
+      await driver.deleteEndpoint('n1', 'e1')
+      expect(world.kernel.size, verb).to.equal(0)
+    }
+  })
+
+  it('keeps the namespace while another endpoint of the network is joined', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1'))
+    for (const [id, address] of [
+      ['e1', '10.10.0.2/16'],
+      ['e2', '10.10.0.3/16'],
+    ] as const) {
+      await driver.createEndpoint(endpoint('n1', id, address))
+      await driver.join({ networkId: 'n1', endpointId: id })
+    }
+    await driver.deleteEndpoint('n1', 'e1')
+    expect([...world.kernel.get('10.10.0.0/16')!.endpoints]).to.deep.equal(['e2'])
+    await driver.deleteEndpoint('n1', 'e2')
+    expect(world.kernel.size).to.equal(0)
+  })
+})
+
+describe('driver, coming back', () => {
+  it('takes over what is in the kernel, tells the cluster again, removes what is in no book', async () => {
+    const world = createDriverWorld()
+    const before = new Driver(driverPartsOf(world))
+    await before.createNetwork(network('n1'))
+    await before.createEndpoint(endpoint('n1', 'e1'))
+    await before.join({ networkId: 'n1', endpointId: 'e1' })
+    const links = world.kernel.get('10.10.0.0/16')!.links
+    world.kernel.set('stranded', { links, endpoints: new Set() })
+    world.told.endpoints.clear()
+    world.told.overlays.clear()
+
+    const after = new Driver(driverPartsOf(world))
+    await after.start()
+    expect([...world.kernel.keys()]).to.deep.equal(['10.10.0.0/16'])
+    expect([...world.told.endpoints.keys()]).to.deep.equal(['e1'])
+    expect([...world.told.overlays.keys()]).to.deep.equal(['10.10.0.0/16'])
+  })
+
+  it('tells of no endpoint whose link a reboot took, and works on', async () => {
+    const world = createDriverWorld()
+    const before = new Driver(driverPartsOf(world))
+    await before.createNetwork(network('n1'))
+    await before.createEndpoint(endpoint('n1', 'e1'))
+    await before.join({ networkId: 'n1', endpointId: 'e1' })
+    world.kernel.clear()
+    world.told.endpoints.clear()
+
+    const after = new Driver(driverPartsOf(world))
+    await after.start()
+    expect(world.told.endpoints.size + world.kernel.size).to.equal(0)
+    await after.deleteEndpoint('n1', 'e1')
+    await after.createEndpoint(endpoint('n1', 'e2'))
+    await after.join({ networkId: 'n1', endpointId: 'e2' })
+    expect([...world.kernel.get('10.10.0.0/16')!.endpoints]).to.deep.equal(['e2'])
+  })
+
+  it('starts although one overlay cannot be restored', async () => {
+    const world = createDriverWorld()
+    const before = new Driver(driverPartsOf(world))
+    await before.createNetwork(network('n1'))
+    await before.createEndpoint(endpoint('n1', 'e1'))
+    await before.join({ networkId: 'n1', endpointId: 'e1' })
+    world.failNext = 'attachOverlay'
+    await new Driver(driverPartsOf(world)).start()
+  })
+})
+
+describe('driver, options and overlays', () => {
+  const other = (fields: object) => ({
+    member: 'host-b',
+    overlayId: 'blue',
+    vni: 7000 as Vni,
+    pools: [pool.cidr],
+    mtu: 1400,
+    ...fields,
+  })
+
+  it('refuses unknown options with the list of the known', async () => {
+    const driver = new Driver(driverPartsOf(createDriverWorld()))
+    const message = await refusedWith(driver.createNetwork(network('n1', { foo: 'bar' })))
+    for (const known of [
+      '"foo"',
+      'overlay',
+      'vni',
+      'com.docker.network.driver.mtu',
+      'vxlanid_list',
+    ])
+      expect(message).to.include(known)
+    for (const wrong of [
+      { vni: '0' },
+      { vni: '1,2' },
+      { overlay: 'a b' },
+      { 'com.docker.network.driver.mtu': 'x' },
+      { vni: '5', 'com.docker.network.driver.overlay.vxlanid_list': '6' },
+    ])
+      expect(await refusedWith(driver.createNetwork(network('n1', wrong)))).to.match(/^options? /)
+  })
+
+  it("follows the cluster's VNI and least MTU, and refuses another VNI or subnet, with both names", async () => {
+    const world = createDriverWorld()
+    world.knownOverlays.push(other({}))
+    const driver = new Driver(driverPartsOf(world))
+    const wrong = driver.createNetwork(network('n1', { overlay: 'blue', vni: '8' }))
+    expect(await refusedWith(wrong)).to.match(/"blue" on member host-b has VNI 7000, not 8/)
+    world.knownOverlays[0] = other({ pools: [parseIpInCidr('10.11.0.0/16')!.cidr] })
+    const elsewhere = driver.createNetwork(network('n1', { overlay: 'blue' }))
+    expect(await refusedWith(elsewhere)).to.match(/has the subnets 10\.11\.0\.0\/16, not 10\.10/)
+    world.knownOverlays[0] = other({})
+    await driver.createNetwork(network('n1', { overlay: 'blue' }))
+    expect(world.told.overlays.get('blue')).to.include({ vni: 7000, mtu: 1400 })
+  })
+
+  it('refuses a VNI that another overlay has, here or there', async () => {
+    const world = createDriverWorld()
+    world.knownOverlays.push(other({}))
+    const driver = new Driver(driverPartsOf(world))
+    const there = driver.createNetwork(network('n1', { overlay: 'red', vni: '7000' }))
+    expect(await refusedWith(there)).to.match(
+      /VNI 7000 for overlay "red" is in use by overlay "blue"/,
+    )
+    await driver.createNetwork(network('n1', { overlay: 'red', vni: '7001' }))
+    const here = driver.createNetwork(network('n2', { overlay: 'green', vni: '7001' }))
+    expect(await refusedWith(here)).to.match(/in use by overlay "red" on member here/)
+  })
+})
