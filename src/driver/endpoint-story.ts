@@ -62,11 +62,10 @@ export async function join(
     (holder.claimedAt === claimedAt && holder.origin < parts.cluster.self)
   refuseTakenAddresses(parts, books, network, endpoint, earlier)
   await parts.wires.attachOverlay(linksOf(parts, network))
-  const { sourceName } = await parts.wires.attachEndpoint(network.overlayId, {
-    endpointId,
-    mac: endpoint.mac,
-    mtu: network.mtu,
-  })
+  const { sourceName } = await parts.wires.attachEndpoint(
+    network.overlayId,
+    linkOf(network, endpoint),
+  )
   await books.putEndpoint({ ...endpoint, joined: true })
   parts.cluster.putEndpoint(endpointClaim(network, endpoint))
   return { sourceName, prefix: containerNamePrefix }
@@ -110,6 +109,12 @@ export async function deleteEndpoint(
 export function linksOf(parts: DriverParts, network: Network) {
   const { overlayId, vni, mtu, gateways } = network
   return { overlayId, vni, mtu, gateways, vtep: parts.vtep, port: parts.vxlanPort }
+}
+
+/** The link that a container plugs into. */
+export function linkOf(network: Network, endpoint: Endpoint) {
+  const ips = endpoint.addresses.map((address) => address.ip)
+  return { endpointId: endpoint.endpointId, mac: endpoint.mac, mtu: network.mtu, ips }
 }
 
 function networkOf(books: Books, networkId: string): Network {

@@ -58,7 +58,7 @@ export interface DriverWires {
   detachOverlay(overlayId: string): Promise<void>
   attachEndpoint(
     overlayId: string,
-    endpoint: { endpointId: string; mac: Mac; mtu: number },
+    endpoint: { endpointId: string; mac: Mac; mtu: number; ips: readonly Ip[] },
   ): Promise<{ sourceName: string }>
   detachEndpoint(overlayId: string, endpointId: string): Promise<void>
   /** Other members' endpoints that claim this address on this overlay. */

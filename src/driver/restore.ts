@@ -1,6 +1,6 @@
 import { messageOf } from '../base/errors.ts'
 import type { Books } from './books.ts'
-import { linksOf } from './endpoint-story.ts'
+import { linkOf, linksOf } from './endpoint-story.ts'
 import { type Network, endpointClaim, overlayClaim } from './network.ts'
 import type { DriverParts } from './ports.ts'
 
@@ -20,17 +20,30 @@ export async function restore(parts: DriverParts, books: Books): Promise<void> {
 }
 
 async function restoreNetwork(parts: DriverParts, books: Books, network: Network): Promise<void> {
-  const present = await parts.wires.endpointsPresent(network.overlayId)
-  const endpoints = books.endpointsOf(network.networkId)
-  for (const endpoint of endpoints) {
-    if (present?.has(endpoint.endpointId))
-      parts.cluster.putEndpoint(endpointClaim(network, endpoint))
-    else if (endpoint.joined) await books.putEndpoint({ ...endpoint, joined: false })
+  const { overlayId } = network
+  const present = await parts.wires.endpointsPresent(overlayId)
+  if (present === null) return forgetLinks(books, network, new Set())
+  await forgetLinks(books, network, present)
+  const adopted = books
+    .endpointsOf(network.networkId)
+    .filter((endpoint) => present.has(endpoint.endpointId))
+  if (adopted.length === 0) return parts.wires.detachOverlay(overlayId)
+  await parts.wires.attachOverlay(linksOf(parts, network))
+  for (const endpoint of adopted) {
+    await parts.wires.attachEndpoint(overlayId, linkOf(network, endpoint))
+    parts.cluster.putEndpoint(endpointClaim(network, endpoint))
   }
-  if (present === null) return
-  if (endpoints.some((endpoint) => present.has(endpoint.endpointId)))
-    await parts.wires.attachOverlay(linksOf(parts, network))
-  else await parts.wires.detachOverlay(network.overlayId)
+}
+
+/** Endpoints whose link is gone are not joined any more; the engine will delete them in its own time. */
+async function forgetLinks(
+  books: Books,
+  network: Network,
+  present: ReadonlySet<string>,
+): Promise<void> {
+  for (const endpoint of books.endpointsOf(network.networkId))
+    if (endpoint.joined && !present.has(endpoint.endpointId))
+      await books.putEndpoint({ ...endpoint, joined: false })
 }
 
 /** One overlay that cannot be restored must not keep the others, or the engine, waiting. */
