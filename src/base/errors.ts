@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'POOL_IN_USE'
   | 'POOL_NOT_FOUND'
   | 'POOL_OVERLAP'
+  | 'SOCKET'
   | 'STORE'
   | 'UNKNOWN_METHOD'
   | 'UNSUPPORTED'

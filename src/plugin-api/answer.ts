@@ -1,0 +1,31 @@
+import { OverlayError, messageOf } from '../base/errors.ts'
+
+/** What goes back to the engine: a status and a JSON object. */
+export interface Answer {
+  readonly status: number
+  readonly body: object
+}
+
+/** The engine takes exactly 200 for success. */
+export function success(body: object): Answer {
+  return { status: 200, body }
+}
+
+/**
+ * An error as the engine reads it: the network side looks for `Err`, the address side for `Error`. A
+ * lost body and an unknown method have a status of their own for whoever reads a trace; the engine
+ * treats all of them alike.
+ */
+export function errorAnswer(error: unknown): Answer {
+  const message =
+    error instanceof OverlayError
+      ? error.message
+      : `a fault in the plugin, which restarts now: ${messageOf(error)}`
+  return { status: statusOf(error), body: { Err: message, Error: message } }
+}
+
+function statusOf(error: unknown): number {
+  if (!(error instanceof OverlayError)) return 500
+  if (error.code === 'EMPTY_BODY') return 400
+  return error.code === 'UNKNOWN_METHOD' ? 404 : 500
+}

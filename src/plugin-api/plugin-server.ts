@@ -1,0 +1,132 @@
+import { chmod } from 'node:fs/promises'
+import { type Server, createServer } from 'node:http'
+import type { Router } from 'express'
+import type { Clock } from '../base/clock.ts'
+import { failure } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import { type SocketRole, createApp } from './app.ts'
+import { CallRunner } from './call-runner.ts'
+import type { CallStatistics } from './call-statistics.ts'
+import type { Introduction, PluginHandlers } from './handlers.ts'
+import { removeStaleSocket } from './socket-file.ts'
+
+/*
+ * The room of the engine's plugin protocol. It turns HTTP requests on unix sockets into calls of
+ * NetworkDriverHandlers and IpamDriverHandlers, whose arguments are checked, and what these return or
+ * throw into the answers that every engine since 20.10 understands.
+ *
+ * Its invariant: each request gets exactly one answer within the deadline, success is a promise kept
+ * by a handler, and no handler ever sees an argument that is not what its type says.
+ *
+ * It may not keep any state of networks, call another room, or know what a handler does.
+ */
+
+/**
+ * How long a call may take. The engine's own patience ends at 30 s, or never; a person's, and the
+ * 10 s after which it kills a stopping plugin, end earlier.
+ */
+const deadlineMsDefault = 8_000
+/** How long calls may finish when the plugin stops: the engine kills it 10 s after its SIGTERM. */
+const closeGraceMsDefault = 1_500
+/** How long the last answers get to leave the process. */
+const lastAnswersMs = 100
+
+export interface PluginServerOptions {
+  readonly introduction: Introduction
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly calls: CallStatistics
+  /** Routes beside the protocol's, on the legacy socket only: those are for people on this host. */
+  readonly hostRoutes?: Router
+  /** Told of a bug once its call has been answered; meant to end the process. */
+  readonly onBug: (error: unknown) => void
+  readonly deadlineMs?: number
+  readonly closeGraceMs?: number
+}
+
+/** Serves the engine on its two sockets. */
+export class PluginServer {
+  readonly #options: PluginServerOptions
+  readonly #runner: CallRunner
+  readonly #servers: Server[] = []
+  #closed: Promise<void> | null = null
+
+  constructor(options: PluginServerOptions) {
+    this.#options = options
+    const { clock, logger, calls, onBug, deadlineMs = deadlineMsDefault } = options
+    this.#runner = new CallRunner({ clock, logger, calls, onBug, deadlineMs })
+  }
+
+  /**
+   * Listens at these paths; null leaves a socket out. From then on the engine's introduction is
+   * answered; other calls wait until `ready`. Throws SOCKET when a path cannot be listened at.
+   */
+  async listen(paths: { managed: string | null; legacy: string | null }): Promise<void> {
+    if (paths.managed !== null) await this.#listen('managed', paths.managed)
+    if (paths.legacy !== null) await this.#listen('legacy', paths.legacy)
+  }
+
+  /** Hands the calls that wait, and all later ones, to the driver. */
+  ready(handlers: PluginHandlers): void {
+    this.#runner.ready(handlers)
+  }
+
+  /**
+   * Takes no more connections, lets the calls that run finish for a moment, then answers the rest with
+   * an error and hangs up. Resolves when both sockets are gone.
+   */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #listen(role: SocketRole, path: string): Promise<void> {
+    await removeStaleSocket(path)
+    const { introduction, onBug, hostRoutes } = this.#options
+    const app = createApp({
+      role,
+      introduction,
+      runner: this.#runner,
+      onBug,
+      closing: () => this.#closed !== null,
+      hostRoutes: role === 'legacy' ? (hostRoutes ?? null) : null,
+    })
+    // The engine keeps its connections; one that is closed under it makes it lose a body.
+    const patience = { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 }
+    const server = createServer({ ...patience, requireHostHeader: false }, (request, response) => {
+      app(request, response)
+    })
+    await listening(server, path)
+    this.#servers.push(server)
+    await chmod(path, 0o600)
+    this.#options.logger.info(`listening at ${path}`, { role })
+  }
+
+  async #close(): Promise<void> {
+    const { clock, closeGraceMs = closeGraceMsDefault } = this.#options
+    const timer = clock.setTimeout(() => {
+      this.#runner.interrupt(failure('DEADLINE', 'the plugin is stopping; try again'))
+      clock.setTimeout(() => {
+        for (const server of this.#servers) server.closeAllConnections()
+      }, lastAnswersMs)
+    }, closeGraceMs)
+    await Promise.all(this.#servers.map(closing))
+    clock.clearTimeout(timer)
+  }
+}
+
+function listening(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      reject(failure('SOCKET', `cannot listen at ${path}: ${error.message}`, error))
+    })
+    server.listen(path, resolve)
+  })
+}
+
+function closing(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeIdleConnections()
+  })
+}
