@@ -1,0 +1,72 @@
+import type { Cluster } from './cluster/cluster.ts'
+import type { Driver } from './driver/driver.ts'
+import type { Ip } from './net/ip.ts'
+import type { Vni } from './net/vni.ts'
+import type { IpamCluster } from './ipam/ports.ts'
+
+/** The channel of requests between members' address management. */
+const channel = 'ipam'
+
+/** What address management asks of the rest of this host. */
+interface Neighbours {
+  readonly networks: () => ReturnType<Driver['networks']>
+  readonly holders: (vni: Vni, ip: Ip) => readonly { origin: string; vtep: Ip; live: boolean }[]
+}
+
+/** The cluster as our address management sees it. */
+export function ipamCluster(cluster: Cluster, self: string, neighbours: Neighbours): IpamCluster {
+  return {
+    self,
+    synced: () => cluster.synced(),
+    *voters() {
+      for (const { name, state } of cluster.members()) if (state !== 'left') yield { name, state }
+    },
+    ask: (member, message, timeoutMs) => cluster.request(member, channel, message, { timeoutMs }),
+    onAsk: (handler) => cluster.handle(channel, handler),
+    *blocks(poolKey) {
+      for (const { origin, visible, record } of cluster.records('block', { hidden: true }))
+        if (poolKey === undefined || record.poolKey === poolKey)
+          yield { ...record, owner: origin, alive: visible }
+    },
+    publishBlock: (block) => cluster.put({ kind: 'block', ...block }),
+    withdrawBlock: ({ poolKey, index }) => cluster.remove('block', `${index} ${poolKey}`),
+    *pools() {
+      for (const { origin, visible, record } of cluster.records('pool', { hidden: true }))
+        yield { ...record, member: origin, alive: visible }
+    },
+    publishPool: (pool) => cluster.put({ kind: 'pool', ...pool }),
+    withdrawPool: (poolKey) => cluster.remove('pool', poolKey),
+    holderOf: (poolKey, ip) => {
+      for (const vni of vnisOf(cluster, neighbours, poolKey)) {
+        const holder = neighbours.holders(vni, ip).find(({ live }) => live)
+        if (holder !== undefined) return { member: holder.origin, address: holder.vtep }
+      }
+      return null
+    },
+    onChange: (listener) => {
+      cluster.onMembers(listener)
+      cluster.onTransitions((batch) => {
+        if (batch.some(({ previous, next }) => isOfIpam(previous?.kind) || isOfIpam(next?.kind)))
+          listener()
+      })
+    },
+  }
+}
+
+function isOfIpam(kind: string | undefined): boolean {
+  return kind === 'block' || kind === 'pool'
+}
+
+/**
+ * The overlays that a pool's addresses are on: the one of the network it is bound to here or, before
+ * there is one, those that other members attached to it.
+ */
+function vnisOf(cluster: Cluster, neighbours: Neighbours, poolKey: string): Set<Vni> {
+  const bound = neighbours.networks().find(({ network }) => network.poolKeys.includes(poolKey))
+  if (bound !== undefined) return new Set([bound.network.vni])
+  const [, overlay] = poolKey.split(' ')
+  const vnis = new Set<Vni>()
+  for (const { record } of cluster.records('overlay'))
+    if (record.overlayId === poolKey || record.overlayId === overlay) vnis.add(record.vni)
+  return vnis
+}

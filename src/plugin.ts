@@ -1,0 +1,155 @@
+import type { Clock } from './base/clock.ts'
+import type { LoggedProblem, Logger } from './base/logger.ts'
+import type { Random } from './base/random.ts'
+import { Cluster } from './cluster/cluster.ts'
+import type { GossipTransport } from './cluster/gossip-transport.ts'
+import type { Dataplane } from './dataplane/dataplane.ts'
+import { Reconciler } from './dataplane/reconciler.ts'
+import { Driver } from './driver/driver.ts'
+import { driverCluster, driverPools, driverWires } from './driver-adapters.ts'
+import { Ipam } from './ipam/ipam.ts'
+import { ipamCluster } from './ipam-adapter.ts'
+import type { Cidr } from './net/cidr.ts'
+import type { Ip } from './net/ip.ts'
+import { overlayMtu } from './net/mtu.ts'
+import { peerTransitions } from './peer-transitions.ts'
+import { type PluginStatus, composeStatus } from './status.ts'
+import type { Store } from './store/store.ts'
+
+/** What the plugin stands on: the real things in `main.ts`, virtual ones in a test. */
+export interface PluginPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly store: Store
+  readonly dataplane: Dataplane
+  readonly gossip: GossipTransport
+  /** The last warnings, for `/status`. */
+  readonly problems: readonly LoggedProblem[]
+  /** Prefixes that this host already routes, which automatic pools keep clear of. */
+  readonly hostRoutes?: () => Promise<readonly Cidr[]>
+}
+
+/** What the plugin is to do here. */
+export interface PluginOptions {
+  readonly version: string
+  readonly member: string
+  readonly vtep: Ip
+  readonly vxlanPort: number
+  readonly scope: 'local' | 'global'
+  readonly seeds: readonly string[]
+  readonly pools: readonly { readonly cidr: Cidr; readonly length: number }[]
+  /** Bytes; null to measure. */
+  readonly underlayMtu: number | null
+  readonly auditIntervalMs: number
+}
+
+/** How long the address management may take to return its blocks when the plugin stops. */
+const returnBlocksMs = 1500
+
+/**
+ * The plugin without sockets and without a kernel: its rooms, put together. Records go one way, from
+ * the driver and the address management into this member's log; other members' records go the other,
+ * from the cluster into the data plane.
+ */
+export class Plugin {
+  readonly network: Driver
+  readonly ipam: Ipam
+  readonly cluster: Cluster
+  readonly reconciler: Reconciler
+  readonly #ports: PluginPorts
+  readonly #options: PluginOptions
+
+  constructor(ports: PluginPorts, options: PluginOptions) {
+    this.#ports = ports
+    this.#options = options
+    const { clock, random, logger, store, dataplane, gossip } = ports
+    this.reconciler = new Reconciler({
+      dataplane,
+      clock,
+      logger: logger.child('dataplane'),
+      auditIntervalMs: options.auditIntervalMs,
+    })
+    this.cluster = new Cluster({
+      name: options.member,
+      address: options.vtep,
+      clock,
+      random,
+      logger: logger.child('cluster'),
+      gossip,
+      epochStore: epochStore(store),
+    })
+    this.ipam = new Ipam({
+      settings: { pools: options.pools, scope: options.scope },
+      store,
+      cluster: ipamCluster(this.cluster, options.member, {
+        networks: () => this.network.networks(),
+        holders: (vni, ip) => this.reconciler.holders(vni, ip),
+      }),
+      clock,
+      random,
+      logger: logger.child('ipam'),
+      ...(ports.hostRoutes === undefined ? {} : { hostRoutes: ports.hostRoutes }),
+    })
+    this.network = new Driver({
+      clock,
+      logger: logger.child('driver'),
+      store,
+      cluster: driverCluster(this.cluster, options.member),
+      pools: driverPools(this.ipam),
+      wires: driverWires(this.reconciler, dataplane),
+      vtep: options.vtep,
+      vxlanPort: options.vxlanPort,
+      mtuHere: () => this.#mtuHere(),
+    })
+    this.cluster.onTransitions((batch) => this.reconciler.applyPeers(peerTransitions(batch)))
+  }
+
+  /**
+   * Starts the rooms and takes over what the disk and the kernel still have. Joining goes on in the
+   * background: the engine is answered although every other member may be away.
+   */
+  async start(): Promise<void> {
+    await this.cluster.start()
+    this.reconciler.start()
+    await this.network.start()
+    await this.ipam.start()
+    this.cluster.join(this.#options.seeds).catch((error: Error) => {
+      this.#ports.logger.warn(`joining: ${error.message}`, { seeds: this.#options.seeds })
+    })
+  }
+
+  /**
+   * Stops; what is in the kernel stays, and traffic goes on. A host without endpoints leaves the
+   * cluster. One with endpoints does not: leaving would make the others forget them, and their traffic
+   * would stop although the containers run. It looks dead to them until the plugin is back, which after
+   * an upgrade is sooner than they notice.
+   */
+  async stop(): Promise<void> {
+    const serving = this.network.networks().some(({ endpoints }) => endpoints.some((e) => e.joined))
+    if (!serving) await this.ipam.left(returnBlocksMs)
+    await this.reconciler.stop()
+    if (!serving) await this.cluster.leave()
+    await this.ipam.stop()
+    await this.cluster.close()
+    await this.#ports.dataplane.close()
+  }
+
+  /** What `/status` shows. */
+  status(): PluginStatus {
+    return composeStatus(this, this.#options, this.#ports.problems)
+  }
+
+  async #mtuHere(): Promise<number> {
+    const { underlayMtu, vtep } = this.#options
+    return overlayMtu(underlayMtu ?? (await this.#ports.dataplane.underlayMtu(vtep)), vtep)
+  }
+}
+
+/** The last epoch that this member published under, in the store. */
+function epochStore(store: Store) {
+  return {
+    load: () => store.get<number>('cluster', 'epoch'),
+    save: (epoch: number) => store.write([{ table: 'cluster', key: 'epoch', value: epoch }]),
+  }
+}

@@ -1,0 +1,83 @@
+import type { LoggedProblem } from './base/logger.ts'
+import { ipWithLength } from './net/cidr.ts'
+import type { Plugin, PluginOptions } from './plugin.ts'
+
+/** What `GET /status` answers with. Plain JSON; fields are added, never renamed. */
+export interface PluginStatus {
+  readonly version: string
+  readonly member: string
+  readonly vtep: string
+  readonly members: readonly { name: string; address: string; state: string; self: boolean }[]
+  readonly overlays: readonly OverlayStatus[]
+  readonly ipam: unknown
+  readonly cluster: unknown
+  readonly dataplane: unknown
+  readonly problems: readonly LoggedProblem[]
+}
+
+interface OverlayStatus {
+  readonly overlayId: string
+  readonly networkId: string
+  readonly vni: number
+  readonly mtu: number
+  readonly pools: readonly string[]
+  readonly gateways: readonly string[]
+  readonly endpoints: readonly {
+    endpointId: string
+    addresses: readonly string[]
+    mac: string
+    joined: boolean
+  }[]
+  readonly peers: readonly {
+    member: string
+    vtep: string
+    endpointId: string
+    ips: readonly string[]
+    mac: string
+  }[]
+}
+
+/** Asks every room for its part. */
+export function composeStatus(
+  plugin: Plugin,
+  options: PluginOptions,
+  problems: readonly LoggedProblem[],
+): PluginStatus {
+  return {
+    version: options.version,
+    member: options.member,
+    vtep: options.vtep,
+    members: plugin.cluster
+      .members()
+      .map(({ name, address, state, self }) => ({ name, address, state, self })),
+    overlays: overlaysOf(plugin),
+    ipam: plugin.ipam.status(),
+    cluster: plugin.cluster.status(),
+    dataplane: plugin.reconciler.status(),
+    problems,
+  }
+}
+
+function overlaysOf(plugin: Plugin): OverlayStatus[] {
+  return plugin.network.networks().map(({ network, endpoints }) => ({
+    overlayId: network.overlayId,
+    networkId: network.networkId,
+    vni: network.vni,
+    mtu: network.mtu,
+    pools: network.pools,
+    gateways: network.gateways,
+    endpoints: endpoints.map(({ endpointId, addresses, mac, joined }) => ({
+      endpointId,
+      addresses: addresses.map(({ ip, cidr }) => ipWithLength(ip, cidr)),
+      mac,
+      joined,
+    })),
+    peers: plugin.reconciler.peers(network.vni).map(({ origin, vtep, endpointId, ips, mac }) => ({
+      member: origin,
+      vtep,
+      endpointId,
+      ips,
+      mac,
+    })),
+  }))
+}
