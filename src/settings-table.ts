@@ -1,0 +1,192 @@
+import { isAbsolute } from 'node:path'
+import {
+  type Parsed,
+  parseAddress,
+  parseDuration,
+  parseInteger,
+  parseJoin,
+  parsePools,
+} from './setting-values.ts'
+
+/**
+ * One setting of the plugin. The table below is the single source for what is accepted, for the env
+ * section of config.json and for the table in README.
+ */
+export interface Setting<T, D extends string | null> {
+  /** The environment variable. */
+  readonly name: string
+  /** One or two sentences for the operator. */
+  readonly description: string
+  /** The text that stands for an absent or empty variable; null when its absence has a meaning. */
+  readonly preset: D
+  /** What the absence means, where `preset` is null. */
+  readonly absent?: string
+  /** A good value, for the message about a bad one. */
+  readonly example: string
+  /** False for what only tests and the image set. */
+  readonly settable: boolean
+  /** True when no log, answer or message may show the value. */
+  readonly secret: boolean
+  readonly parse: (text: string) => Parsed<T>
+}
+
+/** The characters that a secret has at least: shorter ones can be found by trying. */
+const secretCharactersMin = 16
+/** The least datagram that every IPv4 host takes (RFC 791 section 3.1); less is a mistyped value. */
+const underlayMtuMin = 576
+/** The soonest a host may be forgotten: the restart of one must not cost it its addresses. */
+const forgetAfterMinMs = 10_000
+
+function setting<T, D extends string | null>(
+  entry: Omit<Setting<T, D>, 'settable' | 'secret'>,
+  marks: { settable?: boolean; secret?: boolean } = {},
+): Setting<T, D> {
+  return { ...entry, settable: marks.settable ?? true, secret: marks.secret ?? false }
+}
+
+function path(name: string, description: string, preset: string): Setting<string, string> {
+  const parse = (text: string): Parsed<string> =>
+    isAbsolute(text) ? { value: text } : { reason: 'is not an absolute path' }
+  return setting({ name, description, preset, example: preset, parse }, { settable: false })
+}
+
+/** All settings, by the names that the program has for them. */
+export const settingsTable = {
+  join: setting({
+    name: 'JOIN',
+    description:
+      'Members to join, as host or host:port, separated by commas or spaces. One that is alive is enough; leave it empty on the first host.',
+    preset: null,
+    absent: 'none',
+    example: '192.0.2.10,192.0.2.11:7946',
+    parse: parseJoin,
+  }),
+  advertiseAddress: setting({
+    name: 'ADVERTISE_ADDR',
+    description: 'The address that the other hosts reach this one by, for gossip and for VXLAN.',
+    preset: null,
+    absent: "address of the default route's interface",
+    example: '192.0.2.11',
+    parse: parseAddress,
+  }),
+  bindAddress: setting({
+    name: 'BIND_ADDR',
+    description: 'The address that gossip listens at.',
+    preset: null,
+    absent: 'all addresses',
+    example: '192.0.2.11',
+    parse: parseAddress,
+  }),
+  gossipPort: setting({
+    name: 'GOSSIP_PORT',
+    description:
+      'The port for gossip, TCP and UDP. The same on all hosts unless JOIN names others.',
+    preset: '7946',
+    example: '7946',
+    parse: (text) => parseInteger(text, 1, 65_535),
+  }),
+  vxlanPort: setting({
+    name: 'VXLAN_PORT',
+    description: 'The UDP port for VXLAN. It must be the same on all hosts.',
+    preset: '4789',
+    example: '4789',
+    parse: (text) => parseInteger(text, 1024, 65_535),
+  }),
+  scope: setting({
+    name: 'SCOPE',
+    description:
+      'The scope of the managed driver: local, or global for networks of a swarm. ' +
+      'The short driver name ts-overlay is always local.',
+    preset: 'local',
+    example: 'global',
+    parse: parseScope,
+  }),
+  pools: setting({
+    name: 'POOLS',
+    description:
+      'Where networks without --subnet get one from: range:length, separated by commas or spaces. ' +
+      'It must be the same on all hosts.',
+    preset: '10.128.0.0/9:24',
+    example: '10.128.0.0/9:24,fd00:10::/48:64',
+    parse: parsePools,
+  }),
+  secret: setting(
+    {
+      name: 'SECRET',
+      description: `The cluster's secret, at least ${secretCharactersMin} characters. It must be the same on all hosts.`,
+      preset: null,
+      absent: 'none',
+      example: 'the output of: openssl rand -base64 24',
+      parse: parseSecret,
+    },
+    { secret: true },
+  ),
+  debug: setting({
+    name: 'DEBUG',
+    description: 'Rooms whose detailed log lines are wanted, such as ts-overlay:* for all.',
+    preset: null,
+    absent: 'none',
+    example: 'ts-overlay:driver,ts-overlay:ipam',
+    parse: (text) => ({ value: text }),
+  }),
+  memberName: setting({
+    name: 'MEMBER_NAME',
+    description: 'The name of this host in the cluster. No two hosts may have the same.',
+    preset: null,
+    absent: 'host name and a random suffix',
+    example: 'rack4-host7',
+    parse: parseName,
+  }),
+  auditMs: setting({
+    name: 'AUDIT_SECONDS',
+    description: 'How often the kernel is compared with what it should hold, in seconds.',
+    preset: '30',
+    example: '30',
+    parse: parseSeconds,
+  }),
+  forgetAfterMs: setting({
+    name: 'FORGET_AFTER',
+    description:
+      'After how long a dead host is forgotten, and its addresses are free again. ' +
+      'It must be the same on all hosts.',
+    preset: '72h',
+    example: '72h',
+    parse: (text) => parseDuration(text, forgetAfterMinMs),
+  }),
+  underlayMtu: setting({
+    name: 'MTU',
+    description: 'The MTU in bytes of the network between the hosts. Containers get 50 less.',
+    preset: null,
+    absent: 'that of the interface with ADVERTISE_ADDR',
+    example: '9000',
+    parse: (text) => parseInteger(text, underlayMtuMin, 65_535),
+  }),
+  stateDir: path('STATE_DIR', 'Where the plugin keeps what must survive it.', '/data'),
+  legacySocketDir: path('LEGACY_SOCKET_DIR', "The engine's plugin directory.", '/host-plugins'),
+  managedSocket: path(
+    'MANAGED_SOCKET',
+    'The socket that config.json names.',
+    '/run/docker/plugins/ts-overlay.sock',
+  ),
+} as const
+
+function parseScope(text: string): Parsed<'local' | 'global'> {
+  if (text === 'local' || text === 'global') return { value: text }
+  return { reason: 'is neither local nor global' }
+}
+
+function parseSecret(text: string): Parsed<string> {
+  if (text.length >= secretCharactersMin) return { value: text }
+  return { reason: `is shorter than ${secretCharactersMin} characters` }
+}
+
+/** A name that is safe in a log line, a URL and a DNS label list. */
+function parseName(text: string): Parsed<string> {
+  if (/^[a-z0-9]([\w.-]{0,62})$/i.test(text)) return { value: text }
+  return { reason: 'is not a name of 1 to 63 letters, digits, dots, dashes and underscores' }
+}
+
+function parseSeconds(text: string): Parsed<number> {
+  const seconds = parseInteger(text, 1, 3600)
+  return 'value' in seconds ? { value: seconds.value * 1000 } : seconds
+}

@@ -1,0 +1,77 @@
+import { refusal } from './base/errors.ts'
+import { type Ip, ipBits } from './net/ip.ts'
+import { cidrsOverlap } from './net/cidr.ts'
+import { type Setting, settingsTable } from './settings-table.ts'
+
+type Table = typeof settingsTable
+type ValueOf<S> = S extends Setting<infer T, infer D> ? (D extends null ? T | null : T) : never
+type Raw = { readonly [K in keyof Table]: ValueOf<Table[K]> }
+
+/** What the operator decided, checked. Times in milliseconds; null where the plugin finds out itself. */
+export interface Settings extends Omit<Raw, 'join' | 'bindAddress'> {
+  /** Members to join, each with its gossip port. */
+  readonly join: readonly { readonly host: string; readonly port: number }[]
+  readonly bindAddress: Ip
+}
+
+/**
+ * Reads the settings from environment variables; an empty one counts as absent. Throws BAD_SETTING
+ * with one line for each that is wrong: its name, its value, what is wrong and a good example.
+ */
+export function parseSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+  const wrong: string[] = []
+  const values: Record<string, unknown> = {}
+  for (const [key, entry] of Object.entries<Setting<unknown, string | null>>(settingsTable)) {
+    const text = (env[entry.name] ?? '').trim() || entry.preset
+    const parsed = text === null ? { value: null } : entry.parse(text)
+    if ('value' in parsed) values[key] = parsed.value
+    else wrong.push(faultText(entry, text!, parsed.reason))
+  }
+  if (wrong.length > 0) throw badSettings(wrong)
+  const raw = values as unknown as Raw
+  const clashes = clashesOf(raw)
+  if (clashes.length > 0) throw badSettings(clashes)
+  return {
+    ...raw,
+    join: (raw.join ?? []).map(({ host, port }) => ({ host, port: port ?? raw.gossipPort })),
+    bindAddress: raw.bindAddress ?? everyAddress(raw.advertiseAddress),
+  }
+}
+
+function faultText(entry: Setting<unknown, string | null>, text: string, reason: string): string {
+  const shown = entry.secret ? '(not shown)' : text
+  return `${entry.name}=${shown} ${reason}. Example: ${entry.name}=${entry.example}`
+}
+
+function badSettings(faults: readonly string[]): Error {
+  const remedy = 'change it with: docker plugin set PLUGIN NAME=VALUE'
+  return refusal('BAD_SETTING', [...faults, `Bad settings; ${remedy}`].join('\n'))
+}
+
+/** What is wrong between settings that are each right. */
+function clashesOf(raw: Raw): string[] {
+  const clashes: string[] = []
+  const { advertiseAddress, bindAddress, gossipPort, vxlanPort, pools } = raw
+  if (gossipPort === vxlanPort)
+    clashes.push(
+      `GOSSIP_PORT and VXLAN_PORT are both ${vxlanPort}; each needs a UDP port of its own`,
+    )
+  if (
+    advertiseAddress !== null &&
+    bindAddress !== null &&
+    ipBits(advertiseAddress) !== ipBits(bindAddress)
+  )
+    clashes.push(
+      `ADVERTISE_ADDR=${advertiseAddress} and BIND_ADDR=${bindAddress} are of different families`,
+    )
+  for (const [i, a] of pools.entries())
+    for (const b of pools.slice(i + 1))
+      if (cidrsOverlap(a.range, b.range))
+        clashes.push(`POOLS has ${a.range} and ${b.range}, which overlap; keep one of them`)
+  return clashes
+}
+
+/** What to bind to for all addresses of the family that others use. */
+function everyAddress(advertised: Ip | null): Ip {
+  return (advertised !== null && ipBits(advertised) === 128 ? '::' : '0.0.0.0') as Ip
+}

@@ -1,0 +1,189 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { OverlayError } from '../../src/base/errors.ts'
+import { envSection, settingsMarkdown, withEnv, withSettings } from '../../src/settings-docs.ts'
+import { settingsTable } from '../../src/settings-table.ts'
+import { type Settings, parseSettings } from '../../src/settings.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+
+function faultOf(env: Record<string, string>): string {
+  try {
+    parseSettings(env)
+  } catch (error) {
+    expect(error).to.be.instanceOf(OverlayError)
+    expect((error as OverlayError).code).to.equal('BAD_SETTING')
+    expect((error as OverlayError).kind).to.equal('refusal')
+    return (error as OverlayError).message
+  }
+  throw new Error(`accepted: ${JSON.stringify(env)}`)
+}
+
+describe('settings', () => {
+  it('are complete without a single variable', () => {
+    const expected: Settings = {
+      join: [],
+      advertiseAddress: null,
+      bindAddress: '0.0.0.0' as Settings['bindAddress'],
+      gossipPort: 7946,
+      vxlanPort: 4789,
+      scope: 'local',
+      pools: [{ range: '10.128.0.0/9', length: 24 }] as unknown as Settings['pools'],
+      secret: null,
+      debug: null,
+      memberName: null,
+      auditMs: 30_000,
+      forgetAfterMs: 72 * 3600 * 1000,
+      underlayMtu: null,
+      stateDir: '/data',
+      legacySocketDir: '/host-plugins',
+      managedSocket: '/run/docker/plugins/ts-overlay.sock',
+    }
+    expect(parseSettings({})).to.deep.equal(expected)
+  })
+
+  it('take an empty variable for an absent one, as the engine passes those it has no value for', () => {
+    const empty = Object.fromEntries(Object.values(settingsTable).map(({ name }) => [name, ' ']))
+    expect(parseSettings(empty)).to.deep.equal(parseSettings({}))
+  })
+
+  it('accept every example that they give', () => {
+    for (const { name, example, parse } of Object.values(settingsTable))
+      expect(parse(example), name).to.have.property('value')
+  })
+
+  it('read members to join in every form, with our own port where none is named', () => {
+    const env = { JOIN: 'a.example,192.0.2.1:1 [fd00::1]:2, fd00::2  [fd00::3]', GOSSIP_PORT: '99' }
+    expect(parseSettings(env).join).to.deep.equal([
+      { host: 'a.example', port: 99 },
+      { host: '192.0.2.1', port: 1 },
+      { host: 'fd00::1', port: 2 },
+      { host: 'fd00::2', port: 99 },
+      { host: 'fd00::3', port: 99 },
+    ])
+  })
+
+  for (const text of [
+    'a:b',
+    'a:0',
+    'a:65536',
+    ':1',
+    '300.1.1.1',
+    '[192.0.2.1]:1',
+    'a_b',
+    '-a',
+    '[x]',
+  ])
+    it(`refuse JOIN=${text}`, () => {
+      expect(faultOf({ JOIN: `good.example,${text}` })).to.match(/^JOIN=.* has ".*", which /)
+    })
+
+  it('bind to all addresses of the family that is advertised', () => {
+    expect(parseSettings({ ADVERTISE_ADDR: 'fd00::1' }).bindAddress).to.equal('::')
+    expect(faultOf({ ADVERTISE_ADDR: 'fd00::1', BIND_ADDR: '0.0.0.0' })).to.match(/famil/)
+  })
+
+  it('read several pools, and refuse overlapping, odd or impossible ones', () => {
+    expect(parseSettings({ POOLS: '10.0.0.0/8:24 fd00::/48:64' }).pools).to.deep.equal([
+      { range: '10.0.0.0/8', length: 24 },
+      { range: 'fd00::/48', length: 64 },
+    ])
+    expect(faultOf({ POOLS: '10.0.0.0/8:24,10.1.0.0/16:24' })).to.match(/overlap/)
+    for (const text of [
+      '10.0.0.0/8',
+      '10.0.0.1/8:24',
+      '10.0.0.0/8:31',
+      '10.0.0.0/8:7',
+      'x:24',
+      ',',
+    ])
+      expect(faultOf({ POOLS: text })).to.match(/^POOLS=.*Example: POOLS=/)
+  })
+
+  it('read durations and seconds into milliseconds', () => {
+    expect(parseSettings({ FORGET_AFTER: '7d' }).forgetAfterMs).to.equal(7 * 86_400_000)
+    expect(parseSettings({ FORGET_AFTER: '90m' }).forgetAfterMs).to.equal(90 * 60_000)
+    expect(parseSettings({ AUDIT_SECONDS: '5' }).auditMs).to.equal(5000)
+    expect(faultOf({ FORGET_AFTER: '72' })).to.match(/units s, m, h, d/)
+    expect(faultOf({ FORGET_AFTER: '9s' })).to.match(/shorter than 10 s/)
+  })
+
+  it('keep the two UDP ports apart', () => {
+    expect(faultOf({ GOSSIP_PORT: '4789' })).to.match(/both 4789/)
+  })
+
+  it('tell every wrong one in one message, with its value, what is wrong and an example', () => {
+    const fault = faultOf({ SCOPE: 'swarm', GOSSIP_PORT: '7946x', VXLAN_PORT: '80', MTU: '1' })
+    expect(fault.split('\n')).to.have.length(5)
+    expect(fault).to.include('SCOPE=swarm is neither local nor global. Example: SCOPE=global')
+    expect(fault).to.include('GOSSIP_PORT=7946x is not a whole number from 1 to 65535')
+    expect(fault).to.include('VXLAN_PORT=80 is not a whole number from 1024 to 65535')
+    expect(fault).to.include('docker plugin set')
+  })
+
+  it('never show the secret', () => {
+    const fault = faultOf({ SECRET: 'tooshort' })
+    expect(fault).to.include('SECRET=(not shown) is shorter than 16 characters')
+    expect(fault).to.not.include('tooshort')
+    expect(parseSettings({ SECRET: '0123456789abcdef' }).secret).to.equal('0123456789abcdef')
+  })
+
+  it('either parse or are refused by name, whatever the text', () => {
+    const names = Object.values(settingsTable).map(({ name }) => name)
+    fc.assert(
+      fc.property(fc.constantFrom(...names), fc.string({ unit: 'grapheme' }), (name, text) => {
+        try {
+          parseSettings({ [name]: text })
+        } catch (error) {
+          expect((error as OverlayError).code).to.equal('BAD_SETTING')
+          expect((error as OverlayError).message).to.include(name)
+        }
+      }),
+    )
+  })
+})
+
+describe('what is generated from the settings', () => {
+  it('lists each settable one once, and none of the others', () => {
+    const names = envSection().map(({ name }) => name)
+    expect(new Set(names).size).to.equal(names.length)
+    expect(names).to.include.members(['JOIN', 'SECRET', 'MTU'])
+    expect(names).to.not.include('STATE_DIR')
+  })
+
+  it('replaces what stands between the markers of a text, and nothing else', () => {
+    const readme = 'a\n<!-- settings -->\nSTALE\n<!-- /settings -->\nb\n'
+    const renewed = withSettings(readme)!
+    expect(renewed)
+      .to.match(/^a\n<!-- settings -->\n\n\| Setting/)
+      .and.match(/-->\nb\n$/)
+    expect(renewed).to.not.include('STALE')
+    expect(withSettings(renewed)).to.equal(renewed)
+    expect(withSettings('no markers')).to.equal(null)
+  })
+
+  it('keeps the rest of a manifest', () => {
+    const config = withEnv('{"description": "x", "env": []}')
+    expect(JSON.parse(config)).to.deep.equal({ description: 'x', env: envSection() })
+  })
+
+  it('stands in config.json', function () {
+    const path = resolve(root, 'config.json')
+    if (!existsSync(path)) this.skip()
+    const config = JSON.parse(readFileSync(path, 'utf8')) as { env: unknown }
+    expect(config.env, 'run: node --conditions=source src/settings-docs.ts').to.deep.equal(
+      envSection(),
+    )
+  })
+
+  it('stands in README', function () {
+    const path = resolve(root, 'README.md')
+    const readme = existsSync(path) ? readFileSync(path, 'utf8') : ''
+    if (!readme.includes('<!-- settings -->')) this.skip()
+    expect(readme, 'run: node --conditions=source src/settings-docs.ts').to.include(
+      settingsMarkdown(),
+    )
+  })
+})
