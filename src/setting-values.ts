@@ -12,7 +12,7 @@ export interface JoinAddress {
 
 /** A range that subnets of one length are cut from. */
 export interface PoolRange {
-  readonly range: Cidr
+  readonly cidr: Cidr
   readonly length: number
 }
 
@@ -96,10 +96,10 @@ export function parsePools(text: string): Parsed<readonly PoolRange[]> {
 function parsePoolRange(text: string): Parsed<PoolRange> {
   const match = /^(.+\/\d+):(\d{1,3})$/.exec(text)
   if (match === null) return { reason: 'is not range:length' }
-  const range = parseCidr(match[1]!)
-  if (range === null) return { reason: `has no valid range (host bits must be 0)` }
-  const most = cidrBits(range) - hostBitsLeast
-  const length = parseInteger(match[2]!, cidrLength(range), most)
-  if ('value' in length) return { value: { range, length: length.value } }
-  return { reason: `has a length outside ${cidrLength(range)} to ${most}` }
+  const cidr = parseCidr(match[1]!)
+  if (cidr === null) return { reason: `has no valid range (host bits must be 0)` }
+  const most = cidrBits(cidr) - hostBitsLeast
+  const length = parseInteger(match[2]!, cidrLength(cidr), most)
+  if ('value' in length) return { value: { cidr, length: length.value } }
+  return { reason: `has a length outside ${cidrLength(cidr)} to ${most}` }
 }

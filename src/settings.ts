@@ -66,8 +66,8 @@ function clashesOf(raw: Raw): string[] {
     )
   for (const [i, a] of pools.entries())
     for (const b of pools.slice(i + 1))
-      if (cidrsOverlap(a.range, b.range))
-        clashes.push(`POOLS has ${a.range} and ${b.range}, which overlap; keep one of them`)
+      if (cidrsOverlap(a.cidr, b.cidr))
+        clashes.push(`POOLS has ${a.cidr} and ${b.cidr}, which overlap; keep one of them`)
   return clashes
 }
 

@@ -30,7 +30,7 @@ describe('settings', () => {
       gossipPort: 7946,
       vxlanPort: 4789,
       scope: 'local',
-      pools: [{ range: '10.128.0.0/9', length: 24 }] as unknown as Settings['pools'],
+      pools: [{ cidr: '10.128.0.0/9', length: 24 }] as unknown as Settings['pools'],
       secret: null,
       debug: null,
       memberName: null,
@@ -87,8 +87,8 @@ describe('settings', () => {
 
   it('read several pools, and refuse overlapping, odd or impossible ones', () => {
     expect(parseSettings({ POOLS: '10.0.0.0/8:24 fd00::/48:64' }).pools).to.deep.equal([
-      { range: '10.0.0.0/8', length: 24 },
-      { range: 'fd00::/48', length: 64 },
+      { cidr: '10.0.0.0/8', length: 24 },
+      { cidr: 'fd00::/48', length: 64 },
     ])
     expect(faultOf({ POOLS: '10.0.0.0/8:24,10.1.0.0/16:24' })).to.match(/overlap/)
     for (const text of [
