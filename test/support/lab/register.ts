@@ -1,0 +1,51 @@
+/**
+ * The list of labs that exist on this machine, one file each, so that what a crashed or kept run left is found again.
+ * A file names the processes whose end is the end of the lab, and the folder to remove.
+ */
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { execa } from 'execa'
+import { removeControlGroups } from './control-groups.ts'
+import { labRegisterDir } from './paths.ts'
+import { isAlive, killMarked, type ProcessMark } from './processes.ts'
+
+export interface LabEntry {
+  readonly dir: string
+  readonly owner: ProcessMark
+  readonly keep: boolean
+  readonly holders: readonly ProcessMark[]
+}
+
+const fileOf = (dir: string): string => path.join(labRegisterDir, `${path.basename(dir)}.json`)
+
+export async function writeEntry(entry: LabEntry): Promise<void> {
+  await mkdir(labRegisterDir, { recursive: true })
+  await writeFile(fileOf(entry.dir), JSON.stringify(entry))
+}
+
+/** Ends the lab's processes, removes its folder and its entry. What the kernel held for it goes with the processes. */
+export async function removeLab(entry: LabEntry): Promise<void> {
+  await Promise.all(entry.holders.map((holder) => killMarked(holder)))
+  await removeControlGroups(path.basename(entry.dir))
+  // The last mounts go a moment after the last process; --one-file-system never follows one.
+  await execa('rm', ['-rf', '--one-file-system', entry.dir])
+  await rm(fileOf(entry.dir), { force: true })
+}
+
+/**
+ * Removes labs whose owner is gone, and with `all` those that were kept or still run. Returns their folders.
+ */
+export async function sweepLabs(options: { all: boolean }): Promise<string[]> {
+  const names = await readdir(labRegisterDir).catch(() => [])
+  const removed: string[] = []
+  for (const name of names) {
+    const text = await readFile(path.join(labRegisterDir, name), 'utf8').catch(() => undefined)
+    if (text === undefined) continue
+    const entry = JSON.parse(text) as LabEntry
+    const abandoned = !entry.keep && !(await isAlive(entry.owner))
+    if (!abandoned && !options.all) continue
+    await removeLab(entry)
+    removed.push(entry.dir)
+  }
+  return removed
+}
