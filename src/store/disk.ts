@@ -1,0 +1,85 @@
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+/** A file that grows at its end. */
+export interface GrowingFile {
+  /** Adds all the bytes, or throws, having added any part of them. */
+  append(bytes: Uint8Array): Promise<void>
+  /** Makes everything added durable. */
+  sync(): Promise<void>
+  /** Cuts the file to that many bytes. Later bytes are added there. */
+  truncate(bytes: number): Promise<void>
+  close(): Promise<void>
+}
+
+/** The disk as a port: what a journal needs of it. */
+export interface Disk {
+  /** All bytes; null when there is no such file. */
+  read(path: string): Promise<Buffer | null>
+  /** Makes this the file's content, at once or not at all: when it throws, nothing has changed. */
+  replace(path: string, bytes: Uint8Array): Promise<void>
+  /** Makes durable which file the name stands for. */
+  syncName(path: string): Promise<void>
+  /** Opens a file that exists. */
+  grow(path: string): Promise<GrowingFile>
+}
+
+/** The machine's own disk. Files are for their owner alone. */
+export const machineDisk: Disk = {
+  async read(path) {
+    try {
+      return await readFile(path)
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+      throw error
+    }
+  },
+
+  async replace(path, bytes) {
+    const fresh = `${path}.new`
+    try {
+      await writeDurably(fresh, bytes)
+      await rename(fresh, path)
+    } catch (error) {
+      await rm(fresh, { force: true })
+      throw error
+    }
+  },
+
+  async syncName(path) {
+    await using folder = await open(dirname(path), 'r')
+    await folder.sync()
+  },
+
+  async grow(path) {
+    const file = await open(path, 'r+', 0o600)
+    let end = (await file.stat()).size
+    return {
+      async append(bytes) {
+        await writeAll(file, bytes, end)
+        end += bytes.length
+      },
+      sync: () => file.datasync(),
+      async truncate(bytes) {
+        await file.truncate(bytes)
+        end = bytes
+      },
+      close: () => file.close(),
+    }
+  },
+}
+
+async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
+  await using file = await open(path, 'w', 0o600)
+  await writeAll(file, bytes, 0)
+  await file.sync()
+}
+
+/** Writes at `position` until all bytes are taken: a disk that fills up takes some and then none. */
+async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  let done = 0
+  while (done < bytes.length) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position + done)
+    done += bytesWritten
+  }
+}

@@ -1,0 +1,210 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type OverlayError, failure, messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import { type Release, lockDirectory } from './directory-lock.ts'
+import { type Disk, type GrowingFile, machineDisk } from './disk.ts'
+import { groupRecord, replay, snapshotRecord } from './journal.ts'
+import type { Store, StoreChange } from './store.ts'
+import { Tables, type TextChange, textChanges } from './tables.ts'
+
+/**
+ * How much the journal may grow before it is written anew, at the least: some 5,000 writes, which are
+ * read back in a few milliseconds.
+ */
+const growthBytesMin = 1024 * 1024
+
+/** The file in the store's directory. */
+const journalName = 'journal'
+
+/** One write that waits for the disk. */
+interface Waiting {
+  readonly changes: readonly TextChange[]
+  readonly resolve: () => void
+  readonly reject: (reason: OverlayError) => void
+}
+
+/** What is open while the store is. */
+interface Journal {
+  readonly path: string
+  readonly tables: Tables
+  file: GrowingFile
+  /** The number of the last group of writes. */
+  sequence: number
+  /** The size up to which the file is whole and durable. */
+  bytes: number
+  /** The size at which the file is next written anew. */
+  compactAt: number
+}
+
+interface Surroundings {
+  readonly logger: Logger
+  readonly disk: Disk
+  readonly release: Release
+}
+
+/** A store in a directory of its own: one journal, in which each group of writes is one record. */
+export class FileStore implements Store {
+  readonly #journal: Journal
+  readonly #around: Surroundings
+  #waiting: Waiting[] = []
+  #flushing: Promise<void> | null = null
+  /** Why nothing can be written any more. */
+  #ended: string | null = null
+
+  private constructor(journal: Journal, around: Surroundings) {
+    this.#journal = journal
+    this.#around = around
+  }
+
+  /**
+   * Opens the store in `directory`, which is made when it is not there. What a crash left half written
+   * at the end is cut off, with a warning. Throws STORE when the journal is damaged or of a newer
+   * format, or when another process has it open.
+   */
+  static async open(
+    directory: string,
+    { logger, disk = machineDisk }: { logger: Logger; disk?: Disk },
+  ): Promise<FileStore> {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    const release = await lockDirectory(directory)
+    try {
+      const path = join(directory, journalName)
+      return new FileStore(await load(path, disk, logger), { logger, disk, release })
+    } catch (error) {
+      await release()
+      throw error
+    }
+  }
+
+  get<T>(table: string, key: string): T | undefined {
+    return this.#journal.tables.get<T>(table, key)
+  }
+
+  entries<T>(table: string): [string, T][] {
+    return this.#journal.tables.entries<T>(table)
+  }
+
+  write(changes: readonly StoreChange[]): Promise<void> {
+    if (this.#ended !== null) return Promise.reject(failure('STORE', this.#ended))
+    const texts = textChanges(changes)
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ changes: texts, resolve, reject })
+      this.#flushing ??= this.#flush()
+    })
+  }
+
+  /** Finishes the writes that wait, and gives the directory back. Later writes are refused. */
+  async close(): Promise<void> {
+    await this.#flushing
+    this.#ended ??= `the store ${this.#journal.path} is closed`
+    await this.#journal.file.close()
+    await this.#around.release()
+  }
+
+  /** Writes whatever waits, group after group: all that came during one sync share the next. */
+  async #flush(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const group = this.#waiting
+      this.#waiting = []
+      const changes = group.flatMap((waiting) => waiting.changes)
+      const error = await this.#append(changes)
+      if (error === null) this.#journal.tables.apply(changes)
+      for (const { resolve, reject } of group) {
+        if (error === null) resolve()
+        else reject(error)
+      }
+      if (error === null) await this.#compact()
+    }
+    this.#flushing = null
+  }
+
+  /** Makes one group of writes durable; else leaves the file as it was and says why. */
+  async #append(changes: readonly TextChange[]): Promise<OverlayError | null> {
+    if (this.#ended !== null) return failure('STORE', this.#ended)
+    const journal = this.#journal
+    const record = groupRecord(changes, journal.sequence + 1)
+    try {
+      await journal.file.append(record)
+    } catch (error) {
+      // A part of it may be there, and the next record has to follow a whole one.
+      await journal.file.truncate(journal.bytes).catch((reason: unknown) => this.#end(reason))
+      return failure('STORE', `cannot write to ${journal.path}: ${messageOf(error)}`, error)
+    }
+    try {
+      await journal.file.sync()
+    } catch (error) {
+      // What the disk has of it is unknown now, and a second sync would not tell: see fsync(2).
+      return failure('STORE', this.#end(error), error)
+    }
+    journal.sequence++
+    journal.bytes += record.length
+    return null
+  }
+
+  /** Writes the journal anew, with the rows alone, once it has grown enough. */
+  async #compact(): Promise<void> {
+    const journal = this.#journal
+    const { disk, logger } = this.#around
+    if (journal.bytes < journal.compactAt) return
+    const snapshot = snapshotRecord(journal.tables.rows(), journal.sequence)
+    try {
+      await disk.replace(journal.path, snapshot)
+    } catch (error) {
+      journal.compactAt = journal.bytes + growthBytesMin
+      logger.warn(`${journal.path} goes on growing: ${messageOf(error)}`)
+      return
+    }
+    try {
+      await disk.syncName(journal.path)
+      const file = await disk.grow(journal.path)
+      await journal.file.close()
+      journal.file = file
+      journal.bytes = snapshot.length
+      journal.compactAt = compactAt(snapshot.length)
+    } catch (error) {
+      this.#end(error)
+    }
+  }
+
+  /** Takes no more writes: what the disk holds can only be learnt by opening the journal again. */
+  #end(reason: unknown): string {
+    this.#ended ??= `${this.#journal.path} cannot be relied on after: ${messageOf(reason)}; restart the plugin`
+    this.#around.logger.warn(this.#ended)
+    return this.#ended
+  }
+}
+
+/** When a journal whose first record has this size is written anew: at twice that, or more. */
+function compactAt(snapshotBytes: number): number {
+  return snapshotBytes + Math.max(growthBytesMin, snapshotBytes)
+}
+
+/** Reads the journal, makes an empty one when there is none, and cuts off what a crash left. */
+async function load(path: string, disk: Disk, logger: Logger): Promise<Journal> {
+  const bytes = (await disk.read(path)) ?? (await newJournal(path, disk))
+  const found = replay(bytes)
+  if (found.kind === 'bad') {
+    throw failure(
+      'STORE',
+      `the store ${path} cannot be read, ${found.reason}. Put a copy back, or move the file away: ` +
+        'the plugin then starts without its networks, which have to be removed and made again',
+    )
+  }
+  const file = await disk.grow(path)
+  const torn = bytes.length - found.goodBytes
+  if (torn > 0) {
+    logger.warn(`cut ${torn} bytes off ${path}: a write that a crash interrupted`)
+    await file.truncate(found.goodBytes)
+    await file.sync()
+  }
+  const { tables, sequence, goodBytes, snapshotBytes } = found
+  return { path, file, tables, sequence, bytes: goodBytes, compactAt: compactAt(snapshotBytes) }
+}
+
+async function newJournal(path: string, disk: Disk): Promise<Buffer> {
+  const bytes = snapshotRecord([], 0)
+  await disk.replace(path, bytes)
+  await disk.syncName(path)
+  return bytes
+}
