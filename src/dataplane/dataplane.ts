@@ -1,0 +1,152 @@
+import type { Ip } from '../net/ip.ts'
+import type { Mac } from '../net/mac.ts'
+import type { Vni } from '../net/vni.ts'
+
+/**
+ * The data plane is everything that frames pass through on this host: per overlay one network
+ * namespace with a bridge and a VXLAN device, per endpoint a veth pair, and for each peer an FDB entry
+ * (MAC → VTEP) and a neighbour (IP → MAC).
+ *
+ * This file is the port: what may be asked of a kernel, as plain data that can be cloned to a worker
+ * thread. `linux/` does it with rtnetlink, `memory.ts` pretends to. The invariants of every
+ * implementation: each verb may be repeated, after a crash at any step too, and then only does what is
+ * still missing; a link that does not carry our mark is never changed; an FDB entry has one VTEP.
+ * What the rows should be is not decided here but in `desired.ts`, and when, in `reconciler.ts`.
+ */
+export interface Dataplane {
+  /**
+   * Checks rights and kernel, and removes what an earlier life left half made. Nothing else may be
+   * called before. Refuses with UNSUPPORTED and the remedy when something is missing.
+   */
+  start(): Promise<void>
+
+  /**
+   * Makes the overlay's namespace, bridge and VXLAN device, or repairs what differs from `links`. A
+   * VXLAN device whose VNI, port or VTEP differs is made anew, which loses its rows: `dump` after it.
+   * Refuses with VNI_IN_USE when another overlay or a stranger's device on this host has the VNI.
+   * @returns what was changed, in words; empty when all was right.
+   */
+  ensureOverlay(links: OverlayLinks): Promise<string[]>
+
+  /** Removes the overlay's namespace with everything in it. When it resolves, the VNI is free. */
+  removeOverlay(overlayId: string): Promise<void>
+
+  /** Makes or repairs the endpoint's veth pair. Fails with KERNEL when the overlay does not exist. */
+  ensureEndpoint(overlayId: string, link: EndpointLink): Promise<EnsuredEndpoint>
+
+  /** Removes the endpoint's veth pair by whichever end is left. Neither is no error. */
+  removeEndpoint(overlayId: string, endpointId: string): Promise<void>
+
+  /**
+   * Writes rows in order. A set replaces, a remove of what is not there is done. One bad row does not
+   * stop the others. Rejects when the overlay does not exist or when the outcome is not known; then
+   * `dump` tells the truth.
+   * @returns the rows that failed.
+   */
+  apply(overlayId: string, changes: readonly Change[]): Promise<FailedChange[]>
+
+  /** What the kernel has of an overlay; null when it has no namespace. */
+  dump(overlayId: string): Promise<ActualOverlay | null>
+
+  /** The overlays that have a namespace on this host. */
+  overlays(): Promise<string[]>
+
+  /** The MTU in bytes of the underlay interface with that address. Refuses when no interface has it. */
+  underlayMtu(vtep: Ip): Promise<number>
+
+  /** Lets go of descriptors. What was built stays: traffic goes on without us. */
+  close(): Promise<void>
+}
+
+/** An overlay's links on this host. */
+export interface OverlayLinks {
+  readonly overlayId: string
+  readonly vni: Vni
+  /** Of bridge, VXLAN device and veths, in bytes, without the tunnel's overhead. */
+  readonly mtu: number
+  /** This host's tunnel end: the source of what the VXLAN device sends. */
+  readonly vtep: Ip
+  /** UDP port of the tunnels, the same on every host. */
+  readonly port: number
+  /** The bridge's own addresses, each `ip/length`. */
+  readonly gateways: readonly string[]
+}
+
+/** An endpoint's veth pair. */
+export interface EndpointLink {
+  readonly endpointId: string
+  /** Of the container's end. */
+  readonly mac: Mac
+  /** Of both ends, in bytes. */
+  readonly mtu: number
+}
+
+export interface EnsuredEndpoint {
+  /** The name the container's end has in the host's namespace, for the answer to Join. */
+  readonly sourceName: string
+  /** What was changed, in words; empty when all was right. */
+  readonly changed: string[]
+}
+
+/** Which VTEP frames for a MAC address are sent to. */
+export interface FdbEntry {
+  readonly mac: Mac
+  readonly vtep: Ip
+}
+
+/** Which MAC address is answered to whoever asks for an IP address. */
+export interface Neighbour {
+  readonly ip: Ip
+  readonly mac: Mac
+}
+
+/**
+ * One row to write or to take away. A remove of an FDB entry leaves an entry for another VTEP alone; a
+ * remove of a neighbour takes away whatever the address has.
+ */
+export type Change =
+  | ({ readonly op: 'set' | 'remove'; readonly kind: 'fdb' } & FdbEntry)
+  | ({ readonly op: 'set' | 'remove'; readonly kind: 'neighbour' } & Neighbour)
+
+export interface FailedChange {
+  readonly change: Change
+  /** errno name and the kernel's own words. */
+  readonly error: string
+}
+
+/** What a kernel has of one overlay. */
+export interface ActualOverlay {
+  readonly overlayId: string
+  /** Null where the device is missing. */
+  readonly bridge: ActualBridge | null
+  readonly vxlan: ActualVxlan | null
+  readonly endpoints: readonly ActualEndpoint[]
+  readonly fdb: readonly FdbEntry[]
+  readonly neighbours: readonly Neighbour[]
+}
+
+export interface ActualBridge {
+  readonly mtu: number
+  readonly up: boolean
+  readonly gateways: readonly string[]
+}
+
+export interface ActualVxlan {
+  readonly vni: Vni
+  readonly mtu: number
+  readonly up: boolean
+  readonly vtep: Ip | null
+  readonly port: number
+}
+
+/** An endpoint's veth pair as seen from the overlay's namespace. */
+export interface ActualEndpoint {
+  readonly endpointId: string
+  /** The address that the bridge has for the container's end; null when it has none. */
+  readonly mac: Mac | null
+  readonly mtu: number
+  /** Host end up and on the bridge. */
+  readonly up: boolean
+  /** Whether the container's end still lies in the host's namespace, where Join leaves it. */
+  readonly parked: boolean
+}

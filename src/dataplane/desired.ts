@@ -1,0 +1,67 @@
+import type { Ip } from '../net/ip.ts'
+import type { Mac } from '../net/mac.ts'
+import type { Vni } from '../net/vni.ts'
+import type { EndpointLink, FdbEntry, Neighbour } from './dataplane.ts'
+import type { Peer, PeerTable, Touched } from './peer-table.ts'
+
+/**
+ * The rows that an overlay should have in this host's kernel: a pure function of what the members say
+ * and of this host's own endpoints. Only live peers have rows. What is here is not there: an address or
+ * a MAC of an own endpoint has none, and a peer behind our own VTEP has none, or frames would go round.
+ */
+
+/** An endpoint on this host. */
+export interface LocalEndpoint extends EndpointLink {
+  readonly ips: readonly Ip[]
+}
+
+/** An overlay as seen from this host. */
+export interface Viewpoint {
+  readonly vni: Vni
+  readonly vtep: Ip
+  readonly local: ReadonlyMap<string, LocalEndpoint>
+}
+
+export interface Rows {
+  readonly fdb: readonly FdbEntry[]
+  readonly neighbours: readonly Neighbour[]
+}
+
+/** All rows of the overlay. */
+export function desiredRows(peers: PeerTable, view: Viewpoint): Rows {
+  return desiredRowsOf(peers, view, peers.addresses(view.vni))
+}
+
+/** The rows of the overlay for some addresses only. */
+export function desiredRowsOf(
+  peers: PeerTable,
+  view: Viewpoint,
+  addresses: { ips: Iterable<Ip>; macs: Iterable<Mac> },
+): Rows {
+  const here = addressesOf(view.local.values())
+  const fdb: FdbEntry[] = []
+  const neighbours: Neighbour[] = []
+  for (const mac of addresses.macs) {
+    const peer = here.macs.has(mac) ? undefined : winner(peers.macHolders(view.vni, mac), view)
+    if (peer !== undefined) fdb.push({ mac, vtep: peer.vtep })
+  }
+  for (const ip of addresses.ips) {
+    const peer = here.ips.has(ip) ? undefined : winner(peers.holders(view.vni, ip), view)
+    if (peer !== undefined) neighbours.push({ ip, mac: peer.mac })
+  }
+  return { fdb, neighbours }
+}
+
+/** The addresses that endpoints of this host have. */
+export function addressesOf(endpoints: Iterable<LocalEndpoint>): Touched {
+  const addresses: Touched = { ips: new Set(), macs: new Set() }
+  for (const { mac, ips } of endpoints) {
+    addresses.macs.add(mac)
+    for (const ip of ips) addresses.ips.add(ip)
+  }
+  return addresses
+}
+
+function winner(holders: readonly Peer[], view: Viewpoint): Peer | undefined {
+  return holders.find((peer) => peer.live && peer.vtep !== view.vtep)
+}

@@ -1,0 +1,89 @@
+import { constants } from 'node:os'
+import koffi from 'koffi'
+
+/**
+ * The few calls of the C library that Node does not have. Nothing else in the project is native: all
+ * input and output goes through `node:fs` on the descriptors that these return.
+ */
+const libc = koffi.load(null)
+
+const cSocket = libc.func('int socket(int domain, int type, int protocol)')
+const cSetsockopt = libc.func(
+  'int setsockopt(int fd, int level, int name, const void *value, uint32_t length)',
+)
+const cSetns = libc.func('int setns(int fd, int nstype)')
+const cUnshare = libc.func('int unshare(int flags)')
+const cMount = libc.func(
+  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)',
+)
+const cUmount = libc.func('int umount2(const char *target, int flags)')
+
+/** From <sched.h>: the network namespace. */
+const CLONE_NEWNET = 0x4000_0000
+/** From <sys/socket.h> and <linux/netlink.h>. */
+const AF_NETLINK = 16
+const SOCK_RAW = 3
+const SOCK_NONBLOCK = 0o4000
+const SOCK_CLOEXEC = 0o2000000
+const NETLINK_ROUTE = 0
+/** From <sys/mount.h>. */
+const MS_BIND = 4096
+const MNT_DETACH = 2
+
+/** A system call that failed: which one, and the kernel's error by name and number. */
+export class SyscallError extends Error {
+  override readonly name = 'SyscallError'
+  readonly errno: number
+  readonly code: string
+
+  constructor(call: string, errno: number) {
+    super(`${call}: ${errnoName(errno)}`)
+    this.errno = errno
+    this.code = errnoName(errno)
+  }
+}
+
+const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]))
+
+/** The name of an error number, as `EEXIST`. */
+export function errnoName(errno: number): string {
+  return errnoNames.get(errno) ?? `errno ${errno}`
+}
+
+function check(call: string, result: number): number {
+  if (result < 0) throw new SyscallError(call, koffi.errno())
+  return result
+}
+
+/** A non-blocking rtnetlink socket of the network namespace that this thread is in. */
+export function openRouteSocket(): number {
+  const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK
+  return check('socket(AF_NETLINK)', cSocket(AF_NETLINK, type, NETLINK_ROUTE))
+}
+
+/** Sets an integer socket option. */
+export function setSocketOption(fd: number, level: number, name: number, value: number): void {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32LE(value)
+  check(`setsockopt(${level}, ${name})`, cSetsockopt(fd, level, name, bytes, 4))
+}
+
+/** Moves this thread into the network namespace that `fd` stands for. */
+export function enterNetns(fd: number): void {
+  check('setns', cSetns(fd, CLONE_NEWNET))
+}
+
+/** Moves this thread into a new, empty network namespace. */
+export function unshareNetns(): void {
+  check('unshare(CLONE_NEWNET)', cUnshare(CLONE_NEWNET))
+}
+
+/** Makes `target` show what `source` is. */
+export function bindMount(source: string, target: string): void {
+  check(`mount ${source} on ${target}`, cMount(source, target, 'none', MS_BIND, null))
+}
+
+/** Takes a mount away; users of it keep what they have open. */
+export function detachMount(target: string): void {
+  check(`umount ${target}`, cUmount(target, MNT_DETACH))
+}

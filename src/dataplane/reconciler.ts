@@ -1,0 +1,277 @@
+import type { Clock, Timer } from '../base/clock.ts'
+import { AssertionError, failure, messageOf } from '../base/errors.ts'
+import { KeyedQueue } from '../base/keyed-queue.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Ip } from '../net/ip.ts'
+import type { Vni } from '../net/vni.ts'
+import {
+  type AuditReport,
+  type Drift,
+  addDrift,
+  auditOverlay,
+  driftTotal,
+  noDrift,
+} from './audit.ts'
+import type { Dataplane, OverlayLinks } from './dataplane.ts'
+import { type LocalEndpoint, addressesOf } from './desired.ts'
+import { OverlayRows } from './overlay-rows.ts'
+import { type Peer, PeerTable, type PeerTransition } from './peer-table.ts'
+import { type ReconcilerStatus, overlayStatus } from './reconciler-status.ts'
+
+/**
+ * Keeps the kernel as it should be. It is told what other members have (`applyPeers`) and what this host
+ * has (`attach…`, `detach…`), and owns the order in which the kernel hears of it: one queue per overlay.
+ * The kernel is a cache: what is written is what differs from what is believed to be there, and every
+ * `auditIntervalMs` the belief itself is checked against a dump and repaired.
+ *
+ * It never makes an endpoint's veth pair anew on its own: the engine moved the other end into a
+ * container, and a new pair would not get there. It reports such endpoints as missing.
+ */
+
+/** Changes within that time are written together. */
+const coalesceMs = 1
+/** Rows that failed are tried again after this, doubled each time up to the most. */
+const retryFirstMs = 100
+const retryMostMs = 10_000
+/** Reading 10,000 rows back takes some 20 ms; every 30 s that is below a thousandth of a processor. */
+const auditIntervalDefaultMs = 30_000
+
+export interface ReconcilerParts {
+  readonly dataplane: Dataplane
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly auditIntervalMs?: number
+}
+
+interface Attached {
+  readonly rows: OverlayRows
+  retryMs: number
+  retry: Timer | null
+  /** Endpoints of this host whose veth pair is gone, as the last audit found. */
+  missing: readonly string[]
+  lastError: string | null
+}
+
+export class Reconciler {
+  readonly #dataplane: Dataplane
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #auditIntervalMs: number
+  readonly #peers = new PeerTable()
+  readonly #attached = new Map<string, Attached>()
+  readonly #queue = new KeyedQueue()
+  readonly #dirty = new Set<string>()
+  #flush: Timer | null = null
+  #nextAudit: Timer | null = null
+  #stopped = false
+  #drift: Drift = noDrift
+  #audits = 0
+  #lastAuditAt: string | null = null
+
+  constructor(parts: ReconcilerParts) {
+    this.#dataplane = parts.dataplane
+    this.#clock = parts.clock
+    this.#logger = parts.logger
+    this.#auditIntervalMs = parts.auditIntervalMs ?? auditIntervalDefaultMs
+  }
+
+  /** Begins the audits. The data plane must have been started. */
+  start(): void {
+    this.#stopped = false
+    this.#scheduleAudit()
+  }
+
+  /** Ends audits and retries and waits for work under way. What was built stays in the kernel. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    for (const timer of [this.#flush, this.#nextAudit]) if (timer) this.#clock.clearTimeout(timer)
+    for (const attached of this.#attached.values()) this.#cancelRetry(attached)
+    this.#flush = this.#nextAudit = null
+    await this.#queue.idle()
+  }
+
+  /** Takes over what changed among the other members' endpoints. The kernel follows within 1 ms or so. */
+  applyPeers(transitions: readonly PeerTransition[]): void {
+    const touched = this.#peers.apply(transitions)
+    for (const [overlayId, { rows }] of this.#attached) {
+      const addresses = touched.get(rows.links.vni)
+      if (addresses === undefined) continue
+      rows.touch(addresses)
+      this.#markDirty(overlayId)
+    }
+  }
+
+  /**
+   * Makes the overlay's links and writes the rows of all known peers before it resolves. Rows that fail
+   * do not fail it; they are tried again. Rejects as `Dataplane.ensureOverlay` does.
+   */
+  attachOverlay(links: OverlayLinks): Promise<void> {
+    const { overlayId } = links
+    return this.#queue.run(overlayId, async () => {
+      const changed = await this.#dataplane.ensureOverlay(links)
+      if (changed.length > 0) this.#logger.info(`overlay ${overlayId}: ${changed.join(', ')}`)
+      const attached = this.#attached.get(overlayId) ?? this.#newAttached(links)
+      const moved = attached.rows.links.vni !== links.vni || attached.rows.links.vtep !== links.vtep
+      if (changed.length > 0 || moved) attached.rows.forget()
+      attached.rows.links = links
+      this.#attached.set(overlayId, attached)
+      await this.#write(overlayId, attached)
+    })
+  }
+
+  /** Removes the overlay's links, also those of an earlier life. */
+  detachOverlay(overlayId: string): Promise<void> {
+    return this.#queue.run(overlayId, async () => {
+      const attached = this.#attached.get(overlayId)
+      if (attached !== undefined) this.#cancelRetry(attached)
+      this.#attached.delete(overlayId)
+      await this.#dataplane.removeOverlay(overlayId)
+    })
+  }
+
+  /** Makes or adopts the endpoint's veth pair. Fails with KERNEL when the overlay is not attached. */
+  attachEndpoint(overlayId: string, endpoint: LocalEndpoint): Promise<{ sourceName: string }> {
+    return this.#queue.run(overlayId, async () => {
+      const attached = this.#attached.get(overlayId)
+      if (attached === undefined)
+        throw failure('KERNEL', `overlay ${overlayId} is not attached; attach it first`)
+      const { endpointId, mac, mtu } = endpoint
+      const link = { endpointId, mac, mtu }
+      const { sourceName } = await this.#dataplane.ensureEndpoint(overlayId, link)
+      const before = attached.rows.local.get(endpointId)
+      attached.rows.local.set(endpointId, endpoint)
+      attached.rows.touch(addressesOf(before === undefined ? [endpoint] : [before, endpoint]))
+      attached.missing = attached.missing.filter((id) => id !== endpointId)
+      await this.#write(overlayId, attached)
+      return { sourceName }
+    })
+  }
+
+  /** Removes the endpoint's veth pair. Neither overlay nor endpoint need be known. */
+  detachEndpoint(overlayId: string, endpointId: string): Promise<void> {
+    return this.#queue.run(overlayId, async () => {
+      await this.#dataplane.removeEndpoint(overlayId, endpointId)
+      const attached = this.#attached.get(overlayId)
+      const endpoint = attached?.rows.local.get(endpointId)
+      if (attached === undefined || endpoint === undefined) return
+      attached.rows.local.delete(endpointId)
+      attached.missing = attached.missing.filter((id) => id !== endpointId)
+      attached.rows.touch(addressesOf([endpoint]))
+      await this.#write(overlayId, attached)
+    })
+  }
+
+  /** The peers that claim an address, the one that counts first, those not live last. */
+  holders(vni: Vni, ip: Ip): Peer[] {
+    return this.#peers.holders(vni, ip)
+  }
+
+  /** All peers of an overlay. */
+  peers(vni: Vni): Peer[] {
+    return this.#peers.peers(vni)
+  }
+
+  /** Compares every attached overlay with the kernel, repairs, and counts what was wrong. */
+  async audit(): Promise<AuditReport[]> {
+    const reports: AuditReport[] = []
+    for (const overlayId of this.#attached.keys()) {
+      const report = await this.#queue.run(overlayId, () => this.#auditOne(overlayId))
+      if (report !== null) reports.push(report)
+    }
+    this.#audits++
+    this.#lastAuditAt = new Date(this.#clock.wall()).toISOString()
+    return reports
+  }
+
+  status(): ReconcilerStatus {
+    const overlays = [...this.#attached.values()].map(({ rows, missing, lastError }) =>
+      overlayStatus(rows, this.#peers.count(rows.links.vni), { missing, lastError }),
+    )
+    const [audits, lastAuditAt] = [this.#audits, this.#lastAuditAt]
+    return { overlays, drift: this.#drift, audits, lastAuditAt }
+  }
+
+  #newAttached(links: OverlayLinks): Attached {
+    const rows = new OverlayRows(this.#dataplane, this.#peers, links)
+    return { rows, retryMs: retryFirstMs, retry: null, missing: [], lastError: null }
+  }
+
+  #markDirty(overlayId: string): void {
+    this.#dirty.add(overlayId)
+    this.#flush ??= this.#clock.setTimeout(() => this.#flushDirty(), coalesceMs)
+  }
+
+  #flushDirty(): void {
+    this.#flush = null
+    const overlayIds = [...this.#dirty]
+    this.#dirty.clear()
+    for (const overlayId of overlayIds) this.#enqueueWrite(overlayId)
+  }
+
+  #enqueueWrite(overlayId: string): void {
+    void this.#queue.run(overlayId, async () => {
+      const attached = this.#attached.get(overlayId)
+      if (attached !== undefined) await this.#write(overlayId, attached)
+    })
+  }
+
+  /** Writes what changed; what fails is noted and tried again later. */
+  async #write(overlayId: string, attached: Attached): Promise<void> {
+    await this.#guarded(overlayId, attached, () => attached.rows.write())
+  }
+
+  async #guarded<T>(
+    overlayId: string,
+    attached: Attached,
+    work: () => Promise<T>,
+  ): Promise<T | null> {
+    this.#cancelRetry(attached)
+    try {
+      const result = await work()
+      attached.retryMs = retryFirstMs
+      attached.lastError = null
+      return result
+    } catch (error) {
+      if (error instanceof AssertionError) throw error
+      const message = messageOf(error)
+      if (attached.lastError !== message) this.#logger.warn(message)
+      attached.lastError = message
+      this.#scheduleRetry(overlayId, attached)
+      return null
+    }
+  }
+
+  async #auditOne(overlayId: string): Promise<AuditReport | null> {
+    const attached = this.#attached.get(overlayId)
+    if (attached === undefined) return null
+    const report = await this.#guarded(overlayId, attached, () =>
+      auditOverlay(this.#dataplane, attached.rows),
+    )
+    if (report === null) return null
+    attached.missing = report.missing
+    this.#drift = addDrift(this.#drift, report.drift)
+    if (driftTotal(report.drift) > 0)
+      this.#logger.warn(`overlay ${overlayId}: the kernel had drifted and was repaired`, {
+        ...report.drift,
+      })
+    return report
+  }
+
+  #scheduleAudit(): void {
+    if (this.#stopped) return
+    this.#nextAudit = this.#clock.setTimeout(() => {
+      void this.audit().finally(() => this.#scheduleAudit())
+    }, this.#auditIntervalMs)
+  }
+
+  #scheduleRetry(overlayId: string, attached: Attached): void {
+    if (this.#stopped) return
+    attached.retry = this.#clock.setTimeout(() => this.#enqueueWrite(overlayId), attached.retryMs)
+    attached.retryMs = Math.min(attached.retryMs * 2, retryMostMs)
+  }
+
+  #cancelRetry(attached: Attached): void {
+    if (attached.retry !== null) this.#clock.clearTimeout(attached.retry)
+    attached.retry = null
+  }
+}
