@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { defaultDevice } from '../../src/host.ts'
+import { defaultDevice, parseRoutes } from '../../src/host.ts'
 
 const heading =
   'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT'
@@ -20,5 +20,17 @@ describe('host', () => {
     expect(defaultDevice(table)).to.equal('eth0')
     expect(defaultDevice(`${heading}\n`)).to.equal(null)
     expect(defaultDevice('')).to.equal(null)
+  })
+
+  it('reads prefixes, which the kernel writes in the byte order of the machine', () => {
+    const table = [
+      heading,
+      row('eth3', '0000000A', '0001', 0, '000000FF'),
+      row('eth0', '00C8A8C0', '0001', 5, '00FFFFFF'),
+    ].join('\n')
+    expect(parseRoutes(table)).to.deep.equal([
+      { device: 'eth3', destination: '10.0.0.0/8', metric: 0 },
+      { device: 'eth0', destination: '192.168.200.0/24', metric: 5 },
+    ])
   })
 })
