@@ -13,7 +13,7 @@ import type { EngineVersion } from './engines.ts'
 import { Host } from './host.ts'
 import { ensureImageArchive } from './image.ts'
 import { labDirPrefix, labParentDir } from './paths.ts'
-import { markProcess, type ProcessMark } from './processes.ts'
+import { markProcess } from './processes.ts'
 import { removeLab, sweepLabs, writeEntry, type LabEntry } from './register.ts'
 import { startRegistry } from './registry.ts'
 import { ensureRoot } from './roots.ts'
@@ -44,15 +44,14 @@ export class Lab {
   readonly dir: string
   readonly hosts: readonly Host[]
   readonly underlay: Underlay
-  readonly #keep: boolean
-  #owner: ProcessMark | undefined
+  readonly #entry: LabEntry
   #destroyed: Promise<void> | undefined
 
-  private constructor(dir: string, hosts: readonly Host[], underlay: Underlay, keep: boolean) {
-    this.dir = dir
+  private constructor(entry: LabEntry, hosts: readonly Host[], underlay: Underlay) {
+    this.dir = entry.dir
     this.hosts = hosts
     this.underlay = underlay
-    this.#keep = keep
+    this.#entry = entry
   }
 
   /** Builds what is missing of the root file systems and the image, then boots all machines side by side. */
@@ -70,16 +69,17 @@ export class Lab {
     const underlay = new Underlay({ root: anyRoot, labDir: dir, keep, mtu: options.mtu ?? 1500 })
     const hosts = versions.map((engine, position) => {
       const root = roots.get(engine)!
-      const engineFlags = [
+      const ours = [
         '--insecure-registry',
         '192.168.200.0/24',
-        ...(options.engineFlags ?? []),
+        '--cgroup-parent',
+        path.basename(dir),
       ]
+      const engineFlags = [...ours, ...(options.engineFlags ?? [])]
       const index = position + 1
       return new Host(underlay, { index, engine, root, labDir: dir, keep, engineFlags })
     })
-    const lab = new Lab(dir, hosts, underlay, keep)
-    lab.#owner = await markProcess(process.pid)
+    const lab = new Lab({ dir, owner: await markProcess(process.pid), keep }, hosts, underlay)
     await lab.#boot(options, anyRoot)
     return lab
   }
@@ -93,7 +93,7 @@ export class Lab {
 
   /** Removes everything. Idempotent. */
   async destroy(): Promise<void> {
-    this.#destroyed ??= removeLab(this.#entry())
+    this.#destroyed ??= removeLab(this.#entry)
     await this.#destroyed
   }
 
@@ -103,17 +103,15 @@ export class Lab {
 
   async #boot(options: LabOptions, root: string): Promise<void> {
     try {
-      await this.#register()
+      await writeEntry(this.#entry)
       this.#destroyOnSignals()
       const image = options.image ?? true
       if (image) await copyFile(await ensureImageArchive(root), path.join(this.dir, 'image.tar'))
       await this.underlay.start()
-      await this.#register()
       await Promise.all([
         ...(options.registry ? [startRegistry(this.underlay.machine)] : []),
         ...this.hosts.map((host) => this.#bootHost(host, image)),
       ])
-      await this.#register()
     } catch (error) {
       await this.destroy()
       throw error
@@ -129,19 +127,9 @@ export class Lab {
     await writeFile(file, `#!/bin/sh\nexec ${command}\n`, { mode: 0o755 })
   }
 
-  async #register(): Promise<void> {
-    await writeEntry(this.#entry())
-  }
-
-  #entry(): LabEntry {
-    const machines = [this.underlay.machine, ...this.hosts.map((host) => host.machine)]
-    const holders = machines.flatMap(({ holder }) => (holder === undefined ? [] : [holder]))
-    return { dir: this.dir, owner: this.#owner!, keep: this.#keep, holders }
-  }
-
   /** Ctrl-C takes the lab down before the process. Were we killed, the machines end by themselves. */
   #destroyOnSignals(): void {
-    if (this.#keep) return
+    if (this.#entry.keep) return
     for (const [signal, exitCode] of [
       ['SIGINT', 130],
       ['SIGTERM', 143],

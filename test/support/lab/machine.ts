@@ -8,11 +8,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync, closeSync } from 'node:fs'
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
 import { projectDir } from './paths.ts'
 import { childrenOf, killMarked, markProcess, type ProcessMark } from './processes.ts'
+
+/** In a machine's folder: the process whose end is the machine's end. */
+const holderFile = 'holder.json'
 
 export interface MachineOptions {
   readonly name: string
@@ -72,11 +75,6 @@ export class Machine {
     return this.#initPid
   }
 
-  /** The process whose end is the machine's end. */
-  get holder(): ProcessMark | undefined {
-    return this.#holder
-  }
-
   /** A path of the machine as this process can open it: files, and unix sockets too. */
   path(inside: string): string {
     return path.join(`/proc/${this.initPid}/root`, inside)
@@ -105,6 +103,7 @@ export class Machine {
       throw new Error(`${name} did not start: ${await this.#logText()}`)
     }
     this.#holder = await markProcess(child.pid!)
+    await writeFile(path.join(this.dir, holderFile), JSON.stringify(this.#holder))
     const [initPid] = await childrenOf(child.pid!)
     if (initPid === undefined) throw new Error(`${name} ended at once: ${await this.#logText()}`)
     this.#initPid = initPid
@@ -141,6 +140,19 @@ export class Machine {
   async #logText(): Promise<string> {
     return (await readFile(path.join(this.dir, 'machine.log'), 'utf8')).trim()
   }
+}
+
+/** Ends the machines of a lab's folder, also those that another process of ours has made. */
+export async function stopMachines(labDir: string): Promise<void> {
+  const names = await readdir(labDir).catch(() => [])
+  await Promise.all(
+    names.map(async (name) => {
+      const text = await readFile(path.join(labDir, name, holderFile), 'utf8').catch(
+        () => undefined,
+      )
+      if (text !== undefined) await killMarked(JSON.parse(text) as ProcessMark)
+    }),
+  )
 }
 
 async function run(command: readonly string[], what: string, options: RunOptions): Promise<Ran> {

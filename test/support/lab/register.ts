@@ -1,19 +1,19 @@
 /**
  * The list of labs that exist on this machine, one file each, so that what a crashed or kept run left is found again.
- * A file names the processes whose end is the end of the lab, and the folder to remove.
+ * A file names the folder to remove and the process that made the lab.
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
 import { removeControlGroups } from './control-groups.ts'
+import { stopMachines } from './machine.ts'
 import { labRegisterDir } from './paths.ts'
-import { isAlive, killMarked, type ProcessMark } from './processes.ts'
+import { isAlive, type ProcessMark } from './processes.ts'
 
 export interface LabEntry {
   readonly dir: string
   readonly owner: ProcessMark
   readonly keep: boolean
-  readonly holders: readonly ProcessMark[]
 }
 
 const fileOf = (dir: string): string => path.join(labRegisterDir, `${path.basename(dir)}.json`)
@@ -25,8 +25,8 @@ export async function writeEntry(entry: LabEntry): Promise<void> {
 
 /** Ends the lab's processes, removes its folder and its entry. What the kernel held for it goes with the processes. */
 export async function removeLab(entry: LabEntry): Promise<void> {
-  await Promise.all(entry.holders.map((holder) => killMarked(holder)))
-  await removeControlGroups(path.basename(entry.dir))
+  await stopMachines(entry.dir)
+  await removeControlGroups(entry.dir)
   // The last mounts go a moment after the last process; --one-file-system never follows one.
   await execa('rm', ['-rf', '--one-file-system', entry.dir])
   await rm(fileOf(entry.dir), { force: true })

@@ -1,0 +1,59 @@
+/** The plugin's programs, each bundled into one file with all that it imports, so that little is read at start. */
+import { cp, mkdir } from 'node:fs/promises'
+import path from 'node:path'
+import { build } from 'esbuild'
+import { projectDir } from './project.ts'
+
+/** Express and others are CommonJS and ask for Node's own modules by `require`. */
+const requireShim =
+  "import { createRequire as requireMaker } from 'node:module'; const require = requireMaker(import.meta.url);"
+
+/**
+ * Bundles each entry (name without extension → source file) to `outDir/NAME.mjs`. Returns the folders of the npm
+ * packages that ended up in the bundles, whose licences must go along.
+ */
+export async function bundle(
+  entries: Readonly<Record<string, string>>,
+  outDir: string,
+): Promise<string[]> {
+  const result = await build({
+    entryPoints: { ...entries },
+    outdir: outDir,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node24',
+    conditions: ['source'],
+    define: { 'process.env.NODE_ENV': '"production"' },
+    banner: { js: requireShim },
+    legalComments: 'none',
+    absWorkingDir: projectDir,
+    metafile: true,
+    logLevel: 'warning',
+  })
+  return packageFolders(Object.keys(result.metafile.inputs))
+}
+
+/** The folders of npm packages among source files, paths relative to the checkout. */
+export function packageFolders(files: readonly string[]): string[] {
+  const folders = files.flatMap((file) => {
+    const match = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(file)
+    return match === null ? [] : [match[1]!]
+  })
+  return [...new Set(folders)].sort()
+}
+
+/**
+ * Copies koffi's machine code to where its script, which is in the bundles, looks for it: the one npm package of this
+ * platform, in `node_modules` beside the bundles. Returns the package's folder.
+ */
+export async function copyKoffi(outDir: string): Promise<string> {
+  const folder = `node_modules/@koromix/koffi-linux-${process.arch}`
+  for (const file of ['package.json', 'index.js', `linux_${process.arch}/koffi.node`]) {
+    const target = path.join(outDir, folder, file)
+    await mkdir(path.dirname(target), { recursive: true })
+    await cp(path.join(projectDir, folder, file), target)
+  }
+  return folder
+}
