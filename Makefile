@@ -1,0 +1,54 @@
+# `make` lists the targets. Everything runs from the TypeScript source with the Node that the lockfile brings.
+
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+run = node --conditions=source
+
+.DEFAULT_GOAL := help
+.PHONY: help setup plugin test lint types unit contract conformance interop sim netns e2e e2e-all \
+	demo bench fmt clean ci
+
+help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and `types` run one level of test
+	@sed -n 's/^\([a-z0-9 -]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
+		do printf '%-14s %s\n' "$$name" "$$text"; done
+
+setup: ## install what is missing: Debian packages (as root), npm packages of the lockfile
+	@sh test/support/setup.sh
+
+plugin: setup ## build/plugin, what `docker plugin create` takes (DOCKER=1: with plugin/Dockerfile)
+	@$(run) plugin/build.ts $(if $(DOCKER),--docker)
+
+test: setup ## every level of test; ends with `N passed, N failed`
+	@$(run) test/support/run-levels.ts
+
+lint: setup ## oxlint with type-aware rules, prettier, types
+	@$(run) test/support/run-levels.ts lint types
+
+types unit contract conformance interop: setup
+	@$(run) test/support/run-levels.ts $@
+
+sim: setup ## simulations of many members in virtual time
+	@$(run) test/support/run-levels.ts simulation
+
+netns: setup ## against the kernel, with network namespaces as hosts (root)
+	@$(run) test/support/run-levels.ts netns
+
+e2e: setup ## real Docker Engines on this machine (root); ENGINE=28.5, 26.1 or 20.10
+	@ENGINE=$(ENGINE) $(run) test/support/run-levels.ts e2e
+
+e2e-all: setup ## the same with each engine in turn
+	@for engine in 28.5 26.1 20.10; do ENGINE=$$engine $(run) test/support/run-levels.ts e2e || exit 1; done
+
+demo: setup ## two Docker hosts on this machine, a network across, a drawing of it (root); KEEP=1 leaves it running
+	@KEEP=$(KEEP) $(run) test/support/demo.ts
+
+bench: setup ## measure what docs/benchmarks.md shows
+	@npm run --silent bench
+
+fmt: setup ## format everything
+	@npm run --silent fmt
+
+clean: ## remove builds, and labs that a crashed or kept run left
+	@[ ! -x node_modules/.bin/node ] || $(run) test/support/lab/clean.ts
+	@rm -rf build coverage
+
+ci: test ## what .ci/run calls

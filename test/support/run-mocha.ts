@@ -1,0 +1,80 @@
+/** Runs test files with mocha in a child process and counts what it reports. */
+import { execa } from 'execa'
+import { projectDir } from './lab/paths.ts'
+
+export interface Outcome {
+  readonly passed: number
+  readonly failed: number
+  readonly skipped: number
+}
+
+interface MochaOptions {
+  readonly files: readonly string[]
+  readonly args: readonly string[]
+  readonly timeoutMs: number
+  readonly say: (line: string) => void
+}
+
+/** What mocha's reporter `json-stream` writes, one to a line. */
+type Report =
+  | readonly ['start' | 'pass', unknown]
+  | readonly ['fail', { fullTitle: string; err: string; stack?: string | null }]
+  | readonly ['end', { passes: number; failures: number; pending: number }]
+
+/** Tests are over, so what is left running is a leak: a socket, a timer, a process. */
+const exitGraceMs = 20_000
+
+/** Failures are shown as they happen. A process that dies before its end, or does not end, counts as one more failure. */
+export async function runMocha(options: MochaOptions): Promise<Outcome> {
+  const { files, args, timeoutMs, say } = options
+  const mocha = execa('mocha', ['--reporter', 'json-stream', ...args, ...files], {
+    cwd: projectDir,
+    reject: false,
+    timeout: timeoutMs,
+    stderr: ['pipe'],
+  })
+  let end: { passes: number; failures: number; pending: number } | undefined
+  let leaked = false
+  for await (const line of mocha.iterable()) {
+    const report = parseReport(line)
+    if (report === undefined) say(line)
+    else if (report[0] === 'fail') say(failureText(report[1]))
+    else if (report[0] === 'end') {
+      end = report[1]
+      setTimeout(() => {
+        leaked = true
+        mocha.kill('SIGTERM')
+      }, exitGraceMs).unref()
+    }
+  }
+  const ran = await mocha
+  const counted = {
+    passed: end?.passes ?? 0,
+    failed: end?.failures ?? 0,
+    skipped: end?.pending ?? 0,
+  }
+  const defect = defectOf({ ended: end !== undefined, leaked, timedOut: ran.timedOut })
+  if (defect === undefined) return counted
+  say(`  ${defect}\n${ran.stderr}`)
+  return { ...counted, failed: counted.failed + 1 }
+}
+
+function defectOf(run: { ended: boolean; leaked: boolean; timedOut: boolean }): string | undefined {
+  if (run.leaked) return 'the tests have ended but left something running'
+  if (run.timedOut) return 'the tests took too long and were stopped'
+  return run.ended ? undefined : 'mocha died before the end of its tests:'
+}
+
+function failureText(failure: { fullTitle: string; err: string; stack?: string | null }): string {
+  const text = failure.stack ?? failure.err
+  return `  FAILED ${failure.fullTitle}\n${text.replaceAll(/^/gm, '    ')}`
+}
+
+function parseReport(line: string): Report | undefined {
+  if (!line.startsWith('["')) return undefined
+  try {
+    return JSON.parse(line) as Report
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,73 @@
+#!/bin/sh
+# Installs what the build and the tests need and this machine lacks: Debian packages (with apt, as root) and the npm
+# packages of the lockfile. Quick when nothing is missing. Nothing that it installs runs as a service.
+set -eu
+cd "$(dirname "$0")/../.."
+cache=${TS_OVERLAY_CACHE_DIR:-/var/cache/ts-overlay}
+
+# Command, and the Debian package that has it.
+wanted='
+  npm:npm
+  debootstrap:debootstrap
+  ip:iproute2
+  ping:iputils-ping
+  nft:nftables
+  strip:binutils
+  flock:util-linux
+'
+
+has() {
+  PATH="$PATH:/usr/sbin:/sbin" command -v "$1" > /dev/null 2>&1
+}
+
+is_root() {
+  [ "$(id -u)" = 0 ]
+}
+
+missing=''
+for pair in $wanted; do
+  has "${pair%%:*}" || missing="$missing ${pair#*:}"
+done
+
+if [ -n "$missing" ]; then
+  if ! has apt-get; then
+    echo "setup: this machine has no apt; install by hand what provides:$missing" >&2
+  elif ! is_root; then
+    echo "setup: not root, so not installed:$missing (tests that need them are skipped)" >&2
+  else
+    echo "setup: installing$missing"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing > /dev/null
+  fi
+fi
+
+# The serf package starts a service on the very port that the plugin uses, so only its program is unpacked.
+if ! has serf && [ ! -x "$cache/tools/usr/bin/serf" ] && has apt-get && is_root; then
+  echo 'setup: fetching serf, the peer of the gossip tests'
+  mkdir -p "$cache/tools"
+  download=$(mktemp -d)
+  if (cd "$download" && apt-get download -qq serf 2> /dev/null) || {
+    apt-get update -qq && (cd "$download" && apt-get download -qq serf 2> /dev/null)
+  }; then
+    dpkg --extract "$download"/serf_*.deb "$cache/tools"
+  else
+    echo 'setup: apt has no package serf here; the tests against it are skipped' >&2
+  fi
+  rm -rf "$download"
+fi
+
+# npm writes this file last, so it tells which lockfile is installed.
+if [ ! node_modules/.package-lock.json -nt package-lock.json ] && ! cmp -s package-lock.json node_modules/.installed; then
+  has npm || {
+    echo 'setup: no npm; install Node.js with npm (any version: the right Node comes with the packages)' >&2
+    exit 1
+  }
+  echo 'setup: npm ci'
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+  cp package-lock.json node_modules/.installed
+fi
+
+if [ ! -x node_modules/.bin/node ]; then
+  echo "setup: node_modules has no Node for $(uname -sm); Linux on x64 or arm64 is needed" >&2
+  exit 1
+fi
