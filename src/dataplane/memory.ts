@@ -44,7 +44,7 @@ export class MemoryDataplane implements Dataplane {
   readonly #faults: Fault[] = []
   readonly #strangers = new Map<Vni, string>()
   #refuseRow: ((change: Change) => string | null) | null = null
-  #underlayMtus = new Map<Ip, number>()
+  readonly #underlayMtus = new Map<Ip, number>()
   #defaultMtu: number | null = 1500
 
   /** The overlay's insides, to look at or to damage. */
@@ -176,7 +176,9 @@ export class MemoryDataplane implements Dataplane {
   async close(): Promise<void> {}
 
   #enter(verb: Verb): void {
-    const due = this.#faults.find((fault) => fault.verb === verb && --fault.calls === 0)
+    const faults = this.#faults.filter((fault) => fault.verb === verb)
+    for (const fault of faults) fault.calls--
+    const due = faults.find((fault) => fault.calls === 0)
     if (due === undefined) return
     this.#faults.splice(this.#faults.indexOf(due), 1)
     throw due.error

@@ -56,9 +56,10 @@ export function endpointOfAlias(alias: string, overlayId: string): string | null
   return alias.startsWith(prefix) ? alias.slice(prefix.length) : null
 }
 
-/** The overlay whose bridge or VXLAN device has this alias; null when it is not ours. */
+/** The overlay whose link has this alias; null when it is not ours. Endpoint ids have no spaces. */
 export function overlayOfAlias(alias: string): string | null {
-  return alias.startsWith(aliasPrefix) ? alias.slice(aliasPrefix.length) : null
+  if (!alias.startsWith(aliasPrefix)) return null
+  return alias.slice(aliasPrefix.length).replace(/ endpoint:[^ ]+$/, '')
 }
 
 /** Whether a link is one of this overlay's, by its alias, or by its group while it has no alias yet. */
@@ -76,10 +77,10 @@ export function deviceMac(text: string): Mac {
 /** Refuses ids that a link's alias cannot hold. */
 export function checkOverlayId(overlayId: string): void {
   const bytes = Buffer.byteLength(overlayId)
-  if (bytes === 0 || bytes > overlayIdBytesMost || overlayId.includes('\0'))
+  if (bytes === 0 || bytes > overlayIdBytesMost || /\0|endpoint:/.test(overlayId))
     throw refusal(
       'BAD_REQUEST',
-      `overlay id "${overlayId}": give one of 1 to ${overlayIdBytesMost} bytes`,
+      `overlay id "${overlayId}": give one of 1 to ${overlayIdBytesMost} bytes without "endpoint:"`,
     )
 }
 

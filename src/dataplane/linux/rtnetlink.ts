@@ -11,6 +11,7 @@ export const RTM_GETADDR = 22
 export const RTM_NEWNEIGH = 28
 export const RTM_DELNEIGH = 29
 export const RTM_GETNEIGH = 30
+export const RTM_NEWNSID = 88
 export const RTM_GETNSID = 90
 
 export const NLM_F_REPLACE = 0x100

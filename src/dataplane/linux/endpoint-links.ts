@@ -1,0 +1,132 @@
+import { failure } from '../../base/errors.ts'
+import type { EndpointLink, EnsuredEndpoint } from '../dataplane.ts'
+import type { Link } from './link.ts'
+import { type LinkChange, changeLink, createVethPair, deleteLink } from './link-requests.ts'
+import { bridgeName, endpointAliasOf, isMarked, portNameOf, sourceNameOf } from './names.ts'
+import type { NetlinkSocket } from './netlink-socket.ts'
+import { dress, wrongIn } from './link-repair.ts'
+import { type HostNetns, type OverlayNetns, linkOf } from './overlay-netns.ts'
+import { getFdb, readPortMac, removePortMac, setPortMac } from './rows.ts'
+
+/**
+ * The veth pair of an endpoint. One end is a port of the bridge. The other lies in the host's namespace
+ * under the name that Join answers; the engine moves it into the container, and back before it asks to
+ * delete the endpoint, unless the container's namespace died first, and the pair with it.
+ */
+
+/** As a port of the bridge: told its one station by hand, and given nothing that is not for it. */
+const endpointPort = { learning: false, flood: false }
+
+/** Makes the pair, or repairs what is there. */
+export function ensureVethPair(
+  netns: OverlayNetns,
+  host: HostNetns,
+  overlayId: string,
+  link: EndpointLink,
+): EnsuredEndpoint {
+  const bridge = netns.link(bridgeName)
+  if (bridge === null)
+    throw failure('KERNEL', `overlay ${overlayId} has no bridge; ensure the overlay first`)
+  const sourceName = sourceNameOf(overlayId, link.endpointId)
+  const alias = endpointAliasOf(overlayId, link.endpointId)
+  const wanted = { alias, mtu: link.mtu, master: bridge.index, port: endpointPort, up: true }
+  const port = owned(netns.link(portNameOf(overlayId, link.endpointId)), overlayId, netns.path)
+  const parked = owned(linkOf(host.socket, sourceName), overlayId, null)
+  if (port === null) {
+    makePair(netns, host, overlayId, link, parked, wanted)
+    return { sourceName, changed: ['veth pair made'] }
+  }
+  const changed = wrongIn(port, wanted)
+  if (changed.length > 0) dress(netns.socket, port.index, wanted)
+  changed.push(...repairParked(host.socket, parked, link, alias))
+  changed.push(...ensureStation(netns.socket, port.index, link))
+  return { sourceName, changed }
+}
+
+/** All of it, or nothing when something fails on the way. */
+function makePair(
+  netns: OverlayNetns,
+  host: HostNetns,
+  overlayId: string,
+  { endpointId, mac, mtu }: EndpointLink,
+  parked: Link | null,
+  wanted: LinkChange & { master: number; alias: string },
+): void {
+  // An end without its port in the overlay: nothing can be behind it any more.
+  if (parked !== null) deleteIfThere(host.socket, parked.index)
+  const name = portNameOf(overlayId, endpointId)
+  const peerName = sourceNameOf(overlayId, endpointId)
+  const ends = { name, peerName, peerMac: mac, peerNetnsFd: host.fd }
+  netns.socket.sendAll([createVethPair({ ...ends, mtu, master: wanted.master })])
+  try {
+    host.socket.sendAll([changeLink(peerName, { alias: wanted.alias })])
+    dress(netns.socket, name, wanted)
+    const port = netns.link(name)
+    if (port === null) throw failure('KERNEL', `${name}: the new veth pair is gone`)
+    netns.socket.sendAll([setPortMac(port.index, mac)])
+  } catch (error) {
+    netns.socket.send([deleteLink(name)])
+    throw error
+  }
+}
+
+/** Removes the pair by whichever end is left. */
+export function removeVethPair(
+  netns: OverlayNetns | null,
+  host: HostNetns,
+  overlayId: string,
+  endpointId: string,
+): void {
+  const port = netns?.link(portNameOf(overlayId, endpointId)) ?? null
+  if (netns !== null && port !== null && isMarked(port, overlayId)) {
+    deleteIfThere(netns.socket, port.index)
+    return
+  }
+  const parked = linkOf(host.socket, sourceNameOf(overlayId, endpointId))
+  if (parked !== null && isMarked(parked, overlayId)) deleteIfThere(host.socket, parked.index)
+}
+
+/** Removes a link, which may go by itself at the same time. */
+export function deleteIfThere(socket: NetlinkSocket, index: number): void {
+  const [error] = socket.send([deleteLink(index)]).values()
+  if (error !== undefined && error.code !== 'ENODEV') throw error
+}
+
+function owned(link: Link | null, overlayId: string, path: string | null): Link | null {
+  if (link === null || isMarked(link, overlayId)) return link
+  const command = `ip link delete ${link.name}`
+  throw failure(
+    'KERNEL',
+    `overlay ${overlayId}: link ${link.name} in ${path ?? "the host's namespace"} is not ours (kind ` +
+      `${link.kind}, alias "${link.alias}"); remove it: ` +
+      (path === null ? command : `nsenter --net=${path} ${command}`),
+  )
+}
+
+/** The container's end, while it lies in the host's namespace. In a container it is not ours to touch. */
+function repairParked(
+  socket: NetlinkSocket,
+  parked: Link | null,
+  { mac, mtu }: EndpointLink,
+  alias: string,
+): string[] {
+  if (parked === null) return []
+  const wrong = wrongIn(parked, { mac, mtu, alias })
+  if (wrong.length > 0) socket.sendAll([changeLink(parked.index, { mac, mtu, alias })])
+  return wrong
+}
+
+/** Tells the bridge which station is behind the port, and that no other is. */
+function ensureStation(socket: NetlinkSocket, portIndex: number, { mac }: EndpointLink): string[] {
+  const found = socket
+    .dump(getFdb(portIndex))
+    .map(readPortMac)
+    .flatMap((entry) => (entry?.index === portIndex ? [entry.mac] : []))
+  const excess = found.filter((other) => other !== mac)
+  if (found.includes(mac) && excess.length === 0) return []
+  socket.sendAll([
+    setPortMac(portIndex, mac),
+    ...excess.map((other) => removePortMac(portIndex, other)),
+  ])
+  return [`station ${mac} put behind its port`]
+}

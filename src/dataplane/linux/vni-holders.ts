@@ -1,0 +1,85 @@
+import { refusal } from '../../base/errors.ts'
+import type { Vni } from '../../net/vni.ts'
+import type { OverlayLinks } from '../dataplane.ts'
+import { type Link, readLink } from './link.ts'
+import { deleteLink, getLinks } from './link-requests.ts'
+import { isMarked, overlayOfAlias } from './names.ts'
+import { NetlinkError, type NetlinkSocket } from './netlink-socket.ts'
+import { netnsIdOf, netnsIds, netnsPathOf } from './netns-ids.ts'
+import { type HostNetns, linksOf } from './overlay-netns.ts'
+
+/**
+ * Who has a VNI. A VXLAN device keeps its VNI in the namespace where it was made, wherever it lies now,
+ * and the kernel refuses the VNI a second time without saying where the first one is. Devices that were
+ * moved lie in namespaces that the host's namespace knows by number, and ours are given a number when
+ * they are made; all of these are searched.
+ */
+
+interface Holder {
+  readonly link: Link
+  /** The number by which the host knows the namespace; null for the host's own. */
+  readonly netnsId: number | null
+}
+
+/** Removes what an earlier life of this overlay left with its VNI. Refuses when another one has it. */
+export function freeVni(host: HostNetns, links: OverlayLinks): void {
+  const { overlayId, vni } = links
+  const holder = findHolder(host, links)
+  if (holder === null)
+    throw refusal(
+      'VNI_IN_USE',
+      `overlay ${overlayId}: another VXLAN device of this host has VNI ${vni} and could not be ` +
+        'found; look for it with "ip -d link show type vxlan" in every network namespace',
+    )
+  const { link, netnsId } = holder
+  if (isMarked(link, overlayId)) {
+    host.socket.sendAll([deleteLink(link.index, netnsId ?? undefined)])
+    return
+  }
+  const other = overlayOfAlias(link.alias)
+  throw refusal(
+    'VNI_IN_USE',
+    other === null
+      ? `overlay ${overlayId}: VXLAN device ${link.name} has VNI ${vni} and is not ours; give the ` +
+          `network another VNI with -o vni=, or remove the device: ${remedy(host.socket, holder)}`
+      : `overlay ${overlayId}: overlay ${other} has VNI ${vni} on this host; give the network ` +
+          'another one with -o vni=',
+  )
+}
+
+function findHolder(host: HostNetns, wanted: { vni: Vni; port: number }): Holder | null {
+  const { socket, fd } = host
+  const here = linksOf(socket).map((link) => ({ link, netnsId: null }))
+  const elsewhere = netnsIds(socket).flatMap((netnsId) =>
+    linksIn(socket, netnsId).map((link) => ({ link, netnsId })),
+  )
+  const same = ({ link }: Holder): boolean =>
+    link.vxlan?.vni === wanted.vni && link.vxlan.port === wanted.port
+  const own = netnsIdOf(socket, fd)
+  // A device made in another namespace than the host's is not in our way, whatever its VNI.
+  return (
+    here.find((holder) => same(holder) && [null, own].includes(holder.link.linkNetnsId)) ??
+    elsewhere.find((holder) => same(holder) && holder.link.linkNetnsId === own) ??
+    null
+  )
+}
+
+function remedy(socket: NetlinkSocket, { link, netnsId }: Holder): string {
+  if (netnsId === null) return `ip link delete ${link.name}`
+  const path = netnsPathOf(socket, netnsId)
+  if (path !== null) return `nsenter --net=${path} ip link delete ${link.name}`
+  return (
+    `find its network namespace with "lsns -t net -o NETNSID,PID,NSFS,COMMAND", NETNSID ${netnsId}, ` +
+    `and there: ip link delete ${link.name}`
+  )
+}
+
+function linksIn(socket: NetlinkSocket, netnsId: number): Link[] {
+  try {
+    return socket.dump(getLinks(0, netnsId)).map(readLink)
+  } catch (error) {
+    // Gone meanwhile, or owned by another user namespace.
+    if (error instanceof NetlinkError) return []
+    throw error
+  }
+}
