@@ -1,9 +1,10 @@
 /**
  * Builds the managed plugin, `config.json` and `rootfs`, for the platform it runs on: what `docker plugin create` takes.
  *
- *     node --conditions=source plugin/build.ts [--out build/plugin] [--main src/main.ts]
+ *     node --conditions=source plugin/build.ts [--out build/plugin] [--main src/main.ts] [--docker]
  *
- * Needs no engine, no image registry and no root. `plugin/Dockerfile` runs this same file in an image.
+ * Needs no engine, no image registry and no root. `plugin/Dockerfile` runs this same file in an image, and `--docker`
+ * builds by that.
  */
 import { existsSync } from 'node:fs'
 import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises'
@@ -11,6 +12,7 @@ import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { execa } from 'execa'
 import { bundle, copyKoffi } from './bundle.ts'
+import { buildRootfsWithDocker } from './docker-build.ts'
 import { copyDebianLicences, copyPackageLicences } from './licences.ts'
 import { copyProgram, findProgram, strip } from './programs.ts'
 import { projectDir } from './project.ts'
@@ -40,6 +42,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       out: { type: 'string', default: path.join(projectDir, 'build/plugin') },
+      docker: { type: 'boolean', default: false },
       main: { type: 'string', default: path.join(projectDir, 'src/main.ts') },
     },
   })
@@ -48,7 +51,8 @@ async function main(): Promise<void> {
   // Built aside and moved last: what lies under the final name is complete.
   const partial = `${out}.partial`
   await rm(partial, { recursive: true, force: true })
-  await buildRootfs(path.join(partial, 'rootfs'), values.main)
+  const root = path.join(partial, 'rootfs')
+  await (values.docker ? buildRootfsWithDocker(root) : buildRootfs(root, values.main))
   await cp(path.join(projectDir, 'config.json'), path.join(partial, 'config.json'))
   await rm(out, { recursive: true, force: true })
   await rename(partial, out)
