@@ -1,0 +1,278 @@
+/**
+ * The protocol of one member, put together. Each part knows only the few functions that it is handed here; this file
+ * has no rules of its own.
+ */
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config.ts'
+import type { Delegate } from '../delegate.ts'
+import type { Endpoint } from '../endpoint.ts'
+import { MemberlistError } from '../errors.ts'
+import type { MemberlistEvents } from '../events.ts'
+import type { Keyring } from '../keyring.ts'
+import { MAX_META_BYTES } from '../limits.ts'
+import { isPresent, type Member, type Versions } from '../member.ts'
+import type { Random } from '../random.ts'
+import { PROTOCOL } from '../rules/compatibility.ts'
+import type { Transport } from '../transport/transport.ts'
+import type { PushPull } from '../wire/stream-messages.ts'
+import { Awareness } from './awareness.ts'
+import { Counters } from './counters.ts'
+import { Exchange } from './exchange.ts'
+import { Gossiper } from './gossiper.ts'
+import { Inbox } from './inbox.ts'
+import { Joiner } from './joiner.ts'
+import { Membership, type MembershipObserver } from './membership.ts'
+import { Messenger } from './messenger.ts'
+import { Outbox, USER_TYPE_BYTES } from './outbox.ts'
+import { PendingPings } from './pending-pings.ts'
+import { pingFor } from './probe.ts'
+import { Prober } from './prober.ts'
+import { PushPuller } from './push-puller.ts'
+import { Relay } from './relay.ts'
+import { Roster } from './roster.ts'
+import { localState, mergeState } from './state-sync.ts'
+import { StreamServer } from './stream-server.ts'
+
+export interface EngineParts {
+  readonly name: string
+  readonly transport: Transport
+  readonly config: Config
+  readonly keyring: Keyring | undefined
+  readonly label: Uint8Array
+  readonly delegateVersions: readonly [number, number, number]
+  readonly delegate: Delegate
+  readonly clock: Clock
+  readonly random: Random
+  readonly emit: <K extends keyof MemberlistEvents>(event: K, ...args: MemberlistEvents[K]) => void
+}
+
+export class Engine {
+  readonly counters = new Counters()
+  readonly roster: Roster
+  readonly awareness: Awareness
+  readonly membership: Membership
+  readonly messenger: Messenger
+  readonly exchange: Exchange
+  readonly joiner: Joiner
+  readonly #parts: EngineParts
+  readonly #outbox: Outbox
+  readonly #pings: PendingPings
+  readonly #relay: Relay
+  readonly #server: StreamServer
+  readonly #schedule: readonly { start(): void; stop(): void }[]
+  readonly #gossiper: Gossiper
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts
+    const { config, random, delegate, transport, emit } = parts
+    const { counters } = this
+    const count = (name: string) => counters.count(name)
+    const self = () => this.membership.self
+    const onUserMessage = (payload: Uint8Array, from: Endpoint) => {
+      delegate.onMessage?.(payload, from)
+      emit('message', payload, from)
+    }
+
+    const roster = (this.roster = new Roster(random))
+    const awareness = (this.awareness = new Awareness(config.awarenessMaxMultiplier, (score) =>
+      emit('health', score),
+    ))
+    const outbox = (this.#outbox = new Outbox(config, delegate, () => roster.size))
+    const pings = (this.#pings = new PendingPings(random))
+    const messenger = (this.messenger = new Messenger({
+      ...parts,
+      counters,
+      broadcasts: (limit, most) => outbox.take(limit, most),
+    }))
+    const membership = (this.membership = new Membership({
+      ...parts,
+      versions: toVersions(parts.delegateVersions),
+      roster,
+      broadcasts: outbox.members,
+      counters,
+      observer: this.#observer(),
+    }))
+    const exchange = (this.exchange = new Exchange({ ...parts, messenger }))
+    const common = { ...parts, self, roster, messenger, membership, pings, count }
+
+    this.joiner = new Joiner({
+      ...common,
+      contact: (to, signal) => this.#contact(to, true, signal),
+    })
+    this.#gossiper = new Gossiper(common)
+    const prober = new Prober({
+      ...common,
+      awareness,
+      helpers: (wanted, target) => this.#helpers(wanted, target),
+      tcpPing: (target, ping, timeoutMs) => exchange.ping(target, ping, timeoutMs),
+      onRtt: (target, rttMs, payload) => delegate.onAck?.(target, rttMs, payload),
+    })
+    const pushPuller = new PushPuller({ ...common, contact: (to) => this.#contact(to, false) })
+    this.#schedule = [prober, pushPuller, this.joiner]
+
+    this.#relay = new Relay(common)
+    const inbox = new Inbox({ ...common, relay: this.#relay, onUserMessage })
+    this.#server = new StreamServer({
+      ...common,
+      exchange,
+      localState: (join) => this.#localState(join),
+      merge: (remote, from) => void this.#merge(remote, from),
+      onUserMessage,
+    })
+    transport.onPacket((packet, from, receivedAt) => inbox.receive(packet, from, receivedAt))
+    transport.onStream((stream, from) => void this.#server.serve(stream, from))
+  }
+
+  /** The longest user message in a packet of its own. */
+  get maxPacketPayload(): number {
+    return this.messenger.budget - USER_TYPE_BYTES
+  }
+
+  /** The longest user message that can be piggybacked. */
+  get maxBroadcastPayload(): number {
+    return this.messenger.broadcastBudget - USER_TYPE_BYTES
+  }
+
+  start(): void {
+    this.membership.enter(this.#parts.transport.advertise, this.#meta())
+    for (const part of [...this.#schedule, this.#gossiper]) part.start()
+  }
+
+  /** Only gossip goes on, to spread the goodbye. */
+  async leave(timeoutMs: number): Promise<void> {
+    const { clock } = this.#parts
+    for (const part of this.#schedule) part.stop()
+    await new Promise<void>((resolve) => {
+      const timer = clock.setTimeout(resolve, timeoutMs)
+      this.#whenSent((onFinished) => this.membership.leave(onFinished)).then(() => {
+        clock.clearTimeout(timer)
+        resolve()
+      }, resolve)
+    })
+  }
+
+  async close(): Promise<void> {
+    for (const part of [...this.#schedule, this.#gossiper]) part.stop()
+    for (const part of [this.membership, this.#relay, this.#server, this.exchange]) part.close()
+    this.#pings.close()
+    this.#outbox.clear()
+    await this.#parts.transport.close()
+  }
+
+  async updateMeta(): Promise<void> {
+    const meta = this.#meta()
+    await this.#whenSent((onFinished) => this.membership.changeMeta(meta, onFinished))
+  }
+
+  async broadcast(payload: Uint8Array, key: string | undefined): Promise<void> {
+    await this.#whenSent((onFinished) => this.#outbox.addUser(payload, key, onFinished))
+  }
+
+  /** A user message over UDP. */
+  sendPacket(to: Endpoint, payload: Uint8Array): void {
+    const member = 'versions' in to ? (to as Member) : undefined
+    this.messenger.send({ type: 'user', body: payload }, to, member)
+  }
+
+  /** The round trip of one direct ping in ms. */
+  async ping(target: Member, signal?: AbortSignal): Promise<number> {
+    signal?.throwIfAborted()
+    const { clock, config } = this.#parts
+    const sent = clock.now()
+    return await new Promise<number>((resolve, reject) => {
+      const settle = (finish: () => void) => {
+        clock.clearTimeout(timer)
+        this.#pings.forget(sequence)
+        signal?.removeEventListener('abort', abort)
+        finish()
+      }
+      const abort = () => settle(() => reject(signal!.reason as Error))
+      const sequence = this.#pings.open({
+        onAck: (_payload, at) => settle(() => resolve(at - sent)),
+        onNack: () => undefined,
+      })
+      const timer = clock.setTimeout(() => {
+        const message = `${target.name} did not answer within ${config.probeTimeoutMs} ms`
+        settle(() => reject(new MemberlistError('timed-out', message)))
+      }, config.probeTimeoutMs)
+      signal?.addEventListener('abort', abort, { once: true })
+      const body = pingFor(target.name, sequence, this.membership.self)
+      this.messenger.send({ type: 'ping', body }, target)
+    })
+  }
+
+  /** Resolves when a broadcast is finished; at once when there is nobody to tell. */
+  async #whenSent(start: (onFinished: () => void) => void): Promise<void> {
+    await new Promise<void>((resolve) => {
+      start(resolve)
+      const own = this.#parts.name
+      const [other] = this.roster.draw(1, (each) => isPresent(each) && each.name !== own)
+      if (other === undefined) resolve()
+    })
+  }
+
+  async #contact(to: Endpoint, join: boolean, signal?: AbortSignal): Promise<void> {
+    const remote = await this.exchange.pushPull(to, this.#localState(join), signal)
+    const refused = this.#merge(remote, to)
+    if (refused !== undefined) throw new MemberlistError('refused', `we refuse it: ${refused}`)
+  }
+
+  #merge(remote: PushPull, from: Endpoint): string | undefined {
+    const refused = mergeState(this.#syncParts(), remote, from)
+    if (refused !== undefined) this.counters.count('push-pull-refused')
+    return refused
+  }
+
+  #localState(join: boolean): PushPull {
+    return localState(this.#syncParts(), join)
+  }
+
+  #syncParts() {
+    const { delegate, clock } = this.#parts
+    return { roster: this.roster, membership: this.membership, delegate, now: () => clock.now() }
+  }
+
+  #helpers(count: number, target: Member): Member[] {
+    const own = this.#parts.name
+    return this.roster.draw(
+      count,
+      ({ name, state }) => state === 'alive' && name !== own && name !== target.name,
+    )
+  }
+
+  #meta(): Uint8Array {
+    const meta = Uint8Array.from(this.#parts.delegate.meta?.() ?? [])
+    if (meta.length <= MAX_META_BYTES) return meta
+    const message = `meta has at most ${MAX_META_BYTES} bytes, not ${meta.length}`
+    throw new MemberlistError('payload-too-large', message)
+  }
+
+  #observer(): MembershipObserver {
+    const { emit, delegate } = this.#parts
+    return {
+      joined: (member) => {
+        this.joiner.found(member.name)
+        emit('join', member)
+      },
+      updated: (member, previous) => emit('update', member, previous),
+      suspected: (member) => emit('suspect', member),
+      refuted: (member) => emit('refuted', member),
+      gone: (member, how) => {
+        if (how === 'failed') this.joiner.lost(member)
+        else this.joiner.found(member.name)
+        emit('leave', member, how)
+      },
+      conflicted: (known, claimant) => emit('conflict', known, claimant),
+      accused: () => this.awareness.adjust(1),
+      accepts: (member) => (delegate.acceptAlive?.(member) ?? true) === true,
+    }
+  }
+}
+
+function toVersions([delegateMin, delegateMax, delegate]: readonly [
+  number,
+  number,
+  number,
+]): Versions {
+  return { ...PROTOCOL, delegateMin, delegateMax, delegate }
+}

@@ -1,0 +1,157 @@
+/**
+ * The dialling side of streams: state exchange, ping and user message. One message each way, then it closes.
+ * Every exchange ends within the TCP time-out or when its signal says so.
+ */
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config.ts'
+import { formatEndpoint, type Endpoint } from '../endpoint.ts'
+import { MemberlistError } from '../errors.ts'
+import type { Keyring } from '../keyring.ts'
+import type { Stream, Transport } from '../transport/transport.ts'
+import { decodeBody, encodeMessage, MessageType, type Ping } from '../wire/messages.ts'
+import { openStream, sealStream, type OpenedStream } from '../wire/stream-frame.ts'
+import {
+  encodePushPull,
+  encodeReliable,
+  readPushPull,
+  type PushPull,
+} from '../wire/stream-messages.ts'
+import { StreamReader } from '../wire/stream-reader.ts'
+import type { Messenger } from './messenger.ts'
+
+export interface ExchangeParts {
+  readonly config: Config
+  readonly clock: Clock
+  readonly transport: Transport
+  readonly messenger: Messenger
+  readonly keyring: Keyring | undefined
+  readonly label: Uint8Array
+}
+
+export class Exchange {
+  readonly #parts: ExchangeParts
+  readonly #open = new Set<AbortController>()
+
+  constructor(parts: ExchangeParts) {
+    this.#parts = parts
+  }
+
+  /** Sends our state, returns theirs. */
+  async pushPull(to: Endpoint, state: PushPull, signal?: AbortSignal): Promise<PushPull> {
+    return await this.#converse(to, signal, async (stream) => {
+      await this.write(stream, encodePushPull(state), true)
+      const { type, reader } = await this.open(stream, true)
+      if (type !== MessageType.pushPull) throw await refusal(type, reader, to)
+      return await readPushPull(reader)
+    })
+  }
+
+  /** Pings over TCP; true when the answer came in time. Never rejects. */
+  async ping(to: Endpoint, ping: Ping, timeoutMs: number): Promise<boolean> {
+    const answered = this.#converse(
+      to,
+      undefined,
+      async (stream) => {
+        await this.write(stream, encodeMessage({ type: 'ping', body: ping }), true)
+        const { type, reader } = await this.open(stream, true)
+        const reply = await reader.record((record) => decodeBody(type, record))
+        return reply.type === 'ack' && reply.body.seqNo === ping.seqNo
+      },
+      timeoutMs,
+    )
+    return await answered.catch(() => false)
+  }
+
+  /** Sends a user message; resolves when the other side has closed, which it does after reading. */
+  async send(to: Endpoint, payload: Uint8Array, signal?: AbortSignal): Promise<void> {
+    await this.#converse(to, signal, async (stream) => {
+      await this.write(stream, encodeReliable(payload), true)
+      await new StreamReader(stream).drain()
+    })
+  }
+
+  /** Wraps and writes one message. `dialler`: whether we opened the stream. */
+  async write(stream: Stream, message: Uint8Array, dialler: boolean): Promise<void> {
+    const { config, label, messenger } = this.#parts
+    const encryption = messenger.encryption()
+    const compress = config.compression !== 'none'
+    await stream.write(
+      sealStream(message, { label, dialler, compress, ...(encryption && { encryption }) }),
+    )
+  }
+
+  /** Reads the wrappers of one message. */
+  async open(stream: Stream, dialler: boolean): Promise<OpenedStream> {
+    const { config, keyring, label } = this.#parts
+    return await openStream(stream, {
+      label,
+      dialler,
+      skipLabelCheck: config.skipInboundLabelCheck,
+      keys: keyring?.keys ?? [],
+      verify: config.verifyIncoming,
+    })
+  }
+
+  /** Breaks off everything that is under way. */
+  close(): void {
+    const reason = new MemberlistError('not-running', 'the member list was closed')
+    for (const controller of this.#open) controller.abort(reason)
+  }
+
+  async #converse<T>(
+    to: Endpoint,
+    signal: AbortSignal | undefined,
+    talk: (stream: Stream) => Promise<T>,
+    timeoutMs = this.#parts.config.tcpTimeoutMs,
+  ): Promise<T> {
+    signal?.throwIfAborted()
+    const { clock, transport } = this.#parts
+    const controller = new AbortController()
+    const giveUp = () => controller.abort(signal?.reason)
+    const timer = clock.setTimeout(() => {
+      const message = `${formatEndpoint(to)} did not answer within ${timeoutMs} ms`
+      controller.abort(new MemberlistError('timed-out', message))
+    }, timeoutMs)
+    signal?.addEventListener('abort', giveUp, { once: true })
+    this.#open.add(controller)
+    try {
+      return await withStream(transport, to, controller.signal, talk)
+    } finally {
+      clock.clearTimeout(timer)
+      signal?.removeEventListener('abort', giveUp)
+      this.#open.delete(controller)
+    }
+  }
+}
+
+async function withStream<T>(
+  transport: Transport,
+  to: Endpoint,
+  signal: AbortSignal,
+  talk: (stream: Stream) => Promise<T>,
+): Promise<T> {
+  const stream = await transport.dial(to, { signal })
+  const drop = () => stream.destroy(signal.reason as Error)
+  signal.addEventListener('abort', drop, { once: true })
+  try {
+    const result = await talk(stream)
+    stream.end()
+    return result
+  } catch (error) {
+    stream.destroy()
+    // The reason for giving up says more than the broken stream that it caused.
+    throw signal.aborted ? (signal.reason as Error) : error
+  } finally {
+    signal.removeEventListener('abort', drop)
+  }
+}
+
+async function refusal(type: number, reader: StreamReader, from: Endpoint): Promise<Error> {
+  const where = formatEndpoint(from)
+  if (type !== MessageType.error) {
+    return new MemberlistError('refused', `${where} answered with message type ${type}`)
+  }
+  const reply = await reader.record((record) => decodeBody(type, record))
+  const reason = reply.type === 'error' ? reply.body.error : ''
+  return new MemberlistError('refused', `${where} refused: ${reason}`)
+}

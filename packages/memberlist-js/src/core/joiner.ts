@@ -1,0 +1,192 @@
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config.ts'
+import { formatEndpoint, parseSeed, sameEndpoint, unmapped, type Endpoint } from '../endpoint.ts'
+import { MemberlistError } from '../errors.ts'
+import { MAX_SEEDS } from '../limits.ts'
+import { isPresent, type Member } from '../member.ts'
+import { below, fraction, type Random } from '../random.ts'
+import type { Transport } from '../transport/transport.ts'
+import { LostMembers, type LostMember } from './lost-members.ts'
+import type { Roster } from './roster.ts'
+import { Ticker } from './ticker.ts'
+
+export interface JoinResult {
+  /** How many addresses answered and were merged with. */
+  readonly contacted: number
+  /** What went wrong with the others. */
+  readonly errors: readonly Error[]
+}
+
+export interface JoinerParts {
+  readonly config: Config
+  readonly clock: Clock
+  readonly random: Random
+  readonly transport: Transport
+  readonly roster: Roster
+  /** Exchanges states as a join. */
+  readonly contact: (to: Endpoint, signal?: AbortSignal) => Promise<void>
+}
+
+/** A seed that answered but is no member under that address is asked again this much later, then twice as late. */
+const FIRST_PAUSE_MS = 2000
+const LONGEST_PAUSE_MS = 60_000
+
+interface KnownSeed {
+  readonly text: string
+  pauseMs: number
+  nextTry: number
+}
+
+/**
+ * Finds the cluster and finds it again. SWIM itself never contacts the dead, so after a partition both halves
+ * would stay apart; serf and others add such a loop, and so do we.
+ */
+export class Joiner {
+  readonly #parts: JoinerParts
+  readonly #ticker: Ticker
+  readonly #seeds = new Map<string, KnownSeed>()
+  readonly #lost: LostMembers
+  #busy = false
+
+  constructor(parts: JoinerParts) {
+    this.#parts = parts
+    const { clock, random, config } = parts
+    this.#lost = new LostMembers(clock, config.reconnectTimeoutMs)
+    const interval = () => config.reconnectIntervalMs
+    this.#ticker = new Ticker(clock, random, interval, () => void this.#tick())
+  }
+
+  start(): void {
+    this.#ticker.start()
+  }
+
+  stop(): void {
+    this.#ticker.stop()
+  }
+
+  /** Contacts all addresses of all seeds, and remembers the seeds. */
+  async join(seeds: Iterable<string>, signal?: AbortSignal): Promise<JoinResult> {
+    const texts = [...new Set(seeds)]
+    for (const text of texts) this.#remember(text)
+    const results = await Promise.all(texts.map((text) => this.#contactSeed(text, signal)))
+    signal?.throwIfAborted()
+    return {
+      contacted: results.reduce((sum, result) => sum + result.contacted, 0),
+      errors: results.flatMap((result) => result.errors),
+    }
+  }
+
+  /** A member failed: it may be behind a partition. Seeds are worth a try again at once. */
+  lost(member: Member): void {
+    this.#lost.add(member)
+    for (const seed of this.#seeds.values()) seed.nextTry = 0
+  }
+
+  /** A member is back, or gone for good. */
+  found(name: string): void {
+    this.#lost.delete(name)
+  }
+
+  #remember(text: string): void {
+    parseSeed(text, this.#parts.transport.advertise.port)
+    if (this.#seeds.size >= MAX_SEEDS && !this.#seeds.has(text)) {
+      throw new MemberlistError('invalid-option', `more than ${MAX_SEEDS} seeds`)
+    }
+    this.#seeds.set(text, { text, pauseMs: FIRST_PAUSE_MS, nextTry: 0 })
+  }
+
+  async #contactSeed(text: string, signal?: AbortSignal): Promise<JoinResult> {
+    const errors: Error[] = []
+    let contacted = 0
+    for (const endpoint of await this.#resolve(text).catch((error: Error) => [error])) {
+      if (endpoint instanceof Error) {
+        errors.push(new MemberlistError('invalid-address', `${text}: ${endpoint.message}`))
+      } else if (!this.#isSelf(endpoint)) {
+        const failure = await this.#contact(endpoint, signal)
+        if (failure === undefined) contacted++
+        else errors.push(failure)
+      }
+    }
+    return { contacted, errors }
+  }
+
+  async #contact(endpoint: Endpoint, signal?: AbortSignal): Promise<Error | undefined> {
+    try {
+      await this.#parts.contact(endpoint, signal)
+      return undefined
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      const code = cause instanceof MemberlistError ? cause.code : 'refused'
+      return new MemberlistError(code, `${formatEndpoint(endpoint)}: ${reason}`, { cause })
+    }
+  }
+
+  async #resolve(text: string): Promise<Endpoint[]> {
+    const { transport } = this.#parts
+    const { host, port } = parseSeed(text, transport.advertise.port)
+    const addresses = (await transport.resolve?.(host)) ?? [host]
+    return addresses.map((address) => ({ address, port }))
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#busy) return
+    this.#busy = true
+    try {
+      await Promise.all([this.#tryLostMember(), this.#trySeed()])
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  /** With the probability failed/alive, so that a large cluster does not storm one dead member. */
+  async #tryLostMember(): Promise<void> {
+    const { random, roster } = this.#parts
+    const lost = this.#lost.current()
+    if (lost.length === 0) return
+    const present = [...roster.members.values()].filter(isPresent).length
+    if (fraction(random) >= lost.length / present) return
+    await this.#reunite(lost[below(random, lost.length)]!)
+  }
+
+  /**
+   * The first exchange tells each side that the other holds it for dead, so both refute; the second carries the
+   * refutations across.
+   */
+  async #reunite(lost: LostMember): Promise<void> {
+    for (let exchange = 0; exchange < 2 && this.#lost.has(lost.name); exchange++) {
+      if ((await this.#contact(lost.endpoint)) !== undefined) return
+    }
+    if (this.#lost.has(lost.name)) this.#lost.contactedInVain(lost)
+  }
+
+  async #trySeed(): Promise<void> {
+    const { clock, random } = this.#parts
+    const due = [...this.#seeds.values()].filter((seed) => seed.nextTry <= clock.now())
+    const seed = due[below(random, due.length || 1)]
+    if (seed === undefined) return
+    const endpoints = await this.#resolve(seed.text).catch(() => [])
+    const absent = endpoints.filter((endpoint) => !this.#isPresent(endpoint))
+    if (absent.length === 0) return
+    const failure = await this.#contact(absent[below(random, absent.length)]!)
+    if (failure === undefined) this.#pause(seed)
+  }
+
+  /** It answered; if it still is no member by that address, it is known by another, and need not be asked so often. */
+  #pause(seed: KnownSeed): void {
+    seed.nextTry = this.#parts.clock.now() + seed.pauseMs
+    seed.pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * seed.pauseMs)
+  }
+
+  #isSelf(endpoint: Endpoint): boolean {
+    return sameEndpoint(endpoint, this.#parts.transport.advertise)
+  }
+
+  #isPresent(endpoint: Endpoint): boolean {
+    if (this.#isSelf(endpoint)) return true
+    for (const member of this.#parts.roster.members.values()) {
+      const same = unmapped(member.address) === endpoint.address && member.port === endpoint.port
+      if (same && isPresent(member)) return true
+    }
+    return false
+  }
+}

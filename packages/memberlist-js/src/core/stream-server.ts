@@ -1,0 +1,119 @@
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config.ts'
+import type { Endpoint } from '../endpoint.ts'
+import { MAX_INBOUND_STREAMS } from '../limits.ts'
+import type { Stream } from '../transport/transport.ts'
+import { decodeBody, encodeMessage, MessageType } from '../wire/messages.ts'
+import type { OpenedStream } from '../wire/stream-frame.ts'
+import {
+  encodePushPull,
+  readPushPull,
+  readReliable,
+  type PushPull,
+} from '../wire/stream-messages.ts'
+import type { StreamReader } from '../wire/stream-reader.ts'
+import { WireError } from '../wire/wire-error.ts'
+import type { Exchange } from './exchange.ts'
+
+export interface StreamServerParts {
+  readonly config: Config
+  readonly clock: Clock
+  readonly name: string
+  readonly exchange: Exchange
+  readonly localState: (join: boolean) => PushPull
+  readonly merge: (remote: PushPull, from: Endpoint) => void
+  readonly onUserMessage: (payload: Uint8Array, from: Endpoint) => void
+  readonly count: (name: string) => void
+}
+
+/** The accepting side of streams. Whatever comes, a stream ends within the TCP time-out. */
+export class StreamServer {
+  readonly #parts: StreamServerParts
+  readonly #streams = new Set<Stream>()
+
+  constructor(parts: StreamServerParts) {
+    this.#parts = parts
+  }
+
+  /** Serves one stream; never rejects for what the other side does. */
+  async serve(stream: Stream, from: Endpoint): Promise<void> {
+    const { config, clock, count } = this.#parts
+    if (this.#streams.size >= MAX_INBOUND_STREAMS) {
+      count('stream-overload')
+      return stream.destroy()
+    }
+    this.#streams.add(stream)
+    const timer = clock.setTimeout(() => {
+      count('stream-timed-out')
+      stream.destroy()
+    }, config.tcpTimeoutMs)
+    try {
+      await this.#answer(stream, from)
+      stream.end()
+    } catch (error) {
+      await this.#refuse(stream, error)
+    } finally {
+      clock.clearTimeout(timer)
+      this.#streams.delete(stream)
+    }
+  }
+
+  close(): void {
+    for (const stream of this.#streams) stream.destroy()
+  }
+
+  async #answer(stream: Stream, from: Endpoint): Promise<void> {
+    const opened = await this.#parts.exchange.open(stream, false)
+    switch (opened.type) {
+      case MessageType.pushPull:
+        return await this.#answerPushPull(stream, opened.reader, from)
+      case MessageType.user:
+        return this.#parts.onUserMessage((await readReliable(opened.reader)).slice(), from)
+      case MessageType.ping:
+        return await this.#answerPing(stream, opened)
+      default:
+        throw new WireError('unknown-type', `message type ${opened.type} does not open a stream`)
+    }
+  }
+
+  /** The answer goes out before the merge, so it shows our state as it was, as in Go. */
+  async #answerPushPull(stream: Stream, reader: StreamReader, from: Endpoint): Promise<void> {
+    const { exchange, localState, merge } = this.#parts
+    const remote = await readPushPull(reader)
+    await exchange.write(stream, encodePushPull(localState(remote.join)), false)
+    merge(remote, from)
+  }
+
+  async #answerPing(stream: Stream, { type, reader }: OpenedStream): Promise<void> {
+    const { exchange, name, count } = this.#parts
+    const ping = await reader.record((record) => decodeBody(type, record))
+    if (ping.type !== 'ping') return
+    if (ping.body.node !== '' && ping.body.node !== name) return count('ping-for-another')
+    const ack = encodeMessage({ type: 'ack', body: { seqNo: ping.body.seqNo, payload: null } })
+    await exchange.write(stream, ack, false)
+  }
+
+  /** Says why, as Go does; it is encrypted when we have a key. An empty stream gets no answer. */
+  async #refuse(stream: Stream, error: unknown): Promise<void> {
+    if (!(error instanceof WireError)) {
+      if (isBug(error)) throw error
+      this.#parts.count('stream-broken')
+      return stream.destroy()
+    }
+    this.#parts.count(`stream-${error.code}`)
+    try {
+      const reply = encodeMessage({ type: 'error', body: { error: error.message } })
+      await this.#parts.exchange.write(stream, reply, false)
+      stream.end()
+    } catch {
+      stream.destroy()
+    }
+  }
+}
+
+/** Errors of the language show a mistake of ours; connections break with others. */
+function isBug(error: unknown): boolean {
+  return (
+    error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError
+  )
+}

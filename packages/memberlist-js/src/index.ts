@@ -1,0 +1,32 @@
+/**
+ * SWIM membership, failure detection and gossip, wire-compatible with hashicorp/memberlist.
+ *
+ * This file is the whole public interface of the package.
+ */
+export { Memberlist, type MemberlistOptions } from './memberlist.ts'
+export type { MemberlistEvent, MemberlistEvents } from './events.ts'
+export type { Delegate } from './delegate.ts'
+export { isPresent, type Member, type MemberState, type Versions } from './member.ts'
+export {
+  lan,
+  local,
+  presets,
+  wan,
+  type Compression,
+  type Config,
+  type ConfigInput,
+  type PresetName,
+} from './config.ts'
+export { formatEndpoint, type Endpoint } from './endpoint.ts'
+export { Keyring } from './keyring.ts'
+export { MemberlistError, type MemberlistErrorCode } from './errors.ts'
+export type { JoinResult } from './core/joiner.ts'
+export type { Clock, Timer } from './clock.ts'
+export type { Random } from './random.ts'
+export { systemClock } from './system-clock.ts'
+export { systemRandom } from './system-random.ts'
+export { VirtualClock } from './virtual-clock.ts'
+export { seededRandom } from './seeded-random.ts'
+export type { Stream, Transport } from './transport/transport.ts'
+export { SocketTransport, type SocketTransportOptions } from './transport/socket.ts'
+export { MemoryNetwork, type LinkConditions } from './transport/memory.ts'

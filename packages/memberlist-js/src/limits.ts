@@ -1,0 +1,52 @@
+/**
+ * The bounds on what this package keeps, reads and sends, each with its reason. Those that are part of a wire
+ * format stand beside it.
+ */
+
+/** Meta is in every alive message, several of which must fit into one packet; Go has the same limit. */
+export const MAX_META_BYTES = 512
+
+/** Go has none; a host name has at most 253 bytes, and an alive message must fit into one packet. */
+export const MAX_NAME_BYTES = 255
+
+/** What one packet may expand to, over all nested layers: 65,507 bytes of UDP at a plausible ratio. */
+export const MAX_PACKET_EXPANSION = 1 << 20
+
+/** Wrappers within wrappers: senders produce two (compress, compound); deeper is an attack. */
+export const MAX_PACKET_NESTING = 4
+
+/** The encrypted frame of a stream, as in Go. */
+export const MAX_FRAME_BYTES = 20 << 20
+
+/** What one stream may expand to or bring in all: twice the frame, as in Go. */
+export const MAX_STREAM_BYTES = 40 << 20
+
+/** User state in a push-pull, as in Go since 0.6. */
+export const MAX_USER_STATE_BYTES = 20 << 20
+
+/** One reliable user message; with its header and encryption it must fit into a frame. */
+export const MAX_RELIABLE_BYTES = 16 << 20
+
+/** Members in one push-pull. Groups of 6,000 to 10,000 are known; this leaves a factor of six. */
+export const MAX_PUSH_PULL_MEMBERS = 65_536
+
+/** Streams served at once; Go's limit on concurrent push-pulls. Each may hold MAX_STREAM_BYTES while it lasts. */
+export const MAX_INBOUND_STREAMS = 128
+
+/** Pings on behalf of others that are in flight. Ten peers that each lose everybody reach a few dozen. */
+export const MAX_RELAYS = 1024
+
+/** User broadcasts waiting to be sent; beyond this those sent most often are dropped. Serf prunes at 4,096 too. */
+export const MAX_USER_BROADCASTS = 4096
+
+/** Seeds that are remembered for rejoining. */
+export const MAX_SEEDS = 256
+
+/** Failed members that are remembered for reconnecting, the longest dead forgotten first. */
+export const MAX_LOST_MEMBERS = 4096
+
+/** How far ahead of what we know an incarnation may be: a forged one near 2^32 could not be refuted. */
+export const MAX_INCARNATION_JUMP = 2 ** 31
+
+/** Events that a slow reader of `events()` may be behind; then the oldest are dropped and it is told. */
+export const MAX_BUFFERED_EVENTS = 4096

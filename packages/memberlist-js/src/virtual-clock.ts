@@ -1,0 +1,110 @@
+import { setImmediate as macrotask } from 'node:timers/promises'
+import type { Clock, Timer } from './clock.ts'
+
+interface Entry extends Timer {
+  readonly at: number
+  readonly order: number
+  fn: (() => void) | undefined
+}
+
+/**
+ * A clock that only moves when told to, so that a thousand members can live for minutes in one test.
+ * Calls due at the same instant run in the order in which they were asked for: runs are repeatable.
+ *
+ * Promises do not run inside a call. Whoever resolves one from a timer (the in-memory streams do) calls
+ * {@link settle}, and the clock lets all promise reactions run before time goes on.
+ */
+export class VirtualClock implements Clock {
+  #now = 0
+  #order = 0
+  #unsettled = false
+  readonly #heap: Entry[] = []
+
+  now(): number {
+    return this.#now
+  }
+
+  setTimeout(fn: () => void, ms: number): Timer {
+    const entry: Entry = { at: this.#now + Math.max(0, ms), order: this.#order++, fn }
+    this.#push(entry)
+    return entry
+  }
+
+  clearTimeout(timer: Timer): void {
+    ;(timer as Entry).fn = undefined
+  }
+
+  /** Lets promise reactions run before the next timer fires. */
+  settle(): void {
+    this.#unsettled = true
+  }
+
+  /** Moves time forward by `ms`, running everything that falls due. */
+  async advance(ms: number): Promise<void> {
+    await this.advanceUntil(() => false, ms)
+  }
+
+  /**
+   * Moves time forward until `done()` holds, at most `ms`. `done` is asked after each timer.
+   * Returns whether it came to hold.
+   */
+  async advanceUntil(done: () => boolean, ms: number): Promise<boolean> {
+    const end = this.#now + ms
+    await macrotask()
+    for (;;) {
+      if (done()) return true
+      const next = this.#peek()
+      if (next === undefined || next.at > end) break
+      this.#pop()
+      this.#now = next.at
+      const fn = next.fn
+      next.fn = undefined
+      fn?.()
+      if (this.#unsettled) {
+        this.#unsettled = false
+        await macrotask()
+      }
+    }
+    this.#now = end
+    await macrotask()
+    return done()
+  }
+
+  #peek(): Entry | undefined {
+    while (this.#heap[0] !== undefined && this.#heap[0].fn === undefined) this.#pop()
+    return this.#heap[0]
+  }
+
+  #push(entry: Entry): void {
+    const heap = this.#heap
+    let at = heap.push(entry) - 1
+    while (at > 0) {
+      const parent = (at - 1) >> 1
+      const above = heap[parent]!
+      if (!before(entry, above)) break
+      heap[at] = above
+      at = parent
+    }
+    heap[at] = entry
+  }
+
+  #pop(): void {
+    const heap = this.#heap
+    const last = heap.pop()
+    if (last === undefined || heap.length === 0) return
+    let at = 0
+    for (;;) {
+      let child = 2 * at + 1
+      if (child >= heap.length) break
+      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++
+      if (!before(heap[child]!, last)) break
+      heap[at] = heap[child]!
+      at = child
+    }
+    heap[at] = last
+  }
+}
+
+function before(a: Entry, b: Entry): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order)
+}
