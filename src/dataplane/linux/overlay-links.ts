@@ -110,21 +110,24 @@ function repair(socket: NetlinkSocket, link: Link, wanted: LinkChange): string[]
   return wrong
 }
 
+/**
+ * Removes before it adds: with an IPv4 address of a prefix the kernel removes all that were added to the
+ * same prefix later.
+ */
 function ensureGateways(
   socket: NetlinkSocket,
   bridgeIndex: number,
   wanted: readonly string[],
 ): string[] {
   const found = gatewaysOf(socket, bridgeIndex)
-  const missing = wanted.filter((address) => !found.includes(address))
   const excess = found.filter((address) => !wanted.includes(address))
-  socket.sendAll([
-    ...missing.map((address) => addAddress(bridgeIndex, address)),
-    ...excess.map((address) => removeAddress(bridgeIndex, address)),
-  ])
+  socket.sendAll(excess.map((address) => removeAddress(bridgeIndex, address)))
+  const left = excess.length === 0 ? found : gatewaysOf(socket, bridgeIndex)
+  const missing = wanted.filter((address) => !left.includes(address))
+  socket.sendAll(missing.map((address) => addAddress(bridgeIndex, address)))
   return [
-    ...missing.map((address) => `gateway ${address} added`),
     ...excess.map((address) => `gateway ${address} removed`),
+    ...missing.map((address) => `gateway ${address} added`),
   ]
 }
 

@@ -1,0 +1,290 @@
+import { expect } from 'chai'
+import { OverlayError } from '../../src/base/errors.ts'
+import type {
+  ActualOverlay,
+  Change,
+  Dataplane,
+  EndpointLink,
+  OverlayLinks,
+} from '../../src/dataplane/dataplane.ts'
+import type { Ip } from '../../src/net/ip.ts'
+import type { Mac } from '../../src/net/mac.ts'
+import type { Vni } from '../../src/net/vni.ts'
+
+/** A data plane on a host of its own, and hands to interfere from outside. */
+export interface DataplaneBench {
+  readonly dataplane: Dataplane
+  /** An underlay address of the host, and its interface's MTU. */
+  readonly vtep: Ip
+  readonly underlayMtu: number
+  /** Another data plane on the same host, as after a restart of the process. */
+  restart(): Promise<Dataplane>
+  /** What the engine does after Join, and before DeleteEndpoint. */
+  moveEndpoint(
+    name: string,
+    overlayId: string,
+    endpointId: string,
+    to: 'container' | 'host',
+  ): Promise<void>
+  /** What the kernel has by its own tools: MACs with their VTEPs, addresses with their MACs, sorted. */
+  rows(overlayId: string): Promise<{ fdb: string[]; neighbours: string[] }>
+  /** Puts a VXLAN device onto the host that is not ours. */
+  addStranger(vni: Vni): Promise<void>
+  close(): Promise<void>
+}
+
+const mac = (n: number): Mac =>
+  `02:42:0a:14:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}` as Mac
+const ip = (n: number): Ip => `10.20.${n >> 8}.${n & 255}` as Ip
+const remote = (n: number): Ip => `192.0.2.${n}` as Ip
+const fdb = (op: Change['op'], n: number, vtep: number): Change => ({
+  op,
+  kind: 'fdb',
+  mac: mac(n),
+  vtep: remote(vtep),
+})
+const neighbour = (op: Change['op'], n: number, m: number): Change => ({
+  op,
+  kind: 'neighbour',
+  ip: ip(n),
+  mac: mac(m),
+})
+
+async function refusalOf(work: Promise<unknown>): Promise<OverlayError> {
+  try {
+    await work
+  } catch (error) {
+    if (error instanceof OverlayError) return error
+    throw error
+  }
+  throw new Error('nothing was refused')
+}
+
+/** What every data plane must do. Each test gets a bench of its own. */
+export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
+  let bench: DataplaneBench
+  let links: OverlayLinks
+  const endpoint: EndpointLink = { endpointId: 'e1', mac: mac(2), mtu: 1400 }
+
+  beforeEach(async () => {
+    bench = await open()
+    const { vtep } = bench
+    const gateways = ['10.20.0.1/16']
+    links = { overlayId: 'o1', vni: 5001 as Vni, mtu: 1400, vtep, port: 4789, gateways }
+    await bench.dataplane.start()
+  })
+
+  afterEach(async () => {
+    await bench.dataplane.close()
+    await bench.close()
+  })
+
+  const dumped = async (overlayId = 'o1'): Promise<ActualOverlay> => {
+    const actual = await bench.dataplane.dump(overlayId)
+    expect(actual, `overlay ${overlayId}`).to.not.equal(null)
+    return actual!
+  }
+
+  describe('an overlay', () => {
+    it('is made once, and found as it was asked for', async () => {
+      expect(await bench.dataplane.overlays()).to.deep.equal([])
+      expect(await bench.dataplane.dump('o1')).to.equal(null)
+      expect(await bench.dataplane.ensureOverlay(links)).to.not.deep.equal([])
+      expect(await bench.dataplane.ensureOverlay(links)).to.deep.equal([])
+      expect(await bench.dataplane.overlays()).to.deep.equal(['o1'])
+      const { vtep } = bench
+      expect(await dumped()).to.deep.equal({
+        overlayId: 'o1',
+        bridge: { mtu: 1400, up: true, gateways: ['10.20.0.1/16'] },
+        vxlan: { vni: 5001, mtu: 1400, up: true, vtep, port: 4789 },
+        endpoints: [],
+        fdb: [],
+        neighbours: [],
+      })
+    })
+
+    it('is changed where it differs, and keeps its rows unless the tunnel is another one', async () => {
+      await bench.dataplane.ensureOverlay(links)
+      await bench.dataplane.apply('o1', [fdb('set', 9, 7)])
+      const other = { ...links, mtu: 1300, gateways: ['10.20.0.9/16', 'fd00:20::1/64'] }
+      expect(await bench.dataplane.ensureOverlay(other)).to.not.deep.equal([])
+      expect((await dumped()).bridge).to.deep.equal({
+        mtu: 1300,
+        up: true,
+        gateways: ['10.20.0.9/16', 'fd00:20::1/64'],
+      })
+      expect((await bench.rows('o1')).fdb).to.deep.equal([`${mac(9)} ${remote(7)}`])
+      expect(await bench.dataplane.ensureOverlay({ ...other, vni: 5002 as Vni })).to.have.length(1)
+      expect((await dumped()).vxlan).to.include({ vni: 5002, mtu: 1300 })
+      expect((await bench.rows('o1')).fdb).to.deep.equal([])
+    })
+
+    it('lives on when the process does not, and is found again', async () => {
+      await bench.dataplane.ensureOverlay(links)
+      await bench.dataplane.ensureEndpoint('o1', endpoint)
+      await bench.dataplane.apply('o1', [fdb('set', 9, 7), neighbour('set', 9, 9)])
+      const before = await dumped()
+      const after = await bench.restart()
+      expect(await after.overlays()).to.deep.equal(['o1'])
+      expect(await after.dump('o1')).to.deep.equal(before)
+      expect(await after.ensureOverlay(links)).to.deep.equal([])
+      expect((await after.ensureEndpoint('o1', endpoint)).changed).to.deep.equal([])
+    })
+
+    it('goes with all that is in it, however often it is asked to', async () => {
+      await bench.dataplane.ensureOverlay(links)
+      await bench.dataplane.ensureEndpoint('o1', endpoint)
+      await bench.dataplane.removeOverlay('o1')
+      await bench.dataplane.removeOverlay('o1')
+      await bench.dataplane.removeOverlay('never')
+      expect(await bench.dataplane.overlays()).to.deep.equal([])
+      expect(await bench.dataplane.dump('o1')).to.equal(null)
+      await bench.dataplane.ensureOverlay({ ...links, overlayId: 'o2' })
+      expect((await dumped('o2')).endpoints).to.deep.equal([])
+    })
+
+    it('is refused a VNI that another overlay of the host has, and leaves nothing behind', async () => {
+      await bench.dataplane.ensureOverlay(links)
+      const error = await refusalOf(bench.dataplane.ensureOverlay({ ...links, overlayId: 'o2' }))
+      expect(error.code).to.equal('VNI_IN_USE')
+      expect(error.message).to.include('o1').and.include('o2').and.include('5001')
+      expect(await bench.dataplane.overlays()).to.deep.equal(['o1'])
+    })
+
+    it("is refused a stranger's VNI", async () => {
+      await bench.addStranger(links.vni)
+      const error = await refusalOf(bench.dataplane.ensureOverlay(links))
+      expect(error.code).to.equal('VNI_IN_USE')
+      expect(error.message).to.include('5001')
+      expect(await bench.dataplane.overlays()).to.deep.equal([])
+      await bench.dataplane.ensureOverlay({ ...links, vni: 5003 as Vni })
+    })
+
+    it('may have any text for an id', async () => {
+      const overlayId = `10.20.0.0/16 ü:${'x'.repeat(140)}`
+      await bench.dataplane.ensureOverlay({ ...links, overlayId })
+      await bench.dataplane.ensureEndpoint(overlayId, { ...endpoint, endpointId: 'f'.repeat(64) })
+      expect(await bench.dataplane.overlays()).to.deep.equal([overlayId])
+      const { endpoints } = await dumped(overlayId)
+      expect(endpoints.map(({ endpointId }) => endpointId)).to.deep.equal(['f'.repeat(64)])
+    })
+  })
+
+  describe('an endpoint', () => {
+    it('needs its overlay', async () => {
+      const error = await refusalOf(bench.dataplane.ensureEndpoint('o1', endpoint))
+      expect(error).to.include({ code: 'KERNEL', kind: 'failure' })
+      await bench.dataplane.removeEndpoint('o1', 'e1')
+    })
+
+    it('is made once, under a name of its own that the kernel takes', async () => {
+      await bench.dataplane.ensureOverlay(links)
+      const made = await bench.dataplane.ensureEndpoint('o1', endpoint)
+      expect(made.changed).to.not.deep.equal([])
+      expect(Buffer.byteLength(made.sourceName)).to.be.within(1, 15)
+      const again = await bench.dataplane.ensureEndpoint('o1', endpoint)
+      expect(again).to.deep.equal({ sourceName: made.sourceName, changed: [] })
+      const other = { ...endpoint, endpointId: 'e2', mac: mac(3) }
+      const second = await bench.dataplane.ensureEndpoint('o1', other)
+      expect(second.sourceName).to.not.equal(made.sourceName)
+      expect((await dumped()).endpoints).to.have.deep.members([
+        { ...endpoint, up: true, parked: true },
+        { ...other, up: true, parked: true },
+      ])
+    })
+
+    it('is changed where it differs', async () => {
+      await bench.dataplane.ensureOverlay(links)
+      await bench.dataplane.ensureEndpoint('o1', endpoint)
+      const other = { ...endpoint, mac: mac(4), mtu: 1280 }
+      expect((await bench.dataplane.ensureEndpoint('o1', other)).changed).to.not.deep.equal([])
+      expect((await bench.dataplane.ensureEndpoint('o1', other)).changed).to.deep.equal([])
+      expect((await dumped()).endpoints).to.deep.equal([{ ...other, up: true, parked: true }])
+    })
+
+    it('stays as it is while it is in a container, and can be removed from there and from here', async () => {
+      await bench.dataplane.ensureOverlay(links)
+      const { sourceName } = await bench.dataplane.ensureEndpoint('o1', endpoint)
+      for (const from of ['container', 'host'] as const) {
+        await bench.dataplane.ensureEndpoint('o1', endpoint)
+        await bench.moveEndpoint(sourceName, 'o1', 'e1', 'container')
+        expect((await dumped()).endpoints).to.deep.equal([{ ...endpoint, up: true, parked: false }])
+        const again = await bench.dataplane.ensureEndpoint('o1', endpoint)
+        expect(again).to.deep.equal({ sourceName, changed: [] })
+        if (from === 'host') await bench.moveEndpoint(sourceName, 'o1', 'e1', 'host')
+        await bench.dataplane.removeEndpoint('o1', 'e1')
+        await bench.dataplane.removeEndpoint('o1', 'e1')
+        expect((await dumped()).endpoints).to.deep.equal([])
+      }
+    })
+  })
+
+  describe('rows', () => {
+    beforeEach(async () => {
+      await bench.dataplane.ensureOverlay(links)
+    })
+
+    it('are set, replaced and removed, however often', async () => {
+      const v6: Change = { op: 'set', kind: 'neighbour', ip: 'fd00:20::9' as Ip, mac: mac(9) }
+      const sets = [fdb('set', 9, 7), neighbour('set', 9, 9), v6, fdb('set', 10, 7)]
+      for (let round = 0; round < 2; round++)
+        expect(await bench.dataplane.apply('o1', sets)).to.deep.equal([])
+      expect(await bench.rows('o1')).to.deep.equal({
+        fdb: [`${mac(9)} ${remote(7)}`, `${mac(10)} ${remote(7)}`],
+        neighbours: [`${ip(9)} ${mac(9)}`, `fd00:20::9 ${mac(9)}`],
+      })
+      expect(
+        await bench.dataplane.apply('o1', [fdb('set', 9, 8), neighbour('set', 9, 10)]),
+      ).to.deep.equal([])
+      expect(await bench.rows('o1')).to.deep.equal({
+        fdb: [`${mac(9)} ${remote(8)}`, `${mac(10)} ${remote(7)}`],
+        neighbours: [`${ip(9)} ${mac(10)}`, `fd00:20::9 ${mac(9)}`],
+      })
+      const removes = [
+        fdb('remove', 9, 8),
+        neighbour('remove', 9, 10),
+        { ...v6, op: 'remove' as const },
+      ]
+      for (let round = 0; round < 2; round++)
+        expect(await bench.dataplane.apply('o1', removes)).to.deep.equal([])
+      expect(await bench.rows('o1')).to.deep.equal({
+        fdb: [`${mac(10)} ${remote(7)}`],
+        neighbours: [],
+      })
+      const { fdb: entries } = await dumped()
+      expect(entries).to.deep.equal([{ mac: mac(10), vtep: remote(7) }])
+    })
+
+    it('leaves an FDB entry for another VTEP alone', async () => {
+      await bench.dataplane.apply('o1', [fdb('set', 9, 7), fdb('remove', 9, 8)])
+      expect((await bench.rows('o1')).fdb).to.deep.equal([`${mac(9)} ${remote(7)}`])
+    })
+
+    it('need their overlay', async () => {
+      const error = await refusalOf(bench.dataplane.apply('never', [fdb('set', 9, 7)]))
+      expect(error).to.include({ code: 'KERNEL', kind: 'failure' })
+    })
+
+    it('come by the thousand', async () => {
+      const numbers = Array.from({ length: 2500 }, (_, i) => i + 2)
+      const sets = numbers.flatMap((n) => [fdb('set', n, 1 + (n % 200)), neighbour('set', n, n)])
+      expect(await bench.dataplane.apply('o1', sets)).to.deep.equal([])
+      const actual = await dumped()
+      expect(actual.fdb).to.have.length(2500)
+      expect(new Map(actual.neighbours.map((row) => [row.ip, row.mac])).get(ip(2000))).to.equal(
+        mac(2000),
+      )
+      await bench.dataplane.apply(
+        'o1',
+        sets.map((change) => ({ ...change, op: 'remove' as const })),
+      )
+      expect(await bench.rows('o1')).to.deep.equal({ fdb: [], neighbours: [] })
+    })
+  })
+
+  it("tells the underlay's MTU, and refuses an address that the host has not", async () => {
+    expect(await bench.dataplane.underlayMtu(bench.vtep)).to.equal(bench.underlayMtu)
+    const error = await refusalOf(bench.dataplane.underlayMtu('192.0.2.254' as Ip))
+    expect(error.code).to.equal('BAD_SETTING')
+  })
+}

@@ -1,0 +1,95 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { promises } from 'node:fs'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { messageOf } from '../../src/base/errors.ts'
+import { inNewNetns, pinHere, unpin } from '../../src/dataplane/linux/netns.ts'
+import { probeKernel } from '../../src/dataplane/linux/probe.ts'
+
+/** What `ip -json` and `bridge -json` print, as far as tests look at it. */
+export type Json = Record<string, unknown>
+
+/**
+ * Network namespaces for tests, under a folder that no other run has. Nothing is made in the machine's
+ * own namespace. What is there is looked at with `ip` and `bridge`, not with the code under test.
+ */
+export class NetnsLab {
+  readonly directory: string
+  readonly #pins = new Set<string>()
+
+  private constructor(directory: string) {
+    this.directory = directory
+    process.once('exit', this.#unpinAll)
+  }
+
+  /** Why there can be no lab on this machine; null when there can. */
+  static obstacle(): string | null {
+    if (process.getuid?.() !== 0) return 'not root'
+    try {
+      probeKernel()
+      return null
+    } catch (error) {
+      return messageOf(error)
+    }
+  }
+
+  static async create(): Promise<NetnsLab> {
+    // libuv's threads must not be born during a visit to a namespace.
+    await promises.stat('/')
+    return new NetnsLab(mkdtempSync(`/run/ts-overlay-test-${process.pid}-`))
+  }
+
+  /** A new namespace with loopback up. @returns its file. */
+  async namespace(name: string): Promise<string> {
+    const path = join(this.directory, name)
+    inNewNetns(() => pinHere(path))
+    this.#pins.add(path)
+    await this.run(path, 'ip', 'link', 'set', 'lo', 'up')
+    return path
+  }
+
+  /** Removes a namespace; what lies in it goes with it. */
+  remove(path: string): void {
+    unpin(path)
+    this.#pins.delete(path)
+  }
+
+  /** A folder for a data plane's pins. */
+  folder(name: string): string {
+    const path = join(this.directory, name)
+    mkdirSync(path)
+    return path
+  }
+
+  /** Runs a command in a namespace; fails when it does. @returns its output. */
+  async run(path: string, ...command: string[]): Promise<string> {
+    const { stdout } = await execa('nsenter', [`--net=${path}`, ...command])
+    return stdout
+  }
+
+  /** What `ip -json …` or `bridge -json …` prints in a namespace. */
+  async json(path: string, tool: 'ip' | 'bridge', ...args: string[]): Promise<Json[]> {
+    const output = await this.run(path, tool, '-json', '-details', ...args)
+    return output === '' ? [] : (JSON.parse(output) as Json[])
+  }
+
+  /** Whether one packet is answered within a second. `size` is the inner IPv4 packet's, not to be cut. */
+  async ping(path: string, address: string, size?: number): Promise<boolean> {
+    const sized = size === undefined ? [] : ['-M', 'do', '-s', String(size - 28)]
+    const args = [`--net=${path}`, 'ping', '-n', '-c', '1', '-W', '1', ...sized, address]
+    const { exitCode } = await execa('nsenter', args, { reject: false })
+    return exitCode === 0
+  }
+
+  /** Removes everything. To be called in every case. */
+  close(): void {
+    process.off('exit', this.#unpinAll)
+    this.#unpinAll()
+  }
+
+  readonly #unpinAll = (): void => {
+    for (const path of this.#pins) unpin(path)
+    this.#pins.clear()
+    rmSync(this.directory, { recursive: true, force: true })
+  }
+}
