@@ -1,5 +1,7 @@
 /** A Docker host of the lab: a machine on the underlay with an engine. What a test or a person does on one host. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { MethodSummary } from '../../../src/plugin-api/call-statistics.ts'
+import type { PluginStatus } from '../../../src/status.ts'
 import { Engine } from './engine.ts'
 import type { EngineVersion } from './engines.ts'
 import { labImage } from './image.ts'
@@ -12,6 +14,9 @@ import { callUnixSocket, type Answer } from './unix-http.ts'
 export const pluginName = 'ts-overlay/ts-overlay'
 const legacySocket = '/run/docker/plugins/ts-overlay.sock'
 const bundles = '/run/containerd/io.containerd.runtime.v2.task/plugins.moby'
+
+/** What the plugin answers to `GET /status`. */
+export type Status = PluginStatus & { readonly calls: Readonly<Record<string, MethodSummary>> }
 
 export interface HostOptions {
   /** From 1: the last part of the underlay address. */
@@ -148,17 +153,17 @@ export class Host {
   }
 
   /** What the plugin says of itself. */
-  async pluginStatus(): Promise<Record<string, unknown>> {
+  async pluginStatus(): Promise<Status> {
     const answer = await this.pluginGet('/status')
     if (answer.status !== 200) throw new Error(`${this.name}: /status answered ${answer.status}`)
-    return answer.body as Record<string, unknown>
+    return answer.body as Status
   }
 
   /** Polls the plugin's status until it satisfies; the error shows the last one. */
   async pluginStatusWhen(
-    satisfies: (status: Record<string, unknown>) => boolean,
+    satisfies: (status: Status) => boolean,
     timeoutMs = 10_000,
-  ): Promise<Record<string, unknown>> {
+  ): Promise<Status> {
     const deadline = performance.now() + timeoutMs
     for (;;) {
       const status = await this.pluginStatus()

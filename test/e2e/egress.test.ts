@@ -1,0 +1,28 @@
+/** The way out and in: `docker_gwbridge` does for our networks what it does for Docker's own overlay. */
+import { expect } from 'chai'
+import { outsideAddress } from '../support/lab/underlay.ts'
+import { createNetwork, expectAnswers, expectAnswersIn, host, ours, start } from './cluster.ts'
+
+describe('egress', () => {
+  it('reaches the world outside', async () => {
+    await createNetwork([host(1)], 'n', [...ours, '--subnet', '10.50.0.0/24'])
+    await start(host(1), 'n', 'c1')
+    await expectAnswersIn(host(1), 'c1', outsideAddress)
+  })
+
+  it('-p publishes a port on the host', async () => {
+    await createNetwork([host(1), host(2)], 'n', [...ours, '--subnet', '10.51.0.0/24'])
+    const web = 'mkdir /www; echo it works > /www/index.html; exec busybox httpd -f -p 80 -h /www'
+    const published = ['run', '-d', '--name', 'web', '--network', 'n', '-p', '8080:80']
+    await host(1).docker([...published, 'lab:latest', 'sh', '-c', web])
+    const fetch = ['busybox', 'wget', '-q', '-O', '-', '-T', '5', `http://${host(1).address}:8080/`]
+    const fetched = await host(2).exec(fetch)
+    expect(fetched.stdout.trim()).to.equal('it works')
+  })
+
+  it('does not stand in the way of the overlay', async () => {
+    await createNetwork([host(1), host(2)], 'n', [...ours, '--subnet', '10.52.0.0/24'])
+    const address = await start(host(1), 'n', 'c1', ['-p', '8081:80'])
+    await expectAnswers(host(2), 'n', address)
+  })
+})

@@ -1,0 +1,62 @@
+/** The plugin as a user installs it: through a registry, with settings on the command line, and with wrong ones. */
+import { expect } from 'chai'
+import { guest } from '../support/lab/paths.ts'
+import { registryAddress } from '../support/lab/registry.ts'
+import {
+  bareHost,
+  createNetwork,
+  expectAnswers,
+  expectRefusal,
+  host,
+  ours,
+  start,
+} from './cluster.ts'
+import { leftovers } from './leftovers.ts'
+
+const reference = `${registryAddress}/ts-overlay/ts-overlay:1.0`
+
+interface PluginJson {
+  readonly Enabled: boolean
+  readonly Config: { readonly Interface: { readonly Types: readonly unknown[] } }
+  readonly Settings: { readonly Env: readonly string[] }
+}
+
+describe('the plugin', () => {
+  it('is pushed to a registry, installed from it with settings, and joins the cluster', async () => {
+    const on = bareHost()
+    await on.docker(['plugin', 'create', reference, `${guest.project}/build/plugin`])
+    await on.docker(['plugin', 'push', reference])
+    await on.docker(['plugin', 'rm', reference])
+    const settings = [`JOIN=${host(1).address}`, 'MEMBER_NAME=installed']
+    const install = ['plugin', 'install', '--grant-all-permissions', reference, ...settings]
+    await on.docker(install)
+    const { stdout } = await on.docker(['plugin', 'inspect', reference])
+    const [inspected] = JSON.parse(stdout) as PluginJson[]
+    expect(inspected!.Enabled).to.equal(true)
+    expect(inspected!.Settings.Env).to.include.members(settings)
+    await host(1).pluginStatusWhen(({ members }) =>
+      members.some(({ name, state }) => name === 'installed' && state === 'alive'),
+    )
+    await createNetwork([host(1), on], 'n', [...ours, '--subnet', '10.80.0.0/24'])
+    await expectAnswers(on, 'n', await start(host(1), 'n', 'c1'))
+    await on.docker(['network', 'rm', 'n'])
+    expect(await leftovers([on])).to.deep.equal([])
+  })
+
+  it('leaves the cluster when it is disabled', async () => {
+    await bareHost().docker(['plugin', 'disable', reference])
+    await host(1).pluginStatusWhen(
+      ({ members }) =>
+        !members.some(({ name, state }) => name === 'installed' && state === 'alive'),
+    )
+  })
+
+  it('cannot be enabled with a wrong setting, and the reason is in the log of the engine', async () => {
+    await bareHost().docker(['plugin', 'set', reference, 'POOLS=10.0.0.0'])
+    const enabled = await bareHost().docker(['plugin', 'enable', reference], { reject: false })
+    expectRefusal(enabled)
+    const log = await bareHost().logs()
+    expect(log).to.match(/POOLS.*10\.0\.0\.0/)
+    await bareHost().docker(['plugin', 'rm', reference])
+  })
+})

@@ -1,0 +1,44 @@
+/** Cleaning up between tests as a user would, and a look at what the plugin did not take away. */
+import type { Host } from '../support/lab/host.ts'
+import { hostLinks, overlayPins } from '../support/lab/overlay-kernel.ts'
+
+/** Removes all containers and networks of the hosts. `docker_gwbridge` is the engine's own and stays. */
+export async function removeEverything(hosts: readonly Host[]): Promise<void> {
+  const script = `
+    containers=$(docker ps --all --quiet); [ -z "$containers" ] || docker rm --force $containers
+    networks=$(docker network ls --filter type=custom --format '{{.Name}}' | grep -v '^docker_gwbridge$')
+    [ -z "$networks" ] || docker network rm $networks`
+  await Promise.all(hosts.map((host) => host.exec(['sh', '-c', script])))
+}
+
+/** One line for each thing of ours that hosts without containers and networks still have. Waits a little for gossip. */
+export async function leftovers(hosts: readonly Host[], patienceMs = 3000): Promise<string[]> {
+  const deadline = performance.now() + patienceMs
+  for (;;) {
+    const left = (await Promise.all(hosts.map((host) => leftoversOf(host)))).flat()
+    if (left.length === 0 || performance.now() > deadline) return left
+  }
+}
+
+async function leftoversOf(host: Host): Promise<string[]> {
+  const [links, pins, status] = await Promise.all([
+    hostLinks(host),
+    overlayPins(host),
+    host.pluginStatus(),
+  ])
+  const ours = links.filter(({ ifname, ifalias = '' }) =>
+    /^tso|^ts-overlay:/.test(ifalias || ifname),
+  )
+  return [
+    ...ours.map(({ ifname }) => `${host.name}: interface ${ifname}`),
+    ...pins.map((pin) => `${host.name}: namespace ${pin}`),
+    ...status.overlays.map(({ overlayId }) => `${host.name}: overlay ${overlayId} in its books`),
+  ]
+}
+
+/** The VNI of a host's only overlay. */
+export async function onlyVni(host: Host): Promise<number> {
+  const { overlays } = await host.pluginStatus()
+  if (overlays.length !== 1) throw new Error(`${host.name} has ${overlays.length} overlays`)
+  return overlays[0]!.vni
+}
