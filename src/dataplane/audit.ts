@@ -67,5 +67,5 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
 }
 
 function isRight(wanted: LocalEndpoint, found: ActualEndpoint): boolean {
-  return found.up && found.mac === wanted.mac && found.mtu === wanted.mtu
+  return found.sound && found.mac === wanted.mac && found.mtu === wanted.mtu
 }

@@ -142,11 +142,11 @@ export interface ActualVxlan {
 /** An endpoint's veth pair as seen from the overlay's namespace. */
 export interface ActualEndpoint {
   readonly endpointId: string
-  /** The address that the bridge has for the container's end; null when it has none. */
+  /** The address that the bridge has for the container's end; null when it has none or several. */
   readonly mac: Mac | null
   readonly mtu: number
-  /** Host end up and on the bridge. */
-  readonly up: boolean
+  /** Whether all else about the bridge's end is as `ensureEndpoint` leaves it. */
+  readonly sound: boolean
   /** Whether the container's end still lies in the host's namespace, where Join leaves it. */
   readonly parked: boolean
 }

@@ -19,8 +19,9 @@ interface Changes {
 }
 
 /**
- * A stranger may have given a MAC address several VTEPs. A set replaces the first of them, in the order
- * of the dump; the others have to be removed.
+ * A MAC address may have several VTEPs that a stranger gave it (Linux allows it for the address of all
+ * zeros, which means everybody). A set replaces the first of them, in the order of the dump; the others
+ * have to be removed.
  */
 function diffFdb(desired: readonly FdbEntry[], actual: readonly FdbEntry[]): Changes {
   const changes: Changes = { sets: [], removes: [] }

@@ -24,7 +24,7 @@ interface MemoryOverlay {
 
 interface MemoryEndpoint {
   link: EndpointLink
-  up: boolean
+  sound: boolean
   parked: boolean
 }
 
@@ -118,10 +118,10 @@ export class MemoryDataplane implements Dataplane {
     const present = endpoints.get(link.endpointId)
     const changed: string[] = []
     if (present === undefined) changed.push('veth pair made')
-    else if (!present.up) changed.push('port set up')
+    else if (!present.sound) changed.push('port put right')
     if (present !== undefined && present.link.mac !== link.mac) changed.push('MAC address changed')
     if (present !== undefined && present.link.mtu !== link.mtu) changed.push('MTU changed')
-    endpoints.set(link.endpointId, { link, up: true, parked: present?.parked ?? true })
+    endpoints.set(link.endpointId, { link, sound: true, parked: present?.parked ?? true })
     return { sourceName, changed }
   }
 
@@ -151,9 +151,9 @@ export class MemoryDataplane implements Dataplane {
       overlayId,
       bridge: { mtu, up: true, gateways: [...gateways].sort() },
       vxlan: { vni, mtu, up: true, vtep, port },
-      endpoints: [...overlay.endpoints.values()].map(({ link, up, parked }) => ({
+      endpoints: [...overlay.endpoints.values()].map(({ link, sound, parked }) => ({
         ...link,
-        up,
+        sound,
         parked,
       })),
       fdb: [...overlay.fdb].flatMap(([mac, vteps]) => vteps.map((vtep) => ({ mac, vtep }))),

@@ -188,8 +188,8 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       const second = await bench.dataplane.ensureEndpoint('o1', other)
       expect(second.sourceName).to.not.equal(made.sourceName)
       expect((await dumped()).endpoints).to.have.deep.members([
-        { ...endpoint, up: true, parked: true },
-        { ...other, up: true, parked: true },
+        { ...endpoint, sound: true, parked: true },
+        { ...other, sound: true, parked: true },
       ])
     })
 
@@ -199,7 +199,7 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       const other = { ...endpoint, mac: mac(4), mtu: 1280 }
       expect((await bench.dataplane.ensureEndpoint('o1', other)).changed).to.not.deep.equal([])
       expect((await bench.dataplane.ensureEndpoint('o1', other)).changed).to.deep.equal([])
-      expect((await dumped()).endpoints).to.deep.equal([{ ...other, up: true, parked: true }])
+      expect((await dumped()).endpoints).to.deep.equal([{ ...other, sound: true, parked: true }])
     })
 
     it('stays as it is while it is in a container, and can be removed from there and from here', async () => {
@@ -208,7 +208,9 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       for (const from of ['container', 'host'] as const) {
         await bench.dataplane.ensureEndpoint('o1', endpoint)
         await bench.moveEndpoint(sourceName, 'o1', 'e1', 'container')
-        expect((await dumped()).endpoints).to.deep.equal([{ ...endpoint, up: true, parked: false }])
+        expect((await dumped()).endpoints).to.deep.equal([
+          { ...endpoint, sound: true, parked: false },
+        ])
         const again = await bench.dataplane.ensureEndpoint('o1', endpoint)
         expect(again).to.deep.equal({ sourceName, changed: [] })
         if (from === 'host') await bench.moveEndpoint(sourceName, 'o1', 'e1', 'host')

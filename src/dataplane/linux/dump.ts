@@ -1,6 +1,8 @@
 import type { ActualBridge, ActualEndpoint, ActualOverlay, ActualVxlan } from '../dataplane.ts'
 import type { Mac } from '../../net/mac.ts'
+import { portOn } from './endpoint-links.ts'
 import type { Link } from './link.ts'
+import { wrongIn } from './link-repair.ts'
 import type { Message } from './message.ts'
 import { bridgeName, endpointOfAlias, sourceNameOf, vxlanName } from './names.ts'
 import { gatewaysOf } from './overlay-links.ts'
@@ -42,13 +44,14 @@ export function dumpOverlay(
   }
 }
 
-function stationsIn(fdb: readonly Message[]): Map<number, Mac> {
-  return new Map(
-    fdb
-      .map(readPortMac)
-      .filter((entry) => entry !== null)
-      .map(({ index, mac }) => [index, mac]),
-  )
+/** The station that the bridge has behind each port; null for several. */
+function stationsIn(fdb: readonly Message[]): Map<number, Mac | null> {
+  const stations = new Map<number, Mac | null>()
+  for (const message of fdb) {
+    const entry = readPortMac(message)
+    if (entry !== null) stations.set(entry.index, stations.has(entry.index) ? null : entry.mac)
+  }
+  return stations
 }
 
 function actualBridge(netns: OverlayNetns, { mtu, up, index }: Link): ActualBridge {
@@ -69,6 +72,6 @@ function actualEndpoint(found: {
 }): ActualEndpoint {
   const { host, overlayId, endpointId, link, bridge, mac } = found
   const parked = linkOf(host.socket, sourceNameOf(overlayId, endpointId)) !== null
-  const up = link.up && bridge !== null && link.master === bridge.index
-  return { endpointId, mac, mtu: link.mtu, up, parked }
+  const sound = bridge !== null && wrongIn(link, portOn(bridge)).length === 0
+  return { endpointId, mac, mtu: link.mtu, sound, parked }
 }

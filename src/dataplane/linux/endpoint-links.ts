@@ -17,6 +17,11 @@ import { getFdb, readPortMac, removePortMac, setPortMac } from './rows.ts'
 /** As a port of the bridge: told its one station by hand, and given nothing that is not for it. */
 const endpointPort = { learning: false, flood: false }
 
+/** What the bridge's end of every pair has. */
+export function portOn(bridge: Link): { master: number; port: typeof endpointPort; up: true } {
+  return { master: bridge.index, port: endpointPort, up: true }
+}
+
 /** Makes the pair, or repairs what is there. */
 export function ensureVethPair(
   netns: OverlayNetns,
@@ -29,7 +34,7 @@ export function ensureVethPair(
     throw failure('KERNEL', `overlay ${overlayId} has no bridge; ensure the overlay first`)
   const sourceName = sourceNameOf(overlayId, link.endpointId)
   const alias = endpointAliasOf(overlayId, link.endpointId)
-  const wanted = { alias, mtu: link.mtu, master: bridge.index, port: endpointPort, up: true }
+  const wanted = { ...portOn(bridge), alias, mtu: link.mtu }
   const port = owned(netns.link(portNameOf(overlayId, link.endpointId)), overlayId, netns.path)
   const parked = owned(linkOf(host.socket, sourceName), overlayId, null)
   if (port === null) {
