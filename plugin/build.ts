@@ -119,4 +119,12 @@ async function reportSizes(out: string, durationMs: number): Promise<void> {
   )
 }
 
-await main()
+try {
+  await main()
+} catch (error) {
+  // esbuild and the programs that were called have said what is wrong where.
+  process.stderr.write(
+    `plugin/build.ts: ${error instanceof Error ? error.message : String(error)}\n`,
+  )
+  process.exitCode = 1
+}
