@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'ENDPOINT_NOT_FOUND'
   | 'KERNEL'
   | 'MEMBER_AWAY'
+  | 'MEMBER_ERROR'
   | 'NETWORK_EXISTS'
   | 'NETWORK_NOT_FOUND'
   | 'NO_MAJORITY'

@@ -1,0 +1,62 @@
+/** What the cluster room shows in `/status`. */
+import type { Exchange } from './exchange.ts'
+import type { MemberTable } from './member-table.ts'
+import type { Replica } from './replica.ts'
+import type { Requests } from './requests.ts'
+
+export interface ClusterStatus {
+  readonly name: string
+  readonly epoch: number
+  readonly synced: boolean
+  readonly members: readonly { name: string; address: string; state: string; self: boolean }[]
+  /** Live records: our own, and those of others by whether they count. */
+  readonly records: { readonly own: number; readonly visible: number; readonly hidden: number }
+  readonly tombstones: number
+  /** Members of whose records something is missing at the moment. */
+  readonly incomplete: number
+  readonly certificates: number
+  /** Of everything here; equal roots are equal replicas. */
+  readonly root: string
+  readonly queue: { readonly items: number; readonly bytes: number; readonly dropped: number }
+  readonly unpublished: number
+  readonly transfers: number
+  readonly requests: number
+  /** Since the start. `broken` and `foreign` are messages that were not understood. */
+  readonly counters: Readonly<Record<string, number>>
+}
+
+export function statusOf(parts: {
+  replica: Replica
+  members: MemberTable
+  exchange: Exchange
+  requests: Requests
+}): ClusterStatus {
+  const { replica, members, exchange, requests } = parts
+  const records = { own: 0, visible: 0, hidden: 0 }
+  let tombstones = 0
+  for (const { self, standing, log } of replica.origins) {
+    records[self ? 'own' : standing === 'visible' ? 'visible' : 'hidden'] += log.size
+    tombstones += log.tombstones
+  }
+  const { queue } = exchange.spread
+  const root = replica.digest.root()
+  const hex = (word: number): string => word.toString(16).padStart(8, '0')
+  return {
+    name: replica.self.name ?? '',
+    epoch: replica.self.log.epoch,
+    synced: exchange.firstSync.done,
+    members: members
+      .all()
+      .map(({ name, address, state, self }) => ({ name, address, state, self })),
+    records,
+    tombstones,
+    incomplete: replica.incomplete.size,
+    certificates: replica.certificates,
+    root: hex(root.high) + hex(root.low),
+    queue: { items: queue.size, bytes: queue.bytes, dropped: queue.dropped },
+    unpublished: exchange.own.waiting,
+    transfers: exchange.serve.transfers,
+    requests: requests.outstanding,
+    counters: { ...exchange.counters, digests: exchange.repair.rounds },
+  }
+}

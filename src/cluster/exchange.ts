@@ -1,0 +1,305 @@
+/**
+ * The protocol: takes messages apart, hands their frames to the part that they concern, and keeps the
+ * parts informed of one another. Knows nothing of kinds of records.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Random } from '../base/random.ts'
+import { CodecError, type Packed } from './bytes.ts'
+import type { ClusterOptions } from './cluster-options.ts'
+import { FirstSync } from './first-sync.ts'
+import { type Frame, decodeMessage, encodeFrame, encodeMessage } from './frames.ts'
+import type { GossipTransport } from './gossip-transport.ts'
+import type { MemberTable } from './member-table.ts'
+import type { Delta } from './origin-log.ts'
+import { OwnRecords } from './own-records.ts'
+import { Repair } from './repair.ts'
+import { headOf } from './origin.ts'
+import type { Replica } from './replica.ts'
+import { decodeRoot } from './root-payload.ts'
+import { Serve } from './serve.ts'
+import { Spread, sample } from './spread.ts'
+
+/** New members greeted in one turn, so that joining a large cluster blocks nothing. */
+const greetingsMost = 64
+/** Members that are told of our leaving directly, besides the gossip that tells all. */
+const goodbyesMost = 128
+/** How often things are looked at that only time brings about. */
+const housekeepingMs = 1000
+
+export interface ExchangePorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly options: ClusterOptions
+  readonly gossip: GossipTransport
+  readonly replica: Replica
+  readonly members: MemberTable
+  readonly onSynced: () => void
+  /** Our own records are known in an epoch at least this high: we must write them in a higher one. */
+  readonly onOwnPast: (epoch: number) => void
+  readonly onGoodbye: (oid: Packed, epoch: number) => void
+  readonly onRequest: (from: string, frame: Extract<Frame, { kind: 'request' }>) => void
+  readonly onAnswer: (from: string, frame: Extract<Frame, { kind: 'answer' }>) => void
+}
+
+export class Exchange {
+  readonly own: OwnRecords
+  readonly spread: Spread
+  readonly repair: Repair
+  readonly serve: Serve
+  readonly firstSync: FirstSync
+  readonly counters = {
+    messages: 0,
+    bytes: 0,
+    broken: 0,
+    foreign: 0,
+    deltas: 0,
+    sent: 0,
+    sentBytes: 0,
+  }
+  readonly #ports: ExchangePorts
+  readonly #greet = new Set<string>()
+  #publishTimer: Timer | null = null
+  #greetTimer: Timer | null = null
+  #housekeepingTimer: Timer | null = null
+  #opened = false
+  #announced = false
+  #closed = false
+
+  constructor(ports: ExchangePorts) {
+    this.#ports = ports
+    const { clock, random, options, replica, members, gossip } = ports
+    const peers = (): readonly string[] => members.live()
+    const send = (member: string, message: Uint8Array): void => this.#sendMessage(member, message)
+    const maxPacketPayload = (): number => gossip.maxPacketPayload
+    const sendFrames = (member: string, frames: readonly Frame[]): void => this.send(member, frames)
+    const sendReliable = (member: string, message: Uint8Array): Promise<void> => {
+      this.#count(message)
+      return gossip.sendReliable(member, message)
+    }
+    const shared = { clock, random, options, replica, peers, maxPacketPayload }
+    this.own = new OwnRecords(replica, options, clock.now())
+    this.spread = new Spread({ ...shared, send })
+    this.serve = new Serve({ ...shared, send, sendReliable })
+    this.repair = new Repair({
+      ...shared,
+      send: sendFrames,
+      onOwnPast: (head) => ports.onOwnPast(head.epoch),
+    })
+    this.firstSync = new FirstSync({
+      ...shared,
+      compareWith: (member) => this.repair.compareWith(member),
+      onDone: ports.onSynced,
+    })
+  }
+
+  start(): void {
+    this.repair.start()
+    this.#armHousekeeping()
+  }
+
+  /** Tells the others that this epoch is over. Nothing is published afterwards. */
+  goodbye(): void {
+    const { replica, random, members } = this.#ports
+    const { oid, log } = replica.self
+    this.#opened = false
+    this.repair.close()
+    this.firstSync.close()
+    this.spread.bye(oid, log.epoch)
+    for (const member of sample(random, members.live(), goodbyesMost)) {
+      this.send(member, [{ kind: 'bye', oid, epoch: log.epoch }])
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    this.repair.close()
+    this.firstSync.close()
+    this.spread.close()
+    this.serve.close()
+    const { clock } = this.#ports
+    for (const timer of [this.#publishTimer, this.#greetTimer, this.#housekeepingTimer]) {
+      if (timer !== null) clock.clearTimeout(timer)
+    }
+  }
+
+  /** Sets one of our records, or with null deletes it. */
+  set(id: Packed, value: Packed | null): void {
+    if (this.own.set(id, value) && this.#opened) this.#armPublish(this.#ports.options.eagerDelayMs)
+  }
+
+  /** Publishes what was set so far, and from here on what is set. */
+  open(): void {
+    if (this.#opened) return
+    this.#opened = true
+    this.own.publish(this.#ports.clock.now(), false)
+    this.#ports.replica.open()
+    for (const member of this.#ports.members.live()) this.greet(member)
+    this.announce()
+  }
+
+  /** Tells everybody all that we have, or at least that it is nothing. */
+  announce(): void {
+    if (!this.#opened || this.#ports.members.live().length === 0) return
+    const { log, oid } = this.#ports.replica.self
+    this.#announced = true
+    this.spread.ownHead()
+    this.spread.entries(oid, log.epoch, log.between(0, log.head))
+    this.spread.flush()
+  }
+
+  /**
+   * Tells a member that is new or back how far we are; it asks for what it has missed. The first ones
+   * come in a crowd, when we join: then everybody is told everything.
+   */
+  greet(member: string): void {
+    if (!this.#opened) return
+    this.#greet.add(member)
+    const { clock, options } = this.#ports
+    this.#greetTimer ??= clock.setTimeout(() => this.#sendGreetings(), options.eagerDelayMs)
+  }
+
+  send(member: string, frames: readonly Frame[]): void {
+    const self = this.#ports.replica.self.oid
+    this.#sendMessage(member, encodeMessage(self, frames.map(encodeFrame)))
+  }
+
+  /** The payload of a member's ack. */
+  onAck(member: string, payload: Uint8Array): void {
+    const root = decodeRoot(payload)
+    if (root !== null && this.#ports.members.get(member) !== undefined)
+      this.repair.onRoot(member, root)
+  }
+
+  onMessage(bytes: Uint8Array): void {
+    if (this.#closed) return
+    this.counters.messages++
+    this.counters.bytes += bytes.length
+    try {
+      const message = decodeMessage(bytes)
+      if (message === null) this.counters.foreign++
+      else for (const frame of message.frames) this.#onFrame(message.sender, frame)
+    } catch (error) {
+      if (!(error instanceof CodecError)) throw error
+      this.counters.broken++
+      this.#ports.logger.debug('message dropped', { why: error.message, bytes: bytes.length })
+    }
+  }
+
+  #onFrame(sender: Packed, frame: Frame): void {
+    if (frame.kind === 'delta') {
+      this.#onDelta(sender, frame.delta)
+      return
+    }
+    if (frame.kind === 'bye') {
+      this.#onBye(frame.oid, frame.epoch)
+      return
+    }
+    const from = this.#ports.members.nameOf(sender)
+    if (from !== undefined && sender !== this.#ports.replica.self.oid) this.#onTalk(from, frame)
+  }
+
+  /** Frames that want an answer, for which one must know whom to answer. */
+  #onTalk(from: string, frame: Exclude<Frame, { kind: 'delta' | 'bye' }>): void {
+    switch (frame.kind) {
+      case 'digest':
+        return this.repair.onDigest(from, frame.buckets)
+      case 'heads':
+        // Until the first sync is done, what it brings is not to be asked for one by one.
+        if (!frame.answer && !this.firstSync.done) return
+        return this.firstSync.onHeads(from, this.repair.onHeads(from, frame))
+      case 'want':
+        return this.serve.answer(from, frame.wants)
+      case 'transfer':
+        this.repair.onTransfer(from, frame.state)
+        return this.firstSync.onTransfer(from, frame.state)
+      case 'request':
+        return this.#ports.onRequest(from, frame)
+      case 'answer':
+        return this.#ports.onAnswer(from, frame)
+    }
+  }
+
+  #onDelta(sender: Packed, delta: Delta): void {
+    const { replica, clock, members, onOwnPast } = this.#ports
+    this.counters.deltas++
+    const reception = replica.apply(delta, clock.now())
+    const from = members.nameOf(sender)
+    if (reception.kind === 'applied') {
+      if (!delta.repair) this.spread.entries(delta.oid, delta.epoch, reception.news)
+      this.repair.onApplied(delta.oid, delta.repair)
+      this.firstSync.onApplied(delta.oid)
+    } else if (reception.kind === 'self') {
+      const { epoch, head } = replica.self.log
+      if (delta.epoch > epoch || (delta.epoch === epoch && delta.head > head))
+        onOwnPast(delta.epoch)
+    } else if (from !== undefined && reception.kind === 'stale') {
+      const heads = [headOf(reception.origin.log)]
+      this.send(from, [{ kind: 'heads', answer: false, buckets: [], heads }])
+    } else if (from !== undefined && reception.kind === 'over' && reception.left) {
+      this.send(from, [{ kind: 'bye', oid: delta.oid, epoch: reception.epoch }])
+    }
+  }
+
+  #onBye(oid: Packed, epoch: number): void {
+    const { replica, clock, onOwnPast, onGoodbye } = this.#ports
+    if (oid === replica.self.oid) {
+      if (epoch >= replica.self.log.epoch) onOwnPast(epoch)
+    } else if (replica.bye(oid, epoch, clock.now())) {
+      this.spread.bye(oid, epoch)
+      onGoodbye(oid, epoch)
+    }
+  }
+
+  #armPublish(ms: number): void {
+    this.#publishTimer ??= this.#ports.clock.setTimeout(() => this.#publish(), ms)
+  }
+
+  #publish(): void {
+    this.#publishTimer = null
+    if (!this.#opened) return
+    const { clock, members, replica, options } = this.#ports
+    const bounded = members.live().length > 0
+    const entries = this.own.publish(clock.now(), bounded)
+    this.spread.entries(replica.self.oid, replica.self.log.epoch, entries)
+    this.spread.flush()
+    if (this.own.waiting === 0) return
+    this.#armPublish(Math.max(options.eagerDelayMs, this.own.delayMs(clock.now())))
+  }
+
+  #sendGreetings(): void {
+    this.#greetTimer = null
+    if (!this.#announced) this.announce()
+    const { clock, options, replica } = this.#ports
+    const heads = [headOf(replica.self.log)]
+    let sent = 0
+    for (const member of this.#greet) {
+      if (sent++ === greetingsMost) break
+      this.#greet.delete(member)
+      this.send(member, [{ kind: 'heads', answer: false, buckets: [], heads }])
+    }
+    if (this.#greet.size === 0) return
+    this.#greetTimer = clock.setTimeout(() => this.#sendGreetings(), options.eagerDelayMs)
+  }
+
+  #armHousekeeping(): void {
+    const { clock, replica, members } = this.#ports
+    this.#housekeepingTimer = clock.setTimeout(() => {
+      replica.expire(clock.now(), members.size)
+      this.#armHousekeeping()
+    }, housekeepingMs)
+  }
+
+  #sendMessage(member: string, message: Uint8Array): void {
+    const { gossip } = this.#ports
+    this.#count(message)
+    if (message.length <= gossip.maxPacketPayload) gossip.sendUnreliable(member, message)
+    else gossip.sendReliable(member, message).catch(() => {})
+  }
+
+  #count(message: Uint8Array): void {
+    this.counters.sent++
+    this.counters.sentBytes += message.length
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * A joiner's first exchange of state: asks one member how far everybody is, and is done when all of
+ * that is here. A member that is busy or silent is left for another.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import { type Random, below, pick } from '../base/random.ts'
+import type { Packed } from './bytes.ts'
+import type { Head } from './frames.ts'
+import type { Replica } from './replica.ts'
+
+/** With no answer or no progress for so long, another member is asked. */
+const patienceMs = 500
+/** A busy member's joiners come back at different times. */
+const busyWaitMs = 100
+
+export interface FirstSyncPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly replica: Replica
+  readonly peers: () => readonly string[]
+  /** Sends a digest to that member. */
+  readonly compareWith: (member: string) => void
+  readonly onDone: () => void
+}
+
+export class FirstSync {
+  readonly #ports: FirstSyncPorts
+  #goals: Map<Packed, Head> | null = null
+  #asked: string | null = null
+  #timer: Timer | null = null
+  #done = false
+
+  constructor(ports: FirstSyncPorts) {
+    this.#ports = ports
+  }
+
+  get done(): boolean {
+    return this.#done
+  }
+
+  /** Begins, unless it has begun. */
+  begin(): void {
+    if (this.#asked === null) this.ask()
+  }
+
+  /** Asks a member at random, instead of the one before. */
+  ask(): void {
+    if (this.#done) return
+    this.#goals = null
+    this.#asked = pick(this.#ports.random, this.#ports.peers()) ?? null
+    this.#wait(patienceMs)
+    if (this.#asked !== null) this.#ports.compareWith(this.#asked)
+  }
+
+  /** There is nobody to sync with: we are the first. */
+  alone(): void {
+    this.#finish()
+  }
+
+  /** A member's answer came; `goals` is what it has and we have not. */
+  onHeads(member: string, goals: readonly Head[]): void {
+    if (this.#done || member !== this.#asked) return
+    this.#goals = new Map(goals.map((head) => [head.oid, head]))
+    for (const head of goals) this.#check(head.oid)
+    if (this.#goals.size === 0) this.#finish()
+  }
+
+  onApplied(oid: Packed): void {
+    if (this.#done || this.#goals === null) return
+    this.#wait(patienceMs)
+    this.#check(oid)
+    if (this.#goals.size === 0) this.#finish()
+  }
+
+  onTransfer(member: string, state: 'more' | 'done' | 'busy'): void {
+    if (this.#done || member !== this.#asked) return
+    if (state === 'more') this.#wait(patienceMs)
+    else if (state === 'busy') this.#wait(below(this.#ports.random, busyWaitMs))
+    else this.ask()
+  }
+
+  close(): void {
+    this.#done = true
+    this.#stopWaiting()
+  }
+
+  /** A goal is reached when we are as far, or the origin is over or in a newer epoch. */
+  #check(oid: Packed): void {
+    const goal = this.#goals?.get(oid)
+    if (goal === undefined) return
+    const log = this.#ports.replica.origin(oid)?.log
+    const reached =
+      log === undefined || log.epoch > goal.epoch || log.coverage.prefix >= goal.prefix
+    if (reached) this.#goals?.delete(oid)
+  }
+
+  #wait(ms: number): void {
+    this.#stopWaiting()
+    this.#timer = this.#ports.clock.setTimeout(() => this.ask(), ms)
+  }
+
+  #stopWaiting(): void {
+    if (this.#timer !== null) this.#ports.clock.clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  #finish(): void {
+    if (this.#done) return
+    this.close()
+    this.#ports.onDone()
+  }
+}

@@ -1,0 +1,114 @@
+/** Who is in the cluster, as the rest of the program sees it. */
+import type { Ip } from '../net/ip.ts'
+import type { Packed } from './bytes.ts'
+import { oidOfName } from './digest.ts'
+import type { GossipMember, MemberState } from './gossip-transport.ts'
+import { decodeMeta } from './member-meta.ts'
+
+/** One member, ourselves or another. */
+export interface MemberView {
+  readonly name: string
+  /** Its VTEP. */
+  readonly address: Ip
+  readonly state: MemberState
+  readonly self: boolean
+  /** When its state last changed, in milliseconds of the clock. */
+  readonly sinceMs: number
+}
+
+/** A member with what only this room needs. */
+export interface Member extends MemberView {
+  readonly oid: Packed
+  readonly epoch: number
+}
+
+/** Departed members beyond this are forgotten, the longest gone first. */
+const goneMost = 1024
+
+export class MemberTable {
+  readonly #members = new Map<string, Member>()
+  readonly #names = new Map<Packed, string>()
+  #live: readonly string[] | null = null
+
+  constructor(self: { name: string; address: Ip }, now: number) {
+    const oid = oidOfName(self.name)
+    const bare = { state: 'alive' as const, self: true, sinceMs: now, epoch: 0 }
+    this.#put({ ...self, ...bare, oid })
+  }
+
+  /** Ourselves first. */
+  all(): MemberView[] {
+    return Array.from(this.#members.values(), ({ name, address, state, self, sinceMs }) => {
+      return { name, address, state, self, sinceMs }
+    })
+  }
+
+  get(name: string): Member | undefined {
+    return this.#members.get(name)
+  }
+
+  get size(): number {
+    return this.#members.size
+  }
+
+  nameOf(oid: Packed): string | undefined {
+    return this.#names.get(oid)
+  }
+
+  /** The others that are alive or suspect. The same array until that changes. */
+  live(): readonly string[] {
+    this.#live ??= this.#others(['alive', 'suspect']).map(({ name }) => name)
+    return this.#live
+  }
+
+  /**
+   * Follows what gossip says of another member. Returns it when that changed anything; null when it
+   * did not, or when the member is none of ours. Who said goodbye stays away for that epoch, whatever
+   * gossip has yet to hear.
+   */
+  update(member: GossipMember, now: number): Member | null {
+    const before = this.#members.get(member.name)
+    const meta = decodeMeta(member.meta)
+    if (before?.self === true || (meta === null && before === undefined)) return null
+    const { epoch, address } = meta ?? before!
+    if (before?.state === 'left' && epoch <= before.epoch) return null
+    const { name, state } = member
+    const sinceMs = before?.state === state ? before.sinceMs : now
+    const next: Member = { name, address, state, self: false, sinceMs, oid: oidOfName(name), epoch }
+    this.#put(next)
+    return before !== undefined && sameFacts(before, next) ? null : next
+  }
+
+  /** A member said that it leaves. Returns it when that was news. */
+  goodbye(oid: Packed, epoch: number, now: number): Member | null {
+    const before = this.#members.get(this.#names.get(oid) ?? '')
+    if (before === undefined || before.self || before.state === 'left') return null
+    if (before.epoch > epoch) return null
+    const next: Member = { ...before, state: 'left', sinceMs: now }
+    this.#put(next)
+    return next
+  }
+
+  #put(member: Member): void {
+    this.#members.set(member.name, member)
+    this.#names.set(member.oid, member.name)
+    this.#live = null
+    if (this.#members.size > goneMost) this.#forgetGone()
+  }
+
+  #forgetGone(): void {
+    const gone = this.#others(['left']).sort((a, b) => a.sinceMs - b.sinceMs)
+    for (const { name, oid } of gone.slice(0, Math.max(0, gone.length - goneMost))) {
+      this.#members.delete(name)
+      this.#names.delete(oid)
+    }
+  }
+
+  #others(states: readonly MemberState[]): Member[] {
+    return [...this.#members.values()].filter(({ self, state }) => !self && states.includes(state))
+  }
+}
+
+function sameFacts(a: Member, b: Member): boolean {
+  return a.state === b.state && a.epoch === b.epoch && a.address === b.address
+}

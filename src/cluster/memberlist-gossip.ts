@@ -1,0 +1,141 @@
+/** The gossip port by memberlist-js. The only file of the house that imports it. */
+import {
+  type ConfigInput,
+  Keyring,
+  type Member,
+  Memberlist,
+  SocketTransport,
+  type Transport,
+} from 'memberlist-js'
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import { type Ip, parseIp } from '../net/ip.ts'
+import { gossipKey } from './gossip-key.ts'
+import type { GossipHooks, GossipTransport, JoinOutcome, MemberState } from './gossip-transport.ts'
+
+/**
+ * Ours alone: serf uses 2 to 5 and other users of the library 0, so no pool of theirs ever merges with
+ * one of ours, whatever its label.
+ */
+const delegateVersions = [16, 16, 16] as const
+
+/** A dead host is noticed after 2 to 4 s instead of 6 to 9; see docs/cluster-state.md. */
+export const gossipTuning: ConfigInput = {
+  preset: 'lan',
+  probeIntervalMs: 500,
+  probeTimeoutMs: 200,
+  suspicionMult: 3,
+  // Our transfers are packed already.
+  compression: 'none',
+}
+
+export interface MemberlistGossipOptions {
+  /** Unique in the cluster. */
+  readonly name: string
+  readonly clock: Clock
+  readonly random: Random
+  /** Clusters with different labels do not hear each other. */
+  readonly label?: string
+  /** Encrypts all gossip; null or empty: in the clear. */
+  readonly secret?: string | null
+  readonly config?: ConfigInput
+  /** Opens the sockets, or a test's. */
+  readonly transport: () => Promise<Transport>
+}
+
+/** Sockets on this host: `port` 0 takes any. `advertise` is what the others dial. */
+export function gossipSockets(options: {
+  bindAddress: Ip
+  port: number
+  advertise: Ip
+}): () => Promise<Transport> {
+  const { bindAddress, port, advertise } = options
+  return () => SocketTransport.bind({ bindAddress, port, advertise: { address: advertise } })
+}
+
+/** Membership and transport by memberlist-js. Nothing is opened before `start`. */
+export function createMemberlistGossip(options: MemberlistGossipOptions): GossipTransport {
+  return new MemberlistGossip(options)
+}
+
+/** One past what a list that has not started says; the least IPv6 path leaves this much. */
+const payloadBeforeStart = 1200
+
+class MemberlistGossip implements GossipTransport {
+  readonly #options: MemberlistGossipOptions
+  #list: Memberlist | null = null
+  #running = false
+
+  constructor(options: MemberlistGossipOptions) {
+    this.#options = options
+  }
+
+  get maxPacketPayload(): number {
+    return this.#list?.maxPacketPayload ?? payloadBeforeStart
+  }
+
+  async start(hooks: GossipHooks): Promise<void> {
+    const { name, clock, random, label, secret, config, transport } = this.#options
+    const keyring = secret ? new Keyring([await gossipKey(secret)]) : undefined
+    const list = new Memberlist({
+      name,
+      transport: await transport(),
+      config: config ?? gossipTuning,
+      delegateVersions,
+      clock,
+      random,
+      ...(label === undefined ? {} : { label }),
+      ...(keyring === undefined ? {} : { keyring }),
+      delegate: {
+        meta: () => hooks.meta(),
+        ackPayload: () => hooks.ackPayload(),
+        onAck: (member, _rttMs, payload) => hooks.onAck(member.name, payload),
+        onMessage: (bytes) => hooks.onMessage(bytes),
+      },
+    })
+    const tell = (member: Member, state: MemberState = member.state): void => {
+      const host = parseIp(member.address)
+      if (host === null) return
+      hooks.onMember({ name: member.name, host, port: member.port, state, meta: member.meta })
+    }
+    list.on('join', (member) => tell(member))
+    list.on('update', (member) => tell(member))
+    list.on('suspect', (member) => tell(member))
+    list.on('refuted', (member) => tell(member))
+    list.on('leave', (member, how) => tell(member, how === 'left' ? 'left' : 'dead'))
+    this.#list = list
+    list.start()
+    this.#running = true
+  }
+
+  async join(seeds: readonly string[]): Promise<JoinOutcome> {
+    if (!this.#running) return { contacted: 0, errors: [new Error('not running')] }
+    return this.#list!.join(seeds)
+  }
+
+  updateMeta(): void {
+    if (this.#running) this.#list?.updateMeta().catch(() => {})
+  }
+
+  sendUnreliable(member: string, bytes: Uint8Array): void {
+    if (this.#running && this.#list?.members.has(member) === true) {
+      this.#list.send(member, bytes).catch(() => {})
+    }
+  }
+
+  async sendReliable(member: string, bytes: Uint8Array): Promise<void> {
+    if (!this.#running) throw new Error('not running')
+    await this.#list?.send(member, bytes, { reliable: true })
+  }
+
+  async leave(timeoutMs: number): Promise<void> {
+    if (!this.#running) return
+    this.#running = false
+    await this.#list?.leave({ timeoutMs })
+  }
+
+  async close(): Promise<void> {
+    this.#running = false
+    await this.#list?.close()
+  }
+}

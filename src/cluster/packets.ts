@@ -1,0 +1,86 @@
+/** From news and frames to messages that fit a packet. */
+import type { Packed } from './bytes.ts'
+import { entryBytes, headBytes, rangeBytesMost } from './delta-codec.ts'
+import { encodeFrame, encodeMessage, envelopeBytes } from './frames.ts'
+import type { NewsItem } from './gossip-queue.ts'
+import type { Entry, OriginLog } from './origin-log.ts'
+import type { Replica } from './replica.ts'
+
+/** The most that a frame of a few hundred bytes takes beyond its body. */
+const frameHeadBytes = 4
+
+/** Frames that tell the news. What was superseded meanwhile is left out: its successor is news itself. */
+export function framesOfNews(
+  items: readonly NewsItem[],
+  replica: Replica,
+  bytesMost: number,
+): Uint8Array[] {
+  const frames: Uint8Array[] = []
+  const entries = new Map<OriginLog, Entry[]>()
+  for (const { kind, oid, epoch, id, version } of items) {
+    if (kind === 'bye') frames.push(encodeFrame({ kind, oid, epoch }))
+    const log = replica.origin(oid)?.log
+    if (kind === 'bye' || log === undefined || log.epoch !== epoch) continue
+    const listed = entries.get(log) ?? []
+    entries.set(log, listed)
+    const entry = log.entry(id)
+    if (entry !== undefined && entry.version === version) listed.push(entry)
+  }
+  for (const [log, listed] of entries) {
+    listed.sort((a, b) => a.version - b.version)
+    frames.push(...framesOfEntries(log, listed, bytesMost))
+  }
+  return frames
+}
+
+/** Packs frames, in their order, into messages of at most `bytesMost`; a longer frame gets one of its own. */
+export function messagesOf(
+  sender: Packed,
+  frames: readonly Uint8Array[],
+  bytesMost: number,
+): Uint8Array[] {
+  const messages: Uint8Array[] = []
+  let group: Uint8Array[] = []
+  let used = envelopeBytes
+  for (const frame of frames) {
+    if (group.length > 0 && used + frame.length > bytesMost) {
+      messages.push(encodeMessage(sender, group))
+      group = []
+      used = envelopeBytes
+    }
+    group.push(frame)
+    used += frame.length
+  }
+  if (group.length > 0) messages.push(encodeMessage(sender, group))
+  return messages
+}
+
+/** A log's entries, ascending, with the coverage that each vouches for, in frames that fit a message. */
+function framesOfEntries(log: OriginLog, entries: Entry[], bytesMost: number): Uint8Array[] {
+  const { oid, epoch, floor, head } = log
+  const bare = { oid, epoch, floor, head, reset: false, repair: false }
+  const room = bytesMost - envelopeBytes - frameHeadBytes - headBytes(log)
+  const frames: Uint8Array[] = []
+  let ranges: { from: number; to: number; entries: Entry[] }[] = []
+  let used = 0
+  const flush = (): void => {
+    frames.push(encodeFrame({ kind: 'delta', delta: { ...bare, ranges } }))
+    ranges = []
+    used = 0
+  }
+  for (const entry of entries) {
+    const size = entryBytes(entry) + rangeBytesMost
+    if (ranges.length > 0 && used + size > room) flush()
+    used += size
+    const from = log.vouchedFrom(entry.version)
+    const last = ranges.at(-1)
+    if (last === undefined || from > last.to) {
+      ranges.push({ from, to: entry.version, entries: [entry] })
+    } else {
+      last.entries.push(entry)
+      last.to = entry.version
+    }
+  }
+  flush()
+  return frames
+}

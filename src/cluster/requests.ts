@@ -1,0 +1,215 @@
+/**
+ * Request and answer between two members. A request is a packet that is repeated until the answer or
+ * the time-out comes, or, when it is too long for a packet, a stream; the answer likewise. The one who
+ * answers remembers what it answered, so a request that came twice is handled once.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import { AssertionError, type ErrorCode, OverlayError, failure, messageOf } from '../base/errors.ts'
+import type { Random } from '../base/random.ts'
+import { type Frame, encodeFrame, envelopeBytes } from './frames.ts'
+import type { Json } from './json.ts'
+
+/** The first repetition; each later wait is twice as long, up to `repeatMostMs`. */
+const repeatFirstMs = 100
+const repeatMostMs = 1000
+/** How long an answer is remembered: longer than anybody goes on asking. */
+const rememberMs = 60_000
+/** Remembered answers together; beyond, the oldest go, and a request that repeats is handled again. */
+const rememberCharsMost = 8 * 1024 * 1024
+
+/** A handler of one channel. Its rejection is what the asker's promise rejects with. */
+export type RequestHandler = (from: string, body: Json) => Promise<Json>
+
+export interface RequestOptions {
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface RequestsPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly requestsMost: number
+  readonly self: string
+  /** Sends frames to a member, as a packet or, when they are too long for one, over a stream. */
+  readonly send: (member: string, frames: readonly Frame[]) => void
+  readonly isLive: (member: string) => boolean
+  readonly maxPacketPayload: () => number
+}
+
+interface Outstanding {
+  readonly member: string
+  readonly settle: (outcome: { value: Json } | { error: unknown }) => void
+}
+
+export class Requests {
+  readonly #ports: RequestsPorts
+  readonly #handlers = new Map<string, RequestHandler>()
+  readonly #outstanding = new Map<number, Outstanding>()
+  /** By asker and id: the answer, or null while it is being made. Oldest first. */
+  readonly #answered = new Map<string, { answer: Frame | null; atMs: number; chars: number }>()
+  #chars = 0
+  #nextId: number
+
+  constructor(ports: RequestsPorts) {
+    this.#ports = ports
+    // Far from what a former run of ours used, so that nobody takes a new request for an old one.
+    this.#nextId = ports.random.uint32() * 0x1_0000
+  }
+
+  get outstanding(): number {
+    return this.#outstanding.size
+  }
+
+  handle(channel: string, handler: RequestHandler): void {
+    this.#handlers.set(channel, handler)
+  }
+
+  async request(
+    member: string,
+    channel: string,
+    body: Json,
+    { timeoutMs, signal }: RequestOptions,
+  ): Promise<Json> {
+    signal?.throwIfAborted()
+    const { self, isLive, requestsMost } = this.#ports
+    if (member === self) return this.#ownAnswer(channel, body)
+    if (!isLive(member)) throw awayError(member)
+    if (this.#outstanding.size >= requestsMost) {
+      throw failure('MEMBER_AWAY', `${requestsMost} requests are under way; try again`)
+    }
+    const id = (this.#nextId = (this.#nextId + 1) % 2 ** 48)
+    const frame: Frame = { kind: 'request', id, channel, body: JSON.stringify(body) }
+    return this.#ask(member, frame, { timeoutMs, signal })
+  }
+
+  onRequest(from: string, { id, channel, body }: Extract<Frame, { kind: 'request' }>): void {
+    const { clock, send, requestsMost } = this.#ports
+    this.#forgetOld()
+    const key = `${id} ${from}`
+    const known = this.#answered.get(key)
+    if (known !== undefined) {
+      if (known.answer !== null) send(from, [known.answer])
+      return
+    }
+    if (this.#answered.size >= 4 * requestsMost) return
+    this.#answered.set(key, { answer: null, atMs: clock.now(), chars: 0 })
+    void this.#handled(from, channel, body).then(({ ok, text }) => {
+      const answer: Frame = { kind: 'answer', id, ok, body: text }
+      this.#answered.set(key, { answer, atMs: clock.now(), chars: text.length })
+      this.#chars += text.length
+      send(from, [answer])
+    })
+  }
+
+  onAnswer(from: string, { id, ok, body }: Extract<Frame, { kind: 'answer' }>): void {
+    const outstanding = this.#outstanding.get(id)
+    if (outstanding === undefined || outstanding.member !== from) return
+    const value = parseBody(body)
+    outstanding.settle(ok ? { value } : { error: errorOf(from, value) })
+  }
+
+  /** A member went away: nobody waits for it any more. */
+  onAway(member: string): void {
+    for (const outstanding of this.#outstanding.values()) {
+      if (outstanding.member === member) outstanding.settle({ error: awayError(member) })
+    }
+  }
+
+  close(): void {
+    for (const { member, settle } of this.#outstanding.values())
+      settle({ error: awayError(member) })
+  }
+
+  #ask(
+    member: string,
+    frame: Extract<Frame, { kind: 'request' }>,
+    { timeoutMs, signal }: RequestOptions,
+  ): Promise<Json> {
+    const { clock, send, maxPacketPayload } = this.#ports
+    const streamed = encodeFrame(frame).length + envelopeBytes > maxPacketPayload()
+    return new Promise((resolve, reject) => {
+      let repeat: Timer
+      const settle: Outstanding['settle'] = (outcome) => {
+        this.#outstanding.delete(frame.id)
+        clock.clearTimeout(repeat)
+        clock.clearTimeout(limit)
+        signal?.removeEventListener('abort', abort)
+        if ('value' in outcome) resolve(outcome.value)
+        else reject(outcome.error)
+      }
+      const late = `${member} did not answer "${frame.channel}" within ${timeoutMs} ms`
+      const limit = clock.setTimeout(() => settle({ error: failure('DEADLINE', late) }), timeoutMs)
+      const abort = (): void => settle({ error: signal?.reason })
+      signal?.addEventListener('abort', abort)
+      const tell = (wait: number): void => {
+        send(member, [frame])
+        repeat = clock.setTimeout(() => tell(Math.min(2 * wait, repeatMostMs)), wait)
+      }
+      this.#outstanding.set(frame.id, { member, settle })
+      tell(streamed ? repeatMostMs : repeatFirstMs)
+    })
+  }
+
+  async #handled(
+    from: string,
+    channel: string,
+    body: string,
+  ): Promise<{ ok: boolean; text: string }> {
+    try {
+      const value = await this.#handlerOf(channel)(from, parseBody(body))
+      return { ok: true, text: JSON.stringify(value) }
+    } catch (error) {
+      if (error instanceof AssertionError) throw error
+      return { ok: false, text: JSON.stringify(errorBody(error)) }
+    }
+  }
+
+  async #ownAnswer(channel: string, body: Json): Promise<Json> {
+    return this.#handlerOf(channel)(this.#ports.self, body)
+  }
+
+  #handlerOf(channel: string): RequestHandler {
+    const handler = this.#handlers.get(channel)
+    if (handler !== undefined) return handler
+    throw failure('UNSUPPORTED', `${this.#ports.self} knows no requests of the kind "${channel}"`)
+  }
+
+  #forgetOld(): void {
+    const before = this.#ports.clock.now() - rememberMs
+    for (const [key, { atMs, chars }] of this.#answered) {
+      if (atMs >= before && this.#chars <= rememberCharsMost) break
+      this.#answered.delete(key)
+      this.#chars -= chars
+    }
+  }
+}
+
+function awayError(member: string): OverlayError {
+  return failure('MEMBER_AWAY', `member ${member} is away; try again when it is back`)
+}
+
+function parseBody(text: string): Json {
+  try {
+    return JSON.parse(text) as Json
+  } catch {
+    return null
+  }
+}
+
+function errorBody(error: unknown): Json {
+  const message = messageOf(error)
+  return error instanceof OverlayError
+    ? { kind: error.kind, code: error.code, message }
+    : { message }
+}
+
+/** The error as its handler threw it, as far as it can be told over the wire. */
+function errorOf(from: string, body: Json): OverlayError {
+  const fields = typeof body === 'object' && body !== null ? (body as Record<string, Json>) : {}
+  const { kind, code, message } = fields
+  const text = typeof message === 'string' ? message : 'no reason given'
+  if ((kind === 'refusal' || kind === 'failure') && typeof code === 'string') {
+    return new OverlayError(kind, code as ErrorCode, text)
+  }
+  return failure('MEMBER_ERROR', `${from}: ${text}`)
+}

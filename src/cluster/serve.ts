@@ -1,0 +1,153 @@
+/**
+ * Answers those who say what they have: sends what they lack. A little goes in packets, a lot over TCP
+ * in pieces, to a few members at once; others are told to ask somebody else. Answers are marked as
+ * repairs, so nobody passes them on.
+ */
+import { type Clock, sleep } from '../base/clock.ts'
+import type { Packed } from './bytes.ts'
+import type { ClusterOptions } from './cluster-options.ts'
+import { type Coverage, type Range, coverageTo, coveredRanges, subtract } from './coverage.ts'
+import { deltasOf } from './delta-codec.ts'
+import { type Frame, type Want, encodeFrame, encodeMessage, envelopeBytes } from './frames.ts'
+import type { OriginLog } from './origin-log.ts'
+import { messagesOf } from './packets.ts'
+import type { Replica } from './replica.ts'
+
+/** Room for the frame's own head, and in a transfer for the frame that says that more comes. */
+const frameRoom = 16
+
+/** What a log has to tell somebody. */
+export interface Reply {
+  readonly log: OriginLog
+  /** The asker may lack deletions that we do not know any more: it gets all that is left. */
+  readonly reset: boolean
+  readonly ranges: readonly Range[]
+}
+
+export interface ServePorts {
+  readonly clock: Clock
+  readonly options: ClusterOptions
+  readonly replica: Replica
+  readonly send: (member: string, message: Uint8Array) => void
+  readonly sendReliable: (member: string, message: Uint8Array) => Promise<void>
+  readonly maxPacketPayload: () => number
+}
+
+/** What a log has that the asker lacks; null when that is nothing. */
+export function replyTo(want: Want, log: OriginLog): Reply | null {
+  if (want.epoch > log.epoch || !log.heard) return null
+  const has: Coverage = want.epoch === log.epoch ? want.coverage : coverageTo(0)
+  const reset = has.prefix < log.floor
+  const covered = coveredRanges(log.coverage)
+  const ranges = reset ? covered : covered.flatMap((range) => subtract(range, has))
+  const older = want.epoch < log.epoch
+  return ranges.length === 0 && !older ? null : { log, reset, ranges }
+}
+
+export class Serve {
+  readonly #ports: ServePorts
+  readonly #receivers = new Set<string>()
+  #closed = false
+
+  constructor(ports: ServePorts) {
+    this.#ports = ports
+  }
+
+  /** Transfers under way. */
+  get transfers(): number {
+    return this.#receivers.size
+  }
+
+  /** Sends a member what it lacks. */
+  answer(member: string, wants: readonly Want[]): void {
+    const { replica, options } = this.#ports
+    const replies: Reply[] = []
+    for (const want of wants) {
+      const log = replica.origin(want.oid)?.log
+      const reply = log === undefined ? null : replyTo(want, log)
+      if (reply !== null) replies.push(reply)
+    }
+    if (replies.length === 0) return
+    if (recordsIn(replies, options.packetRecords) <= options.packetRecords) {
+      this.#sendPackets(member, replies)
+    } else if (this.#receivers.has(member)) return
+    else if (this.#receivers.size >= options.transfersMost) {
+      this.#ports.send(member, this.#message([{ kind: 'transfer', state: 'busy' }]))
+    } else void this.#transfer(member, replies)
+  }
+
+  close(): void {
+    this.#closed = true
+  }
+
+  #sendPackets(member: string, replies: readonly Reply[]): void {
+    const payload = this.#ports.maxPacketPayload()
+    const frames = [...framesOf(replies, payload - envelopeBytes - frameRoom)]
+    for (const message of messagesOf(this.#self, frames, payload)) this.#ports.send(member, message)
+  }
+
+  async #transfer(member: string, replies: readonly Reply[]): Promise<void> {
+    const { clock, options, sendReliable } = this.#ports
+    this.#receivers.add(member)
+    try {
+      for (const frames of groupsOf(
+        framesOf(replies, options.transferBytes),
+        options.transferBytes,
+      )) {
+        frames.push(encodeFrame({ kind: 'transfer', state: 'more' }))
+        await sendReliable(member, encodeMessage(this.#self, frames))
+        await sleep(clock, 0)
+        if (this.#closed) return
+      }
+      await sendReliable(member, this.#message([{ kind: 'transfer', state: 'done' }]))
+    } catch {
+      // The member went away or its stream broke: it asks again, here or elsewhere.
+    } finally {
+      this.#receivers.delete(member)
+    }
+  }
+
+  get #self(): Packed {
+    return this.#ports.replica.self.oid
+  }
+
+  #message(frames: readonly Frame[]): Uint8Array {
+    return encodeMessage(this.#self, frames.map(encodeFrame))
+  }
+}
+
+/** Delta frames of the replies, each of at most about `bytesMost` bytes. */
+function* framesOf(replies: readonly Reply[], bytesMost: number): Generator<Uint8Array> {
+  for (const { log, reset, ranges } of replies) {
+    const deltas = deltasOf(log, ranges, { reset, repair: true, bytesMost })
+    // A reset goes from the highest versions down: so a record that moved up is there before its
+    // old place is cleared, and is never seen as deleted.
+    const inOrder = reset ? [...deltas].reverse() : deltas
+    for (const delta of inOrder) yield encodeFrame({ kind: 'delta', delta })
+  }
+}
+
+function* groupsOf(frames: Iterable<Uint8Array>, bytesMost: number): Generator<Uint8Array[]> {
+  let group: Uint8Array[] = []
+  let used = 0
+  for (const frame of frames) {
+    if (group.length > 0 && used + frame.length > bytesMost) {
+      yield group
+      group = []
+      used = 0
+    }
+    group.push(frame)
+    used += frame.length
+  }
+  if (group.length > 0) yield group
+}
+
+/** How many records the replies have; stops counting above `enough`. */
+function recordsIn(replies: readonly Reply[], enough: number): number {
+  let records = 0
+  for (const { log, ranges } of replies) {
+    for (const range of ranges) records += 1 + log.between(range.from, range.to).length
+    if (records > enough) break
+  }
+  return records
+}

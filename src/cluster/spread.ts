@@ -1,0 +1,127 @@
+/**
+ * Spreads news: what is new here is pushed once to a few members after a few milliseconds, then told
+ * again at ticks to a few more, each piece a number of times that grows with the logarithm of the
+ * cluster. That reaches nearly everybody nearly at once; repair.ts sees to the rest.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import { type Random, below } from '../base/random.ts'
+import type { Packed } from './bytes.ts'
+import type { ClusterOptions } from './cluster-options.ts'
+import { entryBytes } from './delta-codec.ts'
+import { GossipQueue, type NewsItem } from './gossip-queue.ts'
+import type { Entry } from './origin-log.ts'
+import { framesOfNews, messagesOf } from './packets.ts'
+import type { Replica } from './replica.ts'
+
+/** What a frame without records takes in a packet. */
+const bareItemBytes = 24
+/** A delta's own head, shared by the records of one origin in one packet. */
+const shareOfHeadBytes = 12
+
+export interface SpreadPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly options: ClusterOptions
+  readonly replica: Replica
+  /** Names of the other members that are alive or suspect. */
+  readonly peers: () => readonly string[]
+  /** Sends a message to a member, as a packet or, when it is too long for one, by TCP. */
+  readonly send: (member: string, message: Uint8Array) => void
+  readonly maxPacketPayload: () => number
+}
+
+export class Spread {
+  readonly queue: GossipQueue
+  readonly #ports: SpreadPorts
+  #fresh: NewsItem[] = []
+  #eagerTimer: Timer | null = null
+  #tickTimer: Timer | null = null
+
+  constructor(ports: SpreadPorts) {
+    this.#ports = ports
+    this.queue = new GossipQueue(ports.options.queueBytes)
+  }
+
+  /** Records that are new here. */
+  entries(oid: Packed, epoch: number, entries: readonly Entry[]): void {
+    const own = oid === this.#ports.replica.self.oid
+    for (const entry of entries) {
+      const bytes = entryBytes(entry) + shareOfHeadBytes
+      this.#add({ kind: 'entry', oid, epoch, id: entry.id, version: entry.version, own, bytes })
+    }
+  }
+
+  /** How far we are ourselves, also when that is nowhere: it tells of a new epoch. */
+  ownHead(): void {
+    const { oid, log } = this.#ports.replica.self
+    const item = { oid, epoch: log.epoch, id: '', version: log.head, own: true }
+    this.#add({ ...item, kind: 'head', bytes: bareItemBytes })
+  }
+
+  /** That an epoch's owner has left. */
+  bye(oid: Packed, epoch: number): void {
+    const own = oid === this.#ports.replica.self.oid
+    this.#add({ kind: 'bye', oid, epoch, id: '', version: 0, own, bytes: bareItemBytes })
+  }
+
+  /** Pushes what waits now, without the delay. */
+  flush(): void {
+    if (this.#eagerTimer !== null) this.#ports.clock.clearTimeout(this.#eagerTimer)
+    this.#eagerTimer = null
+    const fresh = this.#fresh
+    this.#fresh = []
+    const { options, peers } = this.#ports
+    this.#tell(fresh, options.eagerFanout)
+    const times = options.transmitFactor * Math.ceil(Math.log10(peers().length + 2))
+    for (const item of fresh) this.queue.add(item, times)
+    this.#armTick()
+  }
+
+  close(): void {
+    const { clock } = this.#ports
+    if (this.#eagerTimer !== null) clock.clearTimeout(this.#eagerTimer)
+    if (this.#tickTimer !== null) clock.clearTimeout(this.#tickTimer)
+    this.#eagerTimer = this.#tickTimer = null
+    this.#fresh = []
+    this.queue.clear()
+  }
+
+  #add(item: NewsItem): void {
+    this.#fresh.push(item)
+    const { clock, options } = this.#ports
+    this.#eagerTimer ??= clock.setTimeout(() => this.flush(), options.eagerDelayMs)
+  }
+
+  #armTick(): void {
+    if (this.#tickTimer !== null || this.queue.size === 0) return
+    const { clock, options } = this.#ports
+    this.#tickTimer = clock.setTimeout(() => this.#tick(), options.tickMs)
+  }
+
+  #tick(): void {
+    this.#tickTimer = null
+    const { options, peers, maxPacketPayload } = this.#ports
+    const fanout = Math.min(options.tickFanout, peers().length)
+    const room = options.tickPackets * maxPacketPayload()
+    if (fanout > 0) this.#tell(this.queue.take(room, fanout), fanout)
+    else this.queue.clear()
+    this.#armTick()
+  }
+
+  #tell(items: readonly NewsItem[], fanout: number): void {
+    const { replica, random, peers, send, maxPacketPayload } = this.#ports
+    const targets = sample(random, peers(), fanout)
+    if (items.length === 0 || targets.length === 0) return
+    const payload = maxPacketPayload()
+    const messages = messagesOf(replica.self.oid, framesOfNews(items, replica, payload), payload)
+    for (const target of targets) for (const message of messages) send(target, message)
+  }
+}
+
+/** `n` different elements at random, or all when there are no more. */
+export function sample<T>(random: Random, items: readonly T[], n: number): T[] {
+  if (items.length <= n) return [...items]
+  const chosen = new Set<number>()
+  while (chosen.size < n) chosen.add(below(random, items.length))
+  return Array.from(chosen, (index) => items[index]!)
+}

@@ -1,0 +1,243 @@
+/**
+ * A cluster of many members in virtual time: real Cluster objects over a virtual network, with hosts
+ * that crash, forget and come back, and a check of what each knows against what each owner has put.
+ */
+import { type Random, below, seededRandom } from '../../../src/base/random.ts'
+import { silentLogger } from '../../../src/base/logger.ts'
+import { Cluster, type Transition } from '../../../src/cluster/cluster.ts'
+import type { ClusterOptions } from '../../../src/cluster/cluster-options.ts'
+import type { EndpointRecord } from '../../../src/cluster/records.ts'
+import { recordKey } from '../../../src/cluster/records.ts'
+import type { Ip } from '../../../src/net/ip.ts'
+import { macOfIp } from '../../../src/net/mac.ts'
+import type { Vni } from '../../../src/net/vni.ts'
+import { EventClock, HostClock } from './event-clock.ts'
+import { type Directory, ModelGossip } from './model-gossip.ts'
+import { VirtualNetwork } from './virtual-network.ts'
+
+/** A host: what survives a crash, and the plugin that runs on it. */
+export class Host {
+  readonly name: string
+  readonly address: Ip
+  readonly clock: HostClock
+  /** The epoch on disk. */
+  disk: number | undefined
+  /** What its driver has put: the truth about this host. Survives a crash when the disk does. */
+  readonly truth = new Map<string, EndpointRecord>()
+  /** What listeners believe, by origin and key. */
+  readonly believed = new Map<string, EndpointRecord>()
+  cluster: Cluster | null = null
+  gossip: ModelGossip | null = null
+
+  constructor(index: number, clock: EventClock) {
+    this.name = `host-${index}`
+    this.address = `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}` as Ip
+    this.clock = new HostClock(clock)
+  }
+}
+
+export interface WorldOptions {
+  readonly seed: number
+  readonly hosts: number
+  readonly options?: Partial<ClusterOptions>
+}
+
+export class World {
+  readonly clock = new EventClock()
+  readonly random: Random
+  readonly net: VirtualNetwork
+  readonly hosts: readonly Host[]
+  readonly problems: string[] = []
+  readonly #options: Partial<ClusterOptions>
+  readonly #directory: Directory = new Map()
+  /** Claims that their owner has replaced or deleted, each a number of its own. */
+  readonly #retired = new Set<number>()
+  #claims = 1_000_000_000
+
+  constructor({ seed, hosts, options = {} }: WorldOptions) {
+    this.random = seededRandom(seed)
+    this.net = new VirtualNetwork(this.clock, this.random)
+    this.hosts = Array.from({ length: hosts }, (_, i) => new Host(i + 1, this.clock))
+    this.#options = options
+  }
+
+  get up(): Host[] {
+    return this.hosts.filter((host) => host.cluster !== null)
+  }
+
+  /** Starts a host's plugin and has it join; does not wait. */
+  async start(host: Host, seeds: readonly Host[]): Promise<void> {
+    const { clock, name, address } = host
+    const random = seededRandom(this.random.uint32())
+    const parts = { net: this.net, directory: this.#directory, clock: this.clock, random }
+    const gossip = new ModelGossip(name, address, parts)
+    const cluster = new Cluster({
+      name,
+      address,
+      clock,
+      random,
+      gossip,
+      logger: silentLogger,
+      epochStore: { load: () => host.disk, save: async (epoch) => void (host.disk = epoch) },
+      options: this.#options,
+    })
+    host.gossip = gossip
+    host.cluster = cluster
+    host.believed.clear()
+    cluster.onTransitions((batch) => this.#believe(host, batch))
+    for (const record of host.truth.values()) cluster.put(record)
+    await cluster.start()
+    cluster.join(seeds.map((seed) => seed.address)).catch(() => {})
+  }
+
+  /** Starts all hosts, the first as seed, and lets them find each other. */
+  async startAll(): Promise<void> {
+    const [first] = this.hosts
+    for (const host of this.hosts) await this.start(host, host === first ? [] : [first!])
+    await this.clock.advance(3000)
+  }
+
+  /** The plugin dies. Without the disk the host forgets its epoch and its endpoints. */
+  async crash(host: Host, disk: 'kept' | 'lost'): Promise<void> {
+    const cluster = host.cluster
+    host.cluster = null
+    await cluster?.close()
+    if (disk === 'kept') return
+    host.disk = undefined
+    for (const record of host.truth.values()) this.#retired.add(record.claimedAt)
+    host.truth.clear()
+  }
+
+  /** The plugin leaves and ends. Virtual time has to go on for the promise to settle. */
+  async leave(host: Host): Promise<void> {
+    const cluster = host.cluster
+    if (cluster === null) return
+    for (const record of host.truth.values()) this.#retired.add(record.claimedAt)
+    host.truth.clear()
+    await cluster.leave()
+    host.cluster = null
+    await cluster.close()
+  }
+
+  /** Creates or replaces an endpoint. */
+  put(host: Host, slot = below(this.random, 40)): EndpointRecord {
+    const ip = `10.200.${below(this.random, 4)}.${below(this.random, 250) + 1}` as Ip
+    const record: EndpointRecord = {
+      kind: 'endpoint',
+      vni: (5000 + (slot % 3)) as Vni,
+      endpointId: slot.toString(16).padStart(16, '0'),
+      ips: [ip],
+      mac: macOfIp(ip),
+      claimedAt: this.#claims++,
+    }
+    const key = recordKey(record)
+    const before = host.truth.get(key)
+    if (before !== undefined) this.#retired.add(before.claimedAt)
+    host.truth.set(key, record)
+    host.cluster?.put(record)
+    return record
+  }
+
+  /** Deletes an endpoint; any one when no key is given. */
+  remove(host: Host, key = [...host.truth.keys()][below(this.random, host.truth.size || 1)]): void {
+    const before = key === undefined ? undefined : host.truth.get(key)
+    if (key === undefined || before === undefined) return
+    this.#retired.add(before.claimedAt)
+    host.truth.delete(key)
+    host.cluster?.remove('endpoint', key)
+  }
+
+  /** What a host sees of another's endpoints, by key. */
+  seen(by: Host, origin: Host): Map<string, number> {
+    const found = new Map<string, number>()
+    for (const placed of by.cluster?.records('endpoint') ?? []) {
+      if (placed.origin === origin.name)
+        found.set(recordKey(placed.record), placed.record.claimedAt)
+    }
+    return found
+  }
+
+  /** Whether a host sees a record as it is. */
+  sees(by: Host, origin: Host, record: EndpointRecord): boolean {
+    return by.believed.get(`${origin.name} ${recordKey(record)}`)?.claimedAt === record.claimedAt
+  }
+
+  /** Whether every running host has exactly the truth about every host. */
+  converged(): boolean {
+    return this.differences(1).length === 0
+  }
+
+  /** Where a host's view, or what its listeners believe, is not the truth; at most `most` of them. */
+  differences(most = 20): string[] {
+    const found: string[] = []
+    const truth = this.#truthByName()
+    for (const host of this.up) {
+      this.#compare(host, truth, found)
+      if (found.length >= most) break
+    }
+    return found.slice(0, most)
+  }
+
+  #truthByName(): Map<string, number> {
+    const truth = new Map<string, number>()
+    for (const owner of this.up) {
+      for (const [key, record] of owner.truth) truth.set(`${owner.name} ${key}`, record.claimedAt)
+    }
+    return truth
+  }
+
+  #compare(host: Host, truth: ReadonlyMap<string, number>, found: string[]): void {
+    const seen = new Map<string, number>()
+    for (const { origin, record } of host.cluster!.records('endpoint')) {
+      seen.set(`${origin} ${recordKey(record)}`, record.claimedAt)
+    }
+    const report = (key: string, what: string): void => {
+      found.push(`${host.name} of ${key}: ${what}`)
+    }
+    for (const [key, claim] of truth) {
+      if (seen.get(key) !== claim) report(key, `sees ${seen.get(key)}, truth ${claim}`)
+      const told = host.believed.get(key)?.claimedAt
+      const own = key.startsWith(`${host.name} `)
+      if (!own && told !== claim) report(key, `was told ${told}, truth ${claim}`)
+    }
+    for (const key of seen.keys()) if (!truth.has(key)) report(key, 'sees what is not')
+    for (const key of host.believed.keys()) if (!truth.has(key)) report(key, 'was told what is not')
+  }
+
+  /** Follows transitions as a data plane would, and notes what must never happen. */
+  #believe(host: Host, batch: readonly Transition[]): void {
+    for (const { origin, previous, next, live } of batch) {
+      const record = next ?? previous
+      if (record?.kind !== 'endpoint') continue
+      const key = `${origin} ${recordKey(record)}`
+      const before = host.believed.get(key)
+      const told = previous?.kind === 'endpoint' ? previous.claimedAt : undefined
+      if (before?.claimedAt !== told) {
+        this.problems.push(`${host.name}: ${key} from ${told}, but believed ${before?.claimedAt}`)
+      }
+      if (next?.kind === 'endpoint') {
+        this.#noResurrection(host, key, next)
+        host.believed.set(key, next)
+      } else host.believed.delete(key)
+      if (before !== undefined && live && this.#retired.has(before.claimedAt)) {
+        this.#buried(host).add(before.claimedAt)
+      }
+    }
+  }
+
+  /** What a host has seen go because its owner said so must not come back to it. */
+  #noResurrection(host: Host, key: string, next: EndpointRecord): void {
+    if (!this.#buried(host).has(next.claimedAt)) return
+    this.problems.push(`${host.name}: ${key} came back with ${next.claimedAt}`)
+  }
+
+  readonly #graves = new WeakMap<Cluster, Set<number>>()
+
+  #buried(host: Host): Set<number> {
+    const cluster = host.cluster
+    if (cluster === null) return new Set()
+    const graves = this.#graves.get(cluster) ?? new Set<number>()
+    this.#graves.set(cluster, graves)
+    return graves
+  }
+}
