@@ -1,0 +1,79 @@
+/**
+ * From the start of the plugin's process to its first answer, with the bundle and the binary that ship.
+ *
+ *     node --conditions=source bench/start.ts         RUNS=15        (after `make plugin`)
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { print, spread, table } from './figures.ts'
+
+const runs = Number(process.env['RUNS'] ?? 15)
+const root = resolve(import.meta.dirname, '../build/plugin/rootfs')
+/** Between two looks at the socket, in milliseconds: the grain of the figure. */
+const pollMs = 2
+/** No start takes longer, in milliseconds. */
+const startMostMs = 10_000
+
+const folder = mkdtempSync(join(tmpdir(), 'ts-overlay-start-'))
+try {
+  const fresh: number[] = []
+  for (let run = 0; run < runs; run++) fresh.push(await timeOneStart(run))
+  print(table(['plugin start to first answer', `${runs} runs`], [['', spread(fresh, 'ms')]]))
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+async function timeOneStart(run: number): Promise<number> {
+  const socket = join(folder, `${run}.sock`)
+  const started = performance.now()
+  const child = spawn(join(root, 'usr/bin/node'), [join(root, 'app/main.mjs')], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: {
+      PATH: process.env['PATH'],
+      ADVERTISE_ADDR: '127.0.0.1',
+      BIND_ADDR: '127.0.0.1',
+      GOSSIP_PORT: '17946',
+      VXLAN_PORT: '14789',
+      STATE_DIR: join(folder, `state${run}`),
+      LEGACY_SOCKET_DIR: folder,
+      MANAGED_SOCKET: socket,
+    },
+  })
+  try {
+    await firstAnswer(child, socket, started + startMostMs)
+    return performance.now() - started
+  } finally {
+    await ended(child)
+  }
+}
+
+async function firstAnswer(child: ChildProcess, socket: string, until: number): Promise<void> {
+  while (performance.now() < until && child.exitCode === null) {
+    if (existsSync(socket) && (await answers(socket))) return
+    await new Promise((wake) => setTimeout(wake, pollMs))
+  }
+  throw new Error(`the plugin did not answer on ${socket}`)
+}
+
+function answers(socketPath: string): Promise<boolean> {
+  return new Promise((tell) => {
+    const path = '/NetworkDriver.GetCapabilities'
+    const call = request({ socketPath, path, method: 'POST' }, (answer) => {
+      answer.resume()
+      tell(answer.statusCode === 200)
+    })
+    call.on('error', () => tell(false))
+    call.end()
+  })
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return Promise.resolve()
+  return new Promise((tell) => {
+    child.once('exit', () => tell())
+    child.kill('SIGTERM')
+  })
+}

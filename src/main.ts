@@ -1,0 +1,151 @@
+import { join } from 'node:path'
+import { statusRoutes } from './admin/status-routes.ts'
+import { systemClock } from './base/clock.ts'
+import { messageOf } from './base/errors.ts'
+import { type Logger, createLogger } from './base/logger.ts'
+import { systemRandom } from './base/random.ts'
+import { createMemberlistGossip, gossipSockets } from './cluster/memberlist-gossip.ts'
+import { LinuxDataplane } from './dataplane/linux/linux-dataplane.ts'
+import { defaultRouteAddress, routedPrefixes } from './host.ts'
+import { addressSpaces } from './ipam/pool-id.ts'
+import { memberName } from './member-name.ts'
+import { CallStatistics } from './plugin-api/call-statistics.ts'
+import { PluginServer } from './plugin-api/plugin-server.ts'
+import { Plugin } from './plugin.ts'
+import { type Settings, parseSettings } from './settings.ts'
+import { FileStore } from './store/file-store.ts'
+import { version } from './version.ts'
+
+/*
+ * The composition root: settings, then the real things, then the plugin, then the sockets; on a signal
+ * the same in reverse. Nothing else builds parts.
+ *
+ * The sockets open last, so that a plugin which cannot work is one that the engine cannot enable: what
+ * fails here ends the process with the reason in the engine's log. All of it takes a few hundred
+ * milliseconds; the engine dials half a second after the start.
+ */
+
+/** The engine kills the plugin ten seconds after asking it to stop. */
+const stopMostMs = 4_500
+/** Keeps gossip of other programs of the same protocol apart. */
+const gossipLabel = 'ts-overlay'
+/** The name under which the engine finds us without a tag. */
+const legacySocketName = 'ts-overlay.sock'
+
+const { logger, problems } = createLogger((line) => process.stderr.write(`${line}\n`))
+
+try {
+  await run(parseSettings(process.env))
+} catch (error) {
+  for (const line of messageOf(error).split('\n')) process.stderr.write(`ts-overlay: ${line}\n`)
+  process.exit(1)
+}
+
+async function run(settings: Settings): Promise<void> {
+  const store = await FileStore.open(join(settings.stateDir, 'store'), {
+    logger: logger.child('store'),
+  })
+  const vtep = settings.advertiseAddress ?? (await defaultRouteAddress())
+  const dataplane = new LinuxDataplane({
+    directory: join(settings.stateDir, 'netns'),
+    logger: logger.child('dataplane'),
+  })
+  await dataplane.start()
+  const member = await memberName(store, systemRandom, settings.memberName)
+  const plugin = new Plugin(
+    {
+      clock: systemClock,
+      random: systemRandom,
+      logger,
+      store,
+      dataplane,
+      problems,
+      hostRoutes: routedPrefixes,
+      gossip: createMemberlistGossip({
+        name: member,
+        clock: systemClock,
+        random: systemRandom,
+        label: gossipLabel,
+        secret: settings.secret,
+        transport: gossipSockets({
+          bindAddress: settings.bindAddress,
+          port: settings.gossipPort,
+          advertise: vtep,
+        }),
+      }),
+    },
+    {
+      version,
+      member,
+      vtep,
+      vxlanPort: settings.vxlanPort,
+      scope: settings.scope,
+      seeds: settings.join.map(({ host, port }) => seedText(host, port)),
+      pools: settings.pools,
+      underlayMtu: settings.underlayMtu,
+      auditIntervalMs: settings.auditMs,
+    },
+  )
+  const calls = new CallStatistics()
+  const server = new PluginServer({
+    introduction: {
+      scope: settings.scope,
+      connectivityScope: 'global',
+      addressSpaces,
+      requestReplay: false,
+    },
+    clock: systemClock,
+    logger: logger.child('plugin-api'),
+    calls,
+    hostRoutes: statusRoutes(() => ({ ...plugin.status(), calls: calls.summary() })),
+    onBug: endOnBug,
+  })
+  await plugin.start()
+  stopOnSignal(async () => {
+    await server.close()
+    await plugin.stop()
+    await store.close()
+  })
+  await server.listen({
+    managed: settings.managedSocket,
+    legacy: join(settings.legacySocketDir, legacySocketName),
+  })
+  server.ready(plugin)
+  logger.info('ready', { version, member, vtep, join: settings.join })
+}
+
+/** A seed as the cluster takes it; IPv6 addresses in brackets. */
+function seedText(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+/** A bug: what is in memory cannot be trusted any more. The engine starts us again from the disk. */
+function endOnBug(error: unknown): void {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  for (const line of text.split('\n')) process.stderr.write(`ts-overlay: bug: ${line}\n`)
+  process.exit(1)
+}
+
+/** As the first process of its container, the plugin gets no signal that it does not handle. */
+function stopOnSignal(stop: () => Promise<void>): void {
+  let stopping = false
+  const handler = (signal: string): void => {
+    if (stopping) return
+    stopping = true
+    stopWithin(stop, logger).then(
+      () => process.exit(0),
+      (error: unknown) => endOnBug(error),
+    )
+    logger.info('stopping', { signal })
+  }
+  process.on('SIGTERM', handler)
+  process.on('SIGINT', handler)
+}
+
+async function stopWithin(stop: () => Promise<void>, log: Logger): Promise<void> {
+  const late = new Promise<'late'>((tell) => {
+    systemClock.setTimeout(() => tell('late'), stopMostMs)
+  })
+  if ((await Promise.race([stop(), late])) === 'late')
+    log.warn(`stopping took longer than ${stopMostMs} ms; ending now`)
+}
