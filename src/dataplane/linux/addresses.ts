@@ -50,6 +50,7 @@ function addressRequest(type: number, flags: number, index: number, address: str
   return {
     type,
     flags,
+    what: `address ${address}`,
     body: (writer) => {
       addressHeader(writer, familyOf(parsed.ip), length, index)
       writer.bytesAttribute(rt.IFA_LOCAL, ipToBytes(parsed.ip))

@@ -22,7 +22,7 @@ export interface LinkChange {
 
 /** A bridge without spanning tree, without multicast snooping and without a VLAN of its own. */
 export function createBridge(name: string, mac: Mac, mtu: number): Request {
-  return create((writer) => {
+  return create(`making bridge ${name}`, (writer) => {
     common(writer, { name, mac, mtu })
     writer.nest(rt.IFLA_LINKINFO, () => {
       writer.stringAttribute(rt.IFLA_INFO_KIND, 'bridge')
@@ -55,7 +55,7 @@ export interface NewVxlan {
  */
 export function createVxlan(vxlan: NewVxlan): Request {
   const local = ipBits(vxlan.vtep) === 32 ? rt.IFLA_VXLAN_LOCAL : rt.IFLA_VXLAN_LOCAL6
-  return create((writer) => {
+  return create(`making VXLAN device ${vxlan.name} with VNI ${vxlan.vni}`, (writer) => {
     common(writer, vxlan)
     writer.u32Attribute(rt.IFLA_NET_NS_FD, vxlan.netnsFd)
     writer.u32Attribute(rt.IFLA_MASTER, vxlan.master)
@@ -85,7 +85,7 @@ export interface NewVethPair {
 
 /** Both ends of a veth pair, each in its namespace, in one message. Both are down. */
 export function createVethPair(pair: NewVethPair): Request {
-  return create((writer) => {
+  return create(`making veth pair ${pair.name}, ${pair.peerName}`, (writer) => {
     common(writer, pair)
     writer.u32Attribute(rt.IFLA_MASTER, pair.master)
     writer.nest(rt.IFLA_LINKINFO, () => {
@@ -104,7 +104,8 @@ export function createVethPair(pair: NewVethPair): Request {
 /** Changes what is given and nothing else. For `port` the link must be on a bridge already. */
 export function changeLink(link: LinkKey, change: LinkChange): Request {
   const { alias, mac, mtu, master, up, port } = change
-  return keyed(rt.RTM_NEWLINK, link, up, (writer) => {
+  const what = `setting ${Object.keys(change).join(', ')} of`
+  return keyed({ type: rt.RTM_NEWLINK, what, link, up }, (writer) => {
     if (alias !== undefined) writer.bytesAttribute(rt.IFLA_IFALIAS, Buffer.from(alias))
     if (mac !== undefined) writer.bytesAttribute(rt.IFLA_ADDRESS, macToBytes(mac))
     if (mtu !== undefined) writer.u32Attribute(rt.IFLA_MTU, mtu)
@@ -123,7 +124,7 @@ export function changeLink(link: LinkKey, change: LinkChange): Request {
 
 /** Keeps the kernel from giving the link an IPv6 address of its own. Fails where there is no IPv6. */
 export function noOwnAddresses(link: LinkKey): Request {
-  return keyed(rt.RTM_NEWLINK, link, undefined, (writer) =>
+  return keyed({ type: rt.RTM_NEWLINK, what: 'setting the address mode of', link }, (writer) =>
     writer.nest(rt.IFLA_AF_SPEC, () =>
       writer.nest(rt.AF_INET6, () =>
         writer.u8Attribute(rt.IFLA_INET6_ADDR_GEN_MODE, rt.IN6_ADDR_GEN_MODE_NONE),
@@ -134,28 +135,29 @@ export function noOwnAddresses(link: LinkKey): Request {
 
 /** Removes one link; with `netnsId` one in the namespace that the kernel knows by that number. */
 export function deleteLink(link: LinkKey, netnsId?: number): Request {
-  return keyed(rt.RTM_DELLINK, link, undefined, (writer) => {
+  return keyed({ type: rt.RTM_DELLINK, what: 'removing', link }, (writer) => {
     if (netnsId !== undefined) writer.u32Attribute(rt.IFLA_TARGET_NETNSID, netnsId)
   })
 }
 
 /** Removes all our links of a namespace at once: one wait of the kernel's, not one for each link. */
 export function deleteAllOurs(): Request {
-  return keyed(rt.RTM_DELLINK, 0, undefined, (writer) =>
+  return keyed({ type: rt.RTM_DELLINK, what: 'removing all our links', link: 0 }, (writer) =>
     writer.u32Attribute(rt.IFLA_GROUP, linkGroup),
   )
 }
 
 /** Asks for one link, or with 0 for all; with `netnsId` in the namespace known by that number. */
 export function getLinks(link: LinkKey = 0, netnsId?: number): Request {
-  return keyed(rt.RTM_GETLINK, link, undefined, (writer) => {
+  return keyed({ type: rt.RTM_GETLINK, what: 'reading', link }, (writer) => {
     writer.u32Attribute(rt.IFLA_EXT_MASK, rt.RTEXT_FILTER_SKIP_STATS)
     if (netnsId !== undefined) writer.u32Attribute(rt.IFLA_TARGET_NETNSID, netnsId)
   })
 }
 
-function create(attributes: (writer: MessageWriter) => void): Request {
+function create(what: string, attributes: (writer: MessageWriter) => void): Request {
   return {
+    what,
     type: rt.RTM_NEWLINK,
     flags: rt.NLM_F_CREATE | rt.NLM_F_EXCL,
     body: (writer) => {
@@ -166,13 +168,13 @@ function create(attributes: (writer: MessageWriter) => void): Request {
 }
 
 function keyed(
-  type: number,
-  link: LinkKey,
-  up: boolean | undefined,
+  header: { type: number; what: string; link: LinkKey; up?: boolean | undefined },
   attributes: (writer: MessageWriter) => void,
 ): Request {
+  const { type, what, link, up } = header
   return {
     type,
+    what: link === 0 ? what : `${what} link ${link}`,
     flags: 0,
     body: (writer) => {
       const index = typeof link === 'number' ? link : 0

@@ -17,6 +17,8 @@ const attributeTypeMask = 0x3fff
 export interface Request {
   readonly type: number
   readonly flags: number
+  /** What it does, in words, for the message of an error. */
+  readonly what?: string
   readonly body: (writer: MessageWriter) => void
 }
 

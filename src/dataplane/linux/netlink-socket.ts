@@ -46,8 +46,9 @@ export class NetlinkError extends Error {
   /** As `EEXIST`. */
   readonly code: string
 
-  constructor(errno: number, words: string) {
-    super(words === '' ? errnoName(errno) : `${errnoName(errno)} (${words})`)
+  constructor(errno: number, words: string, what = '') {
+    const prefix = what === '' ? '' : `${what}: `
+    super(prefix + errnoName(errno) + (words === '' ? '' : ` (${words})`))
     this.code = errnoName(errno)
   }
 }
@@ -100,7 +101,7 @@ export class NetlinkSocket {
     const sequence = this.#write([request], 0)
     const [answer] = this.#read(sequence).filter((message) => message.sequence === sequence)
     if (answer === undefined) throw failure('KERNEL', 'netlink: a request was not answered')
-    const error = errorOf(answer)
+    const error = errorOf(answer, request.what)
     if (error !== null) throw error
     return answer
   }
@@ -119,7 +120,7 @@ export class NetlinkSocket {
       for (const message of this.#read(last)) {
         const position = requests.length - 1 - ((last - message.sequence) >>> 0)
         if (message.type !== NLMSG_ERROR || position < 0) continue
-        const error = errorOf(message)
+        const error = errorOf(message, requests[position]?.what)
         if (error !== null) errors.set(first + position, error)
         done ||= message.sequence === last
       }
@@ -134,7 +135,7 @@ export class NetlinkSocket {
       for (const message of this.#read(sequence)) {
         if (message.sequence !== sequence) continue
         interrupted ||= (message.flags & NLM_F_DUMP_INTR) !== 0
-        const error = errorOf(message)
+        const error = errorOf(message, request.what)
         if (error !== null) throw error
         if (message.type === NLMSG_DONE || message.type === NLMSG_ERROR)
           return { messages, interrupted }
@@ -181,11 +182,11 @@ export class NetlinkSocket {
 }
 
 /** The error that a message reports; null for an acknowledgement and for anything else. */
-function errorOf(message: Message): NetlinkError | null {
+function errorOf(message: Message, what: string | undefined): NetlinkError | null {
   if (message.type !== NLMSG_ERROR && message.type !== NLMSG_DONE) return null
   const errno = message.body.length >= 4 ? -message.body.readInt32LE(0) : 0
   if (errno === 0) return null
-  return new NetlinkError(errno, wordsOf(message))
+  return new NetlinkError(errno, wordsOf(message), what)
 }
 
 /** The kernel's own words: attributes behind the error and the header of the request. */

@@ -65,7 +65,17 @@ function ensureVxlan(
   if (found !== null) netns.socket.sendAll([deleteLink(found.index)])
   const device = { name: vxlanName, mac, mtu, vni, vtep, port, netnsFd: netns.fd, master }
   createOnFreeVni(host, links, createVxlan(device))
-  dress(netns.socket, vxlanName, wanted)
+  try {
+    dress(netns.socket, vxlanName, wanted)
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.code !== 'EADDRINUSE') throw error
+    throw failure(
+      'KERNEL',
+      `overlay ${overlayId}: another program has UDP port ${port} (EADDRINUSE); stop it ("ss -lunp" ` +
+        'shows which), or set VXLAN_PORT to another port on every host',
+      error,
+    )
+  }
   return [wrong === null ? 'VXLAN device made' : `VXLAN device made anew: ${wrong}`]
 }
 

@@ -46,6 +46,7 @@ function portMacRequest(index: number, mac: Mac, type: number, flags: number): R
   return {
     type,
     flags,
+    what: `station ${mac}`,
     body: (writer) => {
       const state = rt.NUD_NOARP
       neighbourHeader(writer, { family: rt.AF_BRIDGE, index, state, flags: rt.NTF_MASTER })
