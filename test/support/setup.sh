@@ -56,8 +56,13 @@ if ! has serf && [ ! -x "$cache/tools/usr/bin/serf" ] && has apt-get && is_root;
   rm -rf "$download"
 fi
 
-# npm writes this file last, so it tells which lockfile is installed.
-if [ ! node_modules/.package-lock.json -nt package-lock.json ] && ! cmp -s package-lock.json node_modules/.installed; then
+# Whether node_modules is what the lockfile says: npm writes the first of these files last, this script the second.
+is_installed() {
+  [ -e node_modules/.package-lock.json ] || return 1
+  cmp -s package-lock.json node_modules/.installed || [ ! package-lock.json -nt node_modules/.package-lock.json ]
+}
+
+if ! is_installed; then
   has npm || {
     echo 'setup: no npm; install Node.js with npm (any version: the right Node comes with the packages)' >&2
     exit 1
