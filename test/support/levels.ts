@@ -49,8 +49,10 @@ export function filesOf(level: Level): string[] {
 /** Tests that make namespaces need root, and a kernel with what an overlay is made of. */
 async function withoutKernel(): Promise<string | undefined> {
   if (process.getuid?.() !== 0) return 'not root'
-  const make =
-    'ip link add v type veth peer name w && ip link add b type bridge && ip link add x type vxlan id 1 dstport 4789'
+  const devices = ['veth', 'bridge', 'vxlan id 1 dstport 4789']
+  const make = devices
+    .map((type, index) => `ip link add name lab${index} type ${type}`)
+    .join(' && ')
   const tried = await execa('unshare', ['--net', 'sh', '-c', make], { reject: false })
   if (tried.failed) return `the kernel makes no veth, bridge or VXLAN device: ${tried.stderr}`
   return undefined

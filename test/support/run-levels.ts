@@ -15,6 +15,9 @@ import { runMocha, type Outcome } from './run-mocha.ts'
 /** No level may take longer; the whole is to end within ten minutes. */
 const levelTimeoutMs = 480_000
 
+/** What a level that cannot run counts as. */
+const skipped: Outcome = { passed: 0, failed: 0, skipped: 1 }
+
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function main(names: readonly string[]): Promise<void> {
@@ -29,9 +32,12 @@ async function main(names: readonly string[]): Promise<void> {
   const total = { passed: 0, failed: 0, skipped: 0 }
   for (const level of chosen) {
     const started = performance.now()
-    const outcome = await runLevel(level)
+    const obstacle = await obstacleOf(level)
+    const outcome = obstacle === undefined ? await runLevel(level) : skipped
     const seconds = ((performance.now() - started) / 1000).toFixed(1)
-    say(`${level.name.padEnd(12)} ${countsOf(outcome)}  (${seconds} s)`)
+    const result =
+      obstacle === undefined ? `${countsOf(outcome)}  (${seconds} s)` : `skipped: ${obstacle}`
+    say(`${level.name.padEnd(12)} ${result}`)
     total.passed += outcome.passed
     total.failed += outcome.failed
     total.skipped += outcome.skipped
@@ -40,18 +46,16 @@ async function main(names: readonly string[]): Promise<void> {
   process.exitCode = total.failed === 0 ? 0 : 1
 }
 
-async function runLevel(level: Level): Promise<Outcome> {
-  const obstacle = await level.obstacle?.()
-  if (obstacle !== undefined) return skip(level, obstacle)
-  if (level.command !== undefined) return runCommand(level.command)
-  const files = filesOf(level)
-  if (files.length === 0) return skip(level, 'no test files')
-  return runMocha({ files, args: level.mochaArgs ?? [], timeoutMs: levelTimeoutMs, say })
+/** Why a level cannot run here; undefined when it can. */
+async function obstacleOf(level: Level): Promise<string | undefined> {
+  if (level.files !== undefined && filesOf(level).length === 0) return 'no test files'
+  return level.obstacle?.()
 }
 
-function skip(level: Level, why: string): Outcome {
-  say(`${level.name.padEnd(12)} cannot run here: ${why}`)
-  return { passed: 0, failed: 0, skipped: 1 }
+async function runLevel(level: Level): Promise<Outcome> {
+  if (level.command !== undefined) return runCommand(level.command)
+  const args = level.mochaArgs ?? []
+  return runMocha({ files: filesOf(level), args, timeoutMs: levelTimeoutMs, say })
 }
 
 /** A command is one test; what it says is shown only when it fails. */
