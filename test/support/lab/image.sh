@@ -8,7 +8,7 @@ exec chroot "$1" sh -eu -c '
   image=/tmp/image
   mkdir -p $image/bin $image/usr/bin $image/etc $image/tmp $image/proc $image/sys $image/dev
   cp "$(command -v busybox)" $image/bin/
-  for applet in $(busybox --list); do ln -sf busybox $image/usr/bin/$applet; done
+  for applet in $(busybox --list); do ln -sf /bin/busybox $image/usr/bin/$applet; done
   ln -sf busybox $image/bin/sh
   # The real ones: busybox has no iperf3, and its ping does not tell duplicates or errors apart.
   rm -f $image/usr/bin/ping $image/usr/bin/ping6 $image/usr/bin/busybox
