@@ -29,6 +29,9 @@ for pair in $wanted; do
   has "${pair%%:*}" || missing="$missing ${pair#*:}"
 done
 
+# Ubuntu's debootstrap does not bring the keys of Debian's archive.
+[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+
 if [ -n "$missing" ]; then
   if ! has apt-get; then
     echo "setup: this machine has no apt; install by hand what provides:$missing" >&2

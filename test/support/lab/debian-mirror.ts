@@ -2,8 +2,8 @@
 import { execa } from 'execa'
 
 /**
- * Returns the mirror's URI, or undefined where apt has no Debian main archive (Ubuntu): debootstrap then uses the
- * default of its own. `TS_OVERLAY_DEBIAN_MIRROR` overrides both.
+ * Returns the mirror's URI, or undefined where apt has no Debian main archive (Ubuntu): debootstrap then uses the one
+ * that it knows itself. `TS_OVERLAY_DEBIAN_MIRROR` overrides both.
  */
 export async function debianMirror(): Promise<string | undefined> {
   const override = process.env['TS_OVERLAY_DEBIAN_MIRROR']

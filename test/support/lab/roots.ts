@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
 import { debianMirror } from './debian-mirror.ts'
@@ -58,27 +58,12 @@ async function build(root: string, source: EngineSource): Promise<void> {
   await removeTree(partial)
   await removeTree(root)
   const mirror = await debianMirror()
-  const script = `/usr/share/debootstrap/scripts/${source.suite}`
-  const args = [
-    '--variant=minbase',
-    `--include=${source.packages.join(',')}`,
-    source.suite,
-    partial,
-  ]
-  if (mirror !== undefined) args.push(mirror)
-  if (!existsSync(script)) {
-    // The script name comes after the mirror, so the mirror must be said here.
-    if (mirror === undefined) {
-      throw new Error(
-        `debootstrap does not know Debian ${source.suite}: install a newer debootstrap, or set TS_OVERLAY_DEBIAN_MIRROR to a Debian mirror`,
-      )
-    }
-    args.push(`/usr/share/debootstrap/scripts/${source.script}`)
-  }
-  const made = await execa('debootstrap', args, {
+  const packages = `--include=${source.packages.join(',')}`
+  const where = [source.suite, partial, ...(mirror === undefined ? [] : [mirror])]
+  const made = await execa('debootstrap', ['--variant=minbase', packages, ...where], {
     reject: false,
     timeout: buildTimeoutMs,
-    env: { DEBIAN_FRONTEND: 'noninteractive' },
+    env: { DEBIAN_FRONTEND: 'noninteractive', DEBOOTSTRAP_DIR: await debootstrapFolder(source) },
     all: true,
   })
   if (made.failed)
@@ -86,6 +71,18 @@ async function build(root: string, source: EngineSource): Promise<void> {
   await trim(partial)
   await writeMarker(partial, source)
   await rename(partial, root)
+}
+
+/** debootstrap's own folder, or a copy of it that knows a release younger than this machine's debootstrap. */
+async function debootstrapFolder(source: EngineSource): Promise<string> {
+  const known = '/usr/share/debootstrap'
+  if (existsSync(path.join(known, 'scripts', source.suite))) return known
+  const copy = path.join(cacheDir, 'debootstrap')
+  const script = path.join(copy, 'scripts', source.suite)
+  await cp(known, copy, { recursive: true, verbatimSymlinks: true })
+  await rm(script, { force: true })
+  await symlink(source.script, script)
+  return copy
 }
 
 /** Drops what no lab machine reads: the downloaded packages, indexes and documentation, about 180 MB. */
