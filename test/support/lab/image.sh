@@ -15,7 +15,8 @@ exec chroot "$1" sh -eu -c '
   for program in ping iperf3; do
     file=$(command -v $program)
     cp "$file" $image/usr/bin/
-    for library in $(ldd "$file" | grep -o "/[^ ]*"); do
+    # libgcc_s is loaded by name, when the first thread ends.
+    for library in $(ldd "$file" | grep -o "/[^ ]*") $(ls /usr/lib/*/libgcc_s.so.1); do
       mkdir -p "$image$(dirname "$library")"
       cp -L "$library" "$image$library"
     done
