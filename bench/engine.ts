@@ -23,8 +23,10 @@ await measureStarts()
 await measureStreams()
 
 async function createNetworks(): Promise<void> {
-  await a.installPlugin()
-  await b.installPlugin({ JOIN: a.address })
+  // A swarm has the usual ports for itself.
+  const ports = { GOSSIP_PORT: '7947', VXLAN_PORT: '4790' }
+  await a.installPlugin(ports)
+  await b.installPlugin({ ...ports, JOIN: a.address })
   await b.pluginStatusWhen((status) => status.members.length === 2, 10_000)
   for (const host of [a, b])
     await host.docker(
