@@ -1,0 +1,42 @@
+import type { Context } from '../context.ts'
+import type { ClaimResult } from '../voting/claims.ts'
+import { addressItem } from '../voting/items.ts'
+import type { Rival } from '../voting/tally.ts'
+import type { HeldPool } from './held-pool.ts'
+import type { Lease } from './lease-table.ts'
+
+/** What came of it; when not, who has the address, or whose votes are lacking. */
+export type Borrowed =
+  | { readonly got: true }
+  | {
+      readonly got: false
+      readonly rival: Rival | null
+      readonly shortage: ClaimResult['shortage']
+    }
+
+/**
+ * Takes a single address out of another member's block: with the owner's consent, and a majority that knows of it, so that
+ * whoever owns the block later keeps off it too. Kept only if it is `still` wanted when the votes are there.
+ */
+export async function borrow(
+  { claims }: Context,
+  pool: HeldPool,
+  offset: number,
+  lender: string,
+  lease: Lease,
+  deadline: number,
+  still: () => boolean = () => pool.held,
+): Promise<Borrowed> {
+  const items = [addressItem(pool.key, offset)]
+  pool.wishes.add(offset)
+  try {
+    const wish = { items, exclusive: false, lender, bestEffort: false, deadline }
+    const { won, lost, shortage } = await claims.claim(wish, () =>
+      still() ? [pool.lease(offset, lease)] : [],
+    )
+    if (won.length > 0) return { got: true }
+    return { got: false, rival: lost[0]?.rival ?? null, shortage }
+  } finally {
+    pool.wishes.delete(offset)
+  }
+}

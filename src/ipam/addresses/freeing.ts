@@ -1,0 +1,47 @@
+import type { Ip } from '../../net/ip.ts'
+import { type Context, publishPool } from '../context.ts'
+import type { StoreChange } from '../ports.ts'
+import { addressItem, blockItem, type Item, poolItem } from '../voting/items.ts'
+import { idleBlocks } from './block-return.ts'
+import type { HeldPool } from './held-pool.ts'
+import { unreserve } from './reserved.ts'
+
+/** Frees an address that this host handed out. One that it did not is fine. */
+export async function freeAddress(context: Context, pool: HeldPool, ip: Ip): Promise<void> {
+  const { claims, clock, giveBack, store } = context
+  await unreserve(context, pool, ip)
+  const offset = pool.offset(ip)
+  const lease = offset === null ? undefined : pool.leases.get(offset)
+  if (offset === null || lease === undefined) return
+  const lent: Item[] = lease.loan ? [addressItem(pool.key, offset)] : []
+  const claim = lease.loan ? await claims.number() : 0
+  if (pool.leases.get(offset) !== lease) return
+  await store.write([pool.unlease(offset, clock.now()), ...giveBack.note(lent, claim)])
+  if (lease.loan) void giveBack.send()
+}
+
+/**
+ * Lets go of a pool on this host with everything in it: addresses, blocks, the pool's record. Blocks with addresses that
+ * others borrowed stay ours until those are back.
+ */
+export async function freePool(context: Context, pool: HeldPool): Promise<void> {
+  const { claims, clock, cluster, giveBack, store } = context
+  const claim = await claims.number()
+  if (!pool.held) return
+  const given: Item[] = [poolItem(pool.key)]
+  const changes: StoreChange[] = [pool.set(null)]
+  for (const [offset, { loan }] of pool.leases.entries()) {
+    if (loan) given.push(addressItem(pool.key, offset))
+    changes.push(pool.unlease(offset, clock.now()))
+  }
+  const idle = idleBlocks(context, pool)
+  for (const index of idle) {
+    changes.push(pool.disown(index))
+    given.push(blockItem(pool.key, index))
+    cluster.withdrawBlock({ poolKey: pool.key, index })
+  }
+  changes.push(...giveBack.note(given, claim))
+  publishPool(context, pool)
+  await store.write(changes)
+  void giveBack.send()
+}

@@ -1,0 +1,177 @@
+import { messageOf, type OverlayError, refusal } from '../../base/errors.ts'
+import { type Cidr, cidrIncludes } from '../../net/cidr.ts'
+import { type Context, publishPool } from '../context.ts'
+import type { StoreChange } from '../ports.ts'
+import { addressSpaces, isOverlayId, type PoolName, poolKeyOf } from '../pool-id.ts'
+import { poolItem, poolNameOf, poolsClash } from '../voting/items.ts'
+import { nameOfHolder } from '../voting/roster.ts'
+import type { HeldPool } from './held-pool.ts'
+
+/** What `docker network create` asks for, decoded. */
+export interface PoolWish {
+  readonly space: string
+  readonly pool: Cidr | null
+  readonly subPool: Cidr | null
+  readonly options: Readonly<Record<string, string>>
+  readonly ipv6: boolean
+}
+
+/** A pool that was requested but belongs to no network: for this long its CreateNetwork may still come, ms. */
+export const requestedGraceMs = 30_000
+/** The others are asked about a new pool for this long before we go on without their word, ms. */
+const registerMs = 1500
+
+const knownOptions = ['overlay']
+
+/** The overlay that `--ipam-opt` keeps the pool apart for; refuses options that nobody knows. */
+export function overlayOption(options: Readonly<Record<string, string>>): string | null {
+  for (const key of Object.keys(options)) {
+    if (!knownOptions.includes(key)) {
+      throw refusal(
+        'OPTION_UNKNOWN',
+        `--ipam-opt ${key} is not known; known are: ${knownOptions.join(', ')}`,
+      )
+    }
+  }
+  const overlay = options['overlay']
+  if (overlay === undefined) return null
+  if (isOverlayId(overlay)) return overlay
+  throw refusal(
+    'OPTION_INVALID',
+    `--ipam-opt overlay=${overlay}: an overlay id has 1 to 128 letters, digits, dots, dashes and underscores, ` +
+      'and begins with a letter or digit',
+  )
+}
+
+/** The pool that an explicit prefix means in an address space. */
+export function nameOfWish(context: Context, wish: PoolWish, cidr: Cidr): PoolName {
+  const overlay = overlayOption(wish.options)
+  if (wish.space === addressSpaces.global) return { kind: 'books', cidr, overlay }
+  if (wish.space !== addressSpaces.local) {
+    throw refusal(
+      'BAD_REQUEST',
+      `address space ${wish.space} is none of ours: ${addressSpaces.local}, ${addressSpaces.global}`,
+    )
+  }
+  const books: PoolName = { kind: 'books', cidr, overlay }
+  const swarm = context.settings.scope === 'global' && isKnown(context, poolKeyOf(books))
+  return { kind: swarm ? 'told' : 'shared', cidr, overlay }
+}
+
+/** Refuses a sub-pool (`--ip-range`) that is not inside its pool. */
+export function checkSubPool(cidr: Cidr, subPool: Cidr | null): void {
+  if (subPool === null || cidrIncludes(cidr, subPool)) return
+  throw refusal('BAD_REQUEST', `--ip-range ${subPool} is not inside --subnet ${cidr}`)
+}
+
+/** Holds the pool of that prefix for the engine, or refuses. */
+export async function takePool(context: Context, wish: PoolWish, cidr: Cidr): Promise<HeldPool> {
+  const name = nameOfWish(context, wish, cidr)
+  const key = poolKeyOf(name)
+  checkSubPool(cidr, wish.subPool)
+  const held = context.shelf.held(key)
+  if (held !== undefined && name.kind !== 'shared') return held
+  refuseHeld(context, held)
+  refuseOverlap(context, name)
+  const { pool, change } = hold(context, name, wish.subPool, false)
+  await context.store.write([change])
+  publishPool(context, pool)
+  if (name.kind !== 'shared') return pool
+  const registered = register(context, name)
+  if (isKnown(context, key)) {
+    registered.catch((error: unknown) => {
+      context.logger.warn('a pool is not as others know it', { pool: key, error: messageOf(error) })
+    })
+    return pool
+  }
+  try {
+    await registered
+    return pool
+  } catch (error) {
+    await context.store.write([pool.set(null)])
+    publishPool(context, pool)
+    throw error
+  }
+}
+
+/** Makes the pool ours to hand out from, in memory at once; the caller writes the change and publishes the pool. */
+export function hold(
+  { clock, shelf }: Context,
+  name: PoolName,
+  subPool: Cidr | null,
+  auto: boolean,
+): { pool: HeldPool; change: StoreChange } {
+  const pool = shelf.place(name)
+  const since = clock.wall()
+  const wishes = { gateway: null, reserved: [], subPool, networkId: null }
+  return { pool, change: pool.set({ since, auto, ...wishes }) }
+}
+
+/** What nobody of this cluster may have at the same time as an automatic pool. */
+export function takenPrefixes({ shelf, surroundings }: Context): Cidr[] {
+  const own = shelf.allHeld().map(({ name }) => name.cidr)
+  return [...own, ...surroundings.pools().map(({ poolKey }) => poolNameOf(poolKey).cidr)]
+}
+
+/** Whether another member holds this very pool. */
+function isKnown({ surroundings }: Context, key: string): boolean {
+  return surroundings.holders(key).length > 0
+}
+
+/**
+ * Tells a majority of the pool, so that nobody chooses an overlapping one meanwhile. Fails when somebody has; goes on when
+ * members are away: hosts that hold one pool need no permission of each other.
+ */
+export async function register({ claims, clock }: Context, name: PoolName): Promise<void> {
+  const wish = {
+    items: [poolItem(poolKeyOf(name))],
+    exclusive: false,
+    lender: null,
+    bestEffort: true,
+    deadline: clock.now() + registerMs,
+  }
+  const { lost } = await claims.claim(wish, () => [])
+  const rival = lost[0]?.rival
+  if (rival !== null && rival !== undefined) {
+    throw overlaps(name, rival.held.poolKey, nameOfHolder(rival.holder))
+  }
+}
+
+function refuseOverlap({ cluster, shelf, surroundings }: Context, name: PoolName): void {
+  for (const other of shelf.allHeld()) {
+    if (poolsClash(name, other.name)) throw overlaps(name, other.key, cluster.self)
+  }
+  for (const { member, poolKey } of surroundings.pools()) {
+    if (poolsClash(name, poolNameOf(poolKey))) throw overlaps(name, poolKey, member)
+  }
+}
+
+function overlaps(name: PoolName, other: string, member: string): OverlayError {
+  return refusal(
+    'POOL_OVERLAP',
+    `pool ${poolKeyOf(name)} overlaps pool ${other}, which ${member} has; choose another --subnet, or ` +
+      `the same one as ${member} to be on the same overlay, or keep them apart with --ipam-opt overlay= and -o overlay=`,
+  )
+}
+
+/** One pool is one network on a host; an orphan that was never bound is taken over after a while. */
+function refuseHeld({ clock }: Context, pool: HeldPool | undefined): void {
+  const row = pool?.row ?? null
+  if (pool === undefined || row === null) return
+  const remedy =
+    'to have another overlay with the same subnet on this host, keep it apart: ' +
+    'give both --ipam-opt overlay=NAME and -o overlay=NAME'
+  if (row.networkId !== null) {
+    throw refusal(
+      'POOL_IN_USE',
+      `pool ${pool.key} is used by network ${row.networkId} on this host; ${remedy}`,
+    )
+  }
+  if (clock.wall() - row.since < requestedGraceMs) {
+    throw refusal(
+      'POOL_IN_USE',
+      `pool ${pool.key} was requested on this host a moment ago and its network is not created yet; ` +
+        `try again in ${requestedGraceMs / 1000} s, or ${remedy}`,
+    )
+  }
+}

@@ -1,0 +1,81 @@
+import type { Ip } from '../../net/ip.ts'
+import type { BlockRecord, IpamCluster, PoolRecord } from '../ports.ts'
+import type { HeldPool } from './held-pool.ts'
+
+/**
+ * What the others publish about pools and blocks, kept by pool until something changes. A view may be behind: votes
+ * decide, records only save asking in vain and tell people names.
+ */
+export class Surroundings {
+  readonly #cluster: IpamCluster
+  readonly #owners = new Map<string, ReadonlyMap<number, BlockRecord>>()
+  readonly #reserved = new Map<string, ReadonlySet<number>>()
+  #pools: readonly PoolRecord[] | null = null
+
+  constructor(cluster: IpamCluster) {
+    this.#cluster = cluster
+  }
+
+  /** Forgets what was looked up: records, members or our own pools changed. */
+  changed(): void {
+    this.#owners.clear()
+    this.#reserved.clear()
+    this.#pools = null
+  }
+
+  /** By index the blocks of a pool that others publish as theirs. */
+  owners(poolKey: string): ReadonlyMap<number, BlockRecord> {
+    let owners = this.#owners.get(poolKey)
+    if (owners === undefined) {
+      owners = earliest(this.#cluster.blocks(poolKey), this.#cluster.self)
+      this.#owners.set(poolKey, owners)
+    }
+    return owners
+  }
+
+  /** All pools that other members hold. */
+  pools(): readonly PoolRecord[] {
+    this.#pools ??= Array.from(this.#cluster.pools()).filter(
+      ({ member }) => member !== this.#cluster.self,
+    )
+    return this.#pools
+  }
+
+  /** Other members that hold this very pool. */
+  holders(poolKey: string): PoolRecord[] {
+    return this.pools().filter((record) => record.poolKey === poolKey)
+  }
+
+  /** Offsets that are set aside in the cluster: gateways and reserved addresses, our own among them. */
+  reserved(pool: HeldPool): ReadonlySet<number> {
+    let offsets = this.#reserved.get(pool.key)
+    if (offsets === undefined) {
+      const notices = [pool.notice, ...this.holders(pool.key)].filter((notice) => notice !== null)
+      const addresses = notices.flatMap(({ gateway, reserved }) => [gateway, ...reserved])
+      const known = addresses.filter((ip) => ip !== null).map((ip) => pool.offset(ip))
+      offsets = new Set(known.filter((offset) => offset !== null))
+      this.#reserved.set(pool.key, offsets)
+    }
+    return offsets
+  }
+
+  /** Who set an address of the pool aside, and for what; null when nobody of the others did. */
+  reservation(pool: HeldPool, ip: Ip): { member: string; as: string } | null {
+    for (const { member, gateway, reserved } of this.holders(pool.key)) {
+      if (gateway === ip) return { member, as: 'the gateway' }
+      if (reserved.includes(ip)) return { member, as: 'a reserved address' }
+    }
+    return null
+  }
+}
+
+/** When two publish one block, the earlier is shown. */
+function earliest(records: Iterable<BlockRecord>, self: string): Map<number, BlockRecord> {
+  const owners = new Map<number, BlockRecord>()
+  for (const record of records) {
+    if (record.owner === self) continue
+    const known = owners.get(record.index)
+    if (known === undefined || record.since < known.since) owners.set(record.index, record)
+  }
+  return owners
+}

@@ -1,0 +1,31 @@
+import type { HeldPool } from './addresses/held-pool.ts'
+import type { Shelf } from './addresses/shelf.ts'
+import type { Surroundings } from './addresses/surroundings.ts'
+import type { IpamPorts } from './ports.ts'
+import type { Claims } from './voting/claims.ts'
+import type { GiveBack } from './voting/give-back.ts'
+import type { Seat } from './voting/seat.ts'
+import type { Wire } from './voting/wire.ts'
+
+/** The parts that the rules about addresses work with; built once by `Ipam`. */
+export interface Context extends IpamPorts {
+  readonly shelf: Shelf
+  readonly surroundings: Surroundings
+  readonly seat: Seat
+  readonly wire: Wire
+  readonly claims: Claims
+  readonly giveBack: GiveBack
+}
+
+/** How many members share a pool, for shares of it. */
+export function memberCount({ seat }: Context): number {
+  return seat.roster?.voters.length ?? 1
+}
+
+/** Tells the others what we hold of a pool now. */
+export function publishPool({ cluster, surroundings }: Context, pool: HeldPool): void {
+  const { notice } = pool
+  if (notice === null) cluster.withdrawPool(pool.key)
+  else cluster.publishPool(notice)
+  surroundings.changed()
+}

@@ -1,0 +1,93 @@
+import { isUsable } from './addresses/pool-geometry.ts'
+import { dropLostBlocks } from './addresses/reclaim.ts'
+import { Shelf } from './addresses/shelf.ts'
+import { spare } from './addresses/spares.ts'
+import { Supply } from './addresses/supply.ts'
+import { Surroundings } from './addresses/surroundings.ts'
+import type { Context } from './context.ts'
+import type { IpamPorts } from './ports.ts'
+import { tables } from './tables.ts'
+import { Claims } from './voting/claims.ts'
+import { Enrolment } from './voting/enrolment.ts'
+import { GiveBack } from './voting/give-back.ts'
+import { geometryOfKey, type Item } from './voting/items.ts'
+import { randomHex } from './voting/random-hex.ts'
+import { type Respondents, respond } from './voting/requests.ts'
+import { RosterChange } from './voting/roster-change.ts'
+import { Seat, type SeatAdvice } from './voting/seat.ts'
+import { Wire } from './voting/wire.ts'
+
+/** Everything of this room, built and joined together. Nothing runs yet. */
+export interface Parts {
+  readonly context: Context
+  readonly supply: Supply
+  readonly enrolment: Enrolment
+  /** Whether this host owns a block, uses a borrowed address, or holds a pool. */
+  readonly wanted: (item: Item) => boolean
+}
+
+/** Builds the room from what the store has. */
+export function assemble(ports: IpamPorts): Parts {
+  const { cluster, logger, random, store } = ports
+  const shelf = new Shelf(store)
+  const surroundings = new Surroundings(cluster)
+  const stored = store.get<{ id: string }>(tables.self, 'identity')
+  const voter = { name: cluster.self, id: stored?.id ?? randomHex(random) }
+  const seat = new Seat(
+    voter,
+    store,
+    advice(() => context),
+  )
+  const wire = new Wire(ports, seat, (member) => enrolment.follow(member))
+  const giveBack = new GiveBack(seat, wire, store, logger)
+  const claims = new Claims(seat, wire, giveBack, ports)
+  const context: Context = { ...ports, shelf, surroundings, seat, wire, claims, giveBack }
+  const change = new RosterChange(seat, wire, ports)
+  const enrolment = new Enrolment(seat, wire, change, ports, () => cluster.synced())
+  return { context, supply: new Supply(context), enrolment, wanted: (item) => wants(context, item) }
+}
+
+/** Writes down who we are, and answers other members from now on. */
+export async function open({ context, enrolment, wanted }: Parts): Promise<void> {
+  const { claims, seat, store, wire } = context
+  const value = { id: seat.voter.id }
+  await store.write([{ table: tables.self, key: 'identity', value }])
+  const parts: Respondents = {
+    seat,
+    claims,
+    enrolment,
+    wanted,
+    spare: (asked) => spare(context, asked),
+  }
+  wire.listen((request) => respond(parts, request))
+}
+
+/** What the seat must know of blocks and addresses. The context is there by the time anybody asks. */
+function advice(context: () => Context): SeatAdvice {
+  return {
+    publishedOwner: ({ poolKey, number }) =>
+      context().surroundings.owners(poolKey).get(number)?.owner ?? null,
+    lend: (address) => canLend(context(), address),
+    mayFound: () => context().cluster.synced(),
+    installed: () => dropLostBlocks(context()),
+  }
+}
+
+function canLend({ shelf, surroundings }: Context, address: Item): 'lent' | 'leased' | 'not ours' {
+  const pool = shelf.held(address.poolKey)
+  if (pool === undefined || !pool.ownsOffset(address.number)) return 'not ours'
+  const free =
+    isUsable(geometryOfKey(address.poolKey), address.number) &&
+    pool.leases.get(address.number) === undefined &&
+    !pool.wishes.has(address.number) &&
+    !surroundings.reserved(pool).has(address.number)
+  return free ? 'lent' : 'leased'
+}
+
+function wants({ shelf }: Context, item: Item): boolean {
+  const pool = shelf.get(item.poolKey)
+  if (pool === undefined) return false
+  if (item.kind === 'pool') return pool.held
+  if (item.kind === 'block') return pool.ownsBlock(item.number)
+  return pool.leases.get(item.number)?.loan === true
+}

@@ -1,0 +1,81 @@
+import { failure, type OverlayError, refusal } from '../base/errors.ts'
+import type { Ip } from '../net/ip.ts'
+import type { Context } from './context.ts'
+import type { HeldPool } from './addresses/held-pool.ts'
+import { blockRange, rangeSize, usableCount } from './addresses/pool-geometry.ts'
+import type { Shortage } from './voting/tally.ts'
+
+/** What this room says when it cannot do what it is asked for: what, which, and what to do. */
+
+export function noMajority(context: Context, what: string, shortage: Shortage): OverlayError {
+  const { got, needed, of, missing } = shortage
+  const { seat, cluster } = context
+  if (seat.roster === null && !cluster.synced()) {
+    return failure(
+      'NO_MAJORITY',
+      `${cluster.self} cannot take ${what}: it was told to JOIN a cluster and has not reached any member of it yet; ` +
+        'check JOIN, and that port 7946 (TCP and UDP) is open between the hosts',
+    )
+  }
+  const away = missing.length === 0 ? 'nobody is missing' : `no answer from ${missing.join(', ')}`
+  const state = seat.seated ? '' : `${cluster.self} is not admitted as a voter yet; `
+  return failure(
+    'NO_MAJORITY',
+    `${cluster.self} cannot take ${what}: ${state}${got} of ${of} members gave their vote and ${needed} are needed; ${away}. ` +
+      'What runs goes on running, and addresses from blocks that this host has can be used. Bring those members back or, ' +
+      'if they are gone for good, have them forgotten',
+  )
+}
+
+export function inUse(ip: Ip, pool: HeldPool, by: string, remedy: string): OverlayError {
+  return refusal('ADDRESS_IN_USE', `address ${ip} of pool ${pool.key} is ${by}; ${remedy}`)
+}
+
+/** A pool may be released while a request for one of its addresses waits. */
+export function requireHeld(pool: HeldPool): void {
+  if (!pool.held) throw poolNotFound(pool.key)
+}
+
+export function poolNotFound(pool: string): OverlayError {
+  return refusal(
+    'POOL_NOT_FOUND',
+    `pool ${pool} is not held by this host: it was released, or this plugin lost its data; ` +
+      'remove the network and create it again',
+  )
+}
+
+export const chooseAnother = 'choose another --ip or leave it out'
+
+export function poolExhausted(context: Context, pool: HeldPool): OverlayError {
+  const parts = usage(context, pool).map(
+    ({ owner, alive, blocks, addresses }) =>
+      `${owner}${alive ? '' : ' (dead)'} has ${addresses} in ${blocks} block${blocks === 1 ? '' : 's'}`,
+  )
+  const range = pool.row?.subPool ?? null
+  const where = range === null ? `pool ${pool.key}` : `--ip-range ${range} of pool ${pool.key}`
+  return refusal(
+    'POOL_EXHAUSTED',
+    `${where} has no free address left for ${context.cluster.self}: of ${usableCount(pool.geometry)} addresses ` +
+      `${pool.leases.size} are in use on this host; ${parts.join(', ') || 'nobody has a block'}. ` +
+      'Remove containers, or use a network with a larger --subnet',
+  )
+}
+
+/** Who owns how much of a pool, by record. */
+export function usage(
+  { cluster, surroundings }: Context,
+  pool: HeldPool,
+): { owner: string; alive: boolean; blocks: number; addresses: number }[] {
+  const byOwner = new Map<string, { alive: boolean; blocks: number; addresses: number }>()
+  const count = (owner: string, alive: boolean, index: number): void => {
+    const sum = byOwner.get(owner) ?? { alive, blocks: 0, addresses: 0 }
+    sum.blocks++
+    sum.addresses += rangeSize(blockRange(pool.geometry, index))
+    byOwner.set(owner, sum)
+  }
+  for (const index of pool.blocks().keys()) count(cluster.self, true, index)
+  for (const { owner, alive, index } of surroundings.owners(pool.key).values()) {
+    if (index < pool.geometry.blockCount) count(owner, alive, index)
+  }
+  return [...byOwner].map(([owner, sum]) => ({ owner, ...sum }))
+}

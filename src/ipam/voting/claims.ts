@@ -1,0 +1,189 @@
+import type { Clock } from '../../base/clock.ts'
+import { below, type Random } from '../../base/random.ts'
+import type { IpamStore, StoreChange } from '../ports.ts'
+import { tables } from '../tables.ts'
+import type { GiveBack } from './give-back.ts'
+import { type Item, itemKey } from './items.ts'
+import { itemsMost } from './messages.ts'
+import type { Seat } from './seat.ts'
+import { type Rival, type Shortage, shortageOf, type Standing, takenIn, tally } from './tally.ts'
+import type { Wire } from './wire.ts'
+
+/** Claim numbers are taken from the store by this many, so that a claim costs no write for its number. */
+const claimNumbersReserved = 10_000
+/** While voters are busy with a change of the roster a claim waits this long, and up to as much again, ms. */
+const retryMs = 30
+
+/** What to claim, and how. */
+export interface ClaimWish {
+  readonly items: readonly Item[]
+  /** Pools: nobody else may have an overlapping one. */
+  readonly exclusive: boolean
+  /** Addresses: the owner of the block, who must consent. */
+  readonly lender: string | null
+  /** Votes are worth having without a majority too: only what a rival has is given back. */
+  readonly bestEffort: boolean
+  /** On our clock, ms: no new round begins after it. */
+  readonly deadline: number
+}
+
+/** How a claim ended. `shortage` is there when something was lost for want of votes, not to a rival. */
+export interface ClaimResult {
+  readonly won: readonly Item[]
+  readonly lost: readonly { item: Item; rival: Rival | null }[]
+  readonly shortage: Shortage | null
+}
+
+/** Makes what was won ours in memory, at once, and says what to write. */
+export type Keep = (won: readonly Item[], claim: number) => readonly StoreChange[]
+
+/**
+ * Getting votes. A claim asks every voter of the roster at once; what finds a majority is kept, the rest is given back.
+ * Votes are only counted together when all were given under one roster, and it is still ours.
+ */
+export class Claims {
+  readonly #seat: Seat
+  readonly #wire: Wire
+  readonly #giveBack: GiveBack
+  readonly #ports: { store: IpamStore; clock: Clock; random: Random }
+  readonly #pursued = new Map<string, number>()
+  #next: number
+  #reserved: number
+
+  constructor(
+    seat: Seat,
+    wire: Wire,
+    giveBack: GiveBack,
+    ports: { store: IpamStore; clock: Clock; random: Random },
+  ) {
+    this.#seat = seat
+    this.#wire = wire
+    this.#giveBack = giveBack
+    this.#ports = ports
+    this.#next = ports.store.get<{ below: number }>(tables.self, 'claims')?.below ?? 1
+    this.#reserved = this.#next
+  }
+
+  /** Items that are being claimed at this moment. */
+  get pending(): number {
+    return this.#pursued.size
+  }
+
+  pursues(item: Item): boolean {
+    return this.#pursued.has(itemKey(item))
+  }
+
+  /** A number above all that we ever used, also before a crash. */
+  async number(): Promise<number> {
+    const number = this.#next++
+    if (number >= this.#reserved) {
+      this.#reserved = number + claimNumbersReserved
+      const value = { below: this.#reserved }
+      await this.#ports.store.write([{ table: tables.self, key: 'claims', value }])
+    }
+    return number
+  }
+
+  /** Claims items; resolves when what was won is on the disk. Never waits long past the deadline. */
+  async claim(wish: ClaimWish, keep: Keep): Promise<ClaimResult> {
+    const items = wish.items.slice(0, itemsMost)
+    const claim = await this.number()
+    for (const item of items) this.#pursued.set(itemKey(item), claim)
+    try {
+      return await this.#rounds({ ...wish, items }, claim, keep)
+    } finally {
+      for (const item of items) {
+        if (this.#pursued.get(itemKey(item)) === claim) this.#pursued.delete(itemKey(item))
+      }
+    }
+  }
+
+  async #rounds(wish: ClaimWish, claim: number, keep: Keep): Promise<ClaimResult> {
+    const won: Item[] = []
+    let open = wish.items
+    let standings: readonly Standing[] = []
+    let missing: readonly string[] = []
+    for (;;) {
+      const round = await this.#round({ ...wish, items: open }, claim, keep)
+      if (round !== null) {
+        won.push(...round.won)
+        standings = round.standings
+        missing = round.missing
+        open = standings.filter(({ outcome }) => outcome !== 'won').map(({ item }) => item)
+        if (open.length === 0 || round.final) break
+      }
+      if (this.#ports.clock.now() >= wish.deadline) break
+      await this.#wire.pause(retryMs + below(this.#ports.random, retryMs))
+    }
+    const rivals = new Map(standings.map(({ item, rival }) => [itemKey(item), rival]))
+    const lost = open.map((item) => ({ item, rival: rivals.get(itemKey(item)) ?? null }))
+    const hopeless = lost.filter(({ rival }) => rival !== null || !wish.bestEffort)
+    await this.#abandon(
+      hopeless.map(({ item }) => item),
+      claim,
+    )
+    const short = lost.some(({ rival }) => rival === null)
+    return { won, lost, shortage: short ? this.#shortage(standings, missing) : null }
+  }
+
+  /** One question to all voters. Null when we have no say: not on a roster, or it is being changed. */
+  async #round(
+    { items, exclusive, lender }: ClaimWish,
+    claim: number,
+    keep: Keep,
+  ): Promise<{
+    won: Item[]
+    standings: Standing[]
+    missing: readonly string[]
+    final: boolean
+  } | null> {
+    const { roster, seated, sealed } = this.#seat
+    if (roster === null || !seated || sealed) return null
+    const query = {
+      kind: 'vote',
+      tag: roster.tag,
+      claim,
+      exclusive,
+      items: items.map((item) => itemKey(item)),
+    } as const
+    const { answers, missing } = await this.#wire.gather(roster.voters, query, (answers, left) =>
+      tally(roster, items, lender, answers, left).every(({ outcome }) => outcome !== 'open'),
+    )
+    if (this.#seat.roster?.tag !== roster.tag) return null
+    const standings = tally(roster, items, lender, answers, 0)
+    const won = standings.filter(({ outcome }) => outcome === 'won').map(({ item }) => item)
+    await this.#keep(won, claim, keep, takenIn(answers))
+    const busy = [...answers.values()].some(({ kind }) => kind === 'sealed' || kind === 'elsewhere')
+    return { won, standings, missing, final: !busy }
+  }
+
+  async #keep(
+    won: readonly Item[],
+    claim: number,
+    keep: Keep,
+    taken: Parameters<Seat['learn']>[0],
+  ): Promise<void> {
+    if (won.length === 0) return
+    const kept = keep(won, claim)
+    const own = won.map((item) => ({ item, holder: this.#seat.holder, claim }))
+    const learnt = this.#seat.learn([...own, ...taken])
+    const settled = this.#giveBack.forget(won)
+    await this.#ports.store.write([...learnt, ...settled, ...kept])
+  }
+
+  /** What was not won is given back to everybody: a lost answer may have been a vote. */
+  async #abandon(items: readonly Item[], claim: number): Promise<void> {
+    if (items.length === 0) return
+    await this.#ports.store.write(this.#giveBack.note(items, claim))
+    void this.#giveBack.send()
+  }
+
+  #shortage(standings: readonly Standing[], missing: readonly string[]): Shortage {
+    const { roster, seated } = this.#seat
+    if (roster !== null && seated) return shortageOf(roster, standings, missing)
+    const names = [...this.#wire.states().keys()].sort()
+    const away = names.filter((name) => name !== this.#seat.voter.name)
+    const of = roster?.voters.length ?? names.length
+    return { got: 0, needed: Math.floor(of / 2) + 1, of, missing: away }
+  }
+}

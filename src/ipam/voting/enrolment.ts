@@ -1,0 +1,183 @@
+import type { Clock } from '../../base/clock.ts'
+import { messageOf } from '../../base/errors.ts'
+import type { Logger } from '../../base/logger.ts'
+import { pick, type Random } from '../../base/random.ts'
+import { type Roster, voterNamed, type Voter } from './roster.ts'
+import { renewal, type RosterChange } from './roster-change.ts'
+import type { Seat } from './seat.ts'
+import type { Wire } from './wire.ts'
+
+/** A voter that was asked for a seat collects others that ask for one during this time, ms. */
+const gatheringMs = 30
+/** A change of the roster is given up after this long; whoever wanted it tries again, ms. */
+const changeMs = 4000
+/** A change that somebody else began is finished by us when it has taken this long, ms. */
+const sealedMostMs = 2000
+/** Every so many steps a random member is asked which roster it follows. */
+const stepsBetweenHellos = 5
+
+/**
+ * Getting and keeping a seat among the voters: following the best roster that any member tells of, founding a cluster when
+ * there is none, and having oneself put on the roster. Driven by `step`, about once a second and whenever
+ * members change.
+ */
+export class Enrolment {
+  readonly #seat: Seat
+  readonly #wire: Wire
+  readonly #change: RosterChange
+  readonly #ports: { clock: Clock; random: Random; logger: Logger }
+  readonly #synced: () => boolean
+  readonly #fetching = new Set<string>()
+  #joiners: Voter[] = []
+  #admission: Promise<void> | null = null
+  #steps = 0
+  #attempts = 0
+  #sealedSince: number | null = null
+  #leaving = false
+
+  constructor(
+    seat: Seat,
+    wire: Wire,
+    change: RosterChange,
+    ports: { clock: Clock; random: Random; logger: Logger },
+    synced: () => boolean,
+  ) {
+    this.#seat = seat
+    this.#wire = wire
+    this.#change = change
+    this.#ports = ports
+    this.#synced = synced
+  }
+
+  /** Does what is due. Never rejects. */
+  async step(): Promise<void> {
+    this.#steps++
+    try {
+      if (this.#leaving) return
+      if (this.#seat.roster === null) await this.#start()
+      else if (!this.#seat.seated) await this.#askForSeat(this.#seat.roster)
+      else await this.#unseal()
+      if (this.#steps % stepsBetweenHellos === 0) await this.#greet()
+    } catch (error) {
+      this.#ports.logger.debug('no seat yet', { error: messageOf(error) })
+    }
+  }
+
+  /** Follows the roster of a member whose envelope told of a better one. */
+  follow(member: string): void {
+    if (this.#fetching.has(member)) return
+    this.#fetching.add(member)
+    this.#fetch(member)
+      .catch((error: unknown) => {
+        this.#ports.logger.debug('could not fetch a roster', { member, error: messageOf(error) })
+      })
+      .finally(() => this.#fetching.delete(member))
+  }
+
+  /** A voter's part in `join`: puts the joiner on the roster, together with others that ask now. */
+  async admit(joiner: Voter): Promise<boolean> {
+    if (!this.#seat.seated || this.#leaving) return false
+    this.#joiners.push(joiner)
+    this.#admission ??= this.#admitAll().finally(() => (this.#admission = null))
+    await this.#admission
+    const { roster } = this.#seat
+    return roster !== null && voterNamed(roster, joiner.name)?.id === joiner.id
+  }
+
+  /** Agrees with the others that these members are gone for good; `byHand`: on an operator's word, without them. */
+  async forget(member: string, byHand: boolean): Promise<void> {
+    const wish = { joining: [], leaving: [member], gone: byHand ? member : null }
+    await this.#change.change(wish, this.#ports.clock.now() + changeMs)
+  }
+
+  /** Gives up our own seat, unless nobody else has one. */
+  async resign(deadline: number): Promise<void> {
+    this.#leaving = true
+    const { roster, seated, voter } = this.#seat
+    if (roster === null || !seated || roster.voters.length === 1) return
+    await this.#change.change({ joining: [], leaving: [voter.name], gone: null }, deadline)
+  }
+
+  /** First start, or the disk is new: somebody has a roster, or we found the cluster together. */
+  async #start(): Promise<void> {
+    if (!this.#synced()) return
+    const { voter } = this.#seat
+    const voters: Voter[] = [voter]
+    const names = [...this.#wire.states().keys()].filter((name) => name !== voter.name)
+    const answers = await Promise.allSettled(
+      names.map((name) => this.#wire.ask(name, { kind: 'hello' })),
+    )
+    for (const answer of answers) {
+      if (answer.status === 'rejected') continue
+      if (answer.value.roster !== null) return // the wire has told us, and we are about to follow it
+      voters.push(answer.value.from)
+    }
+    // All must agree: one that is away may have a roster. The first by name proposes, so that not all do.
+    const firstName = voters.map(({ name }) => name).sort()[0]
+    if (voters.length === names.length + 1 && firstName === voter.name) {
+      await this.#change.found(voters)
+    }
+  }
+
+  async #askForSeat(roster: Roster): Promise<void> {
+    const states = this.#wire.states()
+    const others = roster.voters.filter(({ name }) => {
+      const state = states.get(name)
+      return name !== this.#seat.voter.name && (state === 'alive' || state === 'suspect')
+    })
+    const voter = others[this.#attempts++ % Math.max(1, others.length)]
+    if (voter !== undefined) await this.#wire.ask(voter.name, { kind: 'join' })
+    else if (roster.voters.every(({ name }) => name === this.#seat.voter.name)) {
+      await this.#replaceOurselves(roster)
+    }
+  }
+
+  /** The only seat is our own, with the id of a disk that is lost. Nobody else has a say. */
+  async #replaceOurselves(roster: Roster): Promise<void> {
+    const { voter } = this.#seat
+    if (roster.voters.length !== 1) return
+    const wish = { joining: [voter], leaving: [], gone: voter.name }
+    await this.#change.change(wish, this.#ports.clock.now() + changeMs)
+  }
+
+  async #unseal(): Promise<void> {
+    const now = this.#ports.clock.now()
+    if (!this.#seat.sealed) {
+      this.#sealedSince = null
+      return
+    }
+    this.#sealedSince ??= now
+    if (now - this.#sealedSince < sealedMostMs) return
+    this.#sealedSince = null
+    await this.#change.change(renewal, now + changeMs)
+  }
+
+  async #greet(): Promise<void> {
+    const member = pick(this.#ports.random, this.#wire.others())
+    if (member !== undefined) await this.#wire.ask(member, { kind: 'hello' })
+  }
+
+  async #fetch(member: string): Promise<void> {
+    const { body } = await this.#wire.ask(member, { kind: 'fetch' })
+    if (body.kind === 'state' && body.decision !== null) await this.#seat.install(body.decision)
+  }
+
+  /**
+   * All that ask within a moment come in one change; but only one at a time may take over the seat of a lost disk,
+   * because the others must then decide without it.
+   */
+  async #admitAll(): Promise<void> {
+    await this.#wire.pause(gatheringMs)
+    const joiners = this.#joiners
+    this.#joiners = []
+    const deadline = this.#ports.clock.now() + changeMs
+    const names = new Set((this.#seat.roster?.voters ?? []).map(({ name }) => name))
+    const returning = joiners.filter(({ name }) => names.has(name))
+    const joining = joiners.filter(({ name }) => !names.has(name))
+    for (const voter of returning) {
+      await this.#change.change({ joining: [voter], leaving: [], gone: voter.name }, deadline)
+    }
+    if (joining.length > 0)
+      await this.#change.change({ joining, leaving: [], gone: null }, deadline)
+  }
+}

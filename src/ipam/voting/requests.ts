@@ -1,0 +1,48 @@
+import type { Claims } from './claims.ts'
+import type { Enrolment } from './enrolment.ts'
+import { type Item, itemKey } from './items.ts'
+import type { Asked, Reply, Request } from './messages.ts'
+import { holderOf } from './roster.ts'
+import type { Seat } from './seat.ts'
+
+/** Who answers which request of another member. */
+export interface Respondents {
+  readonly seat: Seat
+  readonly claims: Claims
+  readonly enrolment: Enrolment
+  /** Whether we own or use an item. */
+  readonly wanted: (item: Item) => boolean
+  readonly spare: (asked: Asked<'spare'>) => Promise<Reply>
+}
+
+/** The answer to a request. */
+export async function respond(parts: Respondents, { from, body }: Request): Promise<Reply> {
+  const { seat, claims, enrolment, wanted } = parts
+  switch (body.kind) {
+    case 'hello':
+      return { kind: 'done' }
+    case 'fetch':
+      return { kind: 'state', decision: seat.state() }
+    case 'install':
+      await seat.install(body.decision)
+      return { kind: 'done' }
+    case 'join':
+      return { kind: (await enrolment.admit(from)) ? 'done' : 'elsewhere' }
+    case 'prepare':
+      return seat.prepare(body)
+    case 'accept':
+      return seat.accept(body)
+    case 'vote':
+      return seat.vote(from, body)
+    case 'release':
+      await seat.release(holderOf(from), body.items, body.claim)
+      return { kind: 'done' }
+    case 'check': {
+      const unwanted = body.items.filter(({ item }) => !wanted(item) && !claims.pursues(item))
+      const items = unwanted.map(({ item, claim }) => ({ item: itemKey(item), claim }))
+      return { kind: 'unwanted', items }
+    }
+    case 'spare':
+      return parts.spare(body)
+  }
+}

@@ -1,0 +1,178 @@
+import type { Clock } from '../../base/clock.ts'
+import { failure } from '../../base/errors.ts'
+import type { Logger } from '../../base/logger.ts'
+import { below, type Random } from '../../base/random.ts'
+import { type Ballot, type Decision, decisionToFinish } from './ballot.ts'
+import type { Answered } from './messages.ts'
+import { noVotes, unionOf } from './packed-votes.ts'
+import { randomHex } from './random-hex.ts'
+import { changeQuorum, holderOf, refOf, type Roster, type Voter, votersAfter } from './roster.ts'
+import type { Seat } from './seat.ts'
+import type { Wire } from './wire.ts'
+
+/** Who comes and who goes. `gone`: a seat known to be empty for good, whose vote cannot be asked for. */
+export interface RosterWish {
+  readonly joining: readonly Voter[]
+  readonly leaving: readonly string[]
+  readonly gone: string | null
+}
+
+/** A wish for no change but a new number: it ends a change that somebody began and left. */
+export const renewal: RosterWish = { joining: [], leaving: [], gone: null }
+
+/** When two propose at once, each waits this long, and up to as much again, before the next try, ms. */
+const retryMs = 40
+
+/**
+ * Changing the roster, by agreement of a majority of the one that is in force (Paxos, single decree, one for each change).
+ * Voters stop voting at the first promise and hand over their books; the union of the books of a majority goes with the
+ * decision. So whatever had a majority before has every vote after, whoever joined or left.
+ */
+export class RosterChange {
+  readonly #seat: Seat
+  readonly #wire: Wire
+  readonly #ports: { clock: Clock; random: Random; logger: Logger }
+  /** The largest ballot counter that anybody answered with. */
+  #counter = 0
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(seat: Seat, wire: Wire, ports: { clock: Clock; random: Random; logger: Logger }) {
+    this.#seat = seat
+    this.#wire = wire
+    this.#ports = ports
+  }
+
+  /**
+   * Brings the wish about, unless it is so already. Fails with NO_MAJORITY after `deadline` (our clock, ms). One at a
+   * time on a member.
+   */
+  change(wish: RosterWish, deadline: number): Promise<Roster> {
+    const result = this.#last.then(() => this.#until(wish, deadline))
+    this.#last = result.catch(() => {})
+    return result
+  }
+
+  /** Founds the cluster: all `voters` must agree, since none of them has a roster. False when it did not come off. */
+  async found(voters: readonly Voter[]): Promise<boolean> {
+    if (this.#seat.roster !== null) return true
+    const roster: Roster = {
+      root: randomHex(this.#ports.random),
+      founded: Math.floor(this.#ports.clock.wall()),
+      number: 1,
+      tag: randomHex(this.#ports.random),
+      voters: votersAfter([], voters, []),
+    }
+    const decided = await this.#decide(null, voters, voters.length, () => ({
+      roster,
+      votes: noVotes,
+    }))
+    return 'decision' in decided
+  }
+
+  async #until(wish: RosterWish, deadline: number): Promise<Roster> {
+    let renewed = false
+    for (;;) {
+      const base = this.#seat.roster
+      if (base === null) throw failure('NO_MAJORITY', 'this member has not joined a cluster yet')
+      const next = votersAfter(base.voters, wish.joining, wish.leaving)
+      const wanted = wish === renewal ? !renewed : !sameVoters(base.voters, next)
+      if (!wanted || next.length === 0) return base
+      const { among, needed } = changeQuorum(base, wish.gone)
+      const outcome = await this.#decide(base.tag, among, needed, (promises) =>
+        successor(base, next, promises, randomHex(this.#ports.random)),
+      )
+      renewed = 'decision' in outcome
+      if (renewed) continue
+      if (this.#ports.clock.now() >= deadline) throw noMajority(base, outcome as Failed, needed)
+      await this.#wire.pause(retryMs + below(this.#ports.random, retryMs))
+    }
+  }
+
+  /** The two rounds of one ballot. */
+  async #decide(
+    after: string | null,
+    among: readonly Voter[],
+    needed: number,
+    propose: (promises: readonly Answered<'promise'>[]) => Decision,
+  ): Promise<{ decision: Decision } | Failed> {
+    const ballot = this.#ballot()
+    const first = await this.#round(among, needed, 'promise', { kind: 'prepare', after, ballot })
+    if (first.agreed.length < needed) return first
+    const decision = decisionToFinish(first.agreed) ?? propose(first.agreed)
+    const query = { kind: 'accept', after, ballot, decision } as const
+    const second = await this.#round(among, needed, 'accepted', query)
+    if (second.agreed.length < needed) return second
+    await this.#seat.install(decision)
+    await this.#announce(among, decision)
+    return { decision }
+  }
+
+  async #round<Kind extends 'promise' | 'accepted'>(
+    among: readonly Voter[],
+    needed: number,
+    kind: Kind,
+    query: Parameters<Wire['gather']>[1],
+  ): Promise<Failed & { agreed: Answered<Kind>[] }> {
+    const { answers, missing } = await this.#wire.gather(among, query, (answers, outstanding) => {
+      const agreed = [...answers.values()].filter((answer) => answer.kind === kind).length
+      return agreed >= needed || agreed + outstanding < needed
+    })
+    for (const answer of answers.values()) {
+      if (answer.kind === 'outbid') this.#counter = Math.max(this.#counter, answer.ballot.counter)
+    }
+    const agreed = [...answers.values()].filter((answer) => answer.kind === kind)
+    return { agreed: agreed as Answered<Kind>[], missing }
+  }
+
+  /** Tells old and new voters; waits for most of the new ones, so that they are ready to vote. */
+  async #announce(among: readonly Voter[], decision: Decision): Promise<void> {
+    const own = holderOf(this.#seat.voter)
+    const voters = new Map([...among, ...decision.roster.voters].map((v) => [holderOf(v), v]))
+    voters.delete(own)
+    const most = Math.floor(voters.size / 2)
+    await this.#wire.gather(
+      [...voters.values()],
+      { kind: 'install', decision },
+      (answers) => answers.size >= most,
+    )
+    const { number, voters: seated } = decision.roster
+    this.#ports.logger.debug('roster decided', { number, voters: seated.map(({ name }) => name) })
+  }
+
+  #ballot(): Ballot {
+    this.#counter = Math.max(this.#counter, this.#seat.ballot?.counter ?? 0) + 1
+    return { counter: this.#counter, id: this.#seat.voter.id }
+  }
+}
+
+interface Failed {
+  readonly agreed: readonly unknown[]
+  readonly missing: readonly string[]
+}
+
+function successor(
+  base: Roster,
+  voters: readonly Voter[],
+  promises: readonly Answered<'promise'>[],
+  tag: string,
+): Decision {
+  const holders = new Set<string>(voters.map((voter) => holderOf(voter)))
+  const books = promises.map(({ votes }) => votes)
+  return {
+    roster: { ...base, number: base.number + 1, tag, voters },
+    votes: unionOf(books, (holder) => holders.has(holder)),
+  }
+}
+
+function sameVoters(a: readonly Voter[], b: readonly Voter[]): boolean {
+  const holders = new Set<string>(a.map((voter) => holderOf(voter)))
+  return a.length === b.length && b.every((voter) => holders.has(holderOf(voter)))
+}
+
+function noMajority(base: Roster, { agreed, missing }: Failed, needed: number): Error {
+  return failure(
+    'NO_MAJORITY',
+    `roster ${refOf(base).number} cannot be changed: ${agreed.length} of ${base.voters.length} members ` +
+      `agreed and ${needed} are needed; no answer from ${missing.join(', ') || 'nobody'}`,
+  )
+}
