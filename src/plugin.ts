@@ -128,6 +128,7 @@ export class Plugin {
   async stop(): Promise<void> {
     const serving = this.network.networks().some(({ endpoints }) => endpoints.some((e) => e.joined))
     if (!serving) await this.ipam.left(returnBlocksMs)
+    await this.network.stop()
     await this.reconciler.stop()
     if (!serving) await this.cluster.leave()
     await this.ipam.stop()

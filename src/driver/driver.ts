@@ -1,4 +1,5 @@
 import { KeyedQueue } from '../base/keyed-queue.ts'
+import { messageOf } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import { Books } from './books.ts'
@@ -10,6 +11,7 @@ import {
   join,
   leave,
 } from './endpoint-story.ts'
+import { Lingering } from './lingering.ts'
 import { type Endpoint, type Network, shortId } from './network.ts'
 import type { DriverParts } from './ports.ts'
 import { restore } from './restore.ts'
@@ -30,15 +32,23 @@ export class Driver {
   readonly #parts: DriverParts
   readonly #books: Books
   readonly #queue = new KeyedQueue()
+  readonly #lingering: Lingering
 
   constructor(parts: DriverParts) {
     this.#parts = parts
     this.#books = new Books(parts.store)
+    this.#lingering = new Lingering(parts.clock, (networkId) => void this.#removeIdle(networkId))
   }
 
   /** Takes over what the kernel still has from before, and tells the cluster. */
   start(): Promise<void> {
     return restore(this.#parts, this.#books)
+  }
+
+  /** Ends what runs or waits. Overlays without endpoints go now. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#lingering.drain().map((networkId) => this.#removeIdle(networkId)))
+    await this.#queue.idle()
   }
 
   createNetwork(request: CreateNetworkRequest): Promise<void> {
@@ -68,9 +78,10 @@ export class Driver {
   }
 
   deleteEndpoint(networkId: string, endpointId: string): Promise<void> {
-    return this.#queue.run(networkId, () =>
-      deleteEndpoint(this.#parts, this.#books, networkId, endpointId),
-    )
+    return this.#queue.run(networkId, async () => {
+      await deleteEndpoint(this.#parts, this.#books, networkId, endpointId)
+      if (this.#isIdle(networkId)) this.#lingering.schedule(networkId)
+    })
   }
 
   /** Swarm's manager asks for what its workers need to know: the options as they came. */
@@ -98,11 +109,30 @@ export class Driver {
   async #deleteNetwork(networkId: string): Promise<void> {
     const network = this.#books.network(networkId)
     if (network === undefined) return
+    this.#lingering.cancel(networkId)
     await this.#parts.wires.detachOverlay(network.overlayId)
     for (const key of network.poolKeys) await this.#parts.pools.unbindPool(key, networkId)
     this.#parts.cluster.removeOverlay(network.overlayId)
     await this.#books.dropNetwork(networkId)
     this.#parts.logger.info('network deleted', { network: shortId(networkId) })
+  }
+
+  #isIdle(networkId: string): boolean {
+    return !this.#books.endpointsOf(networkId).some((endpoint) => endpoint.joined)
+  }
+
+  /** Removes the overlay of a network that still has no endpoint; the queue decides what still means. */
+  #removeIdle(networkId: string): Promise<void> {
+    return this.#queue.run(networkId, async () => {
+      const network = this.#books.network(networkId)
+      if (network === undefined || !this.#isIdle(networkId)) return
+      try {
+        await this.#parts.wires.detachOverlay(network.overlayId)
+      } catch (error) {
+        this.#parts.logger.warn(`removing idle overlay: ${messageOf(error)}; trying again`)
+        this.#lingering.schedule(networkId)
+      }
+    })
   }
 
   #networks<T>(task: () => Promise<T>): Promise<T> {

@@ -86,8 +86,8 @@ export async function leave(
 }
 
 /**
- * DeleteEndpoint: takes the link away, and the overlay's namespace with the last one. Comes without a
- * Leave after a failed Join, and for endpoints we never heard of.
+ * DeleteEndpoint: takes the link away. Comes without a Leave after a failed Join, and for endpoints we
+ * never heard of. The overlay's namespace is another matter: see `Lingering`.
  */
 export async function deleteEndpoint(
   parts: DriverParts,
@@ -99,9 +99,7 @@ export async function deleteEndpoint(
   const endpoint = books.endpoint(networkId, endpointId)
   if (network === undefined || endpoint === undefined) return
   parts.cluster.removeEndpoint(endpointClaim(network, endpoint))
-  const others = books.endpointsOf(networkId).filter((other) => other.endpointId !== endpointId)
   await parts.wires.detachEndpoint(network.overlayId, endpointId)
-  if (!others.some((other) => other.joined)) await parts.wires.detachOverlay(network.overlayId)
   await books.dropEndpoint(endpointId)
 }
 

@@ -44,6 +44,9 @@ describe('driver', () => {
     await driver.leave('n1', 'e1')
     expect(world.told.endpoints.size).to.equal(0)
     await driver.deleteEndpoint('n1', 'e1')
+    expect(world.kernel.get('10.10.0.0/16')?.endpoints.size).to.equal(0)
+    await world.clock.advance(1000)
+    expect(world.kernel.size).to.equal(0)
     await driver.deleteNetwork('n1')
     expect(world.kernel.size + world.told.overlays.size + world.bound.size).to.equal(0)
     for (const [table, rows] of world.disk) expect(rows.size, table).to.equal(0)
@@ -177,6 +180,7 @@ describe('driver', () => {
       )
       await driver.join({ networkId: 'n1', endpointId: 'e1' })
       await driver.deleteEndpoint('n1', 'e1')
+      await world.clock.advance(1000)
       expect(world.kernel.size, verb).to.equal(0)
     }
   })
@@ -195,6 +199,38 @@ describe('driver', () => {
     await driver.deleteEndpoint('n1', 'e1')
     expect([...world.kernel.get('10.10.0.0/16')!.endpoints]).to.deep.equal(['e2'])
     await driver.deleteEndpoint('n1', 'e2')
+    await world.clock.advance(1000)
+    expect(world.kernel.size).to.equal(0)
+  })
+
+  it('keeps the namespace of a container that comes back at once, and removes it at stop', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1'))
+    for (const id of ['e1', 'e2']) {
+      await driver.createEndpoint(endpoint('n1', id))
+      await driver.join({ networkId: 'n1', endpointId: id })
+      await world.clock.advance(5000)
+      expect([...world.kernel.get('10.10.0.0/16')!.endpoints]).to.deep.equal([id])
+      await driver.leave('n1', id)
+      await driver.deleteEndpoint('n1', id)
+      await world.clock.advance(999)
+    }
+    await driver.stop()
+    expect(world.kernel.size).to.equal(0)
+  })
+
+  it('tries again when an idle namespace cannot be removed', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1'))
+    await driver.createEndpoint(endpoint('n1', 'e1'))
+    await driver.join({ networkId: 'n1', endpointId: 'e1' })
+    await driver.deleteEndpoint('n1', 'e1')
+    world.failNext = 'detachOverlay'
+    await world.clock.advance(1000)
+    expect(world.kernel.size).to.equal(1)
+    await world.clock.advance(1000)
     expect(world.kernel.size).to.equal(0)
   })
 })
