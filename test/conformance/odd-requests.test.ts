@@ -236,6 +236,18 @@ describe('odd requests', () => {
     expect(handled[0]!.args[0]).to.include({ pool: '10.0.0.0/24', subPool: null })
   })
 
+  it('refuses an address in the place of one of the other family', async () => {
+    const good = goodBodies['NetworkDriver.CreateEndpoint']!
+    for (const [field, odd] of [
+      ['Address', 'fd00::7/64'],
+      ['AddressIPv6', '10.0.0.7/24'],
+    ] as const) {
+      const body = withValue(good, ['Interface', field], odd)
+      const message = await refused('NetworkDriver.CreateEndpoint', JSON.stringify(body))
+      expect(message).to.include(`Interface.${field}: expected an IPv`)
+    }
+  })
+
   it('refuses option names that JavaScript would lose', async () => {
     for (const key of ['__proto__', 'constructor'])
       expect(await refused('IpamDriver.RequestPool', `{"Options":{"${key}":"1"}}`)).to.match(

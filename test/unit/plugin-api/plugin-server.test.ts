@@ -384,9 +384,9 @@ describe('PluginServer', () => {
     })
 
     it('leaves a socket alone that another process serves', async () => {
-      const other = createServer().listen(path)
+      const other = createServer().listen(path).unref()
       expect(await refusalOfListening()).to.match(/another process serves .*x\.sock/)
-      await new Promise((resolve) => other.close(resolve))
+      other.close()
     })
 
     it('leaves a file alone that is no socket', async () => {
