@@ -155,7 +155,8 @@ export const settingsTable = {
   }),
   underlayMtu: setting({
     name: 'MTU',
-    description: 'The MTU in bytes of the network between the hosts. Containers get 50 less, 70 over IPv6.',
+    description:
+      'The MTU in bytes of the network between the hosts. Containers get 50 less, 70 over IPv6.',
     preset: null,
     absent: 'that of the interface with ADVERTISE_ADDR',
     example: '9000',
