@@ -57,6 +57,11 @@ export class MemoryDataplane implements Dataplane {
     this.#faults.push({ verb, calls: nth, error })
   }
 
+  /** Forgets calls that were to fail and have not yet. */
+  endFaults(): void {
+    this.#faults.length = 0
+  }
+
   /** Lets rows fail for which `refuse` returns an error; null ends it. */
   failRow(refuse: ((change: Change) => string | null) | null): void {
     this.#refuseRow = refuse

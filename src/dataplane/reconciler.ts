@@ -119,13 +119,13 @@ export class Reconciler {
     })
   }
 
-  /** Removes the overlay's links, also those of an earlier life. */
+  /** Removes the overlay's links, also those of an earlier life. When it fails it is tried again later. */
   detachOverlay(overlayId: string): Promise<void> {
     return this.#queue.run(overlayId, async () => {
       const attached = this.#attached.get(overlayId)
       if (attached !== undefined) this.#cancelRetry(attached)
       this.#attached.delete(overlayId)
-      await this.#dataplane.removeOverlay(overlayId)
+      await this.#remove(overlayId, retryFirstMs)
     })
   }
 
@@ -194,6 +194,29 @@ export class Reconciler {
   #newAttached(links: OverlayLinks): Attached {
     const rows = new OverlayRows(this.#dataplane, this.#peers, links)
     return { rows, retryMs: retryFirstMs, retry: null, missing: [], lastError: null }
+  }
+
+  async #remove(overlayId: string, retryMs: number): Promise<void> {
+    try {
+      await this.#dataplane.removeOverlay(overlayId)
+    } catch (error) {
+      if (!this.#stopped && !(error instanceof AssertionError))
+        this.#removeLater(overlayId, retryMs)
+      throw error
+    }
+  }
+
+  #removeLater(overlayId: string, retryMs: number): void {
+    this.#clock.setTimeout(() => {
+      void this.#queue.run(overlayId, async () => {
+        if (this.#stopped || this.#attached.has(overlayId)) return
+        const next = Math.min(retryMs * 2, retryMostMs)
+        await this.#remove(overlayId, next).catch((error: unknown) => {
+          if (error instanceof AssertionError) throw error
+          this.#logger.warn(messageOf(error))
+        })
+      })
+    }, retryMs)
   }
 
   #markDirty(overlayId: string): void {

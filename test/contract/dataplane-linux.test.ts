@@ -36,11 +36,8 @@ async function openBench(): Promise<DataplaneBench> {
       const fdb = await lab.json(pin, 'bridge', 'fdb', 'show', 'dev', 'vxlan0')
       const neighbours = await lab.json(pin, 'ip', 'neigh', 'show', 'nud', 'permanent')
       return {
-        fdb: fdb
-          .filter((row) => 'dst' in row)
-          .map((row) => `${row.mac} ${row.dst}`)
-          .sort(),
-        neighbours: neighbours.map((row) => `${row.dst} ${row.lladdr}`).sort(),
+        fdb: fdb.flatMap(({ mac, dst }) => (dst === undefined ? [] : [`${mac} ${dst}`])).sort(),
+        neighbours: neighbours.map((row) => `${row.dst ?? ''} ${row.lladdr}`).sort(),
       }
     },
     addStranger: async (vni) => {

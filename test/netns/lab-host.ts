@@ -151,8 +151,8 @@ export class LabHost implements HostParts {
   /** Names of our links in this host's namespace, and files of pins. */
   async leftovers(): Promise<string[]> {
     const links = await this.#lab.json(this.netns, 'ip', 'link', 'show')
-    const ours = links.filter((link) => String(link.ifalias ?? '').startsWith('ts-overlay:'))
-    return [...ours.map((link) => String(link.ifname)), ...readdirSync(this.directory)]
+    const ours = links.filter((link) => link.ifalias?.startsWith('ts-overlay:'))
+    return [...ours.map((link) => link.ifname), ...readdirSync(this.directory)]
   }
 
   async close(): Promise<void> {

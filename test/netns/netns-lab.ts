@@ -1,5 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { promises } from 'node:fs'
+import { mkdirSync, mkdtempSync, promises, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { messageOf } from '../../src/base/errors.ts'
@@ -7,7 +6,14 @@ import { inNewNetns, pinHere, unpin } from '../../src/dataplane/linux/netns.ts'
 import { probeKernel } from '../../src/dataplane/linux/probe.ts'
 
 /** What `ip -json` and `bridge -json` print, as far as tests look at it. */
-export type Json = Record<string, unknown>
+export interface Json {
+  readonly ifname: string
+  readonly ifalias?: string
+  readonly mac: string
+  readonly dst?: string
+  readonly lladdr: string
+  readonly stats64: Readonly<Record<'rx' | 'tx', { readonly packets: number }>>
+}
 
 /**
  * Network namespaces for tests, under a folder that no other run has. Nothing is made in the machine's

@@ -1,0 +1,155 @@
+/**
+ * How long the data plane takes, against the kernel of this machine: `node --conditions=source
+ * bench/dataplane.ts` as root. Everything is made in namespaces of its own and removed at the end.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { systemClock } from '../src/base/clock.ts'
+import { silentLogger } from '../src/base/logger.ts'
+import type { OverlayLinks } from '../src/dataplane/dataplane.ts'
+import { LinuxDataplane } from '../src/dataplane/linux/linux-dataplane.ts'
+import type { Peer } from '../src/dataplane/peer-table.ts'
+import { Reconciler } from '../src/dataplane/reconciler.ts'
+import { type Ip, ipFromInteger, ipToInteger } from '../src/net/ip.ts'
+import { macOfIp } from '../src/net/mac.ts'
+import type { Vni } from '../src/net/vni.ts'
+import { NetnsLab } from '../test/netns/netns-lab.ts'
+
+const peersCount = 10_000
+const endpointsCount = 100
+const rounds = 7
+
+const vni = 5001 as Vni
+const links: OverlayLinks = {
+  overlayId: 'bench',
+  vni,
+  mtu: 1450,
+  vtep: '192.0.2.1' as Ip,
+  port: 4789,
+  gateways: ['10.0.0.1/8'],
+}
+
+const addressAt = (offset: number): Ip =>
+  ipFromInteger(ipToInteger('10.0.0.2' as Ip) + BigInt(offset), 32)
+
+function peerAt(i: number, vtep: Ip): Peer {
+  const ip = addressAt(i)
+  return {
+    vni,
+    origin: `member-${i % 200}`,
+    endpointId: `endpoint-${i}`,
+    ips: [ip],
+    mac: macOfIp(ip),
+    vtep,
+    claimedAt: 1,
+    live: true,
+  }
+}
+
+const results: [string, number[]][] = []
+
+/** Times `work`; the last of what it gives is what `record` says it is. */
+async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {
+  const start = performance.now()
+  const result = await work()
+  const took = performance.now() - start
+  const row = results.find(([name]) => name === what)
+  if (row === undefined) results.push([what, [took]])
+  else row[1].push(took)
+  return result
+}
+
+async function endpoints(dataplane: LinuxDataplane): Promise<void> {
+  const ids = Array.from({ length: endpointsCount }, (_, i) => i)
+  for (const i of ids) {
+    const link = { endpointId: `local-${i}`, mac: macOfIp(addressAt(1_000_000 + i)), mtu: 1450 }
+    await timed('ensureEndpoint, new', () => dataplane.ensureEndpoint('bench', link))
+    await timed('ensureEndpoint, there', () => dataplane.ensureEndpoint('bench', link))
+  }
+  for (const i of ids.slice(0, 20))
+    await timed('removeEndpoint', () => dataplane.removeEndpoint('bench', `local-${i}`))
+  for (let round = 0; round < rounds; round++)
+    await timed(`dump, ${endpointsCount - 20} endpoints`, () => dataplane.dump('bench'))
+}
+
+async function peers(dataplane: LinuxDataplane): Promise<void> {
+  const first = Array.from({ length: peersCount }, (_, i) => peerAt(i, '192.0.2.2' as Ip))
+  const second = first.map((peer) => ({ ...peer, vtep: '192.0.2.3' as Ip }))
+  for (let round = 0; round < rounds; round++) {
+    const reconciler = new Reconciler({ dataplane, clock: systemClock, logger: silentLogger })
+    const transitions = first.map((next) => ({ previous: null, next }))
+    await timed('10,000 peers: table', async () => reconciler.applyPeers(transitions))
+    await timed('10,000 peers: attachOverlay', () => reconciler.attachOverlay(links))
+    await timed('10,000 peers: attachOverlay again', () => reconciler.attachOverlay(links))
+    await timed('10,000 peers: audit, nothing wrong', () => reconciler.audit())
+    await timed('10,000 peers: all move, until in the kernel', async () => {
+      reconciler.applyPeers(first.map((previous, i) => ({ previous, next: second[i]! })))
+      await settled(reconciler)
+    })
+    await timed('1 peer moves, until in the kernel', async () => {
+      reconciler.applyPeers([{ previous: second[0]!, next: first[0]! }])
+      await settled(reconciler)
+    })
+    await timed('10,000 peers: all go, until gone', async () => {
+      reconciler.applyPeers(second.map((previous) => ({ previous, next: null })))
+      await settled(reconciler)
+    })
+    await reconciler.stop()
+  }
+}
+
+async function settled(reconciler: Reconciler): Promise<void> {
+  do await new Promise(setImmediate)
+  while (!reconciler.status().overlays.every((overlay) => overlay.settled))
+}
+
+function print(): void {
+  const line = (cells: readonly string[]): string =>
+    `| ${cells[0]!.padEnd(44)} | ${cells
+      .slice(1)
+      .map((cell) => cell.padStart(8))
+      .join(' | ')} |\n`
+  process.stdout.write(line(['ms', 'runs', 'min', 'median', 'max']))
+  process.stdout.write(line(['---', '--:', '--:', '--:', '--:']))
+  for (const [what, times] of results) {
+    const sorted = times.toSorted((a, b) => a - b)
+    const at = (share: number): string =>
+      sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!.toFixed(2)
+    process.stdout.write(line([what, String(times.length), at(0), at(0.5), at(1)]))
+  }
+}
+
+const obstacle = NetnsLab.obstacle()
+if (obstacle !== null) {
+  process.stdout.write(`data plane not measured: ${obstacle}\n`)
+  process.exit(0)
+}
+const lab = await NetnsLab.create()
+const directory = lab.folder('pins')
+const hostNetns = await lab.namespace('host')
+await lab.run(hostNetns, 'ip', 'addr', 'add', `${links.vtep}/24`, 'dev', 'lo')
+try {
+  const dataplane = new LinuxDataplane({ directory, logger: silentLogger, hostNetns })
+  await timed('start', () => dataplane.start())
+  for (let round = 0; round < rounds; round++) {
+    await timed('ensureOverlay, new', () => dataplane.ensureOverlay(links))
+    await timed('ensureOverlay, there', () => dataplane.ensureOverlay(links))
+    await timed('removeOverlay', () => dataplane.removeOverlay('bench'))
+  }
+  await dataplane.ensureOverlay(links)
+  await endpoints(dataplane)
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  await peers(dataplane)
+  delay.disable()
+  await timed(`removeOverlay, ${endpointsCount - 20} endpoints`, () =>
+    dataplane.removeOverlay('bench'),
+  )
+  await dataplane.close()
+  print()
+  const [p99, max] = [delay.percentile(99), delay.max].map((ns) => (ns / 1e6).toFixed(1))
+  process.stdout.write(
+    `event loop held up while peers came and went: p99 ${p99} ms, max ${max} ms\n`,
+  )
+} finally {
+  lab.close()
+}
