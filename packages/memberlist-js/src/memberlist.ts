@@ -176,7 +176,7 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
     const target = this.#target(to)
     if (options.reliable === true) {
       assertSize('a reliable message', payload, MAX_RELIABLE_BYTES, 'split it')
-      await this.#engine.exchange.send(target, payload, options.signal)
+      await this.#engine.exchange.send(target, payload, { signal: options.signal })
     } else {
       assertSize('a message over UDP', payload, this.maxPacketPayload, 'send it reliably')
       this.#engine.sendPacket(target, payload)

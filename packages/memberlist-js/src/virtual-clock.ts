@@ -7,17 +7,21 @@ interface Entry extends Timer {
   fn: (() => void) | undefined
 }
 
+/** Promise reactions wait at most this much virtual time. */
+const SETTLE_EVERY_MS = 1
+
 /**
  * A clock that only moves when told to, so that a thousand members can live for minutes in one test.
  * Calls due at the same instant run in the order in which they were asked for: runs are repeatable.
  *
- * Promises do not run inside a call. Whoever resolves one from a timer (the in-memory streams do) calls
- * {@link settle}, and the clock lets all promise reactions run before time goes on.
+ * Promises do not run inside a call. The clock lets all reactions run after each millisecond, and at once when
+ * {@link settle} was called, as the in-memory streams do whenever they resolve one.
  */
 export class VirtualClock implements Clock {
   #now = 0
   #order = 0
   #unsettled = false
+  #settledAt = 0
   readonly #heap: Entry[] = []
 
   now(): number {
@@ -55,19 +59,25 @@ export class VirtualClock implements Clock {
       if (done()) return true
       const next = this.#peek()
       if (next === undefined || next.at > end) break
+      if (this.#unsettled || next.at - this.#settledAt >= SETTLE_EVERY_MS) {
+        await this.#runReactions(next.at)
+        continue
+      }
       this.#pop()
       this.#now = next.at
       const fn = next.fn
       next.fn = undefined
       fn?.()
-      if (this.#unsettled) {
-        this.#unsettled = false
-        await macrotask()
-      }
     }
     this.#now = end
     await macrotask()
     return done()
+  }
+
+  async #runReactions(at: number): Promise<void> {
+    this.#unsettled = false
+    this.#settledAt = at
+    await macrotask()
   }
 
   #peek(): Entry | undefined {

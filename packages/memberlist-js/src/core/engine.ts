@@ -17,7 +17,7 @@ import type { Transport } from '../transport/transport.ts'
 import type { PushPull } from '../wire/stream-messages.ts'
 import { Awareness } from './awareness.ts'
 import { Counters } from './counters.ts'
-import { Exchange } from './exchange.ts'
+import { Exchange, type Bounds } from './exchange.ts'
 import { Gossiper } from './gossiper.ts'
 import { Inbox } from './inbox.ts'
 import { Joiner } from './joiner.ts'
@@ -97,7 +97,7 @@ export class Engine {
 
     this.joiner = new Joiner({
       ...common,
-      contact: (to, signal) => this.#contact(to, true, signal),
+      contact: (to, bounds) => this.#contact(to, true, bounds),
     })
     this.#gossiper = new Gossiper(common)
     const prober = new Prober({
@@ -211,8 +211,8 @@ export class Engine {
     })
   }
 
-  async #contact(to: Endpoint, join: boolean, signal?: AbortSignal): Promise<void> {
-    const remote = await this.exchange.pushPull(to, this.#localState(join), signal)
+  async #contact(to: Endpoint, join: boolean, bounds?: Bounds): Promise<void> {
+    const remote = await this.exchange.pushPull(to, this.#localState(join), bounds)
     const refused = this.#merge(remote, to)
     if (refused !== undefined) throw new MemberlistError('refused', `we refuse it: ${refused}`)
   }

@@ -28,6 +28,16 @@ export interface ExchangeParts {
   readonly label: Uint8Array
 }
 
+/** What ends an exchange early. */
+export interface Bounds {
+  readonly signal?: AbortSignal | undefined
+  /** The TCP time-out unless given. */
+  readonly timeoutMs?: number
+  /** For the connection alone. */
+  readonly dialTimeoutMs?: number
+}
+
+/** Opens streams to others and talks over them. */
 export class Exchange {
   readonly #parts: ExchangeParts
   readonly #open = new Set<AbortController>()
@@ -37,8 +47,8 @@ export class Exchange {
   }
 
   /** Sends our state, returns theirs. */
-  async pushPull(to: Endpoint, state: PushPull, signal?: AbortSignal): Promise<PushPull> {
-    return await this.#converse(to, signal, async (stream) => {
+  async pushPull(to: Endpoint, state: PushPull, bounds: Bounds = {}): Promise<PushPull> {
+    return await this.#converse(to, bounds, async (stream) => {
       await this.write(stream, encodePushPull(state), true)
       const { type, reader } = await this.open(stream, true)
       if (type !== MessageType.pushPull) throw await refusal(type, reader, to)
@@ -48,23 +58,18 @@ export class Exchange {
 
   /** Pings over TCP; true when the answer came in time. Never rejects. */
   async ping(to: Endpoint, ping: Ping, timeoutMs: number): Promise<boolean> {
-    const answered = this.#converse(
-      to,
-      undefined,
-      async (stream) => {
-        await this.write(stream, encodeMessage({ type: 'ping', body: ping }), true)
-        const { type, reader } = await this.open(stream, true)
-        const reply = await reader.record((record) => decodeBody(type, record))
-        return reply.type === 'ack' && reply.body.seqNo === ping.seqNo
-      },
-      timeoutMs,
-    )
+    const answered = this.#converse(to, { timeoutMs }, async (stream) => {
+      await this.write(stream, encodeMessage({ type: 'ping', body: ping }), true)
+      const { type, reader } = await this.open(stream, true)
+      const reply = await reader.record((record) => decodeBody(type, record))
+      return reply.type === 'ack' && reply.body.seqNo === ping.seqNo
+    })
     return await answered.catch(() => false)
   }
 
   /** Sends a user message; resolves when the other side has closed, which it does after reading. */
-  async send(to: Endpoint, payload: Uint8Array, signal?: AbortSignal): Promise<void> {
-    await this.#converse(to, signal, async (stream) => {
+  async send(to: Endpoint, payload: Uint8Array, bounds: Bounds): Promise<void> {
+    await this.#converse(to, bounds, async (stream) => {
       await this.write(stream, encodeReliable(payload), true)
       await new StreamReader(stream).drain()
     })
@@ -100,42 +105,47 @@ export class Exchange {
 
   async #converse<T>(
     to: Endpoint,
-    signal: AbortSignal | undefined,
+    bounds: Bounds,
     talk: (stream: Stream) => Promise<T>,
-    timeoutMs = this.#parts.config.tcpTimeoutMs,
   ): Promise<T> {
+    const { signal, timeoutMs = this.#parts.config.tcpTimeoutMs, dialTimeoutMs } = bounds
     signal?.throwIfAborted()
-    const { clock, transport } = this.#parts
     const controller = new AbortController()
     const giveUp = () => controller.abort(signal?.reason)
-    const timer = clock.setTimeout(() => {
-      const message = `${formatEndpoint(to)} did not answer within ${timeoutMs} ms`
-      controller.abort(new MemberlistError('timed-out', message))
-    }, timeoutMs)
+    const abortAfter = (ms: number) =>
+      this.#parts.clock.setTimeout(() => controller.abort(silence(to, ms)), ms)
+    const timers = [timeoutMs, dialTimeoutMs ?? timeoutMs].map(abortAfter)
+    const stopTimers = () => {
+      for (const timer of timers.splice(0)) this.#parts.clock.clearTimeout(timer)
+    }
     signal?.addEventListener('abort', giveUp, { once: true })
     this.#open.add(controller)
     try {
-      return await withStream(transport, to, controller.signal, talk)
+      const stream = await this.#parts.transport.dial(to, { signal: controller.signal })
+      this.#parts.clock.clearTimeout(timers.pop()!)
+      return await converseOver(stream, controller.signal, talk)
     } finally {
-      clock.clearTimeout(timer)
+      stopTimers()
       signal?.removeEventListener('abort', giveUp)
       this.#open.delete(controller)
     }
   }
 }
 
-async function withStream<T>(
-  transport: Transport,
-  to: Endpoint,
+function silence(at: Endpoint, ms: number): MemberlistError {
+  return new MemberlistError('timed-out', `${formatEndpoint(at)} did not answer within ${ms} ms`)
+}
+
+async function converseOver<T>(
+  stream: Stream,
   signal: AbortSignal,
   talk: (stream: Stream) => Promise<T>,
 ): Promise<T> {
-  const stream = await transport.dial(to, { signal })
   const drop = () => stream.destroy(signal.reason as Error)
   signal.addEventListener('abort', drop, { once: true })
   try {
     const result = await talk(stream)
-    stream.end()
+    stream.close()
     return result
   } catch (error) {
     stream.destroy()

@@ -4,8 +4,9 @@ import { formatEndpoint, parseSeed, sameEndpoint, unmapped, type Endpoint } from
 import { MemberlistError } from '../errors.ts'
 import { MAX_SEEDS } from '../limits.ts'
 import { isPresent, type Member } from '../member.ts'
-import { below, fraction, type Random } from '../random.ts'
+import { below, fraction, sample, shuffle, type Random } from '../random.ts'
 import type { Transport } from '../transport/transport.ts'
+import type { Bounds } from './exchange.ts'
 import { LostMembers, type LostMember } from './lost-members.ts'
 import type { Roster } from './roster.ts'
 import { Ticker } from './ticker.ts'
@@ -24,8 +25,14 @@ export interface JoinerParts {
   readonly transport: Transport
   readonly roster: Roster
   /** Exchanges states as a join. */
-  readonly contact: (to: Endpoint, signal?: AbortSignal) => Promise<void>
+  readonly contact: (to: Endpoint, bounds: Bounds) => Promise<void>
 }
+
+/** A background attempt gives up on connecting early: the next one may fall into better times. */
+const RECONNECT_BOUNDS: Bounds = { dialTimeoutMs: 1000 }
+
+/** How long a seed that is a member is left alone, unless some member fails. */
+const PRESENT_PAUSE_MS = 10_000
 
 /** A seed that answered but is no member under that address is asked again this much later, then twice as late. */
 const FIRST_PAUSE_MS = 2000
@@ -102,7 +109,7 @@ export class Joiner {
       if (endpoint instanceof Error) {
         errors.push(new MemberlistError('invalid-address', `${text}: ${endpoint.message}`))
       } else if (!this.#isSelf(endpoint)) {
-        const failure = await this.#contact(endpoint, signal)
+        const failure = await this.#contact(endpoint, { signal })
         if (failure === undefined) contacted++
         else errors.push(failure)
       }
@@ -110,9 +117,9 @@ export class Joiner {
     return { contacted, errors }
   }
 
-  async #contact(endpoint: Endpoint, signal?: AbortSignal): Promise<Error | undefined> {
+  async #contact(endpoint: Endpoint, bounds: Bounds): Promise<Error | undefined> {
     try {
-      await this.#parts.contact(endpoint, signal)
+      await this.#parts.contact(endpoint, bounds)
       return undefined
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
@@ -154,21 +161,26 @@ export class Joiner {
    */
   async #reunite(lost: LostMember): Promise<void> {
     for (let exchange = 0; exchange < 2 && this.#lost.has(lost.name); exchange++) {
-      if ((await this.#contact(lost.endpoint)) !== undefined) return
+      if ((await this.#contact(lost.endpoint, RECONNECT_BOUNDS)) !== undefined) return
     }
     if (this.#lost.has(lost.name)) this.#lost.contactedInVain(lost)
   }
 
+  /** One seed that is no member, if there is one. */
   async #trySeed(): Promise<void> {
     const { clock, random } = this.#parts
     const due = [...this.#seeds.values()].filter((seed) => seed.nextTry <= clock.now())
-    const seed = due[below(random, due.length || 1)]
-    if (seed === undefined) return
-    const endpoints = await this.#resolve(seed.text).catch(() => [])
-    const absent = endpoints.filter((endpoint) => !this.#isPresent(endpoint))
-    if (absent.length === 0) return
-    const failure = await this.#contact(absent[below(random, absent.length)]!)
-    if (failure === undefined) this.#pause(seed)
+    shuffle(random, due)
+    for (const seed of due) {
+      const endpoints = await this.#resolve(seed.text).catch(() => [])
+      const [absent] = sample(random, endpoints, 1, (endpoint) => !this.#isPresent(endpoint))
+      if (absent !== undefined) {
+        const failure = await this.#contact(absent, RECONNECT_BOUNDS)
+        if (failure === undefined) this.#pause(seed)
+        return
+      }
+      seed.nextTry = clock.now() + PRESENT_PAUSE_MS
+    }
   }
 
   /** It answered; if it still is no member by that address, it is known by another, and need not be asked so often. */

@@ -55,7 +55,8 @@ export class Roster {
     wanted: (member: Member) => boolean,
     expired: (member: Member) => boolean,
   ): Member | undefined {
-    for (let looked = 0; looked <= this.size; looked++) {
+    // The rest of this round and all of the next: whoever is wanted is in there.
+    for (let looked = 0; looked < 2 * this.size; looked++) {
       if (this.#next >= this.#round.length) this.#newRound(expired)
       const member = this.#members.get(this.#round[this.#next++] ?? '')
       if (member !== undefined && wanted(member)) return member

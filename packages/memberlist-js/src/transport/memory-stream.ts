@@ -32,7 +32,7 @@ export class MemoryStream implements Stream {
     this.#pipe(() => this.#peer().#arrive(copy))
   }
 
-  end(): void {
+  close(): void {
     if (this.#ended || this.#broken !== undefined) return
     this.#ended = true
     this.#pipe(() => this.#peer().#arriveEnd())

@@ -74,7 +74,10 @@ export class MemoryNetwork {
     this.#groups.clear()
   }
 
-  /** Stops what arrives at a host, as if its process were stopped; what it sends still goes out. */
+  /**
+   * Stops what arrives at a host, as if its process were stopped. What it sends still goes out: a stopped process
+   * needs a stopped clock as well.
+   */
   freeze(endpoint: Endpoint): void {
     const key = formatEndpoint(endpoint)
     if (!this.#frozen.has(key)) this.#frozen.set(key, [])

@@ -29,7 +29,7 @@ export class SocketStream implements Stream {
     })
   }
 
-  end(): void {
+  close(): void {
     const socket = this.#socket
     socket.end()
     // What still comes is passed over, so that the other side's end arrives and the socket closes.

@@ -4,8 +4,8 @@ import type { Endpoint } from '../endpoint.ts'
 export interface Stream extends AsyncIterable<Uint8Array> {
   /** Hands bytes over; resolves when more may follow. Rejects when the connection broke. */
   write(bytes: Uint8Array): Promise<void>
-  /** Says that nothing more will be written, then closes once the other side has, too. */
-  end(): void
+  /** Closes in order: what was written still arrives. What the other side still sends is passed over. */
+  close(): void
   /** Drops the connection; reading and writing fail with `reason`. Harmless when closed. */
   destroy(reason?: Error): void
 }

@@ -93,8 +93,9 @@ export async function openStream(
 }
 
 async function readLabel(reader: StreamReader, options: OpenStreamOptions): Promise<void> {
-  if ((await reader.peek()) !== MessageType.label) {
-    if (options.label.length === 0 || options.skipLabelCheck) return
+  const first = await reader.peek()
+  if (first !== MessageType.label) {
+    if (first === undefined || options.label.length === 0 || options.skipLabelCheck) return
     throw new WireError('bad-label', 'a stream has no label')
   }
   await reader.byte()

@@ -1,0 +1,192 @@
+import { expect } from 'chai'
+import type { Endpoint, Transport } from 'memberlist-js'
+import { Cluster, endpointOf, record, stateOf } from '../../support/cluster.ts'
+import { SEED } from '../../support/seed.ts'
+import { openPacket } from '../../../src/wire/packet.ts'
+import type { Message } from '../../../src/wire/messages.ts'
+
+/** Lets packets through only where `passes` says so; hands every message to `seen`. */
+function filtered(
+  transport: Transport,
+  passes: (message: Message, to: Endpoint) => boolean,
+): Transport {
+  const send = transport.send.bind(transport)
+  transport.send = (packet, to) => {
+    let wanted = true
+    openPacket(
+      packet,
+      { label: new Uint8Array(), skipLabelCheck: false, keys: [], verify: true },
+      (message) => (wanted = wanted && passes(message, to)),
+      () => undefined,
+    )
+    if (wanted) send(packet, to)
+  }
+  return transport
+}
+
+describe(`probing (SEED=${SEED})`, () => {
+  let cluster: Cluster
+
+  beforeEach(() => {
+    cluster = new Cluster(SEED)
+  })
+  afterEach(async () => await cluster[Symbol.asyncDispose]())
+
+  it('probes everybody once a round, each in a new order', async () => {
+    const order: string[] = []
+    for (let i = 0; i < 6; i++) {
+      const transport = cluster.network.transport(endpointOf(i))
+      const watch = (message: Message, to: Endpoint) => {
+        if (message.type === 'ping') order.push(to.address)
+        return true
+      }
+      cluster.add({ transport: i === 0 ? filtered(transport, watch) : transport })
+    }
+    await cluster.run(cluster.joinFirst())
+    await cluster.clock.advance(10_000)
+    order.length = 0
+    await cluster.clock.advance(20_000)
+    expect(order.length).to.be.within(19, 21)
+    const counts = new Map<string, number>()
+    for (const address of order) counts.set(address, (counts.get(address) ?? 0) + 1)
+    for (const count of counts.values()) expect(count).to.be.within(3, 5)
+    expect(counts.size).to.equal(5)
+    const rounds = [0, 5, 10, 15].map((at) => order.slice(at, at + 5).join())
+    expect(new Set(rounds).size).to.be.greaterThan(1)
+  })
+
+  /** m0 cannot reach m1 by UDP pings, nor by TCP unless `tcp`; the others can. */
+  async function withBadLink(count: number, tcp: boolean): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      const transport = cluster.network.transport(endpointOf(i))
+      const config = { tcpPings: tcp }
+      if (i > 0) cluster.add({ transport, config })
+      else {
+        const passes = ({ type }: Message, to: Endpoint) =>
+          type !== 'ping' || to.address !== endpointOf(1).address
+        cluster.add({ transport: filtered(transport, passes), config })
+      }
+    }
+    await cluster.run(cluster.joinFirst())
+    await cluster.clock.advance(1000)
+  }
+
+  it('others probe where the direct way is cut', async () => {
+    await withBadLink(4, false)
+    const seen = record(cluster.lists[0]!)
+    await cluster.clock.advance(60_000)
+    expect(seen).to.deep.equal([])
+  })
+
+  it('TCP tells a UDP problem from a death', async () => {
+    await withBadLink(2, true)
+    const seen = record(cluster.lists[0]!)
+    await cluster.clock.advance(30_000)
+    expect(seen).to.deep.equal([])
+    expect(cluster.lists[0]!.counters['probe-only-tcp']).to.be.greaterThan(5)
+  })
+
+  it('without either the member is suspected, and refutes', async () => {
+    await withBadLink(2, false)
+    const seen = record(cluster.lists[0]!)
+    let worst = 0
+    cluster.lists[1]!.on('health', (score) => (worst = Math.max(worst, score)))
+    await cluster.clock.advance(10_000)
+    expect(seen.slice(0, 2)).to.deep.equal(['suspect m1', 'refuted m1'])
+    expect(seen).not.to.include('leave m1 failed')
+    expect(worst).to.be.greaterThan(0)
+  })
+
+  it('a suspect is told by the ping itself that it is suspected', async () => {
+    const together: string[] = []
+    for (let i = 0; i < 3; i++) {
+      const transport = cluster.network.transport(endpointOf(i))
+      const send = transport.send.bind(transport)
+      transport.send = (packet, to) => {
+        const types: string[] = []
+        openPacket(
+          packet,
+          { label: new Uint8Array(), skipLabelCheck: false, keys: [], verify: true },
+          ({ type }) => types.push(type),
+          () => undefined,
+        )
+        if (types.includes('ping') && types.includes('suspect'))
+          together.push(`${types.join()} ${to.address}`)
+        send(packet, to)
+      }
+      cluster.add({ transport, config: { suspicionMult: 20, gossipNodes: 1 } })
+    }
+    await cluster.run(cluster.joinFirst())
+    cluster.stop(2)
+    await cluster.until(() => stateOf(cluster.lists[0]!, 'm2') === 'suspect')
+    await cluster.clock.advance(5000)
+    expect(together).to.include('ping,suspect 10.0.0.3')
+  })
+
+  it('our own trouble slows our judgement: health falls, then recovers', async () => {
+    const lists = await cluster.assemble(5)
+    const scores: number[] = []
+    lists[0]!.on('health', (score) => scores.push(score))
+    cluster.network.partition([[endpointOf(0)], [1, 2, 3, 4].map(endpointOf)])
+    await cluster.clock.advance(6000)
+    expect(lists[0]!.health).to.be.greaterThan(1)
+    cluster.network.heal()
+    await cluster.until(() => lists[0]!.health === 0)
+    expect(lists[0]!.health).to.equal(0)
+    expect(Math.max(...scores)).to.be.lessThan(8)
+  })
+
+  it('helpers that answer keep us healthy although the target is dead', async () => {
+    const lists = await cluster.assemble(5, { config: { tcpPings: false } })
+    let worst = 0
+    for (const list of lists.slice(0, 4))
+      list.on('health', (score) => (worst = Math.max(worst, score)))
+    await lists[4]!.close()
+    await cluster.until(() => stateOf(lists[0]!, 'm4') === 'dead')
+    expect(worst).to.equal(0)
+  })
+
+  it('a process that stood still does not blame the others', async () => {
+    const lists = await cluster.assemble(5)
+    const seen = record(lists[0]!)
+    cluster.stop(0)
+    await cluster.clock.advance(7000)
+    cluster.resume(0)
+    await cluster.clock.advance(20_000)
+    expect(
+      seen.filter((line) => line.startsWith('leave') || line.startsWith('suspect')),
+    ).to.deep.equal([])
+    expect(lists[1]!.numberOfMembers).to.equal(5)
+  })
+
+  it('a ping for another name is not answered', async () => {
+    const lists = await cluster.assemble(2)
+    const other = { ...lists[1]!.local, name: 'someone' }
+    ;(lists[0]!.members as Map<string, typeof other>).set('someone', other)
+    const failure = await cluster.run(lists[0]!.ping('someone').catch((error: unknown) => error))
+    expect(failure).to.have.property('code', 'timed-out')
+    expect(lists[1]!.counters).to.have.property('ping-for-another')
+  })
+
+  it('a stranger asks for many pings and gets a bounded number', async () => {
+    const lists = await cluster.assemble(2, { config: { probeTimeoutMs: 500 } })
+    const stranger = cluster.network.transport({ address: '10.9.9.9', port: 1 })
+    const { encodeMessage } = await import('../../../src/wire/messages.ts')
+    for (let seqNo = 0; seqNo < 3000; seqNo++) {
+      const body = {
+        seqNo,
+        target: Uint8Array.of(10, 0, 99, 99),
+        port: 7946,
+        node: 'x',
+        nack: true,
+        sourceAddr: null,
+        sourcePort: 0,
+        sourceNode: '',
+      }
+      stranger.send(encodeMessage({ type: 'indirectPing', body }), endpointOf(0))
+    }
+    await cluster.clock.advance(2000)
+    expect(lists[0]!.counters['relay-overload']).to.equal(3000 - 1024)
+    expect(lists[0]!.numberOfMembers).to.equal(2)
+  })
+})
