@@ -153,8 +153,10 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 
   /**
-   * Gossips a user message to all, in packets that travel anyway. A later one with the same `key` replaces it.
-   * Resolves when it was sent often enough or was replaced. Delivery to every member is likely, not certain.
+   * Gossips a user message: it is sent `retransmitMult * ceil(log10(n + 1))` times to random members, in packets
+   * that travel anyway. To reach all, whoever gets it for the first time must broadcast it again: what makes two
+   * messages the same only the application knows. A later one with the same `key` replaces one that waits.
+   * Resolves when it was sent often enough or was replaced.
    */
   async broadcast(payload: Uint8Array, options: { key?: string } = {}): Promise<void> {
     this.#assertRunning()
