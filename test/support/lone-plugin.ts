@@ -1,0 +1,64 @@
+import { systemClock } from '../../src/base/clock.ts'
+import { silentLogger } from '../../src/base/logger.ts'
+import { systemRandom } from '../../src/base/random.ts'
+import type { GossipTransport } from '../../src/cluster/gossip-transport.ts'
+import { MemoryDataplane } from '../../src/dataplane/memory.ts'
+import { parseCidr } from '../../src/net/cidr.ts'
+import { parseIp } from '../../src/net/ip.ts'
+import { Plugin } from '../../src/plugin.ts'
+import { MemoryStore } from '../../src/store/memory-store.ts'
+
+/** The whole plugin on a host that is alone, with a kernel and a disk in memory. */
+export interface LonePlugin {
+  readonly plugin: Plugin
+  readonly dataplane: MemoryDataplane
+  readonly store: MemoryStore
+}
+
+/** A host that nobody else has ever heard of. */
+const nobodyElse: GossipTransport = {
+  maxPacketPayload: 1300,
+  start: async () => {},
+  join: async () => ({ contacted: 0, errors: [] }),
+  updateMeta: () => {},
+  sendUnreliable: () => {},
+  sendReliable: async (member) => {
+    throw new Error(`there is no ${member}`)
+  },
+  leave: async () => {},
+  close: async () => {},
+}
+
+/** Builds and starts it, in real time. A second call with the same parts is the host after a crash. */
+export async function startLonePlugin(
+  parts: { dataplane: MemoryDataplane; store: MemoryStore } = {
+    dataplane: new MemoryDataplane(),
+    store: new MemoryStore(),
+  },
+): Promise<LonePlugin> {
+  const { dataplane, store } = parts
+  const plugin = new Plugin(
+    {
+      dataplane,
+      store,
+      clock: systemClock,
+      random: systemRandom,
+      logger: silentLogger,
+      gossip: nobodyElse,
+      problems: [],
+    },
+    {
+      version: 'test',
+      member: 'alone',
+      vtep: parseIp('192.0.2.1')!,
+      vxlanPort: 4789,
+      scope: 'local',
+      seeds: [],
+      pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],
+      underlayMtu: null,
+      auditIntervalMs: 30_000,
+    },
+  )
+  await plugin.start()
+  return { plugin, dataplane, store }
+}
