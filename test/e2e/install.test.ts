@@ -11,7 +11,7 @@ import {
   ours,
   start,
 } from './cluster.ts'
-import { leftovers } from './leftovers.ts'
+import { leftovers, removeEverything } from './leftovers.ts'
 
 const reference = `${registryAddress}/ts-overlay/ts-overlay:1.0`
 
@@ -39,7 +39,7 @@ describe('the plugin', () => {
     )
     await createNetwork([host(1), on], 'n', [...ours, '--subnet', '10.80.0.0/24'])
     await expectAnswers(on, 'n', await start(host(1), 'n', 'c1'))
-    await on.docker(['network', 'rm', 'n'])
+    await removeEverything([host(1), on])
     expect(await leftovers([on])).to.deep.equal([])
   })
 

@@ -1,5 +1,7 @@
 /** Cleaning up between tests as a user would, and a look at what the plugin did not take away. */
-import type { Host } from '../support/lab/host.ts'
+import type { ClusterStatus } from '../../src/cluster/cluster-status.ts'
+import type { IpamStatus } from '../../src/ipam/status.ts'
+import type { Host, Status } from '../support/lab/host.ts'
 import { hostLinks, overlayPins } from '../support/lab/overlay-kernel.ts'
 
 /** Removes all containers and networks of the hosts. `docker_gwbridge` is the engine's own and stays. */
@@ -32,8 +34,20 @@ async function leftoversOf(host: Host): Promise<string[]> {
   return [
     ...ours.map(({ ifname }) => `${host.name}: interface ${ifname}`),
     ...pins.map((pin) => `${host.name}: namespace ${pin}`),
+    ...(status.ipam as IpamStatus).pools.map(({ poolKey, leases }) => {
+      const held = leases.map(({ ip }) => ip).join(' ')
+      return `${host.name}: pool ${poolKey}, leases ${held || 'none'}`
+    }),
+    ...recordsLeft(host, status),
     ...status.overlays.map(({ overlayId }) => `${host.name}: overlay ${overlayId} in its books`),
   ]
+}
+
+/** What the host has published in the cluster, or knows of others. */
+function recordsLeft(host: Host, status: Status): string[] {
+  const { records } = status.cluster as ClusterStatus
+  const left = records.own + records.visible
+  return left === 0 ? [] : [`${host.name}: records in the cluster, ${JSON.stringify(records)}`]
 }
 
 /** The VNI of a host's only overlay. */

@@ -45,10 +45,10 @@ describe('containers on different hosts', () => {
 
   it('reach each other in both directions, on three hosts with different engines', async () => {
     await createNetwork(members(), 'n', [...ours, '--subnet', '10.13.0.0/16'])
-    const addresses = await Promise.all(members().map((on) => start(on, 'n', 'c')))
+    const addresses = await Promise.all(members().map((on) => start(on, 'n', 'here')))
     expect(new Set(addresses).size).to.equal(3)
     for (const from of members()) {
-      for (const to of addresses) await expectAnswersIn(from, 'c', to)
+      for (const to of addresses) await expectAnswersIn(from, 'here', to)
     }
   })
 
