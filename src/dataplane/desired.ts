@@ -22,22 +22,19 @@ export interface Viewpoint {
   readonly local: ReadonlyMap<string, LocalEndpoint>
 }
 
+/** Some addresses of an overlay. */
+export interface Addresses {
+  readonly ips: Iterable<Ip>
+  readonly macs: Iterable<Mac>
+}
+
 export interface Rows {
   readonly fdb: readonly FdbEntry[]
   readonly neighbours: readonly Neighbour[]
 }
 
-/** All rows of the overlay. */
-export function desiredRows(peers: PeerTable, view: Viewpoint): Rows {
-  return desiredRowsOf(peers, view, peers.addresses(view.vni))
-}
-
-/** The rows of the overlay for some addresses only. */
-export function desiredRowsOf(
-  peers: PeerTable,
-  view: Viewpoint,
-  addresses: { ips: Iterable<Ip>; macs: Iterable<Mac> },
-): Rows {
+/** The rows that some addresses of the overlay should have: with all that are claimed, all rows. */
+export function desiredRows(peers: PeerTable, view: Viewpoint, addresses: Addresses): Rows {
   const here = addressesOf(view.local.values())
   const fdb: FdbEntry[] = []
   const neighbours: Neighbour[] = []

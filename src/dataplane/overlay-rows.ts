@@ -1,29 +1,41 @@
-import { failure } from '../base/errors.ts'
+import { type OverlayError, failure } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
-import type { ActualOverlay, Change, Dataplane, FailedChange, OverlayLinks } from './dataplane.ts'
+import type {
+  ActualOverlay,
+  Change,
+  Dataplane,
+  FailedChange,
+  FdbEntry,
+  Neighbour,
+  OverlayLinks,
+} from './dataplane.ts'
 import {
+  type Addresses,
   type LocalEndpoint,
   type Rows,
   type Viewpoint,
   desiredRows,
-  desiredRowsOf,
 } from './desired.ts'
 import { diff } from './diff.ts'
 import type { PeerTable, Touched } from './peer-table.ts'
+
+/** Addresses of each kind that are written in one go: 2 to 3 ms, then other work gets its turn. */
+const sliceMost = 500
 
 /**
  * The rows of one overlay on this host: which the kernel is believed to have, and which addresses need a
  * look because a claim changed. Writing costs what has changed; only `resync` looks at everything. One
  * write runs at a time, which the reconciler's queue sees to; `touch` may be called meanwhile.
  */
+
 export class OverlayRows {
   links: OverlayLinks
   /** This host's endpoints by id. */
   readonly local = new Map<string, LocalEndpoint>()
   readonly #dataplane: Dataplane
   readonly #peers: PeerTable
-  readonly #fdb = new Map<Mac, Ip>()
+  readonly #fdb = new Map<Mac, readonly Ip[]>()
   readonly #neighbours = new Map<Ip, Mac>()
   #touched: Touched = nothing()
   #refused: Touched = nothing()
@@ -35,7 +47,7 @@ export class OverlayRows {
     this.links = links
   }
 
-  /** Rows that the kernel is believed to have. */
+  /** Addresses that the kernel is believed to have rows for. */
   get counts(): { fdb: number; neighbours: number } {
     return { fdb: this.#fdb.size, neighbours: this.#neighbours.size }
   }
@@ -60,14 +72,8 @@ export class OverlayRows {
    * when rows are still not as they should be; the others are.
    */
   async write(): Promise<void> {
-    if (this.#unsure) {
-      await this.resync()
-      return
-    }
-    const touched = this.#take()
-    const desired = desiredRowsOf(this.#peers, this.#view(), touched)
-    const changes = diff(desired, this.#believed(touched))
-    if (changes.length > 0) this.#report(changes, await this.#apply(changes))
+    if (this.#unsure) await this.resync()
+    else await this.#writeTouched()
   }
 
   /**
@@ -78,23 +84,40 @@ export class OverlayRows {
     this.#unsure = true
     const actual = await this.#dataplane.dump(this.links.overlayId)
     if (actual === null) throw failure('KERNEL', `overlay ${this.links.overlayId} has no links`)
-    this.#take()
-    const desired = desiredRows(this.#peers, this.#view())
-    const changes = diff(desired, actual)
     this.#believe(actual)
-    const failed = await this.#apply(changes)
-    // A stranger's second VTEP for a MAC has no place in what is believed; the wanted one has.
-    if (failed.length === 0) this.#believe(desired)
-    this.#report(changes, failed)
-    return { actual, changes }
+    const { ips, macs } = this.#peers.addresses(this.links.vni)
+    for (const all of [ips, this.#neighbours.keys()])
+      for (const ip of all) this.#touched.ips.add(ip)
+    for (const all of [macs, this.#fdb.keys()]) for (const mac of all) this.#touched.macs.add(mac)
+    return { actual, changes: await this.#writeTouched() }
   }
 
-  /** Leaves `unsure` set when the outcome is not known. What failed is as it was before. */
+  /** What is touched meanwhile is written too. @returns all that was written. */
+  async #writeTouched(): Promise<Change[]> {
+    merge(this.#touched, this.#refused)
+    this.#refused = nothing()
+    const written: Change[] = []
+    const failed: FailedChange[] = []
+    while (!isEmpty(this.#touched)) {
+      const touched = this.#touched
+      this.#touched = nothing()
+      for (const slice of slicesOf(touched)) {
+        const desired = desiredRows(this.#peers, this.#view(), slice)
+        const changes = diff(desired, this.#believed(slice))
+        if (changes.length === 0) continue
+        failed.push(...(await this.#apply(changes)))
+        for (const change of changes) written.push(change)
+      }
+    }
+    this.#unsure = false
+    if (failed.length > 0) throw this.#refusal(written, failed)
+    return written
+  }
+
+  /** When the outcome is not known this throws and leaves `unsure` set. */
   async #apply(changes: Change[]): Promise<FailedChange[]> {
     this.#unsure = true
-    const failed =
-      changes.length === 0 ? [] : await this.#dataplane.apply(this.links.overlayId, changes)
-    this.#unsure = false
+    const failed = await this.#dataplane.apply(this.links.overlayId, changes)
     const refused = new Set(failed.map(({ change }) => describe(change)))
     for (const change of changes)
       if (refused.size === 0 || !refused.has(describe(change))) this.#note(change)
@@ -104,51 +127,48 @@ export class OverlayRows {
     return failed
   }
 
-  #report(changes: readonly Change[], failed: readonly FailedChange[]): void {
-    const [first] = failed
-    if (first === undefined) return
-    throw failure(
+  #refusal(written: readonly Change[], failed: readonly FailedChange[]): OverlayError {
+    const { change, error } = failed[0]!
+    return failure(
       'KERNEL',
-      `overlay ${this.links.overlayId}: ${failed.length} of ${changes.length} rows failed, first ` +
-        `${describe(first.change)}: ${first.error}`,
+      `overlay ${this.links.overlayId}: ${failed.length} of ${written.length} rows failed, first ` +
+        `${describe(change)}: ${error}`,
     )
   }
 
+  /** A set takes the place of the first VTEP that a MAC address has, as in the kernel. */
   #note(change: Change): void {
     const set = change.op === 'set'
     if (change.kind === 'neighbour') {
       if (set) this.#neighbours.set(change.ip, change.mac)
       else this.#neighbours.delete(change.ip)
-    } else if (set) this.#fdb.set(change.mac, change.vtep)
-    else if (this.#fdb.get(change.mac) === change.vtep) this.#fdb.delete(change.mac)
+      return
+    }
+    const others = (this.#fdb.get(change.mac) ?? []).filter((vtep) => vtep !== change.vtep)
+    const vteps = set ? [change.vtep, ...others.slice(1)] : others
+    if (vteps.length === 0) this.#fdb.delete(change.mac)
+    else this.#fdb.set(change.mac, vteps)
   }
 
   #believe(rows: Rows): void {
     this.#fdb.clear()
     this.#neighbours.clear()
-    for (const { mac, vtep } of rows.fdb) this.#fdb.set(mac, vtep)
+    for (const { mac, vtep } of rows.fdb) {
+      const others = this.#fdb.get(mac)
+      this.#fdb.set(mac, others === undefined ? [vtep] : [...others, vtep])
+    }
     for (const { ip, mac } of rows.neighbours) this.#neighbours.set(ip, mac)
   }
 
-  #believed(addresses: Touched): Rows {
-    return {
-      fdb: [...addresses.macs].flatMap((mac) => {
-        const vtep = this.#fdb.get(mac)
-        return vtep === undefined ? [] : [{ mac, vtep }]
-      }),
-      neighbours: [...addresses.ips].flatMap((ip) => {
-        const mac = this.#neighbours.get(ip)
-        return mac === undefined ? [] : [{ ip, mac }]
-      }),
+  #believed({ ips, macs }: Addresses): Rows {
+    const fdb: FdbEntry[] = []
+    const neighbours: Neighbour[] = []
+    for (const mac of macs) for (const vtep of this.#fdb.get(mac) ?? []) fdb.push({ mac, vtep })
+    for (const ip of ips) {
+      const mac = this.#neighbours.get(ip)
+      if (mac !== undefined) neighbours.push({ ip, mac })
     }
-  }
-
-  #take(): Touched {
-    const touched = this.#touched
-    merge(touched, this.#refused)
-    this.#touched = nothing()
-    this.#refused = nothing()
-    return touched
+    return { fdb, neighbours }
   }
 
   #view(): Viewpoint {
@@ -173,4 +193,10 @@ function isEmpty(touched: Touched): boolean {
 function merge(into: Touched, from: Touched): void {
   for (const ip of from.ips) into.ips.add(ip)
   for (const mac of from.macs) into.macs.add(mac)
+}
+
+function* slicesOf({ ips, macs }: Touched): Generator<Addresses> {
+  const [allIps, allMacs] = [[...ips], [...macs]]
+  for (let at = 0; at < Math.max(allIps.length, allMacs.length); at += sliceMost)
+    yield { ips: allIps.slice(at, at + sliceMost), macs: allMacs.slice(at, at + sliceMost) }
 }

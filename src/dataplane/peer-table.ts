@@ -36,11 +36,11 @@ export interface Touched {
   readonly macs: Set<Mac>
 }
 
-/** Claims by their key. */
-type Claims = Map<string, Peer>
+/** Claims of one address: nearly always there is one. */
+type Claims = Peer | Set<Peer>
 
 interface OverlayClaims {
-  readonly all: Claims
+  readonly all: Map<string, Peer>
   readonly byIp: Map<Ip, Claims>
   readonly byMac: Map<Mac, Claims>
 }
@@ -68,12 +68,12 @@ export class PeerTable {
   apply(transitions: readonly PeerTransition[]): Map<Vni, Touched> {
     const touched = new Map<Vni, Touched>()
     for (const { previous, next } of transitions) {
-      if (previous !== null && (next === null || keyOf(previous) !== keyOf(next)))
-        this.#remove(previous, touched)
-      if (next !== null) {
-        this.#remove(next, touched)
-        this.#add(next, touched)
-      }
+      if (previous !== null && (next === null || !isSame(previous, next)))
+        this.#remove(previous, keyOf(previous), touched)
+      if (next === null) continue
+      const key = keyOf(next)
+      this.#remove(next, key, touched)
+      this.#add(next, key, touched)
     }
     return touched
   }
@@ -104,56 +104,63 @@ export class PeerTable {
     return { ips: claims?.byIp.keys() ?? [], macs: claims?.byMac.keys() ?? [] }
   }
 
-  #remove(peer: Peer, touched: Map<Vni, Touched>): void {
-    const claims = this.#overlays.get(peer.vni)
-    const key = keyOf(peer)
+  #remove({ vni }: Peer, key: string, touched: Map<Vni, Touched>): void {
+    const claims = this.#overlays.get(vni)
     const known = claims?.all.get(key)
     if (claims === undefined || known === undefined) return
     claims.all.delete(key)
-    drop(claims.byMac, known.mac, key)
-    for (const ip of known.ips) drop(claims.byIp, ip, key)
-    if (claims.all.size === 0) this.#overlays.delete(peer.vni)
+    drop(claims.byMac, known.mac, known)
+    for (const ip of known.ips) drop(claims.byIp, ip, known)
+    if (claims.all.size === 0) this.#overlays.delete(vni)
     touch(touched, known)
   }
 
-  #add(peer: Peer, touched: Map<Vni, Touched>): void {
-    const claims = this.#overlays.get(peer.vni) ?? {
-      all: new Map(),
-      byIp: new Map(),
-      byMac: new Map(),
+  #add(peer: Peer, key: string, touched: Map<Vni, Touched>): void {
+    let claims = this.#overlays.get(peer.vni)
+    if (claims === undefined) {
+      claims = { all: new Map(), byIp: new Map(), byMac: new Map() }
+      this.#overlays.set(peer.vni, claims)
     }
-    this.#overlays.set(peer.vni, claims)
-    const key = keyOf(peer)
     claims.all.set(key, peer)
-    put(claims.byMac, peer.mac, key, peer)
-    for (const ip of peer.ips) put(claims.byIp, ip, key, peer)
+    put(claims.byMac, peer.mac, peer)
+    for (const ip of peer.ips) put(claims.byIp, ip, peer)
     touch(touched, peer)
   }
 }
 
-/** The length tells where the name ends, whatever it has in it. */
-function keyOf(peer: Peer): string {
-  return `${peer.vni}/${peer.origin.length}/${peer.origin}/${peer.endpointId}`
+function isSame(a: Peer, b: Peer): boolean {
+  return a.vni === b.vni && a.origin === b.origin && a.endpointId === b.endpointId
 }
 
-function put<K>(index: Map<K, Claims>, at: K, key: string, peer: Peer): void {
-  const claims = index.get(at)
-  if (claims === undefined) index.set(at, new Map([[key, peer]]))
-  else claims.set(key, peer)
+/** Within an overlay. The length tells where the name ends, whatever it has in it. */
+function keyOf({ origin, endpointId }: Peer): string {
+  return `${origin.length}/${origin}/${endpointId}`
 }
 
-function drop<K>(index: Map<K, Claims>, at: K, key: string): void {
+function put<K>(index: Map<K, Claims>, at: K, peer: Peer): void {
   const claims = index.get(at)
-  if (claims?.delete(key) === true && claims.size === 0) index.delete(at)
+  if (claims === undefined) index.set(at, peer)
+  else if (claims instanceof Set) claims.add(peer)
+  else index.set(at, new Set([claims, peer]))
+}
+
+function drop<K>(index: Map<K, Claims>, at: K, peer: Peer): void {
+  const claims = index.get(at)
+  if (claims instanceof Set) claims.delete(peer)
+  if (claims === peer || (claims instanceof Set && claims.size === 0)) index.delete(at)
 }
 
 function touch(touched: Map<Vni, Touched>, peer: Peer): void {
-  const addresses = touched.get(peer.vni) ?? { ips: new Set(), macs: new Set() }
-  touched.set(peer.vni, addresses)
+  let addresses = touched.get(peer.vni)
+  if (addresses === undefined) {
+    addresses = { ips: new Set(), macs: new Set() }
+    touched.set(peer.vni, addresses)
+  }
   addresses.macs.add(peer.mac)
   for (const ip of peer.ips) addresses.ips.add(ip)
 }
 
 function sorted(claims: Claims | undefined): Peer[] {
-  return claims === undefined ? [] : [...claims.values()].sort(comparePeers)
+  if (claims === undefined) return []
+  return claims instanceof Set ? [...claims].sort(comparePeers) : [claims]
 }

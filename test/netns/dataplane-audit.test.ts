@@ -106,6 +106,12 @@ describe('the audit of a Linux kernel', function () {
     return Object.values(report!.drift).reduce((sum, count) => sum + count, 0)
   }
 
+  it('finds links that have no addresses but the gateways', async () => {
+    const all = await lab.json(hosts[0]!.pin('uber-net'), 'ip', 'addr', 'show')
+    const addresses = all.flatMap((link) => link.addr_info ?? []).map(({ local }) => local)
+    expect(addresses).to.deep.equal(['10.30.0.1'])
+  })
+
   it('finds nothing where nothing is wrong', async () => {
     expect(await auditOnce()).to.equal(0)
     expect(await reach()).to.equal(true)

@@ -1,15 +1,17 @@
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { execa } from 'execa'
 import { OverlayError } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { Dataplane, EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
+import { deleteLink } from '../../src/dataplane/linux/link-requests.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
 import { linkGroup, portNameOf, sourceNameOf } from '../../src/dataplane/linux/names.ts'
-import { inNewNetns, pinHere } from '../../src/dataplane/linux/netns.ts'
+import { inNetns, inNewNetns, pinHere } from '../../src/dataplane/linux/netns.ts'
 import { NetlinkError, NetlinkSocket } from '../../src/dataplane/linux/netlink-socket.ts'
+import { linkOf } from '../../src/dataplane/linux/overlay-netns.ts'
 import type { Mac } from '../../src/net/mac.ts'
 import { LabUnderlay, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
@@ -219,6 +221,29 @@ describe('a Linux kernel that does not play along', function () {
     await whole(dataplane)
     const left = await lab.json(held, 'ip', 'link', 'show', 'type', 'vxlan')
     expect(left).to.deep.equal([])
+  })
+
+  it('waits for the VNI of a namespace that the kernel is still clearing away', async () => {
+    const { dataplane } = host
+    await whole(dataplane)
+    await dataplane.close()
+    lab.remove(host.pin('uber-net'))
+    await dataplane.start()
+    await whole(dataplane)
+  })
+
+  it('notices when answers of the kernel are lost, and goes on', async () => {
+    await host.dataplane.ensureOverlay(links)
+    const fd = openSync(host.pin('uber-net'), 'r')
+    const socket = inNetns(fd, () => new NetlinkSocket(4096))
+    closeSync(fd)
+    try {
+      const bad = Array.from({ length: 500 }, () => deleteLink('nobody'))
+      expect(() => socket.send(bad)).to.throw(OverlayError, 'ENOBUFS')
+      expect(linkOf(socket, 'br0')).to.include({ name: 'br0', kind: 'bridge' })
+    } finally {
+      socket.close()
+    }
   })
 
   it('sweeps away what a crash or a reboot left half made', async () => {

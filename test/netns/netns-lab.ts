@@ -12,6 +12,7 @@ export interface Json {
   readonly mac: string
   readonly dst?: string
   readonly lladdr: string
+  readonly addr_info?: readonly { readonly local: string }[]
   readonly stats64: Readonly<Record<'rx' | 'tx', { readonly packets: number }>>
 }
 

@@ -1,4 +1,11 @@
-import type { ActualBridge, ActualEndpoint, ActualOverlay, ActualVxlan } from '../dataplane.ts'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type {
+  ActualBridge,
+  ActualEndpoint,
+  ActualOverlay,
+  ActualVxlan,
+  Neighbour,
+} from '../dataplane.ts'
 import type { Mac } from '../../net/mac.ts'
 import { portOn } from './endpoint-links.ts'
 import type { Link } from './link.ts'
@@ -10,38 +17,46 @@ import { type HostNetns, type OverlayNetns, linkOf } from './overlay-netns.ts'
 import { getFdb, getNeighbours, readFdbEntry, readNeighbour, readPortMac } from './rows.ts'
 import * as rt from './rtnetlink.ts'
 
-/** Reads all that the kernel has of an overlay: about a microsecond a row (measured). */
-export function dumpOverlay(
+/**
+ * Reads all that the kernel has of an overlay, about a microsecond a row (measured), and lets other work
+ * have its turn between the tables.
+ */
+export async function dumpOverlay(
   netns: OverlayNetns,
   host: HostNetns,
   overlayId: string,
-): ActualOverlay {
+): Promise<ActualOverlay> {
   const { socket } = netns
   const links = netns.links()
   const bridge = links.find(({ name }) => name === bridgeName) ?? null
   const vxlan = links.find(({ name }) => name === vxlanName) ?? null
-  const fdb = socket.dump(getFdb(0))
-  const stations = stationsIn(fdb)
-  const neighbours = (family: number) =>
-    vxlan === null ? [] : socket.dump(getNeighbours(vxlan.index, family)).map(readNeighbour)
-  return {
-    overlayId,
+  const actualLinks = {
     bridge: bridge === null ? null : actualBridge(netns, bridge),
     vxlan: vxlan === null ? null : actualVxlan(vxlan),
-    endpoints: links.flatMap((link) => {
-      const endpointId = link.kind === 'veth' ? endpointOfAlias(link.alias, overlayId) : null
-      if (endpointId === null) return []
-      const mac = stations.get(link.index) ?? null
-      return [actualEndpoint({ host, overlayId, endpointId, link, bridge, mac })]
-    }),
-    fdb: fdb
-      .filter((message) => message.body.readUInt32LE(4) === vxlan?.index)
-      .map(readFdbEntry)
-      .filter((entry) => entry !== null),
-    neighbours: [...neighbours(rt.AF_INET), ...neighbours(rt.AF_INET6)].filter(
-      (neighbour) => neighbour !== null,
-    ),
   }
+  const fdb = socket.dump(getFdb(0))
+  const stations = stationsIn(fdb)
+  const endpoints = links.flatMap((link) => {
+    const endpointId = link.kind === 'veth' ? endpointOfAlias(link.alias, overlayId) : null
+    if (endpointId === null) return []
+    const mac = stations.get(link.index) ?? null
+    return [actualEndpoint({ host, overlayId, endpointId, link, bridge, mac })]
+  })
+  await nextTurn()
+  const entries = fdb
+    .filter((message) => message.body.readUInt32LE(4) === vxlan?.index)
+    .map(readFdbEntry)
+    .filter((entry) => entry !== null)
+  const neighbours: Neighbour[] = []
+  for (const family of [rt.AF_INET, rt.AF_INET6]) {
+    await nextTurn()
+    if (vxlan === null) continue
+    for (const message of socket.dump(getNeighbours(vxlan.index, family))) {
+      const neighbour = readNeighbour(message)
+      if (neighbour !== null) neighbours.push(neighbour)
+    }
+  }
+  return { overlayId, ...actualLinks, endpoints, fdb: entries, neighbours }
 }
 
 /** The station that the bridge has behind each port; null for several. */

@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync, openSync, promises, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   AssertionError,
   OverlayError,
@@ -8,6 +9,7 @@ import {
   messageOf,
   refusal,
 } from '../../base/errors.ts'
+import { sleep, systemClock } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
 import { parseIpInCidr } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
@@ -23,22 +25,16 @@ import type {
 import { getAddresses, readAddress } from './addresses.ts'
 import { dumpOverlay } from './dump.ts'
 import { deleteIfThere, ensureVethPair, removeVethPair } from './endpoint-links.ts'
-import {
-  checkEndpointId,
-  checkOverlayId,
-  isMarked,
-  linkGroup,
-  overlayOfAlias,
-  pinName,
-  vxlanName,
-} from './names.ts'
-import { inNetns, isPinned, openOwnNetns, unpin } from './netns.ts'
+import { checkEndpointId, checkOverlayId, isMarked, pinName, vxlanName } from './names.ts'
+import { inNetns, openOwnNetns, unpin } from './netns.ts'
 import { assignNetnsId } from './netns-ids.ts'
-import { NetlinkSocket } from './netlink-socket.ts'
+import { NetlinkSocket, batchMost } from './netlink-socket.ts'
 import { ensureLinks } from './overlay-links.ts'
 import { type HostNetns, OverlayNetns, linkOf, linksOf } from './overlay-netns.ts'
 import { probeKernel } from './probe.ts'
 import { rowRequest } from './rows.ts'
+import { overlayIn, sweepPins } from './sweep.ts'
+import { HiddenHolder } from './vni-holders.ts'
 
 /**
  * The data plane in a Linux kernel, by rtnetlink. Each overlay's namespace is pinned by a file in
@@ -46,6 +42,10 @@ import { rowRequest } from './rows.ts'
  * id itself is the alias of the bridge within. Work on the kernel is synchronous: two verbs never
  * overlap, and a namespace is never visited across a turn of the event loop.
  */
+
+/** A VNI whose holder is not to be found is waited for that often and that long: a second. */
+const hiddenHolderAttempts = 21
+const hiddenHolderWaitMs = 50
 
 export interface LinuxDataplaneOptions {
   /** Where namespaces are pinned. In a managed plugin under `propagatedMount`, so that pins last. */
@@ -73,27 +73,28 @@ export class LinuxDataplane implements Dataplane {
       const { hostNetns } = this.#options
       const fd = hostNetns === undefined ? openOwnNetns() : openSync(hostNetns, 'r')
       this.#host = { fd, socket: inNetns(fd, () => new NetlinkSocket()) }
-      for (const file of readdirSync(this.#options.directory)) this.#sweep(file)
+      sweepPins(this.#options.directory, this.#options.logger)
     })
   }
 
   async ensureOverlay(links: OverlayLinks): Promise<string[]> {
-    const { overlayId } = links
+    const { overlayId, vni } = links
     checkOverlayId(overlayId)
     const wanted = { ...links, gateways: links.gateways.map(canonicalGateway) }
-    return this.#kernel(`overlay ${overlayId}`, () => {
-      const found = this.#find(overlayId)
-      const netns = found ?? OverlayNetns.create(this.#pathOf(overlayId))
-      this.#open.set(overlayId, netns)
+    for (let attempt = 1; ; attempt++) {
       try {
-        if (found === null) assignNetnsId(this.#theHost().socket, netns.fd)
-        const changed = ensureLinks(netns, this.#theHost(), wanted)
-        return found === null ? ['namespace made', ...changed] : changed
+        return this.#ensureOverlay(wanted)
       } catch (error) {
-        if (found === null) this.#destroy(overlayId, netns)
-        throw error
+        if (!(error instanceof HiddenHolder)) throw error
+        if (attempt === hiddenHolderAttempts)
+          throw refusal(
+            'VNI_IN_USE',
+            `overlay ${overlayId}: another VXLAN device of this host has VNI ${vni} and could not be ` +
+              'found; look for it with "ip -d link show type vxlan" in every network namespace',
+          )
+        await sleep(systemClock, hiddenHolderWaitMs)
       }
-    })
+    }
   }
 
   async removeOverlay(overlayId: string): Promise<void> {
@@ -121,24 +122,25 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async apply(overlayId: string, changes: readonly Change[]): Promise<FailedChange[]> {
-    return this.#kernel(`rows of overlay ${overlayId}`, () => {
-      const netns = this.#existing(overlayId)
-      const vxlan = netns.link(vxlanName)
-      if (vxlan === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
-      const errors = netns.socket.send(changes.map((change) => rowRequest(vxlan.index, change)))
-      return [...errors].flatMap(([position, error]) => {
-        const change = changes[position]!
-        const isGone = change.op === 'remove' && error.code === 'ENOENT'
-        return isGone ? [] : [{ change, error: error.message }]
-      })
-    })
+    const failed: FailedChange[] = []
+    for (let first = 0; first < changes.length; first += batchMost) {
+      if (first > 0) await nextTurn()
+      failed.push(...this.#applyBatch(overlayId, changes.slice(first, first + batchMost)))
+    }
+    // A batch takes some ms; many small calls that follow each other must not hold up the rest either.
+    if (changes.length >= batchMost / 4) await nextTurn()
+    return failed
   }
 
   async dump(overlayId: string): Promise<ActualOverlay | null> {
-    return this.#kernel(`reading overlay ${overlayId}`, () => {
-      const netns = this.#find(overlayId)
-      return netns === null ? null : dumpOverlay(netns, this.#theHost(), overlayId)
-    })
+    const what = `reading overlay ${overlayId}`
+    const netns = this.#kernel(what, () => this.#find(overlayId))
+    if (netns === null) return null
+    return dumpOverlay(netns, this.#theHost(), overlayId).catch((error: unknown) =>
+      this.#kernel(what, () => {
+        throw error
+      }),
+    )
   }
 
   async overlays(): Promise<string[]> {
@@ -175,6 +177,37 @@ export class LinuxDataplane implements Dataplane {
     this.#host?.socket.close()
     if (this.#host !== null) closeSync(this.#host.fd)
     this.#host = null
+  }
+
+  #ensureOverlay(links: OverlayLinks): string[] {
+    const { overlayId } = links
+    return this.#kernel(`overlay ${overlayId}`, () => {
+      const found = this.#find(overlayId)
+      const netns = found ?? OverlayNetns.create(this.#pathOf(overlayId))
+      this.#open.set(overlayId, netns)
+      try {
+        if (found === null) assignNetnsId(this.#theHost().socket, netns.fd)
+        const changed = ensureLinks(netns, this.#theHost(), links)
+        return found === null ? ['namespace made', ...changed] : changed
+      } catch (error) {
+        if (found === null) this.#destroy(overlayId, netns)
+        throw error
+      }
+    })
+  }
+
+  #applyBatch(overlayId: string, changes: readonly Change[]): FailedChange[] {
+    return this.#kernel(`rows of overlay ${overlayId}`, () => {
+      const netns = this.#existing(overlayId)
+      const vxlan = netns.link(vxlanName)
+      if (vxlan === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
+      const errors = netns.socket.send(changes.map((change) => rowRequest(vxlan.index, change)))
+      return [...errors].flatMap(([position, error]) => {
+        const change = changes[position]!
+        const isGone = change.op === 'remove' && error.code === 'ENOENT'
+        return isGone ? [] : [{ change, error: error.message }]
+      })
+    })
   }
 
   #pathOf(overlayId: string): string {
@@ -214,40 +247,16 @@ export class LinuxDataplane implements Dataplane {
     netns.destroy()
   }
 
-  /** Removes what a crash or a reboot left half made: empty files, empty namespaces, unmarked veths. */
-  #sweep(file: string): void {
-    const path = join(this.#options.directory, file)
-    const netns = isPinned(path) ? OverlayNetns.open(path) : null
-    if (netns === null) {
-      unpin(path)
-      return
-    }
-    if (overlayIn(netns) === null) {
-      this.#options.logger.info(`namespace ${path} has no overlay in it and is removed`)
-      netns.destroy()
-      return
-    }
-    for (const link of netns.links())
-      if (link.kind === 'veth' && link.alias === '' && link.group === linkGroup)
-        deleteIfThere(netns.socket, link.index)
-    netns.close()
-  }
-
   /** Runs work on the kernel; its errors become failures that say on what. */
   #kernel<T>(what: string, work: () => T): T {
     try {
       return work()
     } catch (error) {
-      if (error instanceof OverlayError || error instanceof AssertionError) throw error
+      const own = [OverlayError, AssertionError, HiddenHolder]
+      if (own.some((kind) => error instanceof kind)) throw error
       throw failure('KERNEL', `${what}: ${messageOf(error)}`, error)
     }
   }
-}
-
-/** The overlay that a namespace is for, by the alias of any link in it. */
-function overlayIn(netns: OverlayNetns): string | null {
-  const aliases = netns.links().map((link) => overlayOfAlias(link.alias))
-  return aliases.find((overlayId) => overlayId !== null) ?? null
 }
 
 function canonicalGateway(text: string): string {

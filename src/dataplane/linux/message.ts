@@ -155,6 +155,18 @@ export function readAttributes(bytes: Buffer): Map<number, Buffer> {
   return attributes
 }
 
+/** One attribute of `bytes` from `at` on; undefined when there is none. For dumps of many rows. */
+export function findAttribute(bytes: Buffer, at: number, type: number): Buffer | undefined {
+  while (at + attributeHeaderBytes <= bytes.length) {
+    const length = bytes.readUInt16LE(at)
+    assert(length >= attributeHeaderBytes && at + length <= bytes.length, 'an attribute is cut off')
+    if ((bytes.readUInt16LE(at + 2) & attributeTypeMask) === type)
+      return bytes.subarray(at + attributeHeaderBytes, at + length)
+    at += (length + 3) & ~3
+  }
+  return undefined
+}
+
 /** The text of a string attribute, without the zero that ends it; empty when there is none. */
 export function readString(value: Buffer | undefined): string {
   if (value === undefined) return ''

@@ -65,10 +65,10 @@ export class NetlinkSocket {
   readonly #datagram = Buffer.alloc(datagramBytes)
   #sequence = 0
 
-  /** Opens a socket of the namespace that this thread is in. */
-  constructor() {
+  /** Opens a socket of the namespace that this thread is in. Smaller buffers are for tests. */
+  constructor(bufferBytes = receiveBufferBytes) {
     this.#fd = openRouteSocket()
-    setSocketOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, receiveBufferBytes)
+    setSocketOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes)
     setSocketOption(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1)
     setSocketOption(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1)
     setSocketOption(this.#fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)

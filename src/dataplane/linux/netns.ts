@@ -74,9 +74,8 @@ export function isPinned(path: string): boolean {
 
 /** Whether the namespace pinned at `path` is the one that `fd` stands for. */
 export function isPinOf(path: string, fd: number): boolean {
-  if (!isPinned(path)) return false
-  const [pinned, held] = [statSync(path), fstatSync(fd)]
-  return pinned.ino === held.ino && pinned.dev === held.dev
+  const [pinned, held] = [statSync(path, { throwIfNoEntry: false }), fstatSync(fd)]
+  return pinned?.ino === held.ino && pinned.dev === held.dev
 }
 
 /** Pins the namespace that this thread is in at `path`. */

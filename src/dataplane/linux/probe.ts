@@ -24,7 +24,13 @@ export function probeKernel(): void {
   try {
     inNewNetns(tryDevices)
   } catch (error) {
-    if ((error as { code?: unknown }).code !== 'EPERM') throw error
+    const { code } = error as { code?: unknown }
+    if (code === 'ENOPROTOOPT')
+      throw refusal(
+        'UNSUPPORTED',
+        'the kernel is too old; the data plane needs Linux 4.20 or newer',
+      )
+    if (code !== 'EPERM') throw error
     throw refusal(
       'UNSUPPORTED',
       `network namespaces may not be made (${messageOf(error)}); the plugin needs CAP_SYS_ADMIN and ` +

@@ -1,7 +1,7 @@
 import type { Change, FdbEntry, Neighbour } from '../dataplane.ts'
 import { type Ip, ipBits, ipFromBytes, ipToBytes } from '../../net/ip.ts'
 import { type Mac, macFromBytes, macToBytes } from '../../net/mac.ts'
-import { type Message, type MessageWriter, type Request, readAttributes } from './message.ts'
+import { type Message, type MessageWriter, type Request, findAttribute } from './message.ts'
 import * as rt from './rtnetlink.ts'
 
 /**
@@ -79,36 +79,37 @@ export function getNeighbours(index: number, family: number): Request {
 /** A VXLAN device's own FDB entry; null for other rows of the dump. */
 export function readFdbEntry(message: Message): FdbEntry | null {
   if ((message.body.readUInt8(10) & rt.NTF_SELF) === 0) return null
-  const attributes = readAttributes(message.body.subarray(neighbourHeaderBytes))
-  const mac = attributes.get(rt.NDA_LLADDR)
-  const vtep = addressIn(attributes)
-  return mac === undefined || vtep === null ? null : { mac: macFromBytes(mac), vtep }
+  const [mac, vtep] = [macIn(message), addressIn(message)]
+  return mac === null || vtep === null ? null : { mac, vtep }
 }
 
 /** Which port the bridge has a static MAC address behind; null for rows that are not of that kind. */
 export function readPortMac(message: Message): { index: number; mac: Mac } | null {
   const [state, flags] = [message.body.readUInt16LE(8), message.body.readUInt8(10)]
   if (state !== rt.NUD_NOARP || (flags & rt.NTF_SELF) !== 0) return null
-  const mac = readAttributes(message.body.subarray(neighbourHeaderBytes)).get(rt.NDA_LLADDR)
-  return mac === undefined ? null : { index: message.body.readUInt32LE(4), mac: macFromBytes(mac) }
+  const mac = macIn(message)
+  return mac === null ? null : { index: message.body.readUInt32LE(4), mac }
 }
 
 /** A permanent neighbour; null for those that the kernel keeps for itself. */
 export function readNeighbour(message: Message): Neighbour | null {
   if (message.body.readUInt16LE(8) !== rt.NUD_PERMANENT) return null
-  const attributes = readAttributes(message.body.subarray(neighbourHeaderBytes))
-  const mac = attributes.get(rt.NDA_LLADDR)
-  const ip = addressIn(attributes)
-  return mac?.length !== 6 || ip === null ? null : { ip, mac: macFromBytes(mac) }
+  const [mac, ip] = [macIn(message), addressIn(message)]
+  return mac === null || ip === null ? null : { ip, mac }
 }
 
 export function familyOf(ip: Ip): number {
   return ipBits(ip) === 32 ? rt.AF_INET : rt.AF_INET6
 }
 
-function addressIn(attributes: Map<number, Buffer>): Ip | null {
-  const bytes = attributes.get(rt.NDA_DST)
+function addressIn({ body }: Message): Ip | null {
+  const bytes = findAttribute(body, neighbourHeaderBytes, rt.NDA_DST)
   return bytes === undefined ? null : ipFromBytes(bytes)
+}
+
+function macIn({ body }: Message): Mac | null {
+  const bytes = findAttribute(body, neighbourHeaderBytes, rt.NDA_LLADDR)
+  return bytes?.length === 6 ? macFromBytes(bytes) : null
 }
 
 /** struct ndmsg. */

@@ -21,16 +21,19 @@ interface Holder {
   readonly netnsId: number | null
 }
 
+/**
+ * The VNI is taken by a device that is nowhere to be found. That is so for some 100 ms while the kernel
+ * clears a namespace away that nobody holds any more; then it is worth trying again.
+ */
+export class HiddenHolder extends Error {
+  override readonly name = 'HiddenHolder'
+}
+
 /** Removes what an earlier life of this overlay left with its VNI. Refuses when another one has it. */
 export function freeVni(host: HostNetns, links: OverlayLinks): void {
   const { overlayId, vni } = links
   const holder = findHolder(host, links)
-  if (holder === null)
-    throw refusal(
-      'VNI_IN_USE',
-      `overlay ${overlayId}: another VXLAN device of this host has VNI ${vni} and could not be ` +
-        'found; look for it with "ip -d link show type vxlan" in every network namespace',
-    )
+  if (holder === null) throw new HiddenHolder(`the holder of VNI ${vni} is not to be found`)
   const { link, netnsId } = holder
   if (isMarked(link, overlayId)) {
     host.socket.sendAll([deleteLink(link.index, netnsId ?? undefined)])

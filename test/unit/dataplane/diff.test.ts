@@ -6,7 +6,6 @@ import {
   type Rows,
   addressesOf,
   desiredRows,
-  desiredRowsOf,
 } from '../../../src/dataplane/desired.ts'
 import { diff } from '../../../src/dataplane/diff.ts'
 import { MemoryDataplane } from '../../../src/dataplane/memory.ts'
@@ -131,12 +130,12 @@ describe('desired rows', () => {
         const neighbours = [...new Set(eligible.flatMap((p) => p.ips))]
           .filter((ip) => !here.ips.has(ip))
           .map((ip) => ({ ip, mac: eligible.find((p) => p.ips.includes(ip))!.mac }))
-        const rows = desiredRows(table, view)
+        const rows = desiredRows(table, view, table.addresses(view.vni))
         expect(rows.fdb).to.have.deep.members(fdb)
         expect(rows.neighbours).to.have.deep.members(neighbours)
         for (const { vtep } of rows.fdb) expect(vtep).to.not.equal(view.vtep)
         const some = { ips: [ipOf(2)], macs: [macOf(1)] }
-        expect(desiredRowsOf(table, view, some)).to.deep.equal({
+        expect(desiredRows(table, view, some)).to.deep.equal({
           fdb: rows.fdb.filter(({ mac }) => mac === macOf(1)),
           neighbours: rows.neighbours.filter(({ ip }) => ip === ipOf(2)),
         })

@@ -386,7 +386,8 @@ describe('the reconciler', () => {
           expect(settled, overlayId).to.equal(true)
           const own = locals.get(overlayId)
           const here = new Map(own === undefined ? [] : [[own.endpointId, own]])
-          const desired = desiredRows(truth, { vni, vtep, local: here })
+          const view = { vni, vtep, local: here }
+          const desired = desiredRows(truth, view, truth.addresses(vni))
           const actual = (await kernel.dump(overlayId))!
           expect(actual.fdb).to.have.deep.members(desired.fdb)
           expect(actual.neighbours).to.have.deep.members(desired.neighbours)
