@@ -40,14 +40,14 @@ export function ipFromInteger(value: bigint, bits: IpBits): Ip {
 /** The address in network byte order: 4 or 16 bytes. */
 export function ipToBytes(ip: Ip): Uint8Array {
   const bits = ipBits(ip)
-  if (bits === 32) return Uint8Array.from(ip.split('.'), Number)
+  if (bits === 32) return ipv4Bytes(ip)
   const value = integerOfIpv6(ip)
   return Uint8Array.from({ length: 16 }, (_, i) => Number((value >> BigInt((15 - i) * 8)) & 0xffn))
 }
 
 /** The address in those 4 or 16 bytes of network byte order; null for any other length. */
 export function ipFromBytes(bytes: Uint8Array): Ip | null {
-  if (bytes.length === 4) return bytes.join('.') as Ip
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}` as Ip
   if (bytes.length !== 16) return null
   return ipFromInteger(
     bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n),
@@ -60,6 +60,18 @@ export function compareIps(a: Ip, b: Ip): number {
   if (ipBits(a) !== ipBits(b)) return ipBits(a) - ipBits(b)
   const difference = ipToInteger(a) - ipToInteger(b)
   return difference < 0n ? -1 : difference > 0n ? 1 : 0
+}
+
+function ipv4Bytes(ip: Ip): Uint8Array {
+  const bytes = new Uint8Array(4)
+  let part = 0
+  for (let i = 0; i < ip.length; i++) {
+    const digit = ip.charCodeAt(i) - 0x30
+    // Only a dot lies below the digits.
+    if (digit < 0) part++
+    else bytes[part] = bytes[part]! * 10 + digit
+  }
+  return bytes
 }
 
 function ipv4Text(value: number): Ip {

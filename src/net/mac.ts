@@ -13,13 +13,19 @@ export function parseMac(text: string): Mac | null {
 
 /** The six bytes. */
 export function macToBytes(mac: Mac): Uint8Array {
-  return Uint8Array.from(mac.split(':'), (part) => Number.parseInt(part, 16))
+  const bytes = new Uint8Array(6)
+  for (let i = 0; i < 6; i++) bytes[i] = Number.parseInt(mac.slice(3 * i, 3 * i + 2), 16)
+  return bytes
 }
+
+const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
 /** The address in those six bytes. */
 export function macFromBytes(bytes: Uint8Array): Mac {
   assert(bytes.length === 6, `a MAC address has 6 bytes, not ${bytes.length}`)
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(':') as Mac
+  let text = hexOfByte[bytes[0]!]!
+  for (let i = 1; i < 6; i++) text += `:${hexOfByte[bytes[i]!]!}`
+  return text as Mac
 }
 
 /** Whether frames to it go to a group (the lowest bit of the first byte); a link cannot have such a one. */
