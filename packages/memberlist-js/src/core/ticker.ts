@@ -31,9 +31,12 @@ export class Ticker {
 
   #arm(due: number): void {
     const now = this.#clock.now()
-    this.#timer = this.#clock.setTimeout(() => {
-      this.#arm(Math.max(due, this.#clock.now() - this.#interval()) + this.#interval())
-      this.#tick()
-    }, due - now)
+    this.#timer = this.#clock.setTimeout(
+      () => {
+        this.#arm(Math.max(due, this.#clock.now() - this.#interval()) + this.#interval())
+        this.#tick()
+      },
+      Math.max(0, due - now),
+    )
   }
 }
