@@ -79,6 +79,7 @@ async function addOwnPrograms(root: string, mainFile: string): Promise<string[]>
   const cli = path.join(projectDir, 'src/cli.ts')
   const entries = { main: path.resolve(mainFile), ...(existsSync(cli) ? { cli } : {}) }
   const bundled = await bundle(entries, app)
+  await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(app, 'start.cjs'))
   return [...bundled, await copyKoffi(app), nodePackage()]
 }
 

@@ -34,11 +34,14 @@ const legacySocketName = 'ts-overlay.sock'
 
 const { logger, problems } = createLogger((line) => process.stderr.write(`${line}\n`))
 
-try {
-  await run(parseSettings(process.env))
-} catch (error) {
+// No top-level await: the bundle is CommonJS, whose built-in modules load in less time.
+start().catch((error: unknown) => {
   for (const line of messageOf(error).split('\n')) process.stderr.write(`ts-overlay: ${line}\n`)
   process.exit(1)
+})
+
+async function start(): Promise<void> {
+  await run(parseSettings(process.env))
 }
 
 async function run(settings: Settings): Promise<void> {

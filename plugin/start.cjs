@@ -1,0 +1,8 @@
+// What the plugin starts with: lets Node keep what it compiled of the program beside it, then runs that.
+'use strict'
+const { join } = require('node:path')
+
+// In the root file system, so that an upgrade starts with an empty one.
+require('node:module').enableCompileCache(join(__dirname, 'compile-cache'))
+// oxlint-disable-next-line import/no-unassigned-import -- it runs
+require('./main.cjs')
