@@ -1,5 +1,5 @@
 import { failure, refusal } from '../base/errors.ts'
-import type { Ip } from '../net/ip.ts'
+import { type Ip, ipBits } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
 import type {
@@ -140,7 +140,7 @@ export class MemoryDataplane implements Dataplane {
     const overlay = this.#existing(overlayId)
     const failed: FailedChange[] = []
     for (const change of changes) {
-      const error = this.#refuseRow?.(change) ?? null
+      const error = this.#refuseRow?.(change) ?? familyError(overlay, change)
       if (error === null) applyRow(overlay, change)
       else failed.push({ change, error })
     }
@@ -207,6 +207,12 @@ export class MemoryDataplane implements Dataplane {
       throw failure('KERNEL', `overlay ${overlayId} has no namespace on this host`)
     return overlay
   }
+}
+
+/** A VXLAN device has an IPv4 or an IPv6 socket, and so have all its VTEPs. */
+function familyError(overlay: MemoryOverlay, change: Change): string | null {
+  if (change.op === 'remove' || change.kind !== 'fdb') return null
+  return ipBits(change.vtep) === ipBits(overlay.links.vtep) ? null : 'EAFNOSUPPORT'
 }
 
 function differences(before: OverlayLinks, after: OverlayLinks): string[] {

@@ -267,6 +267,22 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       expect(error).to.include({ code: 'KERNEL', kind: 'failure' })
     })
 
+    it('fail each for itself, and are named', async () => {
+      const bad = (n: number): Change => ({
+        op: 'set',
+        kind: 'fdb',
+        mac: mac(n),
+        vtep: 'fd00::1' as Ip,
+      })
+      const sets = Array.from({ length: 1500 }, (_, i) => fdb('set', i + 2, 7))
+      sets[3] = bad(5)
+      sets[1200] = bad(1202)
+      const failed = await bench.dataplane.apply('o1', sets)
+      expect(failed.map(({ change }) => change)).to.deep.equal([bad(5), bad(1202)])
+      for (const { error } of failed) expect(error).to.include('EAFNOSUPPORT')
+      expect((await bench.rows('o1')).fdb).to.have.length(1498)
+    })
+
     it('come by the thousand', async () => {
       const numbers = Array.from({ length: 2500 }, (_, i) => i + 2)
       const sets = numbers.flatMap((n) => [fdb('set', n, 1 + (n % 200)), neighbour('set', n, n)])

@@ -229,6 +229,20 @@ describe('the reconciler', () => {
       expect(inside.endpoints.get('l1')!.sound).to.equal(true)
     })
 
+    it('leave one VTEP where a stranger gave a MAC address more, and lose none of them', async () => {
+      const wanted = await rows()
+      const { fdb } = kernel.overlay('o1')!
+      fdb.set(macOf(2), [vtepOf(3), vtepOf(1), vtepOf(2)])
+      kernel.failRow((change) => (change.op === 'remove' ? 'EBUSY' : null))
+      await reconciler.audit()
+      kernel.failRow(null)
+      await clock.advance(100)
+      expect(await rows()).to.deep.equal(wanted)
+      reconciler.applyPeers([goes(peer({ origin: 'b', ips: [ipOf(4)], mac: macOf(2) }))])
+      await clock.advance(1)
+      expect(await rows()).to.deep.equal([])
+    })
+
     it('do not count what is merely not written yet', async () => {
       reconciler.applyPeers([appears(peer({ origin: 'c', ips: [ipOf(3)], mac: macOf(3) }))])
       const [report] = await reconciler.audit()
