@@ -15,9 +15,10 @@ describe('egress', () => {
     const web = 'mkdir /www; echo it works > /www/index.html; exec busybox httpd -f -p 80 -h /www'
     const published = ['run', '-d', '--name', 'web', '--network', 'n', '-p', '8080:80']
     await host(1).docker([...published, 'lab:latest', 'sh', '-c', web])
-    const fetch = ['busybox', 'wget', '-q', '-O', '-', '-T', '5', `http://${host(1).address}:8080/`]
-    const fetched = await host(2).exec(fetch)
-    expect(fetched.stdout.trim()).to.equal('it works')
+    const request = 'GET / HTTP/1.0\\r\\n\\r\\n'
+    const fetch = `exec 3<>/dev/tcp/${host(1).address}/8080 && printf '${request}' >&3 && cat <&3`
+    const fetched = await host(2).exec(['timeout', '5', 'bash', '-c', fetch])
+    expect(fetched.stdout).to.match(/^HTTP.* 200 .*it works\s*$/s)
   })
 
   it('does not stand in the way of the overlay', async () => {

@@ -50,6 +50,8 @@ export class Underlay {
   /** Gives the machine its `eth0`, address and default route, and puts the other end into the switch. */
   async plug(machine: Machine, index: number): Promise<void> {
     const port = portName(index)
+    // After a power cut the kernel removes the old cable with the old namespace, but not at once.
+    await this.machine.exec(['ip', 'link', 'del', port], { reject: false })
     const mtu = String(this.#mtu)
     const link = ['link', 'add', port, 'mtu', mtu, 'type', 'veth']
     const peer = ['peer', 'name', 'eth0', 'mtu', mtu, 'netns', String(machine.initPid)]
