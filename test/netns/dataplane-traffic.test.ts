@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { execa } from 'execa'
 import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { LabUnderlay, type LabContainer, type LabHost } from './lab-host.ts'
@@ -190,6 +192,33 @@ describe('traffic between hosts', function () {
     expect(await lab.ping(a!.netns, b!.ip)).to.equal(true)
     expect(await packets(here!, 'vxlan0', 'tx')).to.equal(sent + 1)
     expect(await packets(there!, 'vxlan0', 'rx')).to.equal(arrived + 1)
+  })
+
+  it('goes on while no data plane runs, and through a new one', async () => {
+    await plug(2)
+    const [a, b] = await meshed('uber-net', 5001)
+    for (const host of hosts) await host.dataplane.close()
+    expect(await lab.ping(a!.netns, b!.ip)).to.equal(true)
+    for (const host of hosts) {
+      await host.dataplane.start()
+      expect(await host.dataplane.ensureOverlay(await host.links('uber-net', 5001))).to.deep.equal(
+        [],
+      )
+    }
+    expect(await lab.ping(a!.netns, b!.ip)).to.equal(true)
+  })
+
+  it('loses nothing while rows are written again and again', async () => {
+    await plug(2)
+    const [a, b] = await meshed('uber-net', 5001)
+    const args = [`--net=${a!.netns}`, 'ping', '-q', '-i', '0.01', '-c', '100', b!.ip]
+    const pinging = execa('nsenter', args)
+    for (let writes = 0; writes < 400; writes++) {
+      await hosts[0]!.learn(b!, hosts[1]!.vtep)
+      await hosts[1]!.learn(a!, hosts[0]!.vtep)
+      await sleep(2)
+    }
+    expect((await pinging).stdout).to.include('100 received, 0% packet loss')
   })
 
   it('leaves nothing behind', async () => {

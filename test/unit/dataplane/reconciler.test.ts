@@ -144,6 +144,21 @@ describe('the reconciler', () => {
     expect(await kernel.overlays()).to.deep.equal([])
   })
 
+  it('removes an overlay later when it fails now, unless it is wanted again', async () => {
+    for (const back of [false, true]) {
+      await reconciler.attachOverlay(linksOf(1))
+      for (let nth = 1; nth <= 3; nth++) kernel.failCall('removeOverlay', nth)
+      let error: unknown
+      await reconciler.detachOverlay('o1').catch((caught: unknown) => (error = caught))
+      expect(error).to.include({ code: 'KERNEL' })
+      expect(await kernel.overlays()).to.deep.equal(['o1'])
+      if (back) await reconciler.attachOverlay(linksOf(1))
+      await clock.advance(longEnoughMs)
+      expect(await kernel.overlays()).to.deep.equal(back ? ['o1'] : [])
+      kernel.endFaults()
+    }
+  })
+
   it('tries rows again that fail, less and less often, and says so', async () => {
     await reconciler.attachOverlay(linksOf(1))
     kernel.failRow((change) => (change.kind === 'fdb' ? 'EINVAL' : null))
