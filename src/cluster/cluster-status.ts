@@ -11,6 +11,8 @@ export interface ClusterStatus {
   readonly members: readonly { name: string; address: string; state: string; self: boolean }[]
   /** Live records: our own, and those of others by whether they count. */
   readonly records: { readonly own: number; readonly visible: number; readonly hidden: number }
+  /** Members whose records are here, counting or not. */
+  readonly origins: number
   readonly tombstones: number
   /** Members of whose records something is missing at the moment. */
   readonly incomplete: number
@@ -34,9 +36,11 @@ export function statusOf(parts: {
   const { replica, members, exchange, requests } = parts
   const records = { own: 0, visible: 0, hidden: 0 }
   let tombstones = 0
+  let origins = 0
   for (const { self, standing, log } of replica.origins) {
     records[self ? 'own' : standing === 'visible' ? 'visible' : 'hidden'] += log.size
     tombstones += log.tombstones
+    origins++
   }
   const { queue } = exchange.spread
   const root = replica.digest.root()
@@ -49,6 +53,7 @@ export function statusOf(parts: {
       .all()
       .map(({ name, address, state, self }) => ({ name, address, state, self })),
     records,
+    origins,
     tombstones,
     incomplete: replica.incomplete.size,
     certificates: replica.certificates,

@@ -1,7 +1,7 @@
 /**
  * Deltas in bytes.
  *
- *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair) | floor | head | ranges to the end
+ *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair) | floor | head | [reset] | ranges
  *     range   from, less the last range's end | length | number of records | records
  *     record  endpoint   tag 1 | version | [vni 3] | endpoint id 8 | [time] | [tail]
  *             any kind   tag 1 | version | kind 1 | key length, key | [value length, value]
@@ -66,6 +66,7 @@ export function decodeDelta(reader: ByteReader): Delta {
   const flags = reader.uint(1)
   const floor = reader.varint()
   const head = reader.varint()
+  const reset = flags & flagReset ? reader.varint() : null
   const context = contextOf(epoch)
   const ranges: DeltaRange[] = []
   let before = 0
@@ -74,7 +75,6 @@ export function decodeDelta(reader: ByteReader): Delta {
     ranges.push(range)
     before = range.to
   }
-  const reset = (flags & flagReset) !== 0
   return { oid, epoch, floor, head, reset, repair: (flags & flagRepair) !== 0, ranges }
 }
 
@@ -86,7 +86,7 @@ export function decodeDelta(reader: ByteReader): Delta {
 export function* deltasOf(
   log: OriginLog,
   ranges: readonly Range[],
-  { reset, repair, bytesMost }: { reset: boolean; repair: boolean; bytesMost: number },
+  { reset, repair, bytesMost }: { reset: number | null; repair: boolean; bytesMost: number },
 ): Generator<Delta> {
   const { oid, epoch, floor, head } = log
   const bare = { oid, epoch, floor, head, reset, repair }
@@ -115,7 +115,7 @@ export function entryBytes(entry: Entry): number {
 
 /** The most bytes that a delta takes before its ranges. */
 export function headBytes({ floor, head }: Pick<Delta, 'floor' | 'head'>): number {
-  return 15 + varintLength(floor) + varintLength(head)
+  return 15 + varintLength(floor) + 2 * varintLength(head)
 }
 
 function pieceBytes(piece: DeltaRange): number {
@@ -144,8 +144,9 @@ function* piecesOf(entries: readonly Entry[], range: Range, room: number): Gener
 }
 
 function writeHead(out: ByteWriter, delta: Omit<Delta, 'ranges'>): void {
-  const flags = (delta.reset ? flagReset : 0) + (delta.repair ? flagRepair : 0)
+  const flags = (delta.reset === null ? 0 : flagReset) + (delta.repair ? flagRepair : 0)
   out.packed(delta.oid).uint(delta.epoch, 6).uint(flags, 1).varint(delta.floor).varint(delta.head)
+  if (delta.reset !== null) out.varint(delta.reset)
 }
 
 function readRange(reader: ByteReader, before: number, context: Context): DeltaRange {

@@ -287,8 +287,19 @@ export class Exchange {
     const { clock, replica, members } = this.#ports
     this.#housekeepingTimer = clock.setTimeout(() => {
       replica.expire(clock.now(), members.size)
+      for (const name of members.live()) this.#remind(name)
       this.#armHousekeeping()
     }, housekeepingMs)
+  }
+
+  /** A member whose epoch is lower than one of its that we know has lost its disk and its time. */
+  #remind(name: string): void {
+    const { replica, members } = this.#ports
+    const { oid, epoch } = members.get(name)!
+    const known = replica.knownEpoch(oid)
+    if (known <= epoch) return
+    const heads = [{ oid, epoch: known, prefix: 0, head: 0 }]
+    this.send(name, [{ kind: 'heads', answer: false, buckets: [], heads }])
   }
 
   #sendMessage(member: string, message: Uint8Array): void {

@@ -13,7 +13,7 @@ export interface MemberMeta {
   readonly address: Ip
 }
 
-/** At most 25 bytes. */
+/** At most 26 bytes. */
 export function encodeMeta(meta: MemberMeta): Uint8Array {
   const address = ipToBytes(meta.address)
   return new ByteWriter()

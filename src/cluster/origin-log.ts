@@ -8,7 +8,9 @@
  *
  * Dropping a tombstone raises the floor. A replica whose prefix is below a sender's floor may lack
  * deletions that the sender can no longer tell, so it takes coverage of those versions only from a
- * reset, which lists everything that is left in a range.
+ * reset: a list of all that is left of the versions up to the sender's prefix. It may come in pieces, in
+ * any order. A piece clears its own range at once, but counts as covered only together with all pieces
+ * below it: a deletion in its range may have been of a record in one of those.
  */
 import { assert } from '../base/errors.ts'
 import type { Packed } from './bytes.ts'
@@ -35,8 +37,8 @@ export interface Delta {
   readonly floor: number
   /** The highest version that the sender has heard of. */
   readonly head: number
-  /** The ranges list everything that is left in them: what is not listed is deleted. */
-  readonly reset: boolean
+  /** Not null: as of this version, the sender's prefix, what the ranges do not list is gone. */
+  readonly reset: number | null
   /** An answer to a question: not to be passed on, others have it. */
   readonly repair: boolean
   readonly ranges: readonly DeltaRange[]
@@ -66,6 +68,10 @@ export class OriginLog {
   #floor = 0
   #head = 0
   #tombstones = 0
+  /** What pieces of any reset have settled: as good as covered, for what comes too late. */
+  #settled: Coverage = coverageTo(0)
+  /** The reset that is under way, and which of its versions have come. */
+  #reset: { readonly to: number; done: Coverage } | null = null
   #entries: Map<Packed, StoredEntry> | null = null
   #order: StoredEntry[] = []
 
@@ -146,31 +152,26 @@ export class OriginLog {
     const news: Entry[] = []
     this.hearOf(delta.head)
     for (const range of delta.ranges) {
+      if (delta.reset !== null) this.#openReset(delta.reset)
       for (const entry of range.entries) {
         const before = this.#entries?.get(entry.id)
-        if (covers(this.#coverage, entry.version)) continue
+        if (this.#knows(entry.version)) continue
         if (before !== undefined && before.version >= entry.version) continue
         const { id, version, value } = entry
         this.#store({ id, version, value, at: now, gone: false })
         changes.push({ id, previous: before?.value ?? null })
         news.push(entry)
       }
-      if (delta.reset) changes.push(...this.#clear(range))
-      this.#cover(range, delta)
+      if (delta.reset === null) this.#cover(range, delta.floor)
+      else if (delta.reset === this.#reset?.to)
+        changes.push(...this.#applyReset(range, delta.floor))
     }
-    if (delta.reset && delta.floor > this.#floor) this.#floor = delta.floor
     return { changes, news }
   }
 
   /** Current entries with `from < version <= to`, ascending. */
   between(from: number, to: number): Entry[] {
-    const found: Entry[] = []
-    for (let i = this.#firstAfter(from); i < this.#order.length; i++) {
-      const entry = this.#order[i]!
-      if (entry.version > to) break
-      if (!entry.gone) found.push(entry)
-    }
-    return found
+    return this.#stored(from, to)
   }
 
   /**
@@ -201,25 +202,49 @@ export class OriginLog {
     this.#tidy()
   }
 
-  /** Deletes what a reset did not list; those entries have been replaced and deleted since. */
-  #clear(range: DeltaRange): Change[] {
+  #knows(version: number): boolean {
+    return covers(this.#coverage, version) || covers(this.#settled, version)
+  }
+
+  #cover({ from, to }: Range, floor: number): void {
+    if (to > this.#head) this.#head = to
+    this.#coverage = withRange(this.#coverage, { from: Math.max(from, floor), to })
+  }
+
+  /** Pieces as of the same version go together; a later version begins anew. */
+  #openReset(to: number): void {
+    if (to <= this.#coverage.prefix || (this.#reset !== null && to <= this.#reset.to)) return
+    this.#reset = { to, done: coverageTo(0) }
+  }
+
+  /** Deletes what a piece of the reset does not list; those entries have been replaced or deleted. */
+  #applyReset(range: DeltaRange, floor: number): Change[] {
+    const reset = this.#reset!
+    const to = Math.min(range.to, reset.to)
     const listed = new Set(range.entries.map((entry) => entry.version))
     const changes: Change[] = []
-    for (let i = this.#firstAfter(range.from); i < this.#order.length; i++) {
-      const entry = this.#order[i]!
-      if (entry.version > range.to) break
-      if (entry.gone || listed.has(entry.version)) continue
+    for (const entry of this.#stored(range.from, to)) {
+      if (listed.has(entry.version)) continue
       this.#remove(entry)
       if (entry.value !== null) changes.push({ id: entry.id, previous: entry.value })
     }
     this.#tidy()
+    this.#floor = Math.max(this.#floor, floor)
+    reset.done = withRange(reset.done, { from: range.from, to })
+    this.#settled = withRange(this.#settled, { from: range.from, to })
+    this.#cover({ from: 0, to: reset.done.prefix }, 0)
+    if (reset.done.prefix >= reset.to) this.#reset = null
     return changes
   }
 
-  #cover(range: Range, delta: Delta): void {
-    if (range.to > this.#head) this.#head = range.to
-    const from = delta.reset ? range.from : Math.max(range.from, delta.floor)
-    this.#coverage = withRange(this.#coverage, { from, to: range.to })
+  #stored(from: number, to: number): StoredEntry[] {
+    const found: StoredEntry[] = []
+    for (let i = this.#firstAfter(from); i < this.#order.length; i++) {
+      const entry = this.#order[i]!
+      if (entry.version > to) break
+      if (!entry.gone) found.push(entry)
+    }
+    return found
   }
 
   #store(entry: StoredEntry): void {

@@ -58,7 +58,7 @@ export function messagesOf(
 /** A log's entries, ascending, with the coverage that each vouches for, in frames that fit a message. */
 function framesOfEntries(log: OriginLog, entries: Entry[], bytesMost: number): Uint8Array[] {
   const { oid, epoch, floor, head } = log
-  const bare = { oid, epoch, floor, head, reset: false, repair: false }
+  const bare = { oid, epoch, floor, head, reset: null, repair: false }
   const room = bytesMost - envelopeBytes - frameHeadBytes - headBytes(log)
   const frames: Uint8Array[] = []
   let ranges: { from: number; to: number; entries: Entry[] }[] = []

@@ -93,6 +93,12 @@ export class Replica {
     return this.#certificates.get(oid)
   }
 
+  /** The highest epoch of an origin that was heard of, over or not. */
+  knownEpoch(oid: Packed): number {
+    const over = this.#certificates.get(oid)?.epoch ?? 0
+    return Math.max(over, this.#origins.get(oid)?.log.epoch ?? 0)
+  }
+
   /** Gives the next version of our own log to a value, or to its deletion. */
   write(id: Packed, value: Packed | null, now: number): Entry {
     const entry = this.#self.log.write(id, value, now)

@@ -19,8 +19,8 @@ const frameRoom = 16
 /** What a log has to tell somebody. */
 export interface Reply {
   readonly log: OriginLog
-  /** The asker may lack deletions that we do not know any more: it gets all that is left. */
-  readonly reset: boolean
+  /** Not null: the asker may lack deletions that we do not know any more, and gets all that is left. */
+  readonly reset: number | null
   readonly ranges: readonly Range[]
 }
 
@@ -37,11 +37,13 @@ export interface ServePorts {
 export function replyTo(want: Want, log: OriginLog): Reply | null {
   if (want.epoch > log.epoch || !log.heard) return null
   const has: Coverage = want.epoch === log.epoch ? want.coverage : coverageTo(0)
-  const reset = has.prefix < log.floor
-  const covered = coveredRanges(log.coverage)
-  const ranges = reset ? covered : covered.flatMap((range) => subtract(range, has))
   const older = want.epoch < log.epoch
-  return ranges.length === 0 && !older ? null : { log, reset, ranges }
+  if (has.prefix < log.floor) {
+    const to = log.coverage.prefix
+    return to > has.prefix ? { log, reset: to, ranges: [{ from: 0, to }] } : null
+  }
+  const ranges = coveredRanges(log.coverage).flatMap((range) => subtract(range, has))
+  return ranges.length === 0 && !older ? null : { log, reset: null, ranges }
 }
 
 export class Serve {
@@ -122,7 +124,7 @@ function* framesOf(replies: readonly Reply[], bytesMost: number): Generator<Uint
     const deltas = deltasOf(log, ranges, { reset, repair: true, bytesMost })
     // A reset goes from the highest versions down: so a record that moved up is there before its
     // old place is cleared, and is never seen as deleted.
-    const inOrder = reset ? [...deltas].reverse() : deltas
+    const inOrder = reset === null ? deltas : [...deltas].reverse()
     for (const delta of inOrder) yield encodeFrame({ kind: 'delta', delta })
   }
 }

@@ -12,7 +12,6 @@ import type {
   StoreChange,
 } from '../../src/ipam/ports.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
-import type { Ip } from '../../src/net/ip.ts'
 import type { IpamWorld } from './ipam-world.ts'
 
 /** What a disk needs for a write in the simulation, ms. */
@@ -50,6 +49,7 @@ export interface Life {
 /** A host of the simulation: a disk, members it has heard of, what it knows of their records. */
 export class SimulatedHost {
   readonly name: string
+  /** As JOIN at the first start; later starts find all hosts there are. */
   readonly seeds: readonly string[]
   readonly world: IpamWorld
   disk = new SimulatedDisk()
@@ -59,6 +59,7 @@ export class SimulatedHost {
   readonly known = new Set<string>()
   readonly copies = new Map<string, { blocks: BlockRecord[]; pools: PoolRecord[] }>()
   readonly #random: Random
+  #starts = 0
 
   constructor(name: string, seeds: readonly string[], world: IpamWorld, seed: number) {
     this.name = name
@@ -81,9 +82,10 @@ export class SimulatedHost {
   async start(settings: Partial<IpamSettings> = {}): Promise<void> {
     this.known.clear()
     this.known.add(this.name)
-    for (const seed of this.seeds) this.known.add(seed)
+    const founds = this.seeds.length === 0 && this.#starts++ === 0
+    for (const seed of founds ? [] : this.world.hosts.keys()) this.known.add(seed)
     this.copies.clear()
-    this.synced = this.seeds.length === 0
+    this.synced = founds
     const published: Published = { blocks: new Map(), pools: new Map() }
     const life: Omit<Life, 'ipam'> & { ipam?: Ipam } = {
       published,
@@ -184,11 +186,4 @@ export class SimulatedHost {
       for (const record of of(copy)) yield { ...record, alive }
     }
   }
-}
-
-/** An address as the observer writes it down. */
-export interface Holding {
-  readonly host: string
-  readonly poolKey: string
-  readonly ip: Ip
 }

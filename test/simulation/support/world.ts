@@ -27,6 +27,8 @@ export class Host {
   /** What listeners believe, by origin and key. */
   readonly believed = new Map<string, EndpointRecord>()
   cluster: Cluster | null = null
+  /** Says goodbye at the moment. */
+  leaving = false
   gossip: ModelGossip | null = null
 
   constructor(index: number, clock: EventClock) {
@@ -115,7 +117,7 @@ export class World {
     for (const record of host.truth.values()) this.#retired.add(record.claimedAt)
     host.truth.clear()
     await cluster.leave()
-    host.cluster = null
+    if (host.cluster === cluster) host.cluster = null
     await cluster.close()
   }
 

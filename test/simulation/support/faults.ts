@@ -1,0 +1,109 @@
+/** Random trouble for a world: what a network, a disk and an operator can do to a cluster. */
+import { below, pick, shuffled } from '../../../src/base/random.ts'
+import type { Host, World } from './world.ts'
+
+/** At least this many hosts stay up, so that somebody can remember. */
+const upLeast = 2
+
+/** One fault, or the end of one. */
+export async function trouble(world: World, log: (what: string) => void): Promise<void> {
+  const { random } = world
+  const kind = below(random, 10)
+  if (kind <= 1) network(world, log)
+  else if (kind === 2) split(world, log)
+  else if (kind === 3) cutSome(world, log)
+  else if (kind === 4) {
+    world.net.heal()
+    log('heal')
+  } else if (kind <= 7) await restart(world, log)
+  else if (kind === 8) await leave(world, log)
+  else jump(world, log)
+}
+
+/** Ends all trouble: everything is up, connected and lossless again. Departed hosts come back too. */
+export async function recover(world: World): Promise<void> {
+  Object.assign(world.net.faults, { loss: 0, duplication: 0, jitterMs: 0.8, delayMs: 0.2 })
+  world.net.heal()
+  for (const host of world.hosts)
+    if (host.cluster === null && !host.leaving) await start(world, host)
+}
+
+function network(world: World, log: (what: string) => void): void {
+  const { random, net } = world
+  const share = (most: number): number => (below(random, 1000) / 1000) * most
+  Object.assign(net.faults, {
+    loss: pick(random, [0, 0.05, 0.3])!,
+    duplication: share(0.3),
+    delayMs: share(5),
+    jitterMs: pick(random, [1, 20, 150])!,
+  })
+  log(`network ${JSON.stringify(net.faults)}`)
+}
+
+function split(world: World, log: (what: string) => void): void {
+  const order = shuffled(world.random, world.hosts)
+  const size = 1 + below(world.random, order.length - 1)
+  const [left, right] = [order.slice(0, size), order.slice(size)]
+  for (const a of left) {
+    for (const b of right) {
+      world.net.cut(a.name, b.name)
+      world.net.cut(b.name, a.name)
+    }
+  }
+  log(`split off ${left.map(({ name }) => name).join(' ')}`)
+}
+
+/** Some ways are cut, each in one direction only. */
+function cutSome(world: World, log: (what: string) => void): void {
+  const { random, hosts, net } = world
+  const cuts: string[] = []
+  for (let i = 0; i < hosts.length; i++) {
+    const from = pick(random, hosts)!
+    const to = pick(random, hosts)!
+    if (from === to) continue
+    net.cut(from.name, to.name)
+    cuts.push(`${from.name}>${to.name}`)
+  }
+  log(`cut ${cuts.join(' ')}`)
+}
+
+/** A host crashes, or one that is down comes back. */
+async function restart(world: World, log: (what: string) => void): Promise<void> {
+  const host = pick(world.random, world.hosts)!
+  if (host.leaving) return
+  if (host.cluster === null) {
+    await start(world, host)
+    log(`start ${host.name}`)
+    return
+  }
+  if (world.up.length <= upLeast) return
+  const disk = below(world.random, 3) === 0 ? 'lost' : 'kept'
+  await world.crash(host, disk)
+  log(`crash ${host.name}, disk ${disk}`)
+  // Half of the time it is back before anybody has noticed.
+  if (below(world.random, 2) === 0) return
+  await world.clock.advance(below(world.random, 1500))
+  await start(world, host)
+  log(`start ${host.name}`)
+}
+
+async function leave(world: World, log: (what: string) => void): Promise<void> {
+  const host = pick(world.random, world.up)
+  if (host === undefined || host.leaving || world.up.length <= upLeast) return
+  log(`leave ${host.name}`)
+  host.leaving = true
+  void world.leave(host).then(() => (host.leaving = false))
+  await world.clock.advance(100)
+}
+
+function jump(world: World, log: (what: string) => void): void {
+  const host = pick(world.random, world.hosts)!
+  const ms = (below(world.random, 2000) - 1000) * 3_600_000
+  host.clock.jump(ms)
+  log(`clock of ${host.name} jumps ${ms / 3_600_000} h`)
+}
+
+async function start(world: World, host: Host): Promise<void> {
+  const others = world.hosts.filter((other) => other !== host)
+  await world.start(host, shuffled(world.random, others).slice(0, 3))
+}

@@ -1,0 +1,27 @@
+/**
+ * Which seeds a simulation runs with: `SEED=7` that one alone; else `SIM_SEEDS` many (or the test's
+ * own number) from `SIM_FIRST` (1) on.
+ */
+export function seedsOf(number: number): number[] {
+  const one = process.env['SEED']
+  if (one !== undefined) return [Number(one)]
+  const many = Number(process.env['SIM_SEEDS'] ?? number)
+  const first = Number(process.env['SIM_FIRST'] ?? 1)
+  return Array.from({ length: many }, (_, i) => first + i)
+}
+
+/** Runs a test for each seed; what fails says how to run it again alone. */
+export async function forSeeds(
+  file: string,
+  seeds: readonly number[],
+  run: (seed: number) => Promise<void>,
+): Promise<void> {
+  for (const seed of seeds) {
+    try {
+      await run(seed)
+    } catch (error) {
+      const command = `SEED=${seed} npx mocha ${file}`
+      throw new Error(`${(error as Error).message}\nreplay: ${command}`, { cause: error })
+    }
+  }
+}
