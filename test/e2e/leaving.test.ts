@@ -1,5 +1,5 @@
 /**
- * What is left when containers stop and networks go: nothing, on any host. The hook after every test looks at interfaces,
+ * What is left when containers stop and networks go: nothing, on any host. After every test a hook looks at interfaces,
  * namespaces and books; here also at the rows that other hosts have, and at each way of ending.
  */
 import { expect } from 'chai'

@@ -4,6 +4,17 @@ import type { IpamStatus } from '../../src/ipam/status.ts'
 import type { Host, Status } from '../support/lab/host.ts'
 import { hostLinks, overlayPins } from '../support/lab/overlay-kernel.ts'
 
+/** What tests have left behind so far. A hook that fails would end the whole run, so a test of its own looks at it. */
+export const leftBehind: string[] = []
+
+/** Notes what the test left that was not there before it. */
+export function noteWhatIsLeft(test: string, left: readonly string[]): void {
+  for (const line of left) {
+    if (!leftBehind.some((known) => known.endsWith(`: ${line}`)))
+      leftBehind.push(`${test}: ${line}`)
+  }
+}
+
 /** Removes all containers and networks of the hosts. `docker_gwbridge` is the engine's own and stays. */
 export async function removeEverything(hosts: readonly Host[]): Promise<void> {
   const script = `
