@@ -54,8 +54,8 @@ export class Engine {
   readonly messenger: Messenger
   readonly exchange: Exchange
   readonly joiner: Joiner
+  readonly outbox: Outbox
   readonly #parts: EngineParts
-  readonly #outbox: Outbox
   readonly #pings: PendingPings
   readonly #relay: Relay
   readonly #server: StreamServer
@@ -77,7 +77,7 @@ export class Engine {
     const awareness = (this.awareness = new Awareness(config.awarenessMaxMultiplier, (score) =>
       emit('health', score),
     ))
-    const outbox = (this.#outbox = new Outbox(config, delegate, () => roster.size))
+    const outbox = (this.outbox = new Outbox(config, delegate, () => roster.size))
     const pings = (this.#pings = new PendingPings(random))
     const messenger = (this.messenger = new Messenger({
       ...parts,
@@ -97,7 +97,7 @@ export class Engine {
 
     this.joiner = new Joiner({
       ...common,
-      contact: (to, bounds) => this.#contact(to, true, bounds),
+      contact: (to, join, bounds) => this.#contact(to, join, bounds),
     })
     this.#gossiper = new Gossiper(common)
     const prober = new Prober({
@@ -155,7 +155,7 @@ export class Engine {
     for (const part of [...this.#schedule, this.#gossiper]) part.stop()
     for (const part of [this.membership, this.#relay, this.#server, this.exchange]) part.close()
     this.#pings.close()
-    this.#outbox.clear()
+    this.outbox.clear()
     await this.#parts.transport.close()
   }
 
@@ -165,7 +165,7 @@ export class Engine {
   }
 
   async broadcast(payload: Uint8Array, key: string | undefined): Promise<void> {
-    await this.#whenSent((onFinished) => this.#outbox.addUser(payload, key, onFinished))
+    await this.#whenSent((onFinished) => this.outbox.addUser(payload, key, onFinished))
   }
 
   /** A user message over UDP. */

@@ -24,12 +24,15 @@ export interface JoinerParts {
   readonly random: Random
   readonly transport: Transport
   readonly roster: Roster
-  /** Exchanges states as a join. */
-  readonly contact: (to: Endpoint, bounds: Bounds) => Promise<void>
+  /** Exchanges states, as a join or not. */
+  readonly contact: (to: Endpoint, join: boolean, bounds: Bounds) => Promise<void>
 }
 
 /** A background attempt gives up on connecting early: the next one may fall into better times. */
 const RECONNECT_BOUNDS: Bounds = { dialTimeoutMs: 1000 }
+
+/** Comparisons with other members after the last return of a lost one. */
+const REPAIRS = 3
 
 /** How long a seed that is a member is left alone, unless some member fails. */
 const PRESENT_PAUSE_MS = 10_000
@@ -53,6 +56,7 @@ export class Joiner {
   readonly #ticker: Ticker
   readonly #seeds = new Map<string, KnownSeed>()
   readonly #lost: LostMembers
+  #repairsLeft = 0
   #busy = false
 
   constructor(parts: JoinerParts) {
@@ -91,7 +95,7 @@ export class Joiner {
 
   /** A member is back, or gone for good. */
   found(name: string): void {
-    this.#lost.delete(name)
+    if (this.#lost.delete(name)) this.#repairsLeft = REPAIRS
   }
 
   #remember(text: string): void {
@@ -119,7 +123,7 @@ export class Joiner {
 
   async #contact(endpoint: Endpoint, bounds: Bounds): Promise<Error | undefined> {
     try {
-      await this.#parts.contact(endpoint, bounds)
+      await this.#parts.contact(endpoint, true, bounds)
       return undefined
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
@@ -139,7 +143,7 @@ export class Joiner {
     if (this.#busy) return
     this.#busy = true
     try {
-      await Promise.all([this.#tryLostMember(), this.#trySeed()])
+      await Promise.all([this.#tryLostMember(), this.#trySeed(), this.#repair()])
     } finally {
       this.#busy = false
     }
@@ -153,6 +157,22 @@ export class Joiner {
     const present = [...roster.members.values()].filter(isPresent).length
     if (fraction(random) >= lost.length / present) return
     await this.#reunite(lost[below(random, lost.length)]!)
+  }
+
+  /**
+   * When lost members return, a partition is healing, and then so much is told at once that some of it gets lost.
+   * Others may know of returns that we missed: we compare with them as long as that brings anybody back.
+   */
+  async #repair(): Promise<void> {
+    const { roster, transport } = this.#parts
+    if (this.#repairsLeft === 0 || this.#lost.current().length === 0) return
+    this.#repairsLeft--
+    const [partner] = roster.draw(
+      1,
+      (member) => isPresent(member) && !sameEndpoint(member, transport.advertise),
+    )
+    if (partner === undefined) return
+    await this.#parts.contact(partner, false, RECONNECT_BOUNDS).catch(() => undefined)
   }
 
   /**

@@ -36,8 +36,9 @@ export class LostMembers {
     if (this.#members.size > MAX_LOST_MEMBERS && oldest !== undefined) this.#members.delete(oldest)
   }
 
-  delete(name: string): void {
-    this.#members.delete(name)
+  /** Returns whether it was lost. */
+  delete(name: string): boolean {
+    return this.#members.delete(name)
   }
 
   has(name: string): boolean {

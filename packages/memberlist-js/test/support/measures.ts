@@ -1,0 +1,105 @@
+import type { Config, LinkConditions } from 'memberlist-js'
+import { endpointOf } from './cluster.ts'
+import { Simulation } from './simulation.ts'
+
+/** The value below which a share of the sorted values lies. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN
+}
+
+export const median = (values: readonly number[]): number => quantile(values, 0.5)
+
+export interface Setting {
+  readonly seed: number
+  readonly size: number
+  readonly config: Config
+  readonly conditions?: Partial<LinkConditions>
+}
+
+function simulate({ seed, size, config, conditions }: Setting): Simulation {
+  return new Simulation(seed, size, config, conditions)
+}
+
+/** How long each of `runs` broadcasts takes to reach everybody, in ms. */
+export async function broadcastTimes(setting: Setting, runs: number): Promise<number[]> {
+  const simulation = simulate(setting)
+  const times: number[] = []
+  for (let run = 0; run < runs; run++) {
+    await simulation.settle(7000 + 37 * run)
+    times.push(await simulation.broadcast(run % setting.size))
+  }
+  await simulation.close()
+  return times
+}
+
+/** When a member that vanishes is held for dead, in ms after its end. */
+export interface DeathTimes {
+  readonly first: number
+  readonly last: number
+}
+
+/** Lets one member vanish in a fresh cluster. */
+export async function deathTimes(setting: Setting): Promise<DeathTimes> {
+  const simulation = simulate(setting)
+  // Members die at any point of the probe round.
+  await simulation.settle(3000 + (setting.seed % 1000))
+  simulation.watch()
+  const started = simulation.clock.now()
+  await simulation.kill(0)
+  const observers = setting.size - 1
+  const deaths = () => simulation.sightings.filter(({ event }) => event === 'failed')
+  await simulation.clock.advanceUntil(() => deaths().length === observers, 120_000)
+  const times = deaths().map(({ at }) => at - started)
+  await simulation.close()
+  if (times.length !== observers) throw new Error(`only ${times.length} of ${observers} saw it`)
+  return { first: Math.min(...times), last: Math.max(...times) }
+}
+
+/** Suspicions and (false) deaths while all members live for `ms` under the given conditions. */
+export async function falseAlarms(
+  setting: Setting,
+  ms: number,
+): Promise<{ suspected: number; failed: number }> {
+  const simulation = simulate(setting)
+  simulation.watch()
+  await simulation.clock.advance(ms)
+  const count = (wanted: string) =>
+    simulation.sightings.filter(({ event }) => event === wanted).length
+  const alarms = { suspected: count('suspect'), failed: count('failed') }
+  await simulation.close()
+  return alarms
+}
+
+/** Cuts the cluster in two for `cutMs`, and returns how long after the healing all views are whole, in ms. */
+export async function healingTime(setting: Setting, share: number, cutMs: number): Promise<number> {
+  const { size } = setting
+  const simulation = simulate(setting)
+  await simulation.settle()
+  const all = Array.from({ length: size }, (_, i) => endpointOf(i))
+  const cut = Math.max(1, Math.round(size * share))
+  simulation.network.partition([all.slice(0, cut), all.slice(cut)])
+  await simulation.clock.advance(cutMs)
+  // A small side, in ill health, may not be through with all the others yet; but both must have begun.
+  const whole = (i: number) => simulation.view(i).size === size
+  if (whole(0) || whole(size - 1)) throw new Error('the sides did not lose each other')
+  simulation.network.heal()
+  const healed = simulation.clock.now()
+  const allWhole = () => simulation.engines.every((_, i) => whole(i))
+  const held = await untilEveryStep(simulation, allWhole, 60_000)
+  await simulation.close()
+  return held ? simulation.clock.now() - healed : NaN
+}
+
+/** As `advanceUntil`, for conditions that are dear to check: asked every 20 ms. */
+async function untilEveryStep(
+  simulation: Simulation,
+  done: () => boolean,
+  withinMs: number,
+): Promise<boolean> {
+  for (let waited = 0; waited < withinMs; waited += 20) {
+    if (done()) return true
+    await simulation.clock.advance(20)
+  }
+  return done()
+}
