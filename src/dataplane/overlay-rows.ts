@@ -23,6 +23,13 @@ import type { PeerTable, Touched } from './peer-table.ts'
 /** Addresses of each kind that are written in one go: 2 to 3 ms, then other work gets its turn. */
 const sliceMost = 500
 
+export interface RowsParts {
+  readonly dataplane: Dataplane
+  readonly peers: PeerTable
+  /** Lets other work have its turn. */
+  readonly pause: () => Promise<void>
+}
+
 /**
  * The rows of one overlay on this host: which the kernel is believed to have, and which addresses need a
  * look because a claim changed. Writing costs what has changed; only `resync` looks at everything. One
@@ -35,15 +42,17 @@ export class OverlayRows {
   readonly local = new Map<string, LocalEndpoint>()
   readonly #dataplane: Dataplane
   readonly #peers: PeerTable
+  readonly #pause: () => Promise<void>
   readonly #fdb = new Map<Mac, readonly Ip[]>()
   readonly #neighbours = new Map<Ip, Mac>()
   #touched: Touched = nothing()
   #refused: Touched = nothing()
   #unsure = true
 
-  constructor(dataplane: Dataplane, peers: PeerTable, links: OverlayLinks) {
-    this.#dataplane = dataplane
-    this.#peers = peers
+  constructor(parts: RowsParts, links: OverlayLinks) {
+    this.#dataplane = parts.dataplane
+    this.#peers = parts.peers
+    this.#pause = parts.pause
     this.links = links
   }
 
@@ -104,7 +113,10 @@ export class OverlayRows {
       for (const slice of slicesOf(touched)) {
         const desired = desiredRows(this.#peers, this.#view(), slice)
         const changes = diff(desired, this.#believed(slice))
-        if (changes.length === 0) continue
+        if (changes.length === 0) {
+          if (slice.isFull) await this.#pause()
+          continue
+        }
         failed.push(...(await this.#apply(changes)))
         for (const change of changes) written.push(change)
       }
@@ -195,8 +207,11 @@ function merge(into: Touched, from: Touched): void {
   for (const mac of from.macs) into.macs.add(mac)
 }
 
-function* slicesOf({ ips, macs }: Touched): Generator<Addresses> {
+function* slicesOf({ ips, macs }: Touched): Generator<Addresses & { isFull: boolean }> {
   const [allIps, allMacs] = [[...ips], [...macs]]
-  for (let at = 0; at < Math.max(allIps.length, allMacs.length); at += sliceMost)
-    yield { ips: allIps.slice(at, at + sliceMost), macs: allMacs.slice(at, at + sliceMost) }
+  const count = Math.max(allIps.length, allMacs.length)
+  for (let at = 0; at < count; at += sliceMost) {
+    const end = at + sliceMost
+    yield { ips: allIps.slice(at, end), macs: allMacs.slice(at, end), isFull: end <= count }
+  }
 }

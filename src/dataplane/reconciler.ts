@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../base/clock.ts'
+import { type Clock, type Timer, sleep } from '../base/clock.ts'
 import { AssertionError, failure, messageOf } from '../base/errors.ts'
 import { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Logger } from '../base/logger.ts'
@@ -17,6 +17,7 @@ import { type LocalEndpoint, addressesOf } from './desired.ts'
 import { OverlayRows } from './overlay-rows.ts'
 import { type Peer, PeerTable, type PeerTransition } from './peer-table.ts'
 import { type ReconcilerStatus, overlayStatus } from './reconciler-status.ts'
+import { Removals, nextRetryMs, retryFirstMs } from './removals.ts'
 
 /**
  * Keeps the kernel as it should be. It is told what other members have (`applyPeers`) and what this host
@@ -30,9 +31,6 @@ import { type ReconcilerStatus, overlayStatus } from './reconciler-status.ts'
 
 /** Changes within that time are written together. */
 const coalesceMs = 1
-/** Rows that failed are tried again after this, doubled each time up to the most. */
-const retryFirstMs = 100
-const retryMostMs = 10_000
 /** Reading 10,000 rows back takes some 20 ms; every 30 s that is below a thousandth of a processor. */
 const auditIntervalDefaultMs = 30_000
 
@@ -60,6 +58,7 @@ export class Reconciler {
   readonly #peers = new PeerTable()
   readonly #attached = new Map<string, Attached>()
   readonly #queue = new KeyedQueue()
+  readonly #removals: Removals
   readonly #dirty = new Set<string>()
   #flush: Timer | null = null
   #nextAudit: Timer | null = null
@@ -73,6 +72,7 @@ export class Reconciler {
     this.#clock = parts.clock
     this.#logger = parts.logger
     this.#auditIntervalMs = parts.auditIntervalMs ?? auditIntervalDefaultMs
+    this.#removals = new Removals(parts, this.#queue, (overlayId) => this.#attached.has(overlayId))
   }
 
   /** Begins the audits. The data plane must have been started. */
@@ -87,6 +87,7 @@ export class Reconciler {
     for (const timer of [this.#flush, this.#nextAudit]) if (timer) this.#clock.clearTimeout(timer)
     for (const attached of this.#attached.values()) this.#cancelRetry(attached)
     this.#flush = this.#nextAudit = null
+    this.#removals.stop()
     await this.#queue.idle()
   }
 
@@ -125,7 +126,7 @@ export class Reconciler {
       const attached = this.#attached.get(overlayId)
       if (attached !== undefined) this.#cancelRetry(attached)
       this.#attached.delete(overlayId)
-      await this.#remove(overlayId, retryFirstMs)
+      await this.#removals.remove(overlayId)
     })
   }
 
@@ -192,31 +193,9 @@ export class Reconciler {
   }
 
   #newAttached(links: OverlayLinks): Attached {
-    const rows = new OverlayRows(this.#dataplane, this.#peers, links)
+    const pause = (): Promise<void> => sleep(this.#clock, 0)
+    const rows = new OverlayRows({ dataplane: this.#dataplane, peers: this.#peers, pause }, links)
     return { rows, retryMs: retryFirstMs, retry: null, missing: [], lastError: null }
-  }
-
-  async #remove(overlayId: string, retryMs: number): Promise<void> {
-    try {
-      await this.#dataplane.removeOverlay(overlayId)
-    } catch (error) {
-      if (!this.#stopped && !(error instanceof AssertionError))
-        this.#removeLater(overlayId, retryMs)
-      throw error
-    }
-  }
-
-  #removeLater(overlayId: string, retryMs: number): void {
-    this.#clock.setTimeout(() => {
-      void this.#queue.run(overlayId, async () => {
-        if (this.#stopped || this.#attached.has(overlayId)) return
-        const next = Math.min(retryMs * 2, retryMostMs)
-        await this.#remove(overlayId, next).catch((error: unknown) => {
-          if (error instanceof AssertionError) throw error
-          this.#logger.warn(messageOf(error))
-        })
-      })
-    }, retryMs)
   }
 
   #markDirty(overlayId: string): void {
@@ -290,7 +269,7 @@ export class Reconciler {
   #scheduleRetry(overlayId: string, attached: Attached): void {
     if (this.#stopped) return
     attached.retry = this.#clock.setTimeout(() => this.#enqueueWrite(overlayId), attached.retryMs)
-    attached.retryMs = Math.min(attached.retryMs * 2, retryMostMs)
+    attached.retryMs = nextRetryMs(attached.retryMs)
   }
 
   #cancelRetry(attached: Attached): void {

@@ -1,4 +1,3 @@
-import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { silentLogger } from '../../src/base/logger.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
@@ -46,7 +45,6 @@ async function openBench(): Promise<DataplaneBench> {
     },
     close: async () => {
       for (const dataplane of opened) await dataplane.close()
-      for (const file of readdirSync(directory)) lab.remove(join(directory, file))
       lab.close()
     },
   }

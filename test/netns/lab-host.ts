@@ -157,6 +157,5 @@ export class LabHost implements HostParts {
 
   async close(): Promise<void> {
     await this.dataplane.close()
-    for (const file of readdirSync(this.directory)) this.#lab.remove(join(this.directory, file))
   }
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, promises, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, promises, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa, execaSync } from 'execa'
 import { inNewNetns, pinHere, unpin } from '../../src/dataplane/linux/netns.ts'
@@ -24,6 +24,7 @@ export interface Json {
 export class NetnsLab {
   readonly directory: string
   readonly #pins = new Set<string>()
+  readonly #folders = new Set<string>()
 
   private constructor(directory: string) {
     this.directory = directory
@@ -59,10 +60,11 @@ export class NetnsLab {
     this.#pins.delete(path)
   }
 
-  /** A folder for a data plane's pins. */
+  /** A folder for a data plane's pins, which are removed at the end. */
   folder(name: string): string {
     const path = join(this.directory, name)
     mkdirSync(path)
+    this.#folders.add(path)
     return path
   }
 
@@ -93,8 +95,11 @@ export class NetnsLab {
   }
 
   readonly #unpinAll = (): void => {
+    for (const folder of this.#folders)
+      for (const file of readdirSync(folder)) unpin(join(folder, file))
     for (const path of this.#pins) unpin(path)
     this.#pins.clear()
+    this.#folders.clear()
     rmSync(this.directory, { recursive: true, force: true })
   }
 }

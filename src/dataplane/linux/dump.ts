@@ -1,32 +1,27 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import type {
-  ActualBridge,
-  ActualEndpoint,
-  ActualOverlay,
-  ActualVxlan,
-  Neighbour,
-} from '../dataplane.ts'
+import type { ActualBridge, ActualOverlay, ActualVxlan, FdbEntry, Neighbour } from '../dataplane.ts'
 import type { Mac } from '../../net/mac.ts'
 import { portOn } from './endpoint-links.ts'
 import type { Link } from './link.ts'
 import { wrongIn } from './link-repair.ts'
-import type { Message } from './message.ts'
 import { bridgeName, endpointOfAlias, sourceNameOf, vxlanName } from './names.ts'
 import { gatewaysOf } from './overlay-links.ts'
-import { type HostNetns, type OverlayNetns, linkOf } from './overlay-netns.ts'
-import { getFdb, getNeighbours, readFdbEntry, readNeighbour, readPortMac } from './rows.ts'
+import { type HostNetns, type OverlayNetns, linksOf } from './overlay-netns.ts'
+import {
+  getFdb,
+  getNeighbours,
+  linkIndexOf,
+  readFdbEntry,
+  readNeighbour,
+  readPortMac,
+} from './rows.ts'
 import * as rt from './rtnetlink.ts'
 
-/**
- * Reads all that the kernel has of an overlay, about a microsecond a row (measured), and lets other work
- * have its turn between the tables.
- */
+/** Reads all that the kernel has of an overlay. Other work has its turn while the tables are read. */
 export async function dumpOverlay(
   netns: OverlayNetns,
   host: HostNetns,
   overlayId: string,
 ): Promise<ActualOverlay> {
-  const { socket } = netns
   const links = netns.links()
   const bridge = links.find(({ name }) => name === bridgeName) ?? null
   const vxlan = links.find(({ name }) => name === vxlanName) ?? null
@@ -34,39 +29,46 @@ export async function dumpOverlay(
     bridge: bridge === null ? null : actualBridge(netns, bridge),
     vxlan: vxlan === null ? null : actualVxlan(vxlan),
   }
-  const fdb = socket.dump(getFdb(0))
-  const stations = stationsIn(fdb)
+  const parked = new Set(linksOf(host.socket).map(({ name }) => name))
+  const { fdb, neighbours, stations } = await readTables(netns, vxlan?.index ?? null)
   const endpoints = links.flatMap((link) => {
     const endpointId = link.kind === 'veth' ? endpointOfAlias(link.alias, overlayId) : null
     if (endpointId === null) return []
+    const isParked = parked.has(sourceNameOf(overlayId, endpointId))
     const mac = stations.get(link.index) ?? null
-    return [actualEndpoint({ host, overlayId, endpointId, link, bridge, mac })]
+    return [{ endpointId, mac, mtu: link.mtu, sound: isSound(link, bridge), parked: isParked }]
   })
-  await nextTurn()
-  const entries = fdb
-    .filter((message) => message.body.readUInt32LE(4) === vxlan?.index)
-    .map(readFdbEntry)
-    .filter((entry) => entry !== null)
-  const neighbours: Neighbour[] = []
-  for (const family of [rt.AF_INET, rt.AF_INET6]) {
-    await nextTurn()
-    if (vxlan === null) continue
-    for (const message of socket.dump(getNeighbours(vxlan.index, family))) {
-      const neighbour = readNeighbour(message)
-      if (neighbour !== null) neighbours.push(neighbour)
-    }
-  }
-  return { overlayId, ...actualLinks, endpoints, fdb: entries, neighbours }
+  return { overlayId, ...actualLinks, endpoints, fdb, neighbours }
 }
 
-/** The station that the bridge has behind each port; null for several. */
-function stationsIn(fdb: readonly Message[]): Map<number, Mac | null> {
-  const stations = new Map<number, Mac | null>()
-  for (const message of fdb) {
-    const entry = readPortMac(message)
-    if (entry !== null) stations.set(entry.index, stations.has(entry.index) ? null : entry.mac)
+interface Tables {
+  readonly fdb: FdbEntry[]
+  readonly neighbours: Neighbour[]
+  /** The station that the bridge has behind each port; null for several. */
+  readonly stations: Map<number, Mac | null>
+}
+
+async function readTables(netns: OverlayNetns, vxlanIndex: number | null): Promise<Tables> {
+  const tables: Tables = { fdb: [], neighbours: [], stations: new Map() }
+  const { fdb, neighbours, stations } = tables
+  const socket = netns.openSocket()
+  try {
+    await socket.scan(getFdb(0), (message) => {
+      const entry = linkIndexOf(message) === vxlanIndex ? readFdbEntry(message) : null
+      if (entry !== null) fdb.push(entry)
+      const port = readPortMac(message)
+      if (port !== null) stations.set(port.index, stations.has(port.index) ? null : port.mac)
+    })
+    if (vxlanIndex === null) return tables
+    for (const family of [rt.AF_INET, rt.AF_INET6])
+      await socket.scan(getNeighbours(vxlanIndex, family), (message) => {
+        const neighbour = readNeighbour(message)
+        if (neighbour !== null) neighbours.push(neighbour)
+      })
+    return tables
+  } finally {
+    socket.close()
   }
-  return stations
 }
 
 function actualBridge(netns: OverlayNetns, { mtu, up, index }: Link): ActualBridge {
@@ -77,16 +79,6 @@ function actualVxlan({ mtu, up, vxlan }: Link): ActualVxlan | null {
   return vxlan === null ? null : { vni: vxlan.vni, mtu, up, vtep: vxlan.vtep, port: vxlan.port }
 }
 
-function actualEndpoint(found: {
-  host: HostNetns
-  overlayId: string
-  endpointId: string
-  link: Link
-  bridge: Link | null
-  mac: Mac | null
-}): ActualEndpoint {
-  const { host, overlayId, endpointId, link, bridge, mac } = found
-  const parked = linkOf(host.socket, sourceNameOf(overlayId, endpointId)) !== null
-  const sound = bridge !== null && wrongIn(link, portOn(bridge)).length === 0
-  return { endpointId, mac, mtu: link.mtu, sound, parked }
+function isSound(port: Link, bridge: Link | null): boolean {
+  return bridge !== null && wrongIn(port, portOn(bridge)).length === 0
 }

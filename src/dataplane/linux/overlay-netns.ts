@@ -78,6 +78,11 @@ export class OverlayNetns {
     return linksOf(this.socket)
   }
 
+  /** One more socket in the namespace; whoever asks closes it. */
+  openSocket(): NetlinkSocket {
+    return inNetns(this.fd, () => new NetlinkSocket())
+  }
+
   /** Lets go of the namespace, which the pin keeps. */
   close(): void {
     this.socket.close()

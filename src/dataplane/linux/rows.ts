@@ -76,6 +76,11 @@ export function getNeighbours(index: number, family: number): Request {
   }
 }
 
+/** The link that a row is of. */
+export function linkIndexOf({ body }: Message): number {
+  return body.readUInt32LE(4)
+}
+
 /** A VXLAN device's own FDB entry; null for other rows of the dump. */
 export function readFdbEntry(message: Message): FdbEntry | null {
   if ((message.body.readUInt8(10) & rt.NTF_SELF) === 0) return null
@@ -88,7 +93,7 @@ export function readPortMac(message: Message): { index: number; mac: Mac } | nul
   const [state, flags] = [message.body.readUInt16LE(8), message.body.readUInt8(10)]
   if (state !== rt.NUD_NOARP || (flags & rt.NTF_SELF) !== 0) return null
   const mac = macIn(message)
-  return mac === null ? null : { index: message.body.readUInt32LE(4), mac }
+  return mac === null ? null : { index: linkIndexOf(message), mac }
 }
 
 /** A permanent neighbour; null for those that the kernel keeps for itself. */

@@ -1,0 +1,73 @@
+import type { Clock, Timer } from '../base/clock.ts'
+import { AssertionError, messageOf } from '../base/errors.ts'
+import type { KeyedQueue } from '../base/keyed-queue.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Dataplane } from './dataplane.ts'
+
+/** What failed is tried again after this, then after twice as long, up to the most. */
+export const retryFirstMs = 100
+const retryMostMs = 10_000
+
+/** How long to wait after one more failure. */
+export function nextRetryMs(retryMs: number): number {
+  return Math.min(retryMs * 2, retryMostMs)
+}
+
+export interface RemovalParts {
+  readonly dataplane: Dataplane
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/**
+ * Removes overlays from the kernel, and goes on trying when that fails: the engine asks once, and what
+ * stays behind would hold its VNI. An overlay that is wanted again in the meantime is left alone.
+ */
+export class Removals {
+  readonly #parts: RemovalParts
+  readonly #queue: KeyedQueue
+  readonly #isWanted: (overlayId: string) => boolean
+  readonly #timers = new Set<Timer>()
+  #stopped = false
+
+  constructor(parts: RemovalParts, queue: KeyedQueue, isWanted: (overlayId: string) => boolean) {
+    this.#parts = parts
+    this.#queue = queue
+    this.#isWanted = isWanted
+  }
+
+  /** To be called in the overlay's queue. Rejects when it fails now, and goes on trying. */
+  async remove(overlayId: string, retryMs = retryFirstMs): Promise<void> {
+    try {
+      await this.#parts.dataplane.removeOverlay(overlayId)
+    } catch (error) {
+      if (!this.#stopped && !(error instanceof AssertionError)) this.#tryLater(overlayId, retryMs)
+      throw error
+    }
+  }
+
+  /** Ends the trying. */
+  stop(): void {
+    this.#stopped = true
+    for (const timer of this.#timers) this.#parts.clock.clearTimeout(timer)
+    this.#timers.clear()
+  }
+
+  #tryLater(overlayId: string, retryMs: number): void {
+    const timer = this.#parts.clock.setTimeout(() => {
+      this.#timers.delete(timer)
+      void this.#queue.run(overlayId, () => this.#tryAgain(overlayId, retryMs))
+    }, retryMs)
+    this.#timers.add(timer)
+  }
+
+  async #tryAgain(overlayId: string, retryMs: number): Promise<void> {
+    if (this.#stopped || this.#isWanted(overlayId)) return
+    try {
+      await this.remove(overlayId, nextRetryMs(retryMs))
+    } catch (error) {
+      if (error instanceof AssertionError) throw error
+      this.#parts.logger.warn(messageOf(error))
+    }
+  }
+}
