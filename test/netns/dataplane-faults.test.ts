@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { closeSync, openSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { expect } from 'chai'
 import { execa } from 'execa'
 import { OverlayError } from '../../src/base/errors.ts'
@@ -252,14 +252,16 @@ describe('a Linux kernel that does not play along', function () {
     await dataplane.close()
     writeFileSync(join(directory, 'empty'), '')
     inNewNetns(() => pinHere(join(directory, 'bare')))
+    const odd = join(directory, 'odd')
+    writeFileSync(odd, '')
+    await lab.run('/proc/self/ns/net', 'mount', '--bind', '/proc/self/ns/uts', odd)
     const pin = host.pin('uber-net')
     const veth = ['name', 'half', 'group', String(linkGroup), 'type', 'veth']
     await lab.run(pin, 'ip', 'link', 'add', ...veth, 'peer', 'name', 'half2', 'netns', netns)
     await dataplane.start()
-    expect(await host.leftovers()).to.have.members([
-      sourceNameOf('uber-net', 'e1'),
-      pin.split('/').at(-1),
-    ])
+    const source = sourceNameOf('uber-net', 'e1')
+    expect(await host.leftovers()).to.have.members([source, 'odd', basename(pin)])
+    expect(await dataplane.overlays()).to.deep.equal(['uber-net'])
     expect(await lab.json(pin, 'ip', 'link', 'show', 'type', 'veth')).to.have.length(1)
     await whole(dataplane)
   })

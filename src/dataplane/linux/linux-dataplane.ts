@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, promises, readdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, promises } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
@@ -33,7 +33,7 @@ import { ensureLinks } from './overlay-links.ts'
 import { type HostNetns, OverlayNetns, linkOf, linksOf } from './overlay-netns.ts'
 import { probeKernel } from './probe.ts'
 import { rowRequest } from './rows.ts'
-import { overlayIn, sweepPins } from './sweep.ts'
+import { pinnedOverlays, sweepPins } from './sweep.ts'
 import { HiddenHolder } from './vni-holders.ts'
 
 /**
@@ -144,17 +144,7 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async overlays(): Promise<string[]> {
-    return this.#kernel('looking for overlays', () =>
-      readdirSync(this.#options.directory).flatMap((file) => {
-        const netns = OverlayNetns.open(join(this.#options.directory, file))
-        try {
-          const overlayId = netns === null ? null : overlayIn(netns)
-          return overlayId === null || pinName(overlayId) !== file ? [] : [overlayId]
-        } finally {
-          netns?.close()
-        }
-      }),
-    )
+    return this.#kernel('looking for overlays', () => pinnedOverlays(this.#options.directory))
   }
 
   async underlayMtu(vtep: Ip): Promise<number> {
@@ -243,8 +233,8 @@ export class LinuxDataplane implements Dataplane {
   }
 
   #destroy(overlayId: string, netns: OverlayNetns): void {
-    this.#open.delete(overlayId)
     netns.destroy()
+    this.#open.delete(overlayId)
   }
 
   /** Runs work on the kernel; its errors become failures that say on what. */

@@ -30,6 +30,9 @@ export function pinName(overlayId: string): string {
   return hashOf(overlayId).slice(0, 32)
 }
 
+/** What all of these names look like. */
+export const pinNamePattern = /^[0-9a-f]{32}$/
+
 /** The container's end of an endpoint's veth pair, in the host's namespace: 15 bytes. */
 export function sourceNameOf(overlayId: string, endpointId: string): string {
   return `tso${hashOf(`${overlayId} ${endpointId}`).slice(0, 11)}h`

@@ -53,7 +53,9 @@ export class OverlayNetns {
       )
     } catch (error) {
       closeSync(fd)
-      throw failure('KERNEL', `${path} is pinned but is no network namespace`, error)
+      if ((error as { code?: unknown }).code !== 'EINVAL') throw error
+      // A namespace of another kind.
+      throw failure('KERNEL', `${path} is no network namespace; unmount it: umount ${path}`, error)
     }
   }
 
@@ -91,7 +93,8 @@ export class OverlayNetns {
 
   /**
    * Removes all our links, then the pin. The kernel clears an unpinned namespace away at leisure, and
-   * not while anybody still holds it; the VNI must be free before that.
+   * not while anybody still holds it; the VNI must be free before that. When it fails, all of this can be
+   * asked again.
    */
   destroy(): void {
     try {
@@ -99,8 +102,8 @@ export class OverlayNetns {
     } catch (error) {
       if (!(error instanceof NetlinkError) || error.code !== 'ENODEV') throw error
     }
-    this.close()
     unpin(this.path)
+    this.close()
   }
 }
 
