@@ -39,8 +39,21 @@ export function parseSeed(text: string, defaultPort: number): Seed {
   return { host, port }
 }
 
-/** The 4 or 16 bytes that go on the wire. Throws `invalid-address` for anything that is not an IP address. */
+/** The 4 or 16 bytes that go on the wire, not to be changed. Throws `invalid-address` for anything that is not an IP address. */
 export function addressToBytes(address: string): Uint8Array {
+  const known = bytesOf.get(address)
+  if (known !== undefined) return known
+  const bytes = parseAddress(address)
+  if (bytesOf.size >= MAX_CACHED_ADDRESSES) bytesOf.clear()
+  bytesOf.set(address, bytes)
+  return bytes
+}
+
+/** Addresses are written far more often than there are different ones; a large cluster has some thousands. */
+const MAX_CACHED_ADDRESSES = 8192
+const bytesOf = new Map<string, Uint8Array>()
+
+function parseAddress(address: string): Uint8Array {
   if (isIPv4(address)) return Uint8Array.from(address.split('.'), Number)
   if (isIPv6(address)) return ipv6ToBytes(address)
   throw new MemberlistError('invalid-address', `"${address}" is not an IP address`)

@@ -47,10 +47,13 @@ export function versionsToBytes(v: Versions): Uint8Array {
   )
 }
 
+/** Nearly all members of a cluster have the same versions, so they share one object. */
+let latest: Versions | undefined
+
 /** Reads the version bytes; missing ones count as 0, as in Go. */
 export function versionsFromBytes(bytes: Uint8Array | null): Versions {
   const at = (i: number) => bytes?.[i] ?? 0
-  return {
+  const versions = {
     protocolMin: at(0),
     protocolMax: at(1),
     protocol: at(2),
@@ -58,6 +61,8 @@ export function versionsFromBytes(bytes: Uint8Array | null): Versions {
     delegateMax: at(4),
     delegate: at(5),
   }
+  if (latest === undefined || !sameVersions(latest, versions)) latest = Object.freeze(versions)
+  return latest
 }
 
 export function sameVersions(a: Versions, b: Versions): boolean {

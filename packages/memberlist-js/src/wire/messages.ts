@@ -73,10 +73,12 @@ export type Message =
   | { readonly type: 'error'; readonly body: Readonly<ErrorReply> }
   | { readonly type: 'user'; readonly body: Uint8Array }
 
+/** One buffer serves all messages: encoding is not interrupted, and the result is a copy. */
+const writer = new MsgpackWriter(2048)
+
 /** The type byte and the body. */
 export function encodeMessage(message: Message): Uint8Array {
-  const writer = new MsgpackWriter()
-  writer.byte(MessageType[message.type])
+  writer.reset().byte(MessageType[message.type])
   switch (message.type) {
     case 'ping':
       pingBody.encode(writer, message.body)

@@ -12,6 +12,12 @@ export class MsgpackWriter {
     this.#buffer = new Uint8Array(capacity)
   }
 
+  /** Forgets what was written, to write something else. */
+  reset(): this {
+    this.#length = 0
+    return this
+  }
+
   /** A copy of what was written. */
   finish(): Uint8Array {
     return this.#buffer.slice(0, this.#length)
@@ -37,7 +43,21 @@ export class MsgpackWriter {
   }
 
   string(value: string): this {
-    return this.byteArray(encoder.encode(value))
+    const start = this.#length
+    const { length } = value
+    if (length >= 32) return this.byteArray(encoder.encode(value))
+    // Names are short and nearly always ASCII, which is written much faster by hand.
+    this.#reserve(1 + length)
+    this.#buffer[this.#length++] = 0xa0 | length
+    for (let i = 0; i < length; i++) {
+      const code = value.charCodeAt(i)
+      if (code > 0x7f) {
+        this.#length = start
+        return this.byteArray(encoder.encode(value))
+      }
+      this.#buffer[this.#length++] = code
+    }
+    return this
   }
 
   byteArray(value: Uint8Array | null): this {

@@ -12,6 +12,7 @@ import { Engine } from '../../src/core/engine.ts'
 import { addressToBytes } from '../../src/endpoint.ts'
 import { versionsToBytes } from '../../src/member.ts'
 import { endpointOf } from './cluster.ts'
+import { StoppableClock } from './stoppable-clock.ts'
 
 /** The tuning of the overlay plugin that this package was made for. */
 export const tuned: Config = { ...lan, probeIntervalMs: 500, probeTimeoutMs: 200, suspicionMult: 3 }
@@ -32,6 +33,7 @@ export class Simulation {
   readonly clock = new VirtualClock()
   readonly network: MemoryNetwork
   readonly engines: Engine[] = []
+  readonly #clocks: StoppableClock[] = []
   /** What members saw, in order, since {@link watch}. */
   readonly sightings: Sighting[] = []
   /** Who got the broadcast under way, and when. */
@@ -54,7 +56,8 @@ export class Simulation {
       conditions,
       onStreamProgress: () => this.clock.settle(),
     })
-    for (let i = 0; i < size; i++) this.#add(i)
+    for (let i = 0; i < size; i++) this.engines.push(this.#make(i))
+    for (const engine of this.engines) engine.start()
     for (const engine of this.engines) this.#acquaint(engine)
   }
 
@@ -80,6 +83,32 @@ export class Simulation {
     await this.engines[index]!.close()
   }
 
+  /** A member dies, and starts anew under its name, knowing only `seed`. */
+  async restart(index: number, seed: number): Promise<void> {
+    await this.engines[index]!.close()
+    const engine = this.#make(index)
+    this.engines[index] = engine
+    engine.start()
+    void engine.joiner.join([endpointOf(seed).address])
+  }
+
+  /** A member says goodbye and closes. */
+  leave(index: number): void {
+    const engine = this.engines[index]!
+    void engine.leave(5000).then(async () => await engine.close())
+  }
+
+  /** A member's process stands still, as by SIGSTOP. */
+  stop(index: number): void {
+    this.network.freeze(endpointOf(index))
+    this.#clocks[index]!.stop()
+  }
+
+  resume(index: number): void {
+    this.#clocks[index]!.resume()
+    this.network.thaw(endpointOf(index))
+  }
+
   /** Gossips one message from `origin`, everybody passing it on, and returns when all have it (ms), or NaN. */
   async broadcast(origin: number, withinMs = 30_000): Promise<number> {
     const started = this.clock.now()
@@ -93,8 +122,10 @@ export class Simulation {
     for (const engine of this.engines) await engine.close()
   }
 
-  #add(index: number): void {
-    const engine: Engine = new Engine({
+  #make(index: number): Engine {
+    const clock = new StoppableClock(this.clock)
+    this.#clocks[index] = clock
+    return new Engine({
       name: `m${index}`,
       transport: this.network.transport(endpointOf(index)),
       config: this.#config,
@@ -102,7 +133,7 @@ export class Simulation {
       label: new Uint8Array(),
       delegateVersions: [2, 5, 4],
       delegate: { onMessage: (payload) => this.#receive(index, payload) },
-      clock: this.clock,
+      clock,
       random: this.#random,
       emit: (event, subject, detail) => {
         if (event === 'leave') this.#saw(index, detail as 'left' | 'failed', subject as Member)
@@ -111,8 +142,6 @@ export class Simulation {
         }
       },
     })
-    engine.start()
-    this.engines.push(engine)
   }
 
   #acquaint(engine: Engine): void {
