@@ -31,6 +31,8 @@ const stopMostMs = 4_500
 const gossipLabel = 'ts-overlay'
 /** The name under which the engine finds us without a tag. */
 const legacySocketName = 'ts-overlay.sock'
+/** In the engine's plugin directory, too: it keeps what is mounted there when it disables a plugin. */
+const sparePinsName = 'ts-overlay.netns'
 
 const { logger, problems } = createLogger((line) => process.stderr.write(`${line}\n`))
 
@@ -51,6 +53,7 @@ async function run(settings: Settings): Promise<void> {
   const vtep = settings.advertiseAddress ?? (await defaultRouteAddress())
   const dataplane = new LinuxDataplane({
     directory: join(settings.stateDir, 'netns'),
+    spareDirectory: join(settings.legacySocketDir, sparePinsName),
     logger: logger.child('dataplane'),
   })
   await dataplane.start()

@@ -1,5 +1,4 @@
 import { closeSync, mkdirSync, openSync, promises } from 'node:fs'
-import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   AssertionError,
@@ -26,21 +25,23 @@ import { getAddresses, readAddress } from './addresses.ts'
 import { dumpOverlay } from './dump.ts'
 import { deleteIfThere, ensureVethPair, removeVethPair } from './endpoint-links.ts'
 import { checkEndpointId, checkOverlayId, isMarked, pinName, vxlanName } from './names.ts'
-import { inNetns, openOwnNetns, unpin } from './netns.ts'
+import { inNetns, openOwnNetns } from './netns.ts'
 import { assignNetnsId } from './netns-ids.ts'
 import { NetlinkSocket, batchMost } from './netlink-socket.ts'
 import { ensureLinks } from './overlay-links.ts'
 import { type HostNetns, OverlayNetns, linkOf, linksOf } from './overlay-netns.ts'
 import { probeKernel } from './probe.ts'
+import { Pin } from './pin.ts'
 import { rowRequest } from './rows.ts'
 import { pinnedOverlays, sweepPins } from './sweep.ts'
 import { HiddenHolder } from './vni-holders.ts'
 
 /**
  * The data plane in a Linux kernel, by rtnetlink. Each overlay's namespace is pinned by a file in
- * `directory`, so that it outlives this process; the file's name is a hash of the overlay's id, and the
- * id itself is the alias of the bridge within. Work on the kernel is synchronous: two verbs never
- * overlap, and a namespace is never visited across a turn of the event loop.
+ * `directory` and, where there is one, by another in `spareDirectory`, so that it outlives this process.
+ * The file's name is a hash of the overlay's id, and the id itself is the alias of the bridge within. Work
+ * on the kernel is synchronous: two verbs never overlap, and a namespace is never visited across a turn of
+ * the event loop.
  */
 
 /** A VNI whose holder is not to be found is waited for that often and that long: a second. */
@@ -48,32 +49,39 @@ const hiddenHolderAttempts = 21
 const hiddenHolderWaitMs = 50
 
 export interface LinuxDataplaneOptions {
-  /** Where namespaces are pinned. In a managed plugin under `propagatedMount`, so that pins last. */
+  /** Where namespaces are pinned: a place whose mounts this process shares with the host, so that pins last. */
   readonly directory: string
+  /** A second such place, for when the first is cleared away. */
+  readonly spareDirectory?: string
   readonly logger: Logger
   /** The namespace to take for the host's, by its file; without, the one that this process is in. */
   readonly hostNetns?: string
 }
 
 export class LinuxDataplane implements Dataplane {
-  readonly #options: LinuxDataplaneOptions
+  readonly #directories: readonly string[]
+  readonly #logger: Logger
+  readonly #hostNetns: string | undefined
   readonly #open = new Map<string, OverlayNetns>()
   #host: HostNetns | null = null
 
   constructor(options: LinuxDataplaneOptions) {
-    this.#options = options
+    const { directory, spareDirectory, logger, hostNetns } = options
+    this.#directories = spareDirectory === undefined ? [directory] : [directory, spareDirectory]
+    this.#logger = logger
+    this.#hostNetns = hostNetns
   }
 
   async start(): Promise<void> {
     // Makes libuv's threads, which must not be born while this thread visits a namespace.
     await promises.stat('/')
     this.#kernel('starting the data plane', () => {
-      mkdirSync(this.#options.directory, { recursive: true, mode: 0o700 })
+      for (const directory of this.#directories)
+        mkdirSync(directory, { recursive: true, mode: 0o700 })
       probeKernel()
-      const { hostNetns } = this.#options
-      const fd = hostNetns === undefined ? openOwnNetns() : openSync(hostNetns, 'r')
+      const fd = this.#hostNetns === undefined ? openOwnNetns() : openSync(this.#hostNetns, 'r')
       this.#host = { fd, socket: inNetns(fd, () => new NetlinkSocket()) }
-      sweepPins(this.#options.directory, this.#options.logger)
+      sweepPins(this.#directories, this.#logger)
     })
   }
 
@@ -100,7 +108,7 @@ export class LinuxDataplane implements Dataplane {
   async removeOverlay(overlayId: string): Promise<void> {
     this.#kernel(`removing overlay ${overlayId}`, () => {
       const netns = this.#find(overlayId)
-      if (netns === null) unpin(this.#pathOf(overlayId))
+      if (netns === null) this.#pinOf(overlayId).remove()
       else this.#destroy(overlayId, netns)
       const { socket } = this.#theHost()
       for (const link of linksOf(socket))
@@ -144,7 +152,7 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async overlays(): Promise<string[]> {
-    return this.#kernel('looking for overlays', () => pinnedOverlays(this.#options.directory))
+    return this.#kernel('looking for overlays', () => pinnedOverlays(this.#directories))
   }
 
   async underlayMtu(vtep: Ip): Promise<number> {
@@ -173,7 +181,7 @@ export class LinuxDataplane implements Dataplane {
     const { overlayId } = links
     return this.#kernel(`overlay ${overlayId}`, () => {
       const found = this.#find(overlayId)
-      const netns = found ?? OverlayNetns.create(this.#pathOf(overlayId))
+      const netns = found ?? OverlayNetns.create(this.#pinOf(overlayId))
       this.#open.set(overlayId, netns)
       try {
         if (found === null) assignNetnsId(this.#theHost().socket, netns.fd)
@@ -200,8 +208,8 @@ export class LinuxDataplane implements Dataplane {
     })
   }
 
-  #pathOf(overlayId: string): string {
-    return join(this.#options.directory, pinName(overlayId))
+  #pinOf(overlayId: string): Pin {
+    return new Pin(this.#directories, pinName(overlayId))
   }
 
   #theHost(): HostNetns {
@@ -213,11 +221,13 @@ export class LinuxDataplane implements Dataplane {
   #find(overlayId: string): OverlayNetns | null {
     const held = this.#open.get(overlayId)
     if (held?.isPinned === true) return held
-    const path = this.#pathOf(overlayId)
-    const pinned = OverlayNetns.open(path)
-    if (pinned === null && held !== undefined) {
+    const pin = this.#pinOf(overlayId)
+    const pinned = OverlayNetns.open(pin)
+    if (held !== undefined && (pinned === null || held.isPinned)) {
+      // What is pinned is what we hold, now everywhere again.
+      pinned?.close()
       held.pinAgain()
-      this.#options.logger.warn(`overlay ${overlayId}: the pin ${path} was gone and was put back`)
+      this.#logger.warn(`overlay ${overlayId}: a pin ${pin.path} was gone and was put back`)
       return held
     }
     held?.close()

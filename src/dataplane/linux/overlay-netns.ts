@@ -2,17 +2,9 @@ import { closeSync, openSync } from 'node:fs'
 import { failure } from '../../base/errors.ts'
 import { type Link, readLink } from './link.ts'
 import { deleteAllOurs, getLinks } from './link-requests.ts'
-import {
-  inNetns,
-  inNewNetns,
-  isPinOf,
-  isPinned,
-  openOwnNetns,
-  pinFd,
-  pinHere,
-  unpin,
-} from './netns.ts'
+import { inNetns, inNewNetns, openOwnNetns } from './netns.ts'
 import { NetlinkError, NetlinkSocket } from './netlink-socket.ts'
+import type { Pin } from './pin.ts'
 
 /** The host's network namespace: a socket in it, and a descriptor that stands for it. */
 export interface HostNetns {
@@ -20,37 +12,36 @@ export interface HostNetns {
   readonly fd: number
 }
 
-/** An overlay's network namespace: pinned by a file, reached by a netlink socket that lives in it. */
+/** An overlay's network namespace: pinned by files, reached by a netlink socket that lives in it. */
 export class OverlayNetns {
-  readonly path: string
+  readonly #pin: Pin
   /** Stands for the namespace in requests to other namespaces. */
   readonly fd: number
   readonly socket: NetlinkSocket
 
-  private constructor(path: string, fd: number, socket: NetlinkSocket) {
-    this.path = path
+  private constructor(pin: Pin, fd: number, socket: NetlinkSocket) {
+    this.#pin = pin
     this.fd = fd
     this.socket = socket
   }
 
-  /** Makes a namespace and pins it at `path`. */
-  static create(path: string): OverlayNetns {
+  /** Makes a namespace and pins it. */
+  static create(pin: Pin): OverlayNetns {
     return inNewNetns(() => {
-      pinHere(path)
-      return new OverlayNetns(path, openOwnNetns(), new NetlinkSocket())
+      pin.pinHere()
+      return new OverlayNetns(pin, openOwnNetns(), new NetlinkSocket())
     })
   }
 
-  /** Opens the namespace that is pinned at `path`; null when there is none. */
-  static open(path: string): OverlayNetns | null {
-    if (!isPinned(path)) return null
+  /** Opens the namespace that is pinned; null when there is none. A pin that is missing is put back. */
+  static open(pin: Pin): OverlayNetns | null {
+    const path = pin.find()
+    if (path === null) return null
     const fd = openSync(path, 'r')
     try {
-      return new OverlayNetns(
-        path,
-        fd,
-        inNetns(fd, () => new NetlinkSocket()),
-      )
+      const socket = inNetns(fd, () => new NetlinkSocket())
+      pin.pinAgain(fd)
+      return new OverlayNetns(pin, fd, socket)
     } catch (error) {
       closeSync(fd)
       if ((error as { code?: unknown }).code !== 'EINVAL') throw error
@@ -59,15 +50,19 @@ export class OverlayNetns {
     }
   }
 
-  /** Whether the pin still is this namespace's. */
-  get isPinned(): boolean {
-    return isPinOf(this.path, this.fd)
+  /** The file that it is pinned at, for messages to people. */
+  get path(): string {
+    return this.#pin.path
   }
 
-  /** Pins the namespace again, when somebody took the pin away while we held it open. */
+  /** Whether every pin still is this namespace's. */
+  get isPinned(): boolean {
+    return this.#pin.isOf(this.fd)
+  }
+
+  /** Pins the namespace again, when somebody took a pin away while we held it open. */
   pinAgain(): void {
-    unpin(this.path)
-    pinFd(this.fd, this.path)
+    this.#pin.pinAgain(this.fd)
   }
 
   /** The link with that index or name; null when there is none. */
@@ -92,7 +87,7 @@ export class OverlayNetns {
   }
 
   /**
-   * Removes all our links, then the pin. The kernel clears an unpinned namespace away at leisure, and
+   * Removes all our links, then the pins. The kernel clears an unpinned namespace away at leisure, and
    * not while anybody still holds it; the VNI must be free before that. When it fails, all of this can be
    * asked again.
    */
@@ -102,7 +97,7 @@ export class OverlayNetns {
     } catch (error) {
       if (!(error instanceof NetlinkError) || error.code !== 'ENODEV') throw error
     }
-    unpin(this.path)
+    this.#pin.remove()
     this.close()
   }
 }

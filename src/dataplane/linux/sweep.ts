@@ -1,18 +1,17 @@
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { AssertionError, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import { deleteIfThere } from './endpoint-links.ts'
 import { linkGroup, overlayOfAlias, pinName, pinNamePattern } from './names.ts'
-import { unpin } from './netns.ts'
 import { OverlayNetns } from './overlay-netns.ts'
+import { Pin } from './pin.ts'
 
-/** The overlays that have a namespace in `directory`. */
-export function pinnedOverlays(directory: string): string[] {
-  return readdirSync(directory).flatMap((file) => {
+/** The overlays that have a namespace in one of the directories. */
+export function pinnedOverlays(directories: readonly string[]): string[] {
+  return filesIn(directories).flatMap((file) => {
     // A stranger's mount has no name of ours; it is reported at the start.
     if (!pinNamePattern.test(file)) return []
-    const netns = OverlayNetns.open(join(directory, file))
+    const netns = OverlayNetns.open(new Pin(directories, file))
     try {
       const overlayId = netns === null ? null : overlayIn(netns)
       return overlayId === null || pinName(overlayId) !== file ? [] : [overlayId]
@@ -27,26 +26,30 @@ export function pinnedOverlays(directory: string): string[] {
  * overlay, veth pairs that never got their mark. Whole overlays stay, whoever knows them. What cannot be
  * removed is reported and stays.
  */
-export function sweepPins(directory: string, logger: Logger): void {
-  for (const file of readdirSync(directory)) {
-    const path = join(directory, file)
+export function sweepPins(directories: readonly string[], logger: Logger): void {
+  for (const file of filesIn(directories)) {
+    const pin = new Pin(directories, file)
     try {
-      sweepPin(path, logger)
+      sweepPin(pin, logger)
     } catch (error) {
       if (error instanceof AssertionError) throw error
-      logger.warn(`${path} could not be looked through: ${messageOf(error)}`)
+      logger.warn(`${pin.path} could not be looked through: ${messageOf(error)}`)
     }
   }
 }
 
-function sweepPin(path: string, logger: Logger): void {
-  const netns = OverlayNetns.open(path)
+function filesIn(directories: readonly string[]): string[] {
+  return [...new Set(directories.flatMap((directory) => readdirSync(directory)))]
+}
+
+function sweepPin(pin: Pin, logger: Logger): void {
+  const netns = OverlayNetns.open(pin)
   if (netns === null) {
-    unpin(path)
+    pin.remove()
     return
   }
   if (overlayIn(netns) === null) {
-    logger.info(`namespace ${path} has no overlay in it and is removed`)
+    logger.info(`namespace ${pin.path} has no overlay in it and is removed`)
     netns.destroy()
     return
   }
