@@ -15,9 +15,11 @@ import {
   type LocalEndpoint,
   type Rows,
   type Viewpoint,
+  addressesOf,
   desiredRows,
 } from './desired.ts'
 import { diff } from './diff.ts'
+import { KeptRows } from './kept-rows.ts'
 import type { PeerTable, Touched } from './peer-table.ts'
 
 /** Addresses of each kind that are written in one go: 2 to 3 ms, then other work gets its turn. */
@@ -28,6 +30,8 @@ export interface RowsParts {
   readonly peers: PeerTable
   /** Lets other work have its turn. */
   readonly pause: () => Promise<void>
+  /** Until when, by the clock, rows may be kept that an earlier life left; null to keep none. */
+  readonly keepUntilMs: number | null
 }
 
 /**
@@ -47,12 +51,16 @@ export class OverlayRows {
   readonly #neighbours = new Map<Ip, Mac>()
   #touched: Touched = nothing()
   #refused: Touched = nothing()
+  readonly #kept = new KeptRows()
+  /** Until when, by the clock, rows may be kept that were there before us; null once they were looked at. */
+  #keepUntilMs: number | null
   #unsure = true
 
   constructor(parts: RowsParts, links: OverlayLinks) {
     this.#dataplane = parts.dataplane
     this.#peers = parts.peers
     this.#pause = parts.pause
+    this.#keepUntilMs = parts.keepUntilMs
     this.links = links
   }
 
@@ -64,6 +72,18 @@ export class OverlayRows {
   /** Whether every row is believed to be as it should be. */
   get settled(): boolean {
     return !this.#unsure && isEmpty(this.#touched) && isEmpty(this.#refused)
+  }
+
+  /** Whether rows of an earlier life are kept that nobody has claimed yet. */
+  get keeps(): boolean {
+    return !this.#kept.isEmpty
+  }
+
+  /** Looks at those again, and touches what need not be kept any more. Whether there was any. */
+  reviewKept(now: number, isKnown: (vtep: Ip) => boolean): boolean {
+    const released = this.#kept.review(now, isKnown)
+    this.touch(released)
+    return !isEmpty(released)
   }
 
   /** Says that claims of these addresses changed. */
@@ -94,6 +114,8 @@ export class OverlayRows {
     const actual = await this.#dataplane.dump(this.links.overlayId)
     if (actual === null) throw failure('KERNEL', `overlay ${this.links.overlayId} has no links`)
     this.#believe(actual)
+    if (this.#keepUntilMs !== null) this.#kept.adopt(actual, this.#keepUntilMs)
+    this.#keepUntilMs = null
     const { ips, macs } = this.#peers.addresses(this.links.vni)
     for (const all of [ips, this.#neighbours.keys()])
       for (const ip of all) this.#touched.ips.add(ip)
@@ -112,7 +134,10 @@ export class OverlayRows {
       this.#touched = nothing()
       for (const slice of slicesOf(touched)) {
         const desired = desiredRows(this.#peers, this.#view(), slice)
-        const changes = diff(desired, this.#believed(slice))
+        if (this.keeps) this.#kept.explain(desired, addressesOf(this.local.values()))
+        const changes = diff(desired, this.#believed(slice)).filter(
+          (change) => !this.#kept.holds(change),
+        )
         if (changes.length === 0) {
           if (slice.isFull) await this.#pause()
           continue

@@ -14,6 +14,7 @@ import {
 } from './audit.ts'
 import type { Dataplane, OverlayLinks } from './dataplane.ts'
 import { type LocalEndpoint, addressesOf } from './desired.ts'
+import { Reviews } from './kept-rows.ts'
 import { OverlayRows } from './overlay-rows.ts'
 import { type Peer, PeerTable, type PeerTransition } from './peer-table.ts'
 import { type ReconcilerStatus, overlayStatus } from './reconciler-status.ts'
@@ -33,12 +34,19 @@ import { Removals, nextRetryMs, retryFirstMs } from './removals.ts'
 const coalesceMs = 1
 /** Reading 10,000 rows back takes some 20 ms; every 30 s that is below a thousandth of a processor. */
 const auditIntervalDefaultMs = 30_000
+/** A member that has not been heard of for that long after our start is not restarting, it is gone. */
+const keepRowsMs = 10 * 60_000
 
 export interface ReconcilerParts {
   readonly dataplane: Dataplane
   readonly clock: Clock
   readonly logger: Logger
   readonly auditIntervalMs?: number
+  /**
+   * Whether all is known that is behind a VTEP: its member has told everything, or is gone. Until then rows
+   * to it that an earlier life left are kept. Without this, none are.
+   */
+  readonly isKnown?: (vtep: Ip) => boolean
 }
 
 interface Attached {
@@ -59,6 +67,7 @@ export class Reconciler {
   readonly #attached = new Map<string, Attached>()
   readonly #queue = new KeyedQueue()
   readonly #removals: Removals
+  readonly #reviews: Reviews | null
   readonly #dirty = new Set<string>()
   #flush: Timer | null = null
   #nextAudit: Timer | null = null
@@ -72,6 +81,7 @@ export class Reconciler {
     this.#clock = parts.clock
     this.#logger = parts.logger
     this.#auditIntervalMs = parts.auditIntervalMs ?? auditIntervalDefaultMs
+    this.#reviews = parts.isKnown === undefined ? null : this.#newReviews(parts.isKnown)
     this.#removals = new Removals(parts, this.#queue, (overlayId) => this.#attached.has(overlayId))
   }
 
@@ -87,6 +97,7 @@ export class Reconciler {
     for (const timer of [this.#flush, this.#nextAudit]) if (timer) this.#clock.clearTimeout(timer)
     for (const attached of this.#attached.values()) this.#cancelRetry(attached)
     this.#flush = this.#nextAudit = null
+    this.#reviews?.stop()
     this.#removals.stop()
     await this.#queue.idle()
   }
@@ -117,6 +128,7 @@ export class Reconciler {
       attached.rows.links = links
       this.#attached.set(overlayId, attached)
       await this.#write(overlayId, attached)
+      if (attached.rows.keeps && !this.#stopped) this.#reviews?.schedule()
     })
   }
 
@@ -192,9 +204,18 @@ export class Reconciler {
     return { overlays, drift: this.#drift, audits, lastAuditAt }
   }
 
+  #newReviews(isKnown: (vtep: Ip) => boolean): Reviews {
+    const overlays = (): [string, OverlayRows][] =>
+      [...this.#attached].map(([overlayId, { rows }]) => [overlayId, rows])
+    const onReleased = (overlayId: string): void => this.#markDirty(overlayId)
+    return new Reviews({ clock: this.#clock, isKnown, overlays, onReleased })
+  }
+
   #newAttached(links: OverlayLinks): Attached {
     const pause = (): Promise<void> => sleep(this.#clock, 0)
-    const rows = new OverlayRows({ dataplane: this.#dataplane, peers: this.#peers, pause }, links)
+    const keepUntilMs = this.#reviews === null ? null : this.#clock.now() + keepRowsMs
+    const [dataplane, peers] = [this.#dataplane, this.#peers]
+    const rows = new OverlayRows({ dataplane, peers, pause, keepUntilMs }, links)
     return { rows, retryMs: retryFirstMs, retry: null, missing: [], lastError: null }
   }
 
