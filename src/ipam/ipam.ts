@@ -63,9 +63,13 @@ export class Ipam {
     return this.#upkeep.leave(timeoutMs)
   }
 
-  /** Agrees with the others that a member is gone for good: its blocks are free from then on. Fails with NO_MAJORITY. */
-  forget(member: string): Promise<void> {
-    return this.#upkeep.forget(member)
+  /**
+   * On an operator's word that these members are gone for good, containers and all, agrees with the others on it: their
+   * blocks are free from then on. When so many are gone that no majority is left, name them all at once. Fails with
+   * NO_MAJORITY.
+   */
+  forget(...members: string[]): Promise<void> {
+    return this.#upkeep.forget(members)
   }
 
   /** Constant, as the engine needs it. */

@@ -98,8 +98,8 @@ export class Upkeep {
     return { returned, kept: this.#kept() }
   }
 
-  async forget(member: string): Promise<void> {
-    await this.#parts.enrolment.forget(member, true)
+  async forget(members: readonly string[]): Promise<void> {
+    await this.#parts.enrolment.forget(members, true)
   }
 
   /** Resolves when no step and no claim is running. */

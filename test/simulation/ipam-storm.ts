@@ -14,9 +14,12 @@ export interface StormOptions {
   readonly comingAndGoing: boolean
 }
 
-const pools: readonly Cidr[] = ['10.0.0.0/26', '10.0.1.0/24', 'fd00:1::/64'].map((text) =>
+const pools: readonly Cidr[] = ['10.0.0.0/27', '10.0.1.0/24', 'fd00:1::/64'].map((text) =>
   parseCidr(text)!,
 )
+
+/** An operator who is told that others are gone as well tries again, so often. */
+const operations = 4
 
 /** Weighted things that may happen at a step. */
 const happenings = {
@@ -76,7 +79,9 @@ export class Storm {
     const seated = (): boolean =>
       [...world.hosts.values()].every(({ ipam }) => ipam.status().voter.seated)
     const settled = (): boolean => seated() && this.#seatsOfNobody().length === 0
-    await world.until(settled, 30_000).catch(() => this.#operate())
+    for (let tries = 0; tries < operations; tries++) {
+      await world.until(settled, 30_000).catch(() => this.#operate())
+    }
     await world.until(seated, 30_000).catch(() => {
       throw new Error(`not all have a seat: ${this.#seats()}`)
     })
@@ -209,12 +214,12 @@ export class Storm {
 
   async #takeThis(host: SimulatedHost): Promise<void> {
     const cidr = this.#anyPool()
-    const offset = BigInt(2 + below(this.world.random, 60))
+    const offset = BigInt(2 + below(this.world.random, 28))
     const base = cidr.slice(0, cidr.indexOf('/'))
     const text = base.includes(':')
       ? `${base}${offset.toString(16)}`
       : base.replace(/0$/, `${offset}`)
-    this.#ask(host, cidr, parseIp(text)!)
+    this.#ask(host, cidr, parseIp(text))
     await this.world.clock.settle()
   }
 
@@ -275,10 +280,8 @@ export class Storm {
     if (this.world.hosts.size <= 2) return
     this.observer.note(`${host.name} leaves`)
     const { ipam } = host
-    for (const cidr of pools) {
-      await this.world.run(ipam.releasePool(poolId(cidr)))
-    }
     this.observer.loses(host.name)
+    for (const cidr of pools) await this.world.run(ipam.releasePool(poolId(cidr)))
     await this.world.run(ipam.left())
     this.world.depart(host.name)
     const stillVoter = ipam.status().voter.seated
@@ -326,7 +329,7 @@ export class Storm {
     const gone = roster.voters.map(({ name }) => name).filter((name) => !names.has(name))
     this.observer.note(`operator: ${last.name} is told to forget ${gone.join(' ')}`)
     await this.world.run(last.ipam.forget(...gone)).catch((error: unknown) => {
-      throw new Error(`${String(error)}: ${this.#seats()}`)
+      this.observer.note(`operator: ${String(error)}`)
     })
   }
 
@@ -334,7 +337,7 @@ export class Storm {
     const seats = [...this.world.hosts.values()].map(({ name, ipam }) => {
       const { voter, roster } = ipam.status()
       const voters = roster?.voters.map((other) => `${other.name} ${other.state}`)
-      return `${name}(${voter.seated}): ${roster?.cluster} ${roster?.number} ${roster?.changing} [${voters}]`
+      return `${name}(${voter.seated}): ${roster?.cluster} ${roster?.number} ${roster?.changing} [${String(voters)}]`
     })
     return `\n${seats.join('\n')}\n`
   }

@@ -19,7 +19,7 @@ export type Borrowed =
  * whoever owns the block later keeps off it too. Kept only if it is `still` wanted when the votes are there.
  */
 export async function borrow(
-  { claims }: Context,
+  { claims, giveBack, store }: Context,
   pool: HeldPool,
   offset: number,
   lender: string,
@@ -28,13 +28,20 @@ export async function borrow(
   still: () => boolean = () => pool.held,
 ): Promise<Borrowed> {
   const items = [addressItem(pool.key, offset)]
+  let unwanted: number | null = null
   pool.wishes.add(offset)
   try {
     const wish = { items, exclusive: false, lender, bestEffort: false, deadline }
-    const { won, lost, shortage } = await claims.claim(wish, () =>
-      still() ? [pool.lease(offset, lease)] : [],
-    )
-    if (won.length > 0) return { got: true }
+    const { won, lost, shortage } = await claims.claim(wish, (_, claim) => {
+      if (still()) return [pool.lease(offset, lease)]
+      unwanted = claim
+      return []
+    })
+    if (won.length > 0 && unwanted === null) return { got: true }
+    if (unwanted !== null) {
+      await store.write(giveBack.note(items, unwanted))
+      void giveBack.send()
+    }
     return { got: false, rival: lost[0]?.rival ?? null, shortage }
   } finally {
     pool.wishes.delete(offset)

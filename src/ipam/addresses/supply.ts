@@ -133,7 +133,8 @@ export class Supply {
   }
 
   #stock(pool: HeldPool): Stock {
-    const fresh = pool.fresh(this.#context.clock.now())
+    // Who waits found nothing: what seems fresh is lent, or set aside.
+    const fresh = pool.waiting > 0 ? 0 : pool.fresh(this.#context.clock.now())
     return { blocks: pool.ranges.length, fresh, waiting: pool.waiting }
   }
 

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
-import { pick, type Random } from '../../base/random.ts'
+import { below, pick, type Random } from '../../base/random.ts'
 import { type Roster, voterNamed, type Voter } from './roster.ts'
 import { renewal, type RosterChange } from './roster-change.ts'
 import type { Seat } from './seat.ts'
@@ -11,7 +11,7 @@ import type { Wire } from './wire.ts'
 const gatheringMs = 30
 /** A change of the roster is given up after this long; whoever wanted it tries again, ms. */
 const changeMs = 4000
-/** A change that somebody else began is finished by us when it has taken this long, ms. */
+/** A change that somebody else began is finished by us when it has taken this long, and up to twice as long, ms. */
 const sealedMostMs = 2000
 /** Every so many steps a random member is asked which roster it follows. */
 const stepsBetweenHellos = 5
@@ -78,15 +78,21 @@ export class Enrolment {
   async admit(joiner: Voter): Promise<boolean> {
     if (!this.#seat.seated || this.#leaving) return false
     this.#joiners.push(joiner)
-    this.#admission ??= this.#admitAll().finally(() => (this.#admission = null))
+    this.#admission ??= this.#admitAll()
+      .catch((error: unknown) => {
+        this.#ports.logger.debug('could not admit members', { error: messageOf(error) })
+      })
+      .finally(() => (this.#admission = null))
     await this.#admission
     const { roster } = this.#seat
     return roster !== null && voterNamed(roster, joiner.name)?.id === joiner.id
   }
 
   /** Agrees with the others that these members are gone for good; `byHand`: on an operator's word, without them. */
-  async forget(member: string, byHand: boolean): Promise<void> {
-    const wish = { joining: [], leaving: [member], gone: byHand ? member : null }
+  async forget(members: readonly string[], byHand: boolean): Promise<void> {
+    // When all voters are gone, whoever is told so begins anew.
+    const joining = this.#seat.seated ? [] : [this.#seat.voter]
+    const wish = { joining, leaving: members, gone: byHand ? members : [] }
     await this.#change.change(wish, this.#ports.clock.now() + changeMs)
   }
 
@@ -95,7 +101,7 @@ export class Enrolment {
     this.#leaving = true
     const { roster, seated, voter } = this.#seat
     if (roster === null || !seated || roster.voters.length === 1) return
-    await this.#change.change({ joining: [], leaving: [voter.name], gone: null }, deadline)
+    await this.#change.change({ joining: [], leaving: [voter.name], gone: [] }, deadline)
   }
 
   /** First start, or the disk is new: somebody has a roster, or we found the cluster together. */
@@ -136,7 +142,7 @@ export class Enrolment {
   async #replaceOurselves(roster: Roster): Promise<void> {
     const { voter } = this.#seat
     if (roster.voters.length !== 1) return
-    const wish = { joining: [voter], leaving: [], gone: voter.name }
+    const wish = { joining: [voter], leaving: [], gone: [voter.name] }
     await this.#change.change(wish, this.#ports.clock.now() + changeMs)
   }
 
@@ -146,7 +152,7 @@ export class Enrolment {
       this.#sealedSince = null
       return
     }
-    this.#sealedSince ??= now
+    this.#sealedSince ??= now + below(this.#ports.random, sealedMostMs)
     if (now - this.#sealedSince < sealedMostMs) return
     this.#sealedSince = null
     await this.#change.change(renewal, now + changeMs)
@@ -175,9 +181,8 @@ export class Enrolment {
     const returning = joiners.filter(({ name }) => names.has(name))
     const joining = joiners.filter(({ name }) => !names.has(name))
     for (const voter of returning) {
-      await this.#change.change({ joining: [voter], leaving: [], gone: voter.name }, deadline)
+      await this.#change.change({ joining: [voter], leaving: [], gone: [voter.name] }, deadline)
     }
-    if (joining.length > 0)
-      await this.#change.change({ joining, leaving: [], gone: null }, deadline)
+    if (joining.length > 0) await this.#change.change({ joining, leaving: [], gone: [] }, deadline)
   }
 }

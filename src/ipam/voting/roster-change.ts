@@ -10,18 +10,22 @@ import { changeQuorum, holderOf, refOf, type Roster, type Voter, votersAfter } f
 import type { Seat } from './seat.ts'
 import type { Wire } from './wire.ts'
 
-/** Who comes and who goes. `gone`: a seat known to be empty for good, whose vote cannot be asked for. */
+/** Who comes and who goes. `gone`: seats known to be empty for good, whose votes cannot be asked for. */
 export interface RosterWish {
   readonly joining: readonly Voter[]
   readonly leaving: readonly string[]
-  readonly gone: string | null
+  readonly gone: readonly string[]
 }
 
 /** A wish for no change but a new number: it ends a change that somebody began and left. */
-export const renewal: RosterWish = { joining: [], leaving: [], gone: null }
+export const renewal: RosterWish = { joining: [], leaving: [], gone: [] }
 
-/** When two propose at once, each waits this long, and up to as much again, before the next try, ms. */
+/**
+ * Two that propose at once outbid each other. Before its next try each waits at random: up to this long, and up to
+ * twice the time its failed try took, ms, times the number of tries; so soon one is alone for long enough.
+ */
 const retryMs = 40
+const retryTimes = 2
 
 /**
  * Changing the roster, by agreement of a majority of the one that is in force (Paxos, single decree, one for each change).
@@ -70,8 +74,10 @@ export class RosterChange {
   }
 
   async #until(wish: RosterWish, deadline: number): Promise<Roster> {
+    const { clock, random } = this.#ports
     let renewed = false
-    for (;;) {
+    for (let tries = 1; ; tries++) {
+      const began = clock.now()
       const base = this.#seat.roster
       if (base === null) throw failure('NO_MAJORITY', 'this member has not joined a cluster yet')
       const next = votersAfter(base.voters, wish.joining, wish.leaving)
@@ -83,8 +89,10 @@ export class RosterChange {
       )
       renewed = 'decision' in outcome
       if (renewed) continue
-      if (this.#ports.clock.now() >= deadline) throw noMajority(base, outcome as Failed, needed)
-      await this.#wire.pause(retryMs + below(this.#ports.random, retryMs))
+      const now = clock.now()
+      if (now >= deadline) throw noMajority(base, outcome as Failed, needed)
+      const most = (retryMs + retryTimes * (now - began)) * tries
+      await this.#wire.pause(1 + below(random, Math.ceil(Math.min(most, deadline - now))))
     }
   }
 

@@ -81,16 +81,22 @@ export function majorityOf(count: number): number {
 }
 
 /**
- * Who must agree to change `roster` when the seats of `gone` are known to be empty for good (a lost disk, or an
- * operator's word): a majority of the others. Such a majority meets every majority of all in a seat that is not empty,
- * because of 2k or 2k + 1 voters less one, k or k + 1 are a majority, and a majority of all has at least k others.
+ * Who must agree to change `roster`, and how many of them. Without `gone` a majority. The seats of `gone` are known to be
+ * empty for good (a lost disk, or an operator's word); then the others must be so many that they meet every majority of
+ * all in one of their own: that is the number of all voters less a majority, and one. Where not so many are left
+ * they must be all: every owner among them knows its own blocks, and the blocks of the gone are free.
  */
 export function changeQuorum(
   roster: Roster,
-  gone: string | null,
+  gone: readonly string[],
 ): { among: readonly Voter[]; needed: number } {
-  const among = roster.voters.filter((voter) => voter.name !== gone)
-  return { among, needed: among.length === 0 ? 0 : majorityOf(among.length) }
+  const count = roster.voters.length
+  const among = roster.voters.filter(({ name }) => !gone.includes(name))
+  const needed =
+    among.length === count
+      ? majorityOf(count)
+      : Math.min(among.length, count - majorityOf(count) + 1)
+  return { among, needed }
 }
 
 /** The voters after some joined (taking the seat of their name, if there is one) and some left. */
@@ -99,7 +105,8 @@ export function votersAfter(
   joining: readonly Voter[],
   leaving: readonly string[],
 ): Voter[] {
-  const joiningNames = new Set(joining.map(({ name }) => name))
-  const staying = voters.filter(({ name }) => !joiningNames.has(name) && !leaving.includes(name))
-  return [...staying, ...joining].sort((a, b) => (a.name < b.name ? -1 : 1))
+  const byName = new Map(voters.map((voter) => [voter.name, voter]))
+  for (const name of leaving) byName.delete(name)
+  for (const voter of joining) byName.set(voter.name, voter)
+  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
