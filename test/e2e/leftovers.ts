@@ -1,4 +1,5 @@
 /** Cleaning up between tests as a user would, and a look at what the plugin did not take away. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClusterStatus } from '../../src/cluster/cluster-status.ts'
 import type { IpamStatus } from '../../src/ipam/status.ts'
 import type { Host, Status } from '../support/lab/host.ts'
@@ -24,12 +25,16 @@ export async function removeEverything(hosts: readonly Host[]): Promise<void> {
   await Promise.all(hosts.map((host) => host.exec(['sh', '-c', script])))
 }
 
-/** One line for each thing of ours that hosts without containers and networks still have. Waits a little for gossip. */
-export async function leftovers(hosts: readonly Host[], patienceMs = 3000): Promise<string[]> {
+/** A block from which another host has borrowed an address is given back some three seconds after the pool. */
+const patienceMs = 10_000
+
+/** One line for each thing of ours that hosts without containers and networks still have after some patience. */
+export async function leftovers(hosts: readonly Host[]): Promise<string[]> {
   const deadline = performance.now() + patienceMs
   for (;;) {
     const left = (await Promise.all(hosts.map((host) => leftoversOf(host)))).flat()
     if (left.length === 0 || performance.now() > deadline) return left
+    await sleep(100)
   }
 }
 

@@ -4,6 +4,6 @@ import { leftBehind } from './leftovers.ts'
 
 describe('all tests together', () => {
   it('have left nothing behind', () => {
-    expect(leftBehind).to.deep.equal([])
+    expect(leftBehind, leftBehind.join('\n')).to.deep.equal([])
   })
 })

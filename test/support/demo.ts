@@ -25,8 +25,8 @@ async function main(): Promise<void> {
   title('Starting two Docker hosts: network namespaces with an engine each')
   const lab = await Lab.create({ hosts: 2, keep, report: say })
   try {
-    await play(lab)
-    if (keep) sayHowToLookAround(lab)
+    const address = await play(lab)
+    if (keep) sayHowToLookAround(lab, address)
   } finally {
     if (!keep) {
       title('Cleaning up')
@@ -35,7 +35,8 @@ async function main(): Promise<void> {
   }
 }
 
-async function play(lab: Lab): Promise<void> {
+/** Returns the address of the container on the first host. */
+async function play(lab: Lab): Promise<string> {
   const [one, two] = [lab.host(1), lab.host(2)]
   title('Installing the plugin; the second host is told where the first is')
   await Promise.all([install(one), install(two, `JOIN=${one.address}`)])
@@ -56,6 +57,7 @@ async function play(lab: Lab): Promise<void> {
   const drawn = await Promise.all([describeHost(one, 1), describeHost(two, 1)])
   const [overlay] = (await one.pluginStatus()).overlays
   say(drawOverlay({ id: overlay!.overlayId, underlay: 'underlay 192.168.200.0/24' }, drawn))
+  return address
 }
 
 async function install(host: Host, ...settings: string[]): Promise<void> {
@@ -114,11 +116,11 @@ async function containersOf(
     })
 }
 
-function sayHowToLookAround(lab: Lab): void {
+function sayHowToLookAround(lab: Lab, address: string): void {
   const [one, two] = lab.hosts.map((host) => `${host.machine.dir}/enter`)
   title('Both hosts stay. Some things to try')
   say(`  ${one} docker ps                       # any command on host 1; without one, a shell
-  ${two} docker exec c2 ping -c 3 c1's address
+  ${two} docker exec c2 ping -c 3 ${address}
   ${one} tail -f ${guest.lab}/host1/dockerd.log     # the engine's log, with the plugin's lines
   curl --unix-socket ${lab.host(1).machine.path('/run/docker/plugins/ts-overlay.sock')} http://plugin/status
   make clean                             # removes both hosts
