@@ -74,7 +74,7 @@ describe('the lab', () => {
     child.kill('SIGKILL')
     await until(async () => (await processesWith(dir)).length === 0, 'end of its processes')
     // Files are left; the next lab, or this, takes them away.
-    expect(await sweepLabs({ all: false })).to.include(dir)
+    expect(await sweepLabs({ kept: false })).to.include(dir)
     expect(existsSync(dir)).to.equal(false)
   })
 

@@ -6,7 +6,7 @@ import { rm } from 'node:fs/promises'
 import { cacheDir } from './paths.ts'
 import { sweepLabs } from './register.ts'
 
-const removed = await sweepLabs({ all: true })
+const removed = await sweepLabs({ kept: true })
 for (const dir of removed) process.stdout.write(`removed ${dir}\n`)
 if (process.argv.includes('--cache')) {
   await rm(cacheDir, { recursive: true, force: true })

@@ -58,7 +58,7 @@ export class Lab {
   static async create(options: LabOptions): Promise<Lab> {
     if (process.getuid?.() !== 0)
       throw new Error('the lab makes namespaces and mounts: run as root')
-    await sweepLabs({ all: false })
+    await sweepLabs({ kept: false })
     const report = options.report ?? (() => {})
     const versions = engineOfEachHost(options)
     const roots = await ensureRoots(versions, report)

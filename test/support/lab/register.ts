@@ -32,18 +32,16 @@ export async function removeLab(entry: LabEntry): Promise<void> {
   await rm(fileOf(entry.dir), { force: true })
 }
 
-/**
- * Removes labs whose owner is gone, and with `all` those that were kept or still run. Returns their folders.
- */
-export async function sweepLabs(options: { all: boolean }): Promise<string[]> {
+/** Removes labs whose owner is gone; with `kept` also those that were to outlive it. Returns their folders. */
+export async function sweepLabs(options: { kept: boolean }): Promise<string[]> {
   const names = await readdir(labRegisterDir).catch(() => [])
   const removed: string[] = []
   for (const name of names) {
     const text = await readFile(path.join(labRegisterDir, name), 'utf8').catch(() => undefined)
     if (text === undefined) continue
     const entry = JSON.parse(text) as LabEntry
-    const abandoned = !entry.keep && !(await isAlive(entry.owner))
-    if (!abandoned && !options.all) continue
+    const inUse = entry.keep ? !options.kept : await isAlive(entry.owner)
+    if (inUse) continue
     await removeLab(entry)
     removed.push(entry.dir)
   }
