@@ -22,6 +22,8 @@ export interface ClusterOptions {
   readonly holeMs: number
   /** Something asked for and not come is asked for again. */
   readonly wantRetryMs: number
+  /** Records of somebody who is not known as a member may wait so long before one asks after it. */
+  readonly introduceMs: number
   /** Answers with more records than this go by TCP. */
   readonly packetRecords: number
   /** Size of one piece of a transfer by TCP. Small, because one is encoded without a pause. */
@@ -70,6 +72,7 @@ export const clusterDefaults: ClusterOptions = {
   settleMs: 300,
   holeMs: 200,
   wantRetryMs: 400,
+  introduceMs: 500,
   packetRecords: 400,
   transferBytes: 128 * 1024,
   transfersMost: 4,

@@ -10,49 +10,40 @@
  * This room may not look into what the records mean, call the Docker API, touch the kernel or wait for
  * another member inside put, remove or records.
  */
-import { type Clock, sleep } from '../base/clock.ts'
+import { sleep } from '../base/clock.ts'
 import { withDeadline } from '../base/deadline.ts'
-import { OverlayError, failure, messageOf } from '../base/errors.ts'
-import type { Logger } from '../base/logger.ts'
-import type { Random } from '../base/random.ts'
+import { messageOf } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Packed } from './bytes.ts'
 import { type ClusterOptions, clusterDefaults } from './cluster-options.ts'
+import type { ClusterSettings } from './cluster-settings.ts'
 import { type ClusterStatus, statusOf } from './cluster-status.ts'
 import { Exchange } from './exchange.ts'
-import type { GossipMember, GossipTransport } from './gossip-transport.ts'
+import type { GossipMember } from './gossip-transport.ts'
 import type { Json } from './json.ts'
+import { Joining } from './joining.ts'
+import { isKnown } from './known-members.ts'
 import { encodeMeta } from './member-meta.ts'
-import { MemberTable, type MemberView } from './member-table.ts'
+import { type Member, MemberTable, type MemberView } from './member-table.ts'
 import { type ClusterRecord, type RecordKind, encodeRecord, recordId } from './records.ts'
-import { type EpochStore, OwnEpoch } from './own-epoch.ts'
+import { OwnEpoch } from './own-epoch.ts'
+import { Pauses } from './pauses.ts'
 import { type PlacedRecord, placedRecords } from './placed-records.ts'
 import { Replica } from './replica.ts'
 import { type RequestHandler, type RequestOptions, Requests } from './requests.ts'
 import { encodeRoot } from './root-payload.ts'
 import { type TransitionListener, Transitions } from './transitions.ts'
 
+export type { ClusterSettings } from './cluster-settings.ts'
 export type { ClusterStatus } from './cluster-status.ts'
 export type { MemberView } from './member-table.ts'
 export type { PlacedRecord } from './placed-records.ts'
 export type { Transition } from './transitions.ts'
 
-/** What a cluster is built from. */
-export interface ClusterSettings {
-  /** Unique in the cluster. */
-  readonly name: string
-  /** Our VTEP. */
-  readonly address: Ip
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
-  readonly gossip: GossipTransport
-  readonly epochStore: EpochStore
-  readonly options?: Partial<ClusterOptions>
-}
-
 /** Goodbyes have this many ticks to spread before we stop. */
 const goodbyeTicks = 3
+/** That we pause is gossiped every 200 ms, to three members each time, who pass it on. */
+const pauseSpreadMs = 700
 
 export class Cluster {
   readonly #settings: ClusterSettings
@@ -62,12 +53,14 @@ export class Cluster {
   readonly #transitions: Transitions
   readonly #epoch: OwnEpoch
   readonly #exchange: Exchange
+  readonly #joining: Joining
   readonly #requests: Requests
+  readonly #pauses: Pauses
   readonly #memberListeners = new Set<(members: readonly MemberView[]) => void>()
   #telling = false
-  #whenSynced: (() => void)[] = []
   /** Leaving or closed. */
   #ending = false
+  #pausing = false
   #closed = false
 
   constructor(settings: ClusterSettings) {
@@ -80,6 +73,7 @@ export class Cluster {
       this.#transitions.mark(origin, id, previous),
     )
     const members = this.#members
+    this.#pauses = new Pauses({ clock, onOver: (member) => this.#follow(member) })
     this.#epoch = new OwnEpoch({
       clock,
       logger,
@@ -94,11 +88,18 @@ export class Cluster {
       members,
       options,
       replica: this.#replica,
-      onSynced: () => this.#synced(),
+      onSynced: () => this.#joining.onSynced(),
       onOwnPast: (epoch) => void this.#onOwnPast(epoch),
       onGoodbye: (oid, epoch) => this.#onGoodbye(oid, epoch),
       onRequest: (from, frame) => this.#requests.onRequest(from, frame),
       onAnswer: (from, frame) => this.#requests.onAnswer(from, frame),
+    })
+    this.#joining = new Joining({
+      clock,
+      logger,
+      gossip,
+      firstSync: this.#exchange.firstSync,
+      joinBoundMs: options.joinBoundMs,
     })
     this.#requests = new Requests({
       clock,
@@ -143,6 +144,16 @@ export class Cluster {
     return this.#members.all()
   }
 
+  /** Seeds that would lead back to this cluster: where the others that answer are to be found. */
+  contacts(): string[] {
+    return this.#members.contacts()
+  }
+
+  /** Whether all is here that the member with this VTEP has told, or it is known to be gone. */
+  isKnown(address: Ip): boolean {
+    return isKnown(address, this.#members, this.#replica)
+  }
+
   /** Calls `listener` after members or their states changed, once a turn. Returns how to stop. */
   onMembers(listener: (members: readonly MemberView[]) => void): () => void {
     this.#memberListeners.add(listener)
@@ -182,21 +193,8 @@ export class Cluster {
    * with MEMBER_AWAY when that took too long, but goes on trying.
    */
   async join(seeds: readonly string[]): Promise<void> {
-    const { clock } = this.#settings
     this.#exchange.open()
-    const synced = new Promise<void>((resolve) => {
-      if (this.synced()) resolve()
-      else this.#whenSynced.push(resolve)
-    })
-    const contacting = this.#contact(seeds)
-    const bound = this.#options.joinBoundMs
-    try {
-      await withDeadline(clock, bound, 'joining', Promise.all([synced, contacting]))
-    } catch (error) {
-      const late = error instanceof OverlayError && error.code === 'DEADLINE'
-      const why = late ? `no exchange of state within ${bound} ms; still trying` : messageOf(error)
-      throw failure('MEMBER_AWAY', `joining ${seeds.join(', ')}: ${why}`, error)
-    }
+    await this.#joining.join(seeds)
   }
 
   /** Whether an exchange of state was completed, or there was nobody to exchange with. */
@@ -216,13 +214,24 @@ export class Cluster {
     )
   }
 
-  /** Stops. Without `leave` before, the others see a crash. Idempotent. */
+  /**
+   * Tells the others that we stop answering for a while, and that our records go on counting, for ten
+   * minutes at most. Takes less than 1 s.
+   */
+  async pause(): Promise<void> {
+    this.#ending = this.#pausing = true
+    this.#settings.gossip.updateMeta()
+    await sleep(this.#settings.clock, pauseSpreadMs)
+  }
+
+  /** Stops. Without `leave` or `pause` before, the others see a crash. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = this.#ending = true
     this.#exchange.close()
     this.#requests.close()
     this.#transitions.close()
+    this.#pauses.close()
     this.#memberListeners.clear()
     await this.#settings.gossip.close()
   }
@@ -239,7 +248,8 @@ export class Cluster {
 
   #meta(): Uint8Array {
     const { address } = this.#settings
-    return encodeMeta({ epoch: this.#replica.self.log.epoch, address })
+    const meta = { epoch: this.#replica.self.log.epoch, address }
+    return encodeMeta(this.#pausing ? { ...meta, paused: true } : meta)
   }
 
   #onMember(gossiped: GossipMember): void {
@@ -248,7 +258,7 @@ export class Cluster {
     const before = this.#members.get(gossiped.name)
     const member = this.#members.update(gossiped, now)
     if (member === null) return
-    this.#replica.member(member, now)
+    this.#follow(member)
     const live = member.state === 'alive' || member.state === 'suspect'
     if (!live) this.#requests.onAway(member.name)
     else {
@@ -259,26 +269,17 @@ export class Cluster {
     this.#tellMembers()
   }
 
+  /** Lets a member's records count or not. */
+  #follow(member: Member): void {
+    const state = this.#pauses.standIn(member)
+    this.#replica.member({ ...member, state }, this.#settings.clock.now())
+  }
+
   #onGoodbye(oid: Packed, epoch: number): void {
     const member = this.#members.goodbye(oid, epoch, this.#settings.clock.now())
     if (member === null) return
     this.#requests.onAway(member.name)
     this.#tellMembers()
-  }
-
-  async #contact(seeds: readonly string[]): Promise<void> {
-    const { gossip, logger } = this.#settings
-    if (seeds.length > 0) {
-      const { contacted, errors } = await gossip.join(seeds)
-      for (const error of errors) logger.warn(`a seed does not answer, trying on: ${error.message}`)
-      if (contacted > 0 || errors.length > 0) return
-    }
-    this.#exchange.firstSync.alone()
-  }
-
-  #synced(): void {
-    for (const resolve of this.#whenSynced) resolve()
-    this.#whenSynced = []
   }
 
   async #onOwnPast(seen: number): Promise<void> {

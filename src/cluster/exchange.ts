@@ -10,6 +10,7 @@ import type { ClusterOptions } from './cluster-options.ts'
 import { FirstSync } from './first-sync.ts'
 import { type Frame, decodeMessage, encodeFrame, encodeMessage } from './frames.ts'
 import type { GossipTransport } from './gossip-transport.ts'
+import { Introductions } from './introductions.ts'
 import type { MemberTable } from './member-table.ts'
 import type { Delta } from './origin-log.ts'
 import { OwnRecords } from './own-records.ts'
@@ -49,6 +50,7 @@ export class Exchange {
   readonly repair: Repair
   readonly serve: Serve
   readonly firstSync: FirstSync
+  readonly introductions: Introductions
   readonly counters = {
     messages: 0,
     bytes: 0,
@@ -78,7 +80,7 @@ export class Exchange {
       this.#count(message)
       return gossip.sendReliable(member, message)
     }
-    const shared = { clock, random, options, replica, peers, maxPacketPayload }
+    const shared = { clock, random, options, replica, members, peers, maxPacketPayload }
     this.own = new OwnRecords(replica, options, clock.now())
     this.spread = new Spread({ ...shared, send })
     this.serve = new Serve({ ...shared, send, sendReliable })
@@ -86,6 +88,11 @@ export class Exchange {
       ...shared,
       send: sendFrames,
       onOwnPast: (head) => ports.onOwnPast(head.epoch),
+    })
+    this.introductions = new Introductions({
+      ...shared,
+      send: sendFrames,
+      announceSelf: () => gossip.updateMeta(),
     })
     this.firstSync = new FirstSync({
       ...shared,
@@ -118,6 +125,7 @@ export class Exchange {
     this.firstSync.close()
     this.spread.close()
     this.serve.close()
+    this.introductions.close()
     const { clock } = this.#ports
     for (const timer of [this.#publishTimer, this.#greetTimer, this.#housekeepingTimer]) {
       if (timer !== null) clock.clearTimeout(timer)
@@ -214,6 +222,8 @@ export class Exchange {
       case 'transfer':
         this.repair.onTransfer(from, frame.state)
         return this.firstSync.onTransfer(from, frame.state)
+      case 'who':
+        return this.introductions.onWho(frame)
       case 'request':
         return this.#ports.onRequest(from, frame)
       case 'answer':
@@ -230,6 +240,7 @@ export class Exchange {
       if (!delta.repair) this.spread.entries(delta.oid, delta.epoch, reception.news)
       this.repair.onApplied(delta.oid, delta.repair)
       this.firstSync.onApplied(delta.oid)
+      this.introductions.check()
     } else if (reception.kind === 'self') {
       const { epoch, head } = replica.self.log
       if (delta.epoch > epoch || (delta.epoch === epoch && delta.head > head))

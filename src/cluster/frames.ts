@@ -48,6 +48,8 @@ export type Frame =
   | { readonly kind: 'transfer'; readonly state: 'more' | 'done' | 'busy' }
   /** The owner of this epoch has left for good. */
   | { readonly kind: 'bye'; readonly oid: Packed; readonly epoch: number }
+  /** To its owner, by way of others: somebody has your records but does not know you are a member. */
+  | { readonly kind: 'who'; readonly oid: Packed }
   | {
       readonly kind: 'request'
       readonly id: number
@@ -65,6 +67,7 @@ const kindNumbers = {
   bye: 6,
   request: 7,
   answer: 8,
+  who: 9,
 } as const satisfies Record<Frame['kind'], number>
 
 const transferStates = ['more', 'done', 'busy'] as const
@@ -128,6 +131,9 @@ function encodeBody(frame: Frame): Uint8Array {
     case 'bye':
       out.packed(frame.oid).uint(frame.epoch, 6)
       break
+    case 'who':
+      out.packed(frame.oid)
+      break
     case 'request':
       out.uint(frame.id, 6).block(utf8(frame.channel)).packed(utf8(frame.body))
       break
@@ -155,6 +161,8 @@ function decodeBody(kind: number, reader: ByteReader): Frame | null {
       return { kind: 'transfer', state: transferStates[reader.uint(1)] ?? 'done' }
     case kindNumbers.bye:
       return { kind: 'bye', oid: reader.packed(8), epoch: reader.uint(6) }
+    case kindNumbers.who:
+      return { kind: 'who', oid: reader.packed(8) }
     case kindNumbers.request: {
       const id = reader.uint(6)
       const channel = text(reader.block())

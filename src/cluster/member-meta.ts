@@ -1,6 +1,6 @@
 /**
  * What a member's gossip metadata says about it: `4f 01 | epoch 6 | address length 1, address | flags 1`.
- * The address is the VTEP's, which need not be the one that gossip uses. Bytes that follow are a later
+ * Of the flags, 1 says that its plugin pauses and its endpoints live on; the others are unused. The address is the VTEP's, which need not be the one that gossip uses. Bytes that follow are a later
  * release's.
  */
 import { type Ip, ipFromBytes, ipToBytes } from '../net/ip.ts'
@@ -11,7 +11,11 @@ import { formatVersion, magicByte } from './frames.ts'
 export interface MemberMeta {
   readonly epoch: number
   readonly address: Ip
+  /** It is about to stop answering for a while, and its containers go on. */
+  readonly paused?: true
 }
+
+const pausedFlag = 1
 
 /** At most 26 bytes. */
 export function encodeMeta(meta: MemberMeta): Uint8Array {
@@ -22,7 +26,7 @@ export function encodeMeta(meta: MemberMeta): Uint8Array {
     .uint(meta.epoch, 6)
     .uint(address.length, 1)
     .raw(address)
-    .uint(0, 1)
+    .uint(meta.paused === true ? pausedFlag : 0, 1)
     .bytes()
 }
 
@@ -33,7 +37,9 @@ export function decodeMeta(bytes: Uint8Array): MemberMeta | null {
     if (reader.uint(1) !== magicByte || reader.uint(1) !== formatVersion) return null
     const epoch = reader.uint(6)
     const address = ipFromBytes(unpack(reader.packed(reader.uint(1))))
-    return address === null ? null : { epoch, address }
+    const paused = (reader.uint(1) & pausedFlag) !== 0
+    if (address === null) return null
+    return paused ? { epoch, address, paused } : { epoch, address }
   } catch (error) {
     if (error instanceof CodecError) return null
     throw error

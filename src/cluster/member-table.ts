@@ -14,12 +14,16 @@ export interface MemberView {
   readonly self: boolean
   /** When its state last changed, in milliseconds of the clock. */
   readonly sinceMs: number
+  /** Its plugin pauses and its endpoints live on, as it said before it stopped answering. */
+  readonly paused?: true
 }
 
 /** A member with what only this room needs. */
 export interface Member extends MemberView {
   readonly oid: Packed
   readonly epoch: number
+  /** Where its gossip listens, as a seed is written; empty for ourselves. */
+  readonly contact: string
 }
 
 /** Departed members beyond this are forgotten, the longest gone first. */
@@ -32,15 +36,19 @@ export class MemberTable {
 
   constructor(self: { name: string; address: Ip }, now: number) {
     const oid = oidOfName(self.name)
-    const bare = { state: 'alive' as const, self: true, sinceMs: now, epoch: 0 }
+    const bare = { state: 'alive' as const, self: true, sinceMs: now, epoch: 0, contact: '' }
     this.#put({ ...self, ...bare, oid })
   }
 
   /** Ourselves first. */
   all(): MemberView[] {
-    return Array.from(this.#members.values(), ({ name, address, state, self, sinceMs }) => {
-      return { name, address, state, self, sinceMs }
-    })
+    return Array.from(
+      this.#members.values(),
+      ({ name, address, state, self, sinceMs, paused }) => ({
+        ...{ name, address, state, self, sinceMs },
+        ...(paused === true ? { paused } : {}),
+      }),
+    )
   }
 
   get(name: string): Member | undefined {
@@ -53,6 +61,16 @@ export class MemberTable {
 
   nameOf(oid: Packed): string | undefined {
     return this.#names.get(oid)
+  }
+
+  /** The members with that VTEP: one, unless a host came back under another name. */
+  at(address: Ip): Member[] {
+    return [...this.#members.values()].filter((member) => member.address === address)
+  }
+
+  /** Where the gossip of the others that are alive or suspect listens. */
+  contacts(): string[] {
+    return this.#others(['alive', 'suspect']).map(({ contact }) => contact)
   }
 
   /** The others that are alive or suspect. The same array until that changes. */
@@ -70,11 +88,22 @@ export class MemberTable {
     const before = this.#members.get(member.name)
     const meta = decodeMeta(member.meta)
     if (before?.self === true || (meta === null && before === undefined)) return null
-    const { epoch, address } = meta ?? before!
+    const { epoch, address, paused } = meta ?? before!
     if (before?.state === 'left' && epoch <= before.epoch) return null
     const { name, state } = member
     const sinceMs = before?.state === state ? before.sinceMs : now
-    const next: Member = { name, address, state, self: false, sinceMs, oid: oidOfName(name), epoch }
+    const contact = `${member.host.includes(':') ? `[${member.host}]` : member.host}:${member.port}`
+    const bare = {
+      name,
+      address,
+      state,
+      self: false,
+      sinceMs,
+      oid: oidOfName(name),
+      epoch,
+      contact,
+    }
+    const next: Member = paused === true ? { ...bare, paused } : bare
     this.#put(next)
     return before !== undefined && sameFacts(before, next) ? null : next
   }
@@ -110,5 +139,6 @@ export class MemberTable {
 }
 
 function sameFacts(a: Member, b: Member): boolean {
-  return a.state === b.state && a.epoch === b.epoch && a.address === b.address
+  const same = a.state === b.state && a.epoch === b.epoch && a.address === b.address
+  return same && a.paused === b.paused
 }

@@ -25,6 +25,8 @@ export const gossipTuning: ConfigInput = {
   probeIntervalMs: 500,
   probeTimeoutMs: 200,
   suspicionMult: 3,
+  // A dial into a cut cable blocks the next one for so long, and with it the way back.
+  tcpTimeoutMs: 2000,
   // Our transfers are packed already.
   compression: 'none',
 }

@@ -54,6 +54,8 @@ export class Replica {
   readonly digest = new Digest()
   /** Origins of which something is missing, with the time since when. */
   readonly incomplete = new Map<Packed, number>()
+  /** Origins of whom no member is known, with the time since when. */
+  readonly strangers = new Map<Packed, number>()
   readonly #origins = new Map<Packed, MutableOrigin>()
   readonly #certificates = new Map<Packed, Certificate>()
   readonly #self: MutableOrigin
@@ -238,6 +240,7 @@ export class Replica {
     if (known !== undefined) return known
     const origin = blankOrigin(oid, epoch, now)
     this.#origins.set(oid, origin)
+    this.strangers.set(oid, now)
     return origin
   }
 
@@ -253,6 +256,7 @@ export class Replica {
 
   #stand(origin: MutableOrigin, standing: 'visible' | 'hidden', now: number): void {
     if (origin.standing === standing) return
+    this.strangers.delete(origin.oid)
     if (origin.standing === 'visible') {
       this.#markAll(origin)
       origin.shown = null
@@ -292,6 +296,7 @@ export class Replica {
     origin.standing = 'gone'
     this.#origins.delete(origin.oid)
     this.incomplete.delete(origin.oid)
+    this.strangers.delete(origin.oid)
     if (origin.hash !== null) this.digest.toggle(origin.oid, origin.hash)
     origin.hash = null
   }

@@ -25,3 +25,6 @@ export async function forSeeds(
     }
   }
 }
+
+/** Whether to take the time that figures for the documentation need. */
+export const long = process.env['SIM_LONG'] === '1'

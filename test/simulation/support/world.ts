@@ -2,6 +2,7 @@
  * A cluster of many members in virtual time: real Cluster objects over a virtual network, with hosts
  * that crash, forget and come back, and a check of what each knows against what each owner has put.
  */
+import { MemoryNetwork, type Transport } from 'memberlist-js'
 import { type Random, below, seededRandom } from '../../../src/base/random.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { Cluster, type Transition } from '../../../src/cluster/cluster.ts'
@@ -11,6 +12,8 @@ import { recordKey } from '../../../src/cluster/records.ts'
 import type { Ip } from '../../../src/net/ip.ts'
 import { macOfIp } from '../../../src/net/mac.ts'
 import type { Vni } from '../../../src/net/vni.ts'
+import type { GossipTransport } from '../../../src/cluster/gossip-transport.ts'
+import { createMemberlistGossip } from '../../../src/cluster/memberlist-gossip.ts'
 import { EventClock, HostClock } from './event-clock.ts'
 import { type Directory, ModelGossip } from './model-gossip.ts'
 import { VirtualNetwork } from './virtual-network.ts'
@@ -29,7 +32,7 @@ export class Host {
   cluster: Cluster | null = null
   /** Says goodbye at the moment. */
   leaving = false
-  gossip: ModelGossip | null = null
+  gossip: GossipTransport | null = null
 
   constructor(index: number, clock: EventClock) {
     this.name = `host-${index}`
@@ -42,6 +45,8 @@ export interface WorldOptions {
   readonly seed: number
   readonly hosts: number
   readonly options?: Partial<ClusterOptions>
+  /** Whose membership: the fast model's, or memberlist-js on its own virtual network. */
+  readonly membership?: 'model' | 'memberlist'
 }
 
 export class World {
@@ -49,18 +54,23 @@ export class World {
   readonly random: Random
   readonly net: VirtualNetwork
   readonly hosts: readonly Host[]
+  /** What memberlist-js runs on. */
+  readonly memory: MemoryNetwork
   readonly problems: string[] = []
+  readonly #membership: 'model' | 'memberlist'
   readonly #options: Partial<ClusterOptions>
   readonly #directory: Directory = new Map()
   /** Claims that their owner has replaced or deleted, each a number of its own. */
   readonly #retired = new Set<number>()
   #claims = 1_000_000_000
 
-  constructor({ seed, hosts, options = {} }: WorldOptions) {
+  constructor({ seed, hosts, options = {}, membership = 'model' }: WorldOptions) {
     this.random = seededRandom(seed)
     this.net = new VirtualNetwork(this.clock, this.random)
     this.hosts = Array.from({ length: hosts }, (_, i) => new Host(i + 1, this.clock))
     this.#options = options
+    this.#membership = membership
+    this.memory = new MemoryNetwork({ clock: this.clock, random: this.random })
   }
 
   get up(): Host[] {
@@ -71,8 +81,7 @@ export class World {
   async start(host: Host, seeds: readonly Host[]): Promise<void> {
     const { clock, name, address } = host
     const random = seededRandom(this.random.uint32())
-    const parts = { net: this.net, directory: this.#directory, clock: this.clock, random }
-    const gossip = new ModelGossip(name, address, parts)
+    const gossip = this.#gossip(host, random)
     const cluster = new Cluster({
       name,
       address,
@@ -90,6 +99,15 @@ export class World {
     for (const record of host.truth.values()) cluster.put(record)
     await cluster.start()
     cluster.join(seeds.map((seed) => seed.address)).catch(() => {})
+  }
+
+  #gossip({ name, address }: Host, random: Random): GossipTransport {
+    const { clock, net, memory } = this
+    if (this.#membership === 'model') {
+      return new ModelGossip(name, address, { net, directory: this.#directory, clock, random })
+    }
+    const transport = async (): Promise<Transport> => memory.transport({ address, port: 7946 })
+    return createMemberlistGossip({ name, clock, random, label: 'simulation', transport })
   }
 
   /** Starts all hosts, the first as seed, and lets them find each other. */
@@ -162,6 +180,15 @@ export class World {
   /** Whether a host sees a record as it is. */
   sees(by: Host, origin: Host, record: EndpointRecord): boolean {
     return by.believed.get(`${origin.name} ${recordKey(record)}`)?.claimedAt === record.claimedAt
+  }
+
+  /** Whether every running host knows all others as members. */
+  acquainted(): boolean {
+    const names = this.up.map(({ name }) => name)
+    return this.up.every((host) => {
+      const views = host.cluster!.members().filter(({ state }) => state === 'alive')
+      return views.length === names.length && views.every(({ name }) => names.includes(name))
+    })
   }
 
   /** Whether every running host has exactly the truth about every host. */

@@ -1,0 +1,21 @@
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Random } from '../base/random.ts'
+import type { Ip } from '../net/ip.ts'
+import type { ClusterOptions } from './cluster-options.ts'
+import type { GossipTransport } from './gossip-transport.ts'
+import type { EpochStore } from './own-epoch.ts'
+
+/** What a cluster is built from. */
+export interface ClusterSettings {
+  /** Unique in the cluster. */
+  readonly name: string
+  /** Our VTEP. */
+  readonly address: Ip
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly gossip: GossipTransport
+  readonly epochStore: EpochStore
+  readonly options?: Partial<ClusterOptions>
+}

@@ -1,0 +1,84 @@
+/**
+ * Sees to it that members know of one another. Gossip of membership is not repaired like ours: now and
+ * then somebody misses that a member joined, and learns it only when whole views are exchanged, half a
+ * minute later. Until then it has that member's records and may not show them. So who has records of a
+ * stranger asks after their owner, by way of others, and the owner announces itself once more.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import type { ClusterOptions } from './cluster-options.ts'
+import type { Frame } from './frames.ts'
+import type { MemberTable } from './member-table.ts'
+import type { Replica } from './replica.ts'
+import { sample } from './spread.ts'
+
+/** How many members are asked after a stranger at once. */
+const askedAtOnce = 2
+/** Strangers asked after in one turn. */
+const strangersMost = 32
+/** Who has not been introduced by then is dead, and was so when its records came. */
+const hopelessMs = 30_000
+
+export interface IntroductionsPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly options: Pick<ClusterOptions, 'introduceMs'>
+  readonly replica: Replica
+  readonly members: MemberTable
+  readonly send: (member: string, frames: readonly Frame[]) => void
+  /** Spreads once more that we are a member. */
+  readonly announceSelf: () => void
+}
+
+export class Introductions {
+  readonly #ports: IntroductionsPorts
+  #timer: Timer | null = null
+  #announcedMs = -Infinity
+
+  constructor(ports: IntroductionsPorts) {
+    this.#ports = ports
+  }
+
+  /** Looks after strangers, if there are any. */
+  check(): void {
+    const { clock, options, replica } = this.#ports
+    if (this.#timer !== null || replica.strangers.size === 0) return
+    this.#timer = clock.setTimeout(() => this.#ask(), options.introduceMs)
+  }
+
+  /** Somebody asks after an origin: us, or one that we may know. */
+  onWho(frame: Extract<Frame, { kind: 'who' }>): void {
+    const { clock, options, replica, members, send, announceSelf } = this.#ports
+    if (frame.oid === replica.self.oid) {
+      if (clock.now() - this.#announcedMs < options.introduceMs) return
+      this.#announcedMs = clock.now()
+      announceSelf()
+      return
+    }
+    const name = members.nameOf(frame.oid)
+    if (name !== undefined && members.live().includes(name)) send(name, [frame])
+  }
+
+  close(): void {
+    if (this.#timer !== null) this.#ports.clock.clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  #ask(): void {
+    this.#timer = null
+    const { clock, random, options, replica, members, send } = this.#ports
+    const now = clock.now()
+    const frames: Frame[] = []
+    let hopeful = false
+    for (const [oid, since] of replica.strangers) {
+      if (now - since > hopelessMs) continue
+      hopeful = true
+      if (now - since >= options.introduceMs) frames.push({ kind: 'who', oid })
+      if (frames.length === strangersMost) break
+    }
+    if (frames.length > 0) {
+      for (const member of sample(random, members.live(), askedAtOnce)) send(member, frames)
+    }
+    if (hopeful) this.check()
+  }
+}

@@ -1,0 +1,59 @@
+/** Finding the cluster: contacts seeds and waits for the first exchange of state, though not for ever. */
+import type { Clock } from '../base/clock.ts'
+import { withDeadline } from '../base/deadline.ts'
+import { OverlayError, failure, messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import type { FirstSync } from './first-sync.ts'
+import type { GossipTransport } from './gossip-transport.ts'
+
+export interface JoiningParts {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly gossip: GossipTransport
+  readonly firstSync: FirstSync
+  readonly joinBoundMs: number
+}
+
+export class Joining {
+  readonly #parts: JoiningParts
+  #whenSynced: (() => void)[] = []
+
+  constructor(parts: JoiningParts) {
+    this.#parts = parts
+  }
+
+  /** As `Cluster.join`, without the publishing. */
+  async join(seeds: readonly string[]): Promise<void> {
+    const { clock, firstSync, joinBoundMs } = this.#parts
+    const synced = new Promise<void>((resolve) => {
+      if (firstSync.done) resolve()
+      else this.#whenSynced.push(resolve)
+    })
+    const contacting = this.#contact(seeds)
+    try {
+      await withDeadline(clock, joinBoundMs, 'joining', Promise.all([synced, contacting]))
+    } catch (error) {
+      const late = error instanceof OverlayError && error.code === 'DEADLINE'
+      const why = late
+        ? `no exchange of state within ${joinBoundMs} ms; still trying`
+        : messageOf(error)
+      throw failure('MEMBER_AWAY', `joining ${seeds.join(', ')}: ${why}`, error)
+    }
+  }
+
+  /** The first exchange of state is done. */
+  onSynced(): void {
+    for (const resolve of this.#whenSynced) resolve()
+    this.#whenSynced = []
+  }
+
+  async #contact(seeds: readonly string[]): Promise<void> {
+    const { gossip, logger, firstSync } = this.#parts
+    if (seeds.length > 0) {
+      const { contacted, errors } = await gossip.join(seeds)
+      for (const error of errors) logger.warn(`a seed does not answer, trying on: ${error.message}`)
+      if (contacted > 0 || errors.length > 0) return
+    }
+    firstSync.alone()
+  }
+}
