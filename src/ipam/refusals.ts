@@ -1,8 +1,8 @@
 import { failure, type OverlayError, refusal } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Context } from './context.ts'
-import type { HeldPool } from './addresses/held-pool.ts'
-import { blockRange, rangeSize, usableCount } from './addresses/pool-geometry.ts'
+import type { HeldPool } from './pools/held-pool.ts'
+import { blockRange, rangeSize, usableCount } from './pools/pool-geometry.ts'
 import type { Shortage } from './voting/tally.ts'
 
 /** What this room says when it cannot do what it is asked for: what, which, and what to do. */

@@ -1,6 +1,6 @@
 import type { Conflict } from './addresses/reclaim.ts'
-import { addressAt, usableCount } from './addresses/pool-geometry.ts'
-import type { HeldPool } from './addresses/held-pool.ts'
+import { addressAt, usableCount } from './pools/pool-geometry.ts'
+import type { HeldPool } from './pools/held-pool.ts'
 import type { Context } from './context.ts'
 import { usage } from './refusals.ts'
 import { seats } from './voting/roster.ts'

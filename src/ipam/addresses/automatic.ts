@@ -3,9 +3,9 @@ import type { Context } from '../context.ts'
 import { poolExhausted, requireHeld } from '../refusals.ts'
 import { addressesBlocked } from './blocked.ts'
 import { borrow } from './borrowing.ts'
-import type { HeldPool } from './held-pool.ts'
-import { addressAt } from './pool-geometry.ts'
-import type { Supply } from './supply.ts'
+import type { HeldPool } from '../pools/held-pool.ts'
+import { addressAt } from '../pools/pool-geometry.ts'
+import type { Supply } from '../blocks/supply.ts'
 
 /**
  * Any address of the pool for a container: from our own blocks without a word to anybody, else from a new

@@ -2,7 +2,7 @@ import type { Context } from '../context.ts'
 import type { ClaimResult } from '../voting/claims.ts'
 import { addressItem } from '../voting/items.ts'
 import type { Rival } from '../voting/tally.ts'
-import type { HeldPool } from './held-pool.ts'
+import type { HeldPool } from '../pools/held-pool.ts'
 import type { Lease } from './lease-table.ts'
 
 /** What came of it; when not, who has the address, or whose votes are lacking. */

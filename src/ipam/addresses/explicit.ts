@@ -5,10 +5,10 @@ import { chooseAnother, inUse, noMajority, requireHeld } from '../refusals.ts'
 import { addressItem } from '../voting/items.ts'
 import { nameOfHolder } from '../voting/roster.ts'
 import { borrow } from './borrowing.ts'
-import type { HeldPool } from './held-pool.ts'
+import type { HeldPool } from '../pools/held-pool.ts'
 import type { Lease } from './lease-table.ts'
-import { addressAt, blockOf, isUsable } from './pool-geometry.ts'
-import type { Supply } from './supply.ts'
+import { addressAt, blockOf, isUsable } from '../pools/pool-geometry.ts'
+import type { Supply } from '../blocks/supply.ts'
 
 /** When a record turns out to be stale, or a rival's claim may fail, we look again after this long, ms. */
 const lookAgainMs = 100
@@ -70,39 +70,74 @@ async function tryToTake(
   kind: Lease['kind'],
   deadline: number,
 ): Promise<boolean> {
-  const { clock, store, surroundings, wire, seat } = context
   const offset = requireOffset(pool, ip)
   requireHeld(pool)
   refuseTaken(context, pool, ip, offset)
   const index = blockOf(pool.geometry, offset)
+  const owner =
+    context.surroundings.owners(pool.key).get(index)?.owner ??
+    (await claimBlock(context, supply, pool, ip, deadline))
+  if (pool.ownsBlock(index)) return takeOwn(context, pool, ip, offset, kind)
+  if (owner === null || context.clock.now() >= deadline) return false
+  return borrowFrom(context, pool, ip, kind, owner, deadline)
+}
+
+/** From a block of ours: again a moment later, so what may have happened meanwhile is checked again. */
+async function takeOwn(
+  context: Context,
+  pool: HeldPool,
+  ip: Ip,
+  offset: number,
+  kind: Lease['kind'],
+): Promise<boolean> {
+  const { clock, store } = context
+  requireHeld(pool)
+  refuseTaken(context, pool, ip, offset)
   const lease: Lease = { since: clock.wall(), kind, loan: false }
-  if (pool.ownsBlock(index)) {
-    await store.write([pool.lease(offset, lease)]).catch((error: unknown) => {
-      pool.unlease(offset, clock.now())
-      throw error
-    })
-    return true
-  }
-  let owner = surroundings.owners(pool.key).get(index)?.owner
-  if (owner === undefined) {
-    const { won, lost, shortage } = await supply.claim(pool, [index], deadline)
-    if (won.length > 0) return false
-    if (shortage !== null) throw noMajority(context, `the block of address ${ip}`, shortage)
-    const rival = lost[0]?.rival?.holder
-    owner = rival === undefined || rival === seat.holder ? undefined : nameOfHolder(rival)
-    if (owner === undefined) return false
-  }
-  if (clock.now() >= deadline) return false
+  await store.write([pool.lease(offset, lease)]).catch((error: unknown) => {
+    pool.unlease(offset, clock.now())
+    throw error
+  })
+  return true
+}
+
+/** Claims the block that the address is in, unless it is ours; the member that has it instead, null if none is known. */
+async function claimBlock(
+  context: Context,
+  supply: Supply,
+  pool: HeldPool,
+  ip: Ip,
+  deadline: number,
+): Promise<string | null> {
+  const index = blockOf(pool.geometry, requireOffset(pool, ip))
+  if (pool.ownsBlock(index)) return null
+  const { won, lost, shortage } = await supply.claim(pool, [index], deadline)
+  if (won.length > 0) return null
+  if (shortage !== null) throw noMajority(context, `the block of address ${ip}`, shortage)
+  const rival = lost[0]?.rival?.holder
+  return rival === undefined || rival === context.seat.holder ? null : nameOfHolder(rival)
+}
+
+async function borrowFrom(
+  context: Context,
+  pool: HeldPool,
+  ip: Ip,
+  kind: Lease['kind'],
+  owner: string,
+  deadline: number,
+): Promise<boolean> {
+  const { clock, wire } = context
   const state = wire.states().get(owner)
   if (state === undefined || state === 'dead') throw ownerAway(ip, pool, owner)
-  const loan = { ...lease, loan: true }
+  const loan: Lease = { since: clock.wall(), kind, loan: true }
+  const offset = requireOffset(pool, ip)
   const borrowed = await borrow(context, pool, offset, owner, loan, deadline)
   if (borrowed.got) return true
-  if (borrowed.rival !== null) {
-    throw inUse(ip, pool, `in use on ${nameOfHolder(borrowed.rival.holder)}`, chooseAnother)
+  const { rival, shortage } = borrowed
+  if (rival !== null) {
+    throw inUse(ip, pool, `in use on ${nameOfHolder(rival.holder)}`, chooseAnother)
   }
-  if (borrowed.shortage?.missing.includes(owner) === true) throw ownerAway(ip, pool, owner)
-  const { shortage } = borrowed
+  if (shortage?.missing.includes(owner) === true) throw ownerAway(ip, pool, owner)
   if (shortage !== null && shortage.got < shortage.needed) {
     throw noMajority(context, `address ${ip}`, shortage)
   }

@@ -2,8 +2,8 @@ import type { Ip } from '../../net/ip.ts'
 import { type Context, publishPool } from '../context.ts'
 import type { StoreChange } from '../ports.ts'
 import { addressItem, blockItem, type Item, poolItem } from '../voting/items.ts'
-import { idleBlocks } from './block-return.ts'
-import type { HeldPool } from './held-pool.ts'
+import { idleBlocks } from '../blocks/block-return.ts'
+import type { HeldPool } from '../pools/held-pool.ts'
 import { unreserve } from './reserved.ts'
 
 /** Frees an address that this host handed out. One that it did not is fine. */

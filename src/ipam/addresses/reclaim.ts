@@ -4,11 +4,11 @@ import type { Context } from '../context.ts'
 import { addressItem, blockItem, poolItem } from '../voting/items.ts'
 import { nameOfHolder } from '../voting/roster.ts'
 import { borrow } from './borrowing.ts'
-import type { HeldPool } from './held-pool.ts'
+import type { HeldPool } from '../pools/held-pool.ts'
 import type { Lease } from './lease-table.ts'
-import { addressAt, blockOf } from './pool-geometry.ts'
-import { register } from './pool-requests.ts'
-import type { Supply } from './supply.ts'
+import { addressAt, blockOf } from '../pools/pool-geometry.ts'
+import { register } from '../pools/pool-requests.ts'
+import type { Supply } from '../blocks/supply.ts'
 
 /** At one step this many blocks are claimed again; the rest at the next. */
 const blocksAtOnce = 8

@@ -2,8 +2,8 @@ import type { Ip } from '../../net/ip.ts'
 import { type Context, publishPool } from '../context.ts'
 import { inUse } from '../refusals.ts'
 import { takeThis } from './explicit.ts'
-import type { HeldPool } from './held-pool.ts'
-import type { Supply } from './supply.ts'
+import type { HeldPool } from '../pools/held-pool.ts'
+import type { Supply } from '../blocks/supply.ts'
 
 /**
  * Sets an address aside (`--aux-address`), in the whole cluster. Another host may set the same one aside; an address that a

@@ -113,6 +113,7 @@ export class Claims {
         if (open.length === 0 || round.final) break
       }
       if (this.#ports.clock.now() >= wish.deadline) break
+      if (wish.bestEffort && !this.#seat.seated) break
       await this.#wire.pause(retryMs + below(this.#ports.random, retryMs))
     }
     const rivals = new Map(standings.map(({ item, rival }) => [itemKey(item), rival]))

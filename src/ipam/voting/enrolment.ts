@@ -13,6 +13,11 @@ const gatheringMs = 30
 const changeMs = 4000
 /** A change that somebody else began is finished by us when it has taken this long, and up to twice as long, ms. */
 const sealedMostMs = 2000
+/**
+ * A host without JOIN and with an empty disk may be a new cluster's first, or one that lost its disk: members that remember it are
+ * given this long to call, ms.
+ */
+const foundingGraceMs = 1500
 /** Every so many steps a random member is asked which roster it follows. */
 const stepsBetweenHellos = 5
 
@@ -30,6 +35,7 @@ export class Enrolment {
   readonly #fetching = new Set<string>()
   #joiners: Voter[] = []
   #admission: Promise<void> | null = null
+  readonly #born: number
   #steps = 0
   #attempts = 0
   #sealedSince: number | null = null
@@ -47,6 +53,7 @@ export class Enrolment {
     this.#change = change
     this.#ports = ports
     this.#synced = synced
+    this.#born = ports.clock.now()
   }
 
   /** Does what is due. Never rejects. */
@@ -120,7 +127,8 @@ export class Enrolment {
     }
     // All must agree: one that is away may have a roster. The first by name proposes, so that not all do.
     const firstName = voters.map(({ name }) => name).sort()[0]
-    if (voters.length === names.length + 1 && firstName === voter.name) {
+    const alone = names.length === 0 && this.#ports.clock.now() - this.#born < foundingGraceMs
+    if (voters.length === names.length + 1 && firstName === voter.name && !alone) {
       await this.#change.found(voters)
     }
   }

@@ -1,6 +1,6 @@
 import { assert } from '../../base/errors.ts'
 import { cidrsOverlap } from '../../net/cidr.ts'
-import { geometryOf, type PoolGeometry } from '../addresses/pool-geometry.ts'
+import { geometryOf, type PoolGeometry } from '../pools/pool-geometry.ts'
 import { parsePoolKey, type PoolName } from '../pool-id.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { cidrsOverlap } from '../../net/cidr.ts'
-import { blockOf } from '../addresses/pool-geometry.ts'
+import { blockOf } from '../pools/pool-geometry.ts'
 import { geometryOfKey, type Item, itemKey, parseItemKey, poolNameOf, poolsClash } from './items.ts'
 import type { Holder } from './roster.ts'
 

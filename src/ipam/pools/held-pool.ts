@@ -4,7 +4,7 @@ import type { PoolNotice, StoreChange } from '../ports.ts'
 import { type PoolName, poolKeyOf } from '../pool-id.ts'
 import { tables } from '../tables.ts'
 import { addressItem, blockItem, itemKey } from '../voting/items.ts'
-import { type Lease, LeaseTable } from './lease-table.ts'
+import { type Lease, LeaseTable } from '../addresses/lease-table.ts'
 import {
   blockOf,
   blockRange,

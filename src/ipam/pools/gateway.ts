@@ -2,7 +2,7 @@ import { refusal } from '../../base/errors.ts'
 import type { Ip } from '../../net/ip.ts'
 import { type Context, publishPool } from '../context.ts'
 import { inUse } from '../refusals.ts'
-import { requireOffset } from './explicit.ts'
+import { requireOffset } from '../addresses/explicit.ts'
 import type { HeldPool, PoolRow } from './held-pool.ts'
 import { addressAt } from './pool-geometry.ts'
 

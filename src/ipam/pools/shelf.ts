@@ -3,7 +3,7 @@ import { parsePoolKey, type PoolName, poolKeyOf } from '../pool-id.ts'
 import { tables } from '../tables.ts'
 import { type Item, parseItemKey } from '../voting/items.ts'
 import { HeldPool, type PoolRow } from './held-pool.ts'
-import type { Lease } from './lease-table.ts'
+import type { Lease } from '../addresses/lease-table.ts'
 
 /** All pools of which this host has something: held, or only some block that is not given back yet. */
 export class Shelf {

@@ -7,7 +7,7 @@ import { itemsMost } from '../voting/messages.ts'
 import type { ClaimResult } from '../voting/claims.ts'
 import { blockOrder } from './block-choice.ts'
 import { letGo } from './block-return.ts'
-import type { HeldPool } from './held-pool.ts'
+import type { HeldPool } from '../pools/held-pool.ts'
 import { askForSpares, type Offer } from './spares.ts'
 import { blocksToClaim, blocksToKeep, spareAddresses, type Stock } from './stock.ts'
 

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts'
 import type { StoreChange } from '../ports.ts'
 import { blockItem } from '../voting/items.ts'
-import type { HeldPool } from './held-pool.ts'
+import type { HeldPool } from '../pools/held-pool.ts'
 
 /**
  * Gives blocks back to the cluster: those of `indices` that nobody uses, neither a container here nor a member that we

@@ -1,6 +1,6 @@
 import type { Ip } from '../../net/ip.ts'
 import type { BlockRecord, IpamCluster, PoolRecord } from '../ports.ts'
-import type { HeldPool } from './held-pool.ts'
+import type { HeldPool } from '../pools/held-pool.ts'
 
 /**
  * What the others publish about pools and blocks, kept by pool until something changes. A view may be behind: votes
