@@ -111,7 +111,12 @@ export class Engine {
     this.#schedule = [prober, pushPuller, this.joiner]
 
     this.#relay = new Relay(common)
-    const inbox = new Inbox({ ...common, relay: this.#relay, onUserMessage })
+    const inbox = new Inbox({
+      ...common,
+      relay: this.#relay,
+      onStranger: (at) => this.joiner.strangerAt(at),
+      onUserMessage,
+    })
     this.#server = new StreamServer({
       ...common,
       exchange,

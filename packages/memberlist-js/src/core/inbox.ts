@@ -1,11 +1,12 @@
 import type { Delegate } from '../delegate.ts'
 import { bytesToAddress, type Endpoint } from '../endpoint.ts'
-import type { Message, Ping } from '../wire/messages.ts'
+import type { Accusation, Message, Ping } from '../wire/messages.ts'
 import type { Membership } from './membership.ts'
 import type { Messenger } from './messenger.ts'
 import type { PendingPings } from './pending-pings.ts'
 import { replyEndpoint } from './probe.ts'
 import type { Relay } from './relay.ts'
+import type { Roster } from './roster.ts'
 
 const EMPTY = new Uint8Array()
 
@@ -15,6 +16,9 @@ export interface InboxParts {
   readonly messenger: Messenger
   readonly pings: PendingPings
   readonly relay: Relay
+  readonly roster: Roster
+  /** A member unknown to us pinged us from this endpoint. */
+  readonly onStranger: (at: Endpoint) => void
   readonly delegate: Delegate
   readonly onUserMessage: (payload: Uint8Array, from: Endpoint) => void
   readonly count: (name: string) => void
@@ -48,8 +52,10 @@ export class Inbox {
       case 'alive':
         return membership.heardAlive(message.body)
       case 'suspect':
+        this.#correct(message.body, from)
         return membership.heardSuspect({ ...message.body, name: message.body.node })
       case 'dead':
+        this.#correct(message.body, from)
         return membership.heardDead({ ...message.body, name: message.body.node })
       case 'user':
         return onUserMessage(message.body, from)
@@ -58,11 +64,37 @@ export class Inbox {
     }
   }
 
+  /**
+   * Whoever still spreads what we have refuted long ago has missed the refutation, so it gets that again. Go ignores
+   * such accusations, and stays dead for those that missed it until the next exchange of states.
+   */
+  #correct(accusation: Readonly<Accusation>, from: Endpoint): void {
+    const { name, membership, messenger } = this.#parts
+    if (accusation.node !== name || membership.leaving) return
+    if (accusation.incarnation >= membership.self.incarnation) return
+    messenger.sendExactly([membership.ownAlive()], from)
+  }
+
   #answer(ping: Readonly<Ping>, from: Endpoint): void {
     const { name, messenger, delegate, count } = this.#parts
     if (ping.node !== '' && ping.node !== name) return count('ping-for-another')
     const payload = delegate.ackPayload?.() ?? null
     const reply = replyEndpoint(ping, from, bytesToAddress)
     messenger.send({ type: 'ack', body: { seqNo: ping.seqNo, payload } }, reply)
+    if (ping.sourceNode !== '') this.#recognise(ping.sourceNode, reply)
+  }
+
+  /**
+   * A member that we hold for dead or suspect pings us: we tell it, and it refutes. Go leaves that to gossip, which
+   * does not reach those that were cut off. One that we have forgotten is met anew.
+   */
+  #recognise(source: string, at: Endpoint): void {
+    const { membership, messenger, roster, name, onStranger } = this.#parts
+    const member = roster.get(source)
+    if (member === undefined) onStranger(at)
+    const doubted = member?.state === 'dead' || member?.state === 'suspect'
+    if (!doubted || membership.leaving) return
+    const body = { node: source, incarnation: member.incarnation, from: name }
+    messenger.sendExactly([{ type: 'suspect', body }], at, member)
   }
 }

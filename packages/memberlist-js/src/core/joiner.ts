@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock, Timer } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { formatEndpoint, parseSeed, sameEndpoint, unmapped, type Endpoint } from '../endpoint.ts'
 import { MemberlistError } from '../errors.ts'
@@ -34,6 +34,15 @@ const RECONNECT_BOUNDS: Bounds = { dialTimeoutMs: 1000 }
 /** Comparisons with other members after the last return of a lost one. */
 const REPAIRS = 3
 
+/**
+ * Who lost this share of the members was rather cut off itself. It takes minutes to give up all of a large cluster,
+ * one probe after the other, so the share is small.
+ */
+const ISOLATED_SHARE = 0.1
+
+/** Who was cut off asks how others see it within this time after its return, not all in the same moment. */
+const SELF_CHECK_MS = 300
+
 /** How long a seed that is a member is left alone, unless some member fails. */
 const PRESENT_PAUSE_MS = 10_000
 
@@ -57,6 +66,11 @@ export class Joiner {
   readonly #seeds = new Map<string, KnownSeed>()
   readonly #lost: LostMembers
   #repairsLeft = 0
+  /** Whether we lost so many that it was we who were cut off: then others may still hold us for dead. */
+  #wasIsolated = false
+  #selfCheck: Timer | undefined
+  /** Somebody we do not know holds us for a member. */
+  #stranger: Endpoint | undefined
   #busy = false
 
   constructor(parts: JoinerParts) {
@@ -73,6 +87,7 @@ export class Joiner {
 
   stop(): void {
     this.#ticker.stop()
+    if (this.#selfCheck !== undefined) this.#parts.clock.clearTimeout(this.#selfCheck)
   }
 
   /** Contacts all addresses of all seeds, and remembers the seeds. */
@@ -95,7 +110,19 @@ export class Joiner {
 
   /** A member is back, or gone for good. */
   found(name: string): void {
-    if (this.#lost.delete(name)) this.#repairsLeft = REPAIRS
+    const before = this.#lost.size
+    if (!this.#lost.delete(name)) return
+    this.#repairsLeft = REPAIRS
+    const { clock, random, roster } = this.#parts
+    const many = Math.max(2, ISOLATED_SHARE * roster.size)
+    if (this.#wasIsolated || before < many) return
+    this.#wasIsolated = true
+    this.#selfCheck = clock.setTimeout(() => void this.#repair(), fraction(random) * SELF_CHECK_MS)
+  }
+
+  /** A member of our cluster that we do not know: we introduce ourselves at the next opportunity. */
+  strangerAt(endpoint: Endpoint): void {
+    this.#stranger ??= endpoint
   }
 
   #remember(text: string): void {
@@ -143,7 +170,12 @@ export class Joiner {
     if (this.#busy) return
     this.#busy = true
     try {
-      await Promise.all([this.#tryLostMember(), this.#trySeed(), this.#repair()])
+      await Promise.all([
+        this.#tryLostMember(),
+        this.#trySeed(),
+        this.#repair(),
+        this.#meetStranger(),
+      ])
     } finally {
       this.#busy = false
     }
@@ -161,12 +193,14 @@ export class Joiner {
 
   /**
    * When lost members return, a partition is healing, and then so much is told at once that some of it gets lost.
-   * Others may know of returns that we missed: we compare with them as long as that brings anybody back.
+   * Others may know of returns that we missed: we compare with them as long as that brings anybody back. Who was cut
+   * off also learns this way that others hold it for dead.
    */
   async #repair(): Promise<void> {
     const { roster, transport } = this.#parts
-    if (this.#repairsLeft === 0 || this.#lost.current().length === 0) return
-    this.#repairsLeft--
+    const worthwhile = this.#lost.size > 0 || this.#wasIsolated
+    if (this.#repairsLeft === 0 || !worthwhile) return
+    if (--this.#repairsLeft === 0) this.#wasIsolated = false
     const [partner] = roster.draw(
       1,
       (member) => isPresent(member) && !sameEndpoint(member, transport.advertise),
@@ -207,6 +241,13 @@ export class Joiner {
   #pause(seed: KnownSeed): void {
     seed.nextTry = this.#parts.clock.now() + seed.pauseMs
     seed.pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * seed.pauseMs)
+  }
+
+  async #meetStranger(): Promise<void> {
+    const endpoint = this.#stranger
+    if (endpoint === undefined) return
+    this.#stranger = undefined
+    await this.#contact(endpoint, RECONNECT_BOUNDS)
   }
 
   #isSelf(endpoint: Endpoint): boolean {

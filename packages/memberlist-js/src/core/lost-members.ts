@@ -41,6 +41,10 @@ export class LostMembers {
     return this.#members.delete(name)
   }
 
+  get size(): number {
+    return this.#members.size
+  }
+
   has(name: string): boolean {
     return this.#members.has(name)
   }

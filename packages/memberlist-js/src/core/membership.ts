@@ -138,6 +138,11 @@ export class Membership {
     this.#applyDead(accusation)
   }
 
+  /** What we say about ourselves. */
+  ownAlive(): Message {
+    return { type: 'alive', body: toAlive(this.self) }
+  }
+
   /** Our accusation of a member that failed a probe. */
   accuse({ name, incarnation }: Member): void {
     this.heardSuspect({ name, incarnation, from: this.#parts.name })

@@ -3,7 +3,8 @@ import type { Endpoint, Transport } from 'memberlist-js'
 import { Cluster, endpointOf, record, stateOf } from '../../support/cluster.ts'
 import { SEED } from '../../support/seed.ts'
 import { openPacket } from '../../../src/wire/packet.ts'
-import type { Message } from '../../../src/wire/messages.ts'
+import { encodeMessage, type Message } from '../../../src/wire/messages.ts'
+import { pingFor } from '../../../src/core/probe.ts'
 
 /** Lets packets through only where `passes` says so; hands every message to `seen`. */
 function filtered(
@@ -171,7 +172,6 @@ describe(`probing (SEED=${SEED})`, () => {
   it('a stranger asks for many pings and gets a bounded number', async () => {
     const lists = await cluster.assemble(2, { config: { probeTimeoutMs: 500 } })
     const stranger = cluster.network.transport({ address: '10.9.9.9', port: 1 })
-    const { encodeMessage } = await import('../../../src/wire/messages.ts')
     for (let seqNo = 0; seqNo < 3000; seqNo++) {
       const body = {
         seqNo,
@@ -188,5 +188,50 @@ describe(`probing (SEED=${SEED})`, () => {
     await cluster.clock.advance(2000)
     expect(lists[0]!.counters['relay-overload']).to.equal(3000 - 1024)
     expect(lists[0]!.numberOfMembers).to.equal(2)
+  })
+})
+
+describe(`a member that does not know what is said of it (SEED=${SEED})`, () => {
+  let cluster: Cluster
+
+  beforeEach(() => {
+    cluster = new Cluster(SEED)
+  })
+  afterEach(async () => await cluster[Symbol.asyncDispose]())
+
+  it('is told when it pings somebody who holds it for dead', async () => {
+    // Nothing else can tell it: gossip has said its last word long ago, and there are no exchanges of states.
+    const config = {
+      reconnectIntervalMs: 0,
+      pushPullIntervalMs: 0,
+      tcpPings: false,
+      gossipToTheDeadMs: 600_000,
+    }
+    let cut = false
+    for (let i = 0; i < 3; i++) {
+      const transport = cluster.network.transport(endpointOf(i))
+      // Its pings go out and are answered, its answers and refutations do not arrive.
+      if (i === 1) filtered(transport, ({ type }) => !cut || type === 'ping')
+      cluster.add({ transport, config })
+    }
+    await cluster.run(cluster.joinFirst())
+    await cluster.clock.advance(2000)
+    cut = true
+    const [first, second] = cluster.lists
+    await cluster.until(() => stateOf(first!, 'm1') === 'dead')
+    expect(second!.numberOfMembers).to.equal(3)
+    await cluster.clock.advance(20_000)
+    cut = false
+    expect(await cluster.until(() => stateOf(first!, 'm1') === 'alive', 5000)).to.equal(true)
+  })
+
+  it('is met anew when it pings somebody who has forgotten it', async () => {
+    const forgetful = cluster.add()
+    const transport = cluster.network.transport(endpointOf(1))
+    const forgotten = cluster.add({ transport })
+    const body = { ...pingFor('m0', 1, forgotten.local) }
+    transport.send(encodeMessage({ type: 'ping', body }), endpointOf(0))
+    expect(await cluster.until(() => forgetful.numberOfMembers === 2, 3000)).to.equal(true)
+    expect(await cluster.until(() => forgotten.numberOfMembers === 2, 1000)).to.equal(true)
   })
 })
