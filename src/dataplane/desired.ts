@@ -1,13 +1,15 @@
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
+import { isHostIp, isStationMac } from './credible.ts'
 import type { EndpointLink, FdbEntry, Neighbour } from './dataplane.ts'
 import type { Peer, PeerTable, Touched } from './peer-table.ts'
 
 /**
  * The rows that an overlay should have in this host's kernel: a pure function of what the members say
  * and of this host's own endpoints. Only live peers have rows. What is here is not there: an address or
- * a MAC of an own endpoint has none, and a peer behind our own VTEP has none, or frames would go round.
+ * a MAC of an own endpoint has none, an address of the overlay's own bridge has none, and a peer behind
+ * our own VTEP has none, or frames would go round. Nor has one whose claim cannot be true.
  */
 
 /** An endpoint on this host. */
@@ -20,6 +22,8 @@ export interface Viewpoint {
   readonly vni: Vni
   readonly vtep: Ip
   readonly local: ReadonlyMap<string, LocalEndpoint>
+  /** The addresses of the overlay's bridge. */
+  readonly gateways: ReadonlySet<Ip>
 }
 
 /** Some addresses of an overlay. */
@@ -43,7 +47,8 @@ export function desiredRows(peers: PeerTable, view: Viewpoint, addresses: Addres
     if (peer !== undefined) fdb.push({ mac, vtep: peer.vtep })
   }
   for (const ip of addresses.ips) {
-    const peer = here.ips.has(ip) ? undefined : winner(peers.holders(view.vni, ip), view)
+    const ours = here.ips.has(ip) || view.gateways.has(ip)
+    const peer = ours || !isHostIp(ip) ? undefined : winner(peers.holders(view.vni, ip), view)
     if (peer !== undefined) neighbours.push({ ip, mac: peer.mac })
   }
   return { fdb, neighbours }
@@ -60,5 +65,7 @@ export function addressesOf(endpoints: Iterable<LocalEndpoint>): Touched {
 }
 
 function winner(holders: readonly Peer[], view: Viewpoint): Peer | undefined {
-  return holders.find((peer) => peer.live && peer.vtep !== view.vtep)
+  return holders.find(
+    ({ live, vtep, mac }) => live && vtep !== view.vtep && isHostIp(vtep) && isStationMac(mac),
+  )
 }

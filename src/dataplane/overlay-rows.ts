@@ -1,4 +1,5 @@
 import { type OverlayError, failure } from '../base/errors.ts'
+import { parseIpInCidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type {
@@ -209,7 +210,9 @@ export class OverlayRows {
   }
 
   #view(): Viewpoint {
-    return { vni: this.links.vni, vtep: this.links.vtep, local: this.local }
+    const { vni, vtep, gateways } = this.links
+    const ips = gateways.flatMap((text) => parseIpInCidr(text)?.ip ?? [])
+    return { vni, vtep, local: this.local, gateways: new Set(ips) }
   }
 }
 

@@ -9,8 +9,10 @@ import {
 } from '../../../src/dataplane/desired.ts'
 import { diff } from '../../../src/dataplane/diff.ts'
 import { MemoryDataplane } from '../../../src/dataplane/memory.ts'
-import { PeerTable, comparePeers } from '../../../src/dataplane/peer-table.ts'
-import { arbitraryHistory, ipOf, macOf, survivors, vniOf, vtepOf } from './peer-worlds.ts'
+import { type Peer, PeerTable, comparePeers } from '../../../src/dataplane/peer-table.ts'
+import type { Ip } from '../../../src/net/ip.ts'
+import type { Mac } from '../../../src/net/mac.ts'
+import { arbitraryHistory, ipOf, macOf, peer, survivors, vniOf, vtepOf } from './peer-worlds.ts'
 
 const arbitraryRows: fc.Arbitrary<Rows> = fc.record({
   fdb: fc.uniqueArray(
@@ -119,6 +121,7 @@ describe('desired rows', () => {
           vni: vniOf(1),
           vtep: vtepOf(1),
           local: new Map(local.map((e, i) => [`${i}`, e])),
+          gateways: new Set<Ip>(),
         }
         const here = addressesOf(local)
         const eligible = survivors(history)
@@ -141,5 +144,28 @@ describe('desired rows', () => {
         })
       }),
     )
+  })
+
+  it('are not made from claims that no host can have, and the next claim counts', () => {
+    const view = { vni: vniOf(1), vtep: vtepOf(1), local: new Map(), gateways: new Set<Ip>() }
+    const good = peer({ origin: 'good', vtep: vtepOf(2), claimedAt: 1 })
+    const rowsWith = (claim: Partial<Peer>) => {
+      const table = new PeerTable()
+      for (const next of [good, peer({ origin: 'bad', vtep: vtepOf(3), claimedAt: 2, ...claim })])
+        table.apply([{ previous: null, next }])
+      return desiredRows(table, view, table.addresses(view.vni))
+    }
+    const wanted = {
+      fdb: [{ mac: good.mac, vtep: good.vtep }],
+      neighbours: [{ ip: good.ips[0], mac: good.mac }],
+    }
+    const noVteps = ['0.0.0.0', '127.0.0.1', '224.0.0.1', '239.9.9.9', '255.255.255.255']
+    for (const vtep of [...noVteps, '::', '::1', 'ff02::1'] as Ip[])
+      expect(rowsWith({ vtep }), vtep).to.deep.equal(wanted)
+    for (const mac of ['01:00:5e:00:00:01', 'ff:ff:ff:ff:ff:ff', '00:00:00:00:00:00'] as Mac[])
+      expect(rowsWith({ mac }), mac).to.deep.equal(wanted)
+    for (const ip of ['224.0.0.1', '0.0.0.0', 'ff02::1'] as Ip[])
+      expect(rowsWith({ ips: [ip], mac: macOf(2) }).neighbours, ip).to.deep.equal(wanted.neighbours)
+    expect(rowsWith({}).fdb, 'a good one').to.deep.equal([{ mac: good.mac, vtep: vtepOf(3) }])
   })
 })

@@ -6,6 +6,7 @@ import { type LocalEndpoint, desiredRows } from '../../../src/dataplane/desired.
 import { MemoryDataplane, type Verb } from '../../../src/dataplane/memory.ts'
 import { type Peer, PeerTable, type PeerTransition } from '../../../src/dataplane/peer-table.ts'
 import { Reconciler } from '../../../src/dataplane/reconciler.ts'
+import type { Ip } from '../../../src/net/ip.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 import { arbitraryPeer, ipOf, keyOf, macOf, peer, vniOf, vtepOf } from './peer-worlds.ts'
 
@@ -75,6 +76,15 @@ describe('the reconciler', () => {
     await reconciler.attachOverlay(linksOf(1))
     expect(kernel.batches).to.have.length(1)
     expect(kernel.dumps).to.equal(1)
+  })
+
+  it("writes no row for the address of the overlay's own bridge, whoever claims it", async () => {
+    const gateway = ipOf(4)
+    reconciler.applyPeers([appears(peer({ ips: [ipOf(2), gateway] }))])
+    await reconciler.attachOverlay({ ...linksOf(1), gateways: [`${gateway}/24`] })
+    expect(await rows()).to.deep.equal([...plain].sort())
+    await reconciler.attachOverlay({ ...linksOf(1), gateways: [] })
+    expect(await rows()).to.deep.equal([...plain, `${gateway} ${macOf(1)}`].sort())
   })
 
   it('writes what changes within a millisecond together, and only that', async () => {
@@ -415,7 +425,7 @@ describe('the reconciler', () => {
           expect(settled, overlayId).to.equal(true)
           const own = locals.get(overlayId)
           const here = new Map(own === undefined ? [] : [[own.endpointId, own]])
-          const view = { vni, vtep, local: here }
+          const view = { vni, vtep, local: here, gateways: new Set<Ip>() }
           const desired = desiredRows(truth, view, truth.addresses(vni))
           const actual = (await kernel.dump(overlayId))!
           expect(actual.fdb).to.have.deep.members(desired.fdb)
