@@ -4,14 +4,8 @@ import { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Vni } from '../net/vni.ts'
-import {
-  type AuditReport,
-  type Drift,
-  addDrift,
-  auditOverlay,
-  driftTotal,
-  noDrift,
-} from './audit.ts'
+import { type AuditReport, auditOverlay, driftTotal } from './audit.ts'
+import { Audits } from './audits.ts'
 import type { Dataplane, OverlayLinks } from './dataplane.ts'
 import { type LocalEndpoint, addressesOf } from './desired.ts'
 import { Reviews } from './kept-rows.ts'
@@ -62,41 +56,39 @@ export class Reconciler {
   readonly #dataplane: Dataplane
   readonly #clock: Clock
   readonly #logger: Logger
-  readonly #auditIntervalMs: number
   readonly #peers = new PeerTable()
   readonly #attached = new Map<string, Attached>()
   readonly #queue = new KeyedQueue()
   readonly #removals: Removals
+  readonly #audits: Audits
   readonly #reviews: Reviews | null
   readonly #dirty = new Set<string>()
   #flush: Timer | null = null
-  #nextAudit: Timer | null = null
   #stopped = false
-  #drift: Drift = noDrift
-  #audits = 0
-  #lastAuditAt: string | null = null
 
   constructor(parts: ReconcilerParts) {
     this.#dataplane = parts.dataplane
     this.#clock = parts.clock
     this.#logger = parts.logger
-    this.#auditIntervalMs = parts.auditIntervalMs ?? auditIntervalDefaultMs
     this.#reviews = parts.isKnown === undefined ? null : this.#newReviews(parts.isKnown)
     this.#removals = new Removals(parts, this.#queue, (overlayId) => this.#attached.has(overlayId))
+    const intervalMs = parts.auditIntervalMs ?? auditIntervalDefaultMs
+    this.#audits = new Audits({ clock: parts.clock, intervalMs, audit: () => this.audit() })
   }
 
   /** Begins the audits. The data plane must have been started. */
   start(): void {
     this.#stopped = false
-    this.#scheduleAudit()
+    this.#audits.start()
   }
 
   /** Ends audits and retries and waits for work under way. What was built stays in the kernel. */
   async stop(): Promise<void> {
     this.#stopped = true
-    for (const timer of [this.#flush, this.#nextAudit]) if (timer) this.#clock.clearTimeout(timer)
+    if (this.#flush !== null) this.#clock.clearTimeout(this.#flush)
+    this.#flush = null
+    this.#audits.stop()
     for (const attached of this.#attached.values()) this.#cancelRetry(attached)
-    this.#flush = this.#nextAudit = null
     this.#reviews?.stop()
     this.#removals.stop()
     await this.#queue.idle()
@@ -191,8 +183,7 @@ export class Reconciler {
       const report = await this.#queue.run(overlayId, () => this.#auditOne(overlayId))
       if (report !== null) reports.push(report)
     }
-    this.#audits++
-    this.#lastAuditAt = new Date(this.#clock.wall()).toISOString()
+    this.#audits.noteRound()
     return reports
   }
 
@@ -200,8 +191,7 @@ export class Reconciler {
     const overlays = [...this.#attached.values()].map(({ rows, missing, lastError }) =>
       overlayStatus(rows, this.#peers.count(rows.links.vni), { missing, lastError }),
     )
-    const [audits, lastAuditAt] = [this.#audits, this.#lastAuditAt]
-    return { overlays, drift: this.#drift, audits, lastAuditAt }
+    return { overlays, ...this.#audits.figures }
   }
 
   #newReviews(isKnown: (vtep: Ip) => boolean): Reviews {
@@ -272,19 +262,12 @@ export class Reconciler {
     )
     if (report === null) return null
     attached.missing = report.missing
-    this.#drift = addDrift(this.#drift, report.drift)
+    this.#audits.noteDrift(report.drift)
     if (driftTotal(report.drift) > 0)
       this.#logger.warn(`overlay ${overlayId}: the kernel had drifted and was repaired`, {
         ...report.drift,
       })
     return report
-  }
-
-  #scheduleAudit(): void {
-    if (this.#stopped) return
-    this.#nextAudit = this.#clock.setTimeout(() => {
-      void this.audit().finally(() => this.#scheduleAudit())
-    }, this.#auditIntervalMs)
   }
 
   #scheduleRetry(overlayId: string, attached: Attached): void {
