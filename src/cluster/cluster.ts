@@ -144,7 +144,7 @@ export class Cluster {
     return this.#members.all()
   }
 
-  /** Seeds that would lead back to this cluster: where the others that answer are to be found. */
+  /** Seeds that would lead back to this cluster, the most promising first. */
   contacts(): string[] {
     return this.#members.contacts()
   }

@@ -42,13 +42,7 @@ export class MemberTable {
 
   /** Ourselves first. */
   all(): MemberView[] {
-    return Array.from(
-      this.#members.values(),
-      ({ name, address, state, self, sinceMs, paused }) => ({
-        ...{ name, address, state, self, sinceMs },
-        ...(paused === true ? { paused } : {}),
-      }),
-    )
+    return Array.from(this.#members.values(), viewOf)
   }
 
   get(name: string): Member | undefined {
@@ -68,9 +62,10 @@ export class MemberTable {
     return [...this.#members.values()].filter((member) => member.address === address)
   }
 
-  /** Where the gossip of the others that are alive or suspect listens. */
+  /** Where the gossip of the others listens that have not left, first of those that answer. */
   contacts(): string[] {
-    return this.#others(['alive', 'suspect']).map(({ contact }) => contact)
+    const others = [...this.#others(['alive', 'suspect']), ...this.#others(['dead'])]
+    return others.map(({ contact }) => contact)
   }
 
   /** The others that are alive or suspect. The same array until that changes. */
@@ -136,6 +131,11 @@ export class MemberTable {
   #others(states: readonly MemberState[]): Member[] {
     return [...this.#members.values()].filter(({ self, state }) => !self && states.includes(state))
   }
+}
+
+function viewOf({ name, address, state, self, sinceMs, paused }: Member): MemberView {
+  const view = { name, address, state, self, sinceMs }
+  return paused === true ? { ...view, paused } : view
 }
 
 function sameFacts(a: Member, b: Member): boolean {

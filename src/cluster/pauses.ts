@@ -46,7 +46,7 @@ export class Pauses {
   }
 
   close(): void {
-    for (const name of [...this.#running.keys()]) this.#forget(name)
+    for (const name of this.#running.keys()) this.#forget(name)
   }
 
   #begin(member: Member): void {
