@@ -57,7 +57,10 @@ export function driverWires(reconciler: Reconciler, dataplane: Dataplane): Drive
     overlaysPresent: () => dataplane.overlays(),
     endpointsPresent: async (overlayId) => {
       const actual = await dataplane.dump(overlayId)
-      return actual === null ? null : new Set(actual.endpoints.map(({ endpointId }) => endpointId))
+      if (actual === null) return null
+      return new Map(
+        actual.endpoints.map(({ endpointId, parked }) => [endpointId, parked ? 'parked' : 'taken']),
+      )
     },
   }
 }

@@ -3,6 +3,7 @@ import type { LoggedProblem, Logger } from './base/logger.ts'
 import type { Random } from './base/random.ts'
 import { Cluster } from './cluster/cluster.ts'
 import type { GossipTransport } from './cluster/gossip-transport.ts'
+import { Contacts } from './contacts.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
 import { Reconciler } from './dataplane/reconciler.ts'
 import { Driver } from './driver/driver.ts'
@@ -57,6 +58,7 @@ export class Plugin {
   readonly ipam: Ipam
   readonly cluster: Cluster
   readonly reconciler: Reconciler
+  readonly #contacts: Contacts
   readonly #ports: PluginPorts
   readonly #options: PluginOptions
 
@@ -69,6 +71,7 @@ export class Plugin {
       clock,
       logger: logger.child('dataplane'),
       auditIntervalMs: options.auditIntervalMs,
+      isKnown: (vtep) => this.cluster.isKnown(vtep),
     })
     this.cluster = new Cluster({
       name: options.member,
@@ -78,6 +81,12 @@ export class Plugin {
       logger: logger.child('cluster'),
       gossip,
       epochStore: epochStore(store),
+    })
+    this.#contacts = new Contacts({
+      clock,
+      store,
+      logger: logger.child('cluster'),
+      contacts: () => this.cluster.contacts(),
     })
     this.ipam = new Ipam({
       settings: { pools: options.pools, scope: options.scope },
@@ -102,6 +111,7 @@ export class Plugin {
       vxlanPort: options.vxlanPort,
       mtuHere: () => this.#mtuHere(),
     })
+    this.cluster.onMembers(() => this.#contacts.changed())
     this.cluster.onTransitions((batch) => this.reconciler.applyPeers(peerTransitions(batch)))
   }
 
@@ -114,23 +124,25 @@ export class Plugin {
     this.reconciler.start()
     await this.network.start()
     await this.ipam.start()
-    this.cluster.join(this.#options.seeds).catch((error: Error) => {
-      this.#ports.logger.warn(`joining: ${error.message}`, { seeds: this.#options.seeds })
+    const seeds = [...new Set([...this.#options.seeds, ...this.#contacts.known()])]
+    this.cluster.join(seeds).catch((error: Error) => {
+      this.#ports.logger.warn(`joining: ${error.message}`, { seeds })
     })
   }
 
   /**
-   * Stops; what is in the kernel stays, and traffic goes on. A host without endpoints leaves the
-   * cluster. One with endpoints does not: leaving would make the others forget them, and their traffic
-   * would stop although the containers run. It looks dead to them until the plugin is back, which after
-   * an upgrade is sooner than they notice.
+   * Stops; what is in the kernel stays, and traffic goes on. A host without endpoints leaves the cluster.
+   * One with endpoints only pauses: leaving, or dying without a word, would make the others forget them,
+   * and their traffic would stop although the containers run.
    */
   async stop(): Promise<void> {
-    const serving = this.network.networks().some(({ endpoints }) => endpoints.some((e) => e.joined))
+    const serving = await this.network.withdrawIdle()
     if (!serving) await this.ipam.left(returnBlocksMs)
     await this.network.stop()
     await this.reconciler.stop()
-    if (!serving) await this.cluster.leave()
+    if (serving) await this.cluster.pause()
+    else await this.cluster.leave()
+    await this.#contacts.stop()
     await this.ipam.stop()
     await this.cluster.close()
     await this.#ports.dataplane.close()

@@ -7,7 +7,14 @@ export interface PluginStatus {
   readonly version: string
   readonly member: string
   readonly vtep: string
-  readonly members: readonly { name: string; address: string; state: string; self: boolean }[]
+  readonly members: readonly {
+    name: string
+    address: string
+    state: string
+    self: boolean
+    /** Its plugin is stopped for a while and its endpoints live on. */
+    paused: boolean
+  }[]
   readonly overlays: readonly OverlayStatus[]
   readonly ipam: unknown
   readonly cluster: unknown
@@ -47,9 +54,9 @@ export function composeStatus(
     version: options.version,
     member: options.member,
     vtep: options.vtep,
-    members: plugin.cluster
-      .members()
-      .map(({ name, address, state, self }) => ({ name, address, state, self })),
+    members: plugin.cluster.members().map(({ name, address, state, self, paused = false }) => {
+      return { name, address, state, self, paused }
+    }),
     overlays: overlaysOf(plugin),
     ipam: plugin.ipam.status(),
     cluster: plugin.cluster.status(),

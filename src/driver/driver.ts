@@ -11,6 +11,7 @@ import {
   join,
   leave,
 } from './endpoint-story.ts'
+import { withdrawIdle } from './farewell.ts'
 import { Lingering } from './lingering.ts'
 import { type Endpoint, type Network, shortId } from './network.ts'
 import type { DriverParts } from './ports.ts'
@@ -43,6 +44,12 @@ export class Driver {
   /** Takes over what the kernel still has from before, and tells the cluster. */
   start(): Promise<void> {
     return restore(this.#parts, this.#books)
+  }
+
+  /** Before `stop`: gives up what nothing is behind any more. Whether any container goes on without us. */
+  async withdrawIdle(): Promise<boolean> {
+    await this.#queue.idle()
+    return withdrawIdle(this.#parts, this.#books)
   }
 
   /** Ends what runs or waits. Overlays without endpoints go now. */

@@ -51,6 +51,9 @@ export interface DriverLinks {
   readonly gateways: readonly string[]
 }
 
+/** Where the container's end of an endpoint's link is: still or again in the host's namespace, or in a container. */
+export type LinkPlace = 'parked' | 'taken'
+
 /** The data plane, as the driver needs it. All verbs are idempotent. */
 export interface DriverWires {
   /** Builds the overlay's links and programs all known peers before it resolves. */
@@ -66,7 +69,7 @@ export interface DriverWires {
   /** Overlays that have links in the kernel, ours by their mark. */
   overlaysPresent(): Promise<string[]>
   /** The endpoints of an overlay that have links in the kernel; null when the overlay has none. */
-  endpointsPresent(overlayId: string): Promise<ReadonlySet<string> | null>
+  endpointsPresent(overlayId: string): Promise<ReadonlyMap<string, LinkPlace> | null>
 }
 
 /** Everything that the driver is built from. */

@@ -2,7 +2,7 @@ import { messageOf } from '../base/errors.ts'
 import type { Books } from './books.ts'
 import { linkOf, linksOf } from './endpoint-story.ts'
 import { type Network, endpointClaim, overlayClaim } from './network.ts'
-import type { DriverParts } from './ports.ts'
+import type { DriverParts, LinkPlace } from './ports.ts'
 
 /**
  * Coming back after the plugin was away. The engine replays nothing, so the books say which networks
@@ -22,7 +22,7 @@ export async function restore(parts: DriverParts, books: Books): Promise<void> {
 async function restoreNetwork(parts: DriverParts, books: Books, network: Network): Promise<void> {
   const { overlayId } = network
   const present = await parts.wires.endpointsPresent(overlayId)
-  if (present === null) return forgetLinks(books, network, new Set())
+  if (present === null) return forgetLinks(books, network, new Map())
   await forgetLinks(books, network, present)
   const adopted = books
     .endpointsOf(network.networkId)
@@ -39,7 +39,7 @@ async function restoreNetwork(parts: DriverParts, books: Books, network: Network
 async function forgetLinks(
   books: Books,
   network: Network,
-  present: ReadonlySet<string>,
+  present: ReadonlyMap<string, LinkPlace>,
 ): Promise<void> {
   for (const endpoint of books.endpointsOf(network.networkId))
     if (endpoint.joined && !present.has(endpoint.endpointId))

@@ -1,7 +1,7 @@
 import { silentLogger } from '../../src/base/logger.ts'
 import type { EndpointClaim, OverlayClaim } from '../../src/driver/network.ts'
 import type { KnownOverlay } from '../../src/driver/overlay-agreement.ts'
-import type { DriverLinks, DriverParts, Holder } from '../../src/driver/ports.ts'
+import type { DriverLinks, DriverParts, Holder, LinkPlace } from '../../src/driver/ports.ts'
 import { parseIp } from '../../src/net/ip.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
@@ -9,7 +9,7 @@ import { VirtualClock } from './virtual-clock.ts'
 export interface DriverWorld {
   readonly disk: Map<string, Map<string, unknown>>
   readonly told: { overlays: Map<string, OverlayClaim>; endpoints: Map<string, EndpointClaim> }
-  readonly kernel: Map<string, { links: DriverLinks; endpoints: Set<string> }>
+  readonly kernel: Map<string, { links: DriverLinks; endpoints: Map<string, LinkPlace> }>
   readonly knownOverlays: KnownOverlay[]
   readonly holders: Map<string, Holder>
   readonly bound: Map<string, string>
@@ -75,7 +75,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
     wires: {
       attachOverlay: async (links) => {
         step('attachOverlay')
-        const endpoints = world.kernel.get(links.overlayId)?.endpoints ?? new Set()
+        const endpoints = world.kernel.get(links.overlayId)?.endpoints ?? new Map()
         world.kernel.set(links.overlayId, { links, endpoints })
       },
       detachOverlay: async (overlayId) => {
@@ -84,7 +84,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
       },
       attachEndpoint: async (overlayId, { endpointId }) => {
         step('attachEndpoint')
-        world.kernel.get(overlayId)!.endpoints.add(endpointId)
+        world.kernel.get(overlayId)!.endpoints.set(endpointId, 'parked')
         return { sourceName: `tso-${endpointId}` }
       },
       detachEndpoint: async (overlayId, endpointId) => {

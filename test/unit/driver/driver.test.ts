@@ -197,7 +197,7 @@ describe('driver', () => {
       await driver.join({ networkId: 'n1', endpointId: id })
     }
     await driver.deleteEndpoint('n1', 'e1')
-    expect([...world.kernel.get('10.10.0.0/16')!.endpoints]).to.deep.equal(['e2'])
+    expect([...world.kernel.get('10.10.0.0/16')!.endpoints.keys()]).to.deep.equal(['e2'])
     await driver.deleteEndpoint('n1', 'e2')
     await world.clock.advance(1000)
     expect(world.kernel.size).to.equal(0)
@@ -211,7 +211,7 @@ describe('driver', () => {
       await driver.createEndpoint(endpoint('n1', id))
       await driver.join({ networkId: 'n1', endpointId: id })
       await world.clock.advance(5000)
-      expect([...world.kernel.get('10.10.0.0/16')!.endpoints]).to.deep.equal([id])
+      expect([...world.kernel.get('10.10.0.0/16')!.endpoints.keys()]).to.deep.equal([id])
       await driver.leave('n1', id)
       await driver.deleteEndpoint('n1', id)
       await world.clock.advance(999)
@@ -243,7 +243,7 @@ describe('driver, coming back', () => {
     await before.createEndpoint(endpoint('n1', 'e1'))
     await before.join({ networkId: 'n1', endpointId: 'e1' })
     const links = world.kernel.get('10.10.0.0/16')!.links
-    world.kernel.set('stranded', { links, endpoints: new Set() })
+    world.kernel.set('stranded', { links, endpoints: new Map() })
     world.told.endpoints.clear()
     world.told.overlays.clear()
 
@@ -269,7 +269,7 @@ describe('driver, coming back', () => {
     await after.deleteEndpoint('n1', 'e1')
     await after.createEndpoint(endpoint('n1', 'e2'))
     await after.join({ networkId: 'n1', endpointId: 'e2' })
-    expect([...world.kernel.get('10.10.0.0/16')!.endpoints]).to.deep.equal(['e2'])
+    expect([...world.kernel.get('10.10.0.0/16')!.endpoints.keys()]).to.deep.equal(['e2'])
   })
 
   it('starts although one overlay cannot be restored', async () => {

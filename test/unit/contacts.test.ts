@@ -1,0 +1,75 @@
+import { expect } from 'chai'
+import { silentLogger } from '../../src/base/logger.ts'
+import { Contacts } from '../../src/contacts.ts'
+import { MemoryStore } from '../../src/store/memory-store.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+
+class CountingStore extends MemoryStore {
+  writes = 0
+
+  override write(...args: Parameters<MemoryStore['write']>): Promise<void> {
+    this.writes++
+    return super.write(...args)
+  }
+}
+
+describe('contacts', () => {
+  let clock: VirtualClock
+  let store: CountingStore
+  let now: string[]
+  let contacts: Contacts
+
+  const create = (): Contacts =>
+    new Contacts({ clock, store, logger: silentLogger, contacts: () => now })
+
+  beforeEach(() => {
+    clock = new VirtualClock()
+    store = new CountingStore()
+    now = []
+    contacts = create()
+  })
+
+  it('are none at first', () => {
+    expect(contacts.known()).to.deep.equal([])
+  })
+
+  it('are remembered, in one write for a crowd, and by the next life', async () => {
+    now = ['10.0.0.3:7946', '10.0.0.2:7946']
+    for (let i = 0; i < 10; i++) contacts.changed()
+    await clock.advance(1500)
+    contacts.changed()
+    now = now.toReversed()
+    await clock.advance(1500)
+    expect(store.writes).to.equal(1)
+    expect(create().known()).to.deep.equal(['10.0.0.2:7946', '10.0.0.3:7946'])
+  })
+
+  it('are no more than a few, the most promising ones', async () => {
+    now = Array.from({ length: 1000 }, (_, i) => `10.0.${i >> 8}.${i & 255}:7946`)
+    contacts.changed()
+    await clock.advance(1500)
+    expect(contacts.known()).to.have.length(16).and.include('10.0.0.0:7946')
+  })
+
+  it('go when all the others have left', async () => {
+    now = ['10.0.0.2:7946']
+    contacts.changed()
+    await clock.advance(1500)
+    now = []
+    contacts.changed()
+    await clock.advance(1500)
+    expect(contacts.known()).to.deep.equal([])
+  })
+
+  it('do without a disk that is full, and try again', async () => {
+    const { write } = store
+    store.write = () => Promise.reject(new Error('ENOSPC'))
+    now = ['10.0.0.2:7946']
+    contacts.changed()
+    await clock.advance(1500)
+    store.write = write
+    contacts.changed()
+    await clock.advance(1500)
+    expect(contacts.known()).to.deep.equal(['10.0.0.2:7946'])
+  })
+})
