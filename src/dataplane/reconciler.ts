@@ -180,6 +180,7 @@ export class Reconciler {
   async audit(): Promise<AuditReport[]> {
     const reports: AuditReport[] = []
     for (const overlayId of this.#attached.keys()) {
+      if (this.#stopped) break
       const report = await this.#queue.run(overlayId, () => this.#auditOne(overlayId))
       if (report !== null) reports.push(report)
     }

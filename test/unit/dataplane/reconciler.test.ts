@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
+import { sleep } from '../../../src/base/clock.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import type { Change, FailedChange, OverlayLinks } from '../../../src/dataplane/dataplane.ts'
 import { type LocalEndpoint, desiredRows } from '../../../src/dataplane/desired.ts'
@@ -85,6 +86,26 @@ describe('the reconciler', () => {
     expect(await rows()).to.deep.equal([...plain].sort())
     await reconciler.attachOverlay({ ...linksOf(1), gateways: [] })
     expect(await rows()).to.deep.equal([...plain, `${gateway} ${macOf(1)}`].sort())
+  })
+
+  it('leaves the kernel alone once it has stopped, in the middle of an audit too', async () => {
+    let reading = 0
+    kernel.dump = async (overlayId) => {
+      reading++
+      await sleep(clock, 10)
+      reading--
+      return MemoryDataplane.prototype.dump.call(kernel, overlayId)
+    }
+    for (const n of [1, 2]) {
+      const attached = reconciler.attachOverlay(linksOf(n))
+      await clock.advance(100)
+      await attached
+    }
+    const audit = reconciler.audit()
+    const stopped = reconciler.stop().then(() => reading)
+    await clock.advance(100)
+    expect(await stopped).to.equal(0)
+    await audit
   })
 
   it('writes what changes within a millisecond together, and only that', async () => {
