@@ -123,9 +123,15 @@ function outcomeOf(error: unknown, path: string): Outcome {
 }
 
 function reply(response: Response, { answer, bug }: Outcome, options: AppOptions): void {
-  if (bug !== null) response.once('close', () => options.onBug(bug.error))
+  if (bug !== null) whenGone(response, () => options.onBug(bug.error))
   response.statusCode = answer.status
   response.setHeader('Content-Type', contentType)
   if (options.closing()) response.setHeader('Connection', 'close')
   response.end(`${JSON.stringify(answer.body)}\n`)
+}
+
+/** The engine may have hung up long before; then there is no more `close` to wait for. */
+function whenGone(response: Response, tell: () => void): void {
+  if (response.destroyed) queueMicrotask(tell)
+  else response.once('close', tell)
 }

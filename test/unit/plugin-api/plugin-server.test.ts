@@ -224,6 +224,23 @@ describe('PluginServer', () => {
     })
   })
 
+  it('reports a bug although nobody waits for the answer any more', async () => {
+    await start()
+    let fail: ((error: Error) => void) | null = null
+    const broken = (): Promise<void> => new Promise((_, reject) => (fail = reject))
+    subject.server.ready(handlersWith({ leave: broken }))
+    const impatient = createConnection(subject.managed)
+    impatient.write(
+      `POST /NetworkDriver.Leave HTTP/1.1\r\nContent-Length: ${leave.length}\r\n\r\n${leave}`,
+    )
+    while (fail === null) await new Promise(setImmediate)
+    await new Promise<void>((resolve) => impatient.destroy().once('close', () => resolve()))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    ;(fail as (error: Error) => void)(new TypeError('broken'))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(subject.bugs).to.have.length(1)
+  })
+
   it('refuses the retry of a call whose reply was lost: it comes without its body', async () => {
     await start({ closeGraceMs: 1 })
     subject.server.ready(handlersWith({ leave: () => new Promise(() => {}) }))
