@@ -1,0 +1,47 @@
+/**
+ * Attacks members with random and mutated packets and streams: `SECONDS=600 SEED=1 node --expose-gc
+ * --conditions=source test/fuzz/run.ts`. Ends with 1 when a view changes, something throws, or memory grows.
+ */
+import { setImmediate as breathe } from 'node:timers/promises'
+import { Attack } from '../support/attack.ts'
+import { SEED } from '../support/seed.ts'
+
+const SECONDS = Number(process.env['SECONDS'] ?? 600)
+const HEALTHY = 'm0,m1,m2 m0,m1,m2 m0,m1,m2'
+/** Counters, caches and the samples that are kept; a leak of 100 bytes per packet exceeds it in a minute. */
+const MAX_GROWTH_BYTES = 16 << 20
+
+const out = (line: string) => void process.stdout.write(`${line}\n`)
+
+function heapBytes(): number {
+  globalThis.gc?.()
+  return process.memoryUsage().heapUsed
+}
+
+function fail(reason: string): never {
+  out(`FAILED (SEED=${SEED}): ${reason}`)
+  process.exit(1)
+}
+
+const attack = await Attack.prepare(SEED, true)
+const started = performance.now()
+const elapsed = () => (performance.now() - started) / 1000
+let baseline = 0
+let reportAt = 0
+
+out(`fuzzing three keyed members for ${SECONDS} s, SEED=${SEED}`)
+while (elapsed() < SECONDS) {
+  await attack.volley()
+  await breathe()
+  const views = attack.views().join(' ')
+  if (views !== HEALTHY) fail(`the views became ${views} after ${attack.sent} packets`)
+  if (elapsed() < reportAt) continue
+  const heap = heapBytes()
+  // The first tenth fills caches and the store of samples.
+  if (baseline === 0 && elapsed() > SECONDS / 10) baseline = heap
+  if (baseline > 0 && heap - baseline > MAX_GROWTH_BYTES) fail(`the heap grew to ${heap} bytes`)
+  out(`${elapsed().toFixed(0)} s: ${attack.sent} packets, heap ${(heap / 2 ** 20).toFixed(1)} MiB`)
+  reportAt = elapsed() + Math.max(1, SECONDS / 20)
+}
+out(`${attack.sent} bad packets dropped: ${JSON.stringify(attack.cluster.lists[0]!.counters)}`)
+await attack[Symbol.asyncDispose]()

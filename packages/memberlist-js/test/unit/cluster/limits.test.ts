@@ -1,0 +1,83 @@
+import { expect } from 'chai'
+import { Keyring, type Stream, type Transport } from 'memberlist-js'
+import { MsgpackWriter } from '../../../src/wire/msgpack-writer.ts'
+import { Cluster, endpointOf } from '../../support/cluster.ts'
+import { SEED } from '../../support/seed.ts'
+import { fromHex } from '../../support/vectors.ts'
+
+describe(`limits of streams (SEED=${SEED})`, () => {
+  let cluster: Cluster
+  let stranger: Transport
+
+  beforeEach(() => {
+    cluster = new Cluster(SEED)
+    stranger = cluster.network.transport({ address: '10.9.9.9', port: 1 })
+  })
+  afterEach(async () => await cluster[Symbol.asyncDispose]())
+
+  const dial = async (): Promise<Stream> =>
+    await cluster.run(stranger.dial(endpointOf(0), { signal: AbortSignal.timeout(5000) }))
+
+  /** Sends these bytes to m0 and returns what it counted. */
+  const counted = async (bytes: Uint8Array) => {
+    const stream = await dial()
+    await stream.write(bytes)
+    await cluster.clock.advance(100)
+    return cluster.lists[0]!.counters
+  }
+  const header = (entries: readonly (readonly [name: string, value: number])[]) => {
+    const writer = new MsgpackWriter().mapHead(entries.length)
+    for (const [name, value] of entries) writer.string(name).unsigned(value)
+    return Buffer.from(writer.finish())
+  }
+
+  it('serves 128 at once', async () => {
+    const list = cluster.add()
+    for (let i = 0; i < 130; i++) await dial()
+    await cluster.clock.advance(10)
+    expect(list.counters['stream-overload']).to.equal(2)
+    const member = cluster.add()
+    expect((await cluster.run(member.join(['10.0.0.1']))).contacted).to.equal(0)
+    // Those that say nothing are dropped in the end, and there is room again.
+    await cluster.clock.advance(10_000)
+    expect(list.counters['stream-timed-out']).to.equal(128)
+    expect((await cluster.run(member.join(['10.0.0.1']))).contacted).to.equal(1)
+  })
+
+  it('refuses a state of too many members or bytes before it comes', async () => {
+    cluster.add()
+    const pushPull = Buffer.of(6)
+    const members = header([['Nodes', 65_537]])
+    expect((await counted(Buffer.concat([pushPull, members])))['stream-too-large']).to.equal(1)
+    const state = header([['UserStateLen', (20 << 20) + 1]])
+    expect((await counted(Buffer.concat([pushPull, state])))['stream-too-large']).to.equal(2)
+  })
+
+  it('refuses a user message that is too long before it comes', async () => {
+    cluster.add()
+    const message = Buffer.concat([Buffer.of(8), header([['UserMsgLen', (16 << 20) + 1]])])
+    expect((await counted(message))['stream-too-large']).to.equal(1)
+  })
+
+  it('refuses an encrypted frame that is too long before it comes', async () => {
+    cluster.add({ keyring: new Keyring([new Uint8Array(16)]) })
+    expect((await counted(fromHex('0a01400001')))['stream-too-large']).to.equal(1)
+  })
+
+  it('refuses what expands too far', async () => {
+    cluster.add()
+    const { compress } = await import('../../../src/wire/compress.ts')
+    expect((await counted(compress(new Uint8Array((40 << 20) + 1))))['stream-too-large']).to.equal(
+      1,
+    )
+  })
+
+  it('takes a large application state', async () => {
+    const state = new Uint8Array(5 << 20).map((_, i) => i * 7)
+    let got = new Uint8Array()
+    cluster.add({ delegate: { mergeState: (bytes) => (got = Uint8Array.from(bytes)) } })
+    cluster.add({ delegate: { localState: () => state } })
+    await cluster.run(cluster.joinFirst())
+    expect(Buffer.compare(got, state)).to.equal(0)
+  })
+})
