@@ -1,7 +1,8 @@
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { statusRoutes } from './admin/status-routes.ts'
+import { adminRoutes } from './admin/admin-routes.ts'
 import { systemClock } from './base/clock.ts'
-import { messageOf } from './base/errors.ts'
+import { failure, messageOf } from './base/errors.ts'
 import { type Logger, createLogger } from './base/logger.ts'
 import { systemRandom } from './base/random.ts'
 import { createMemberlistGossip, gossipSockets } from './cluster/memberlist-gossip.ts'
@@ -9,10 +10,12 @@ import { LinuxDataplane } from './dataplane/linux/linux-dataplane.ts'
 import { defaultRouteAddress, routedPrefixes } from './host.ts'
 import { addressSpaces } from './ipam/pool-id.ts'
 import { memberName } from './member-name.ts'
+import type { Ip } from './net/ip.ts'
 import { CallStatistics } from './plugin-api/call-statistics.ts'
 import { PluginServer } from './plugin-api/plugin-server.ts'
 import { Plugin } from './plugin.ts'
 import { type Settings, parseSettings } from './settings.ts'
+import { type Release, lockDirectory } from './store/directory-lock.ts'
 import { FileStore } from './store/file-store.ts'
 import { version } from './version.ts'
 
@@ -43,20 +46,27 @@ start().catch((error: unknown) => {
 })
 
 async function start(): Promise<void> {
-  await run(parseSettings(process.env))
+  // Until the plugin has started it has promised nothing, and may just go.
+  let stop = async (): Promise<void> => {}
+  stopOnSignal(() => stop())
+  await run(parseSettings(process.env), (stopAll) => (stop = stopAll))
 }
 
-async function run(settings: Settings): Promise<void> {
+async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => void): Promise<void> {
   const store = await FileStore.open(join(settings.stateDir, 'store'), {
     logger: logger.child('store'),
   })
   const vtep = settings.advertiseAddress ?? (await defaultRouteAddress())
+  const spareDirectory = join(settings.legacySocketDir, sparePinsName)
+  const releaseHost = await lockHost(spareDirectory)
   const dataplane = new LinuxDataplane({
     directory: join(settings.stateDir, 'netns'),
-    spareDirectory: join(settings.legacySocketDir, sparePinsName),
+    spareDirectory,
     logger: logger.child('dataplane'),
   })
   await dataplane.start()
+  // Refuses an address that no interface has: tunnels would be made, and lead nowhere.
+  await dataplane.underlayMtu(vtep)
   const member = await memberName(store, systemRandom, settings.memberName)
   const plugin = new Plugin(
     {
@@ -73,11 +83,7 @@ async function run(settings: Settings): Promise<void> {
         random: systemRandom,
         label: gossipLabel,
         secret: settings.secret,
-        transport: gossipSockets({
-          bindAddress: settings.bindAddress,
-          port: settings.gossipPort,
-          advertise: vtep,
-        }),
+        transport: () => openGossip(settings, vtep),
       }),
     },
     {
@@ -103,14 +109,18 @@ async function run(settings: Settings): Promise<void> {
     clock: systemClock,
     logger: logger.child('plugin-api'),
     calls,
-    hostRoutes: statusRoutes(() => ({ ...plugin.status(), calls: calls.summary() })),
+    hostRoutes: adminRoutes({
+      status: () => ({ ...plugin.status(), calls: calls.summary() }),
+      forget: (members) => plugin.ipam.forget(...members),
+    }),
     onBug: endOnBug,
   })
   await plugin.start()
-  stopOnSignal(async () => {
+  stopBy(async () => {
     await server.close()
     await plugin.stop()
     await store.close()
+    await releaseHost()
   })
   await server.listen({
     managed: settings.managedSocket,
@@ -118,6 +128,28 @@ async function run(settings: Settings): Promise<void> {
   })
   server.ready(plugin)
   logger.info('ready', { version, member, vtep, join: settings.join })
+}
+
+/**
+ * Takes the host for this process. Overlays in the kernel that are not in our store are removed as
+ * leftovers; those of another plugin that runs here would be, too.
+ */
+async function lockHost(spareDirectory: string): Promise<Release> {
+  await mkdir(spareDirectory, { recursive: true, mode: 0o700 })
+  return lockDirectory(spareDirectory)
+}
+
+async function openGossip({ bindAddress, gossipPort }: Settings, advertise: Ip) {
+  try {
+    return await gossipSockets({ bindAddress, port: gossipPort, advertise })()
+  } catch (error) {
+    throw failure(
+      'SOCKET',
+      `gossip cannot listen at ${bindAddress} port ${gossipPort}: ${messageOf(error)}; BIND_ADDR has to ` +
+        'be an address of this host, and GOSSIP_PORT one that no other program has, for UDP and TCP',
+      error,
+    )
+  }
 }
 
 /** A seed as the cluster takes it; IPv6 addresses in brackets. */

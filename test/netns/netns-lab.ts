@@ -68,6 +68,11 @@ export class NetnsLab {
     return path
   }
 
+  /** Has pins in a folder that others make removed at the end. */
+  pinsIn(path: string): void {
+    this.#folders.add(path)
+  }
+
   /** Runs a command in a namespace; fails when it does. @returns its output. */
   async run(path: string, ...command: string[]): Promise<string> {
     const { stdout } = await execa('nsenter', [`--net=${path}`, ...command])

@@ -1,0 +1,143 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { expect } from 'chai'
+import { FakeEngine } from '../support/fake-engine.ts'
+import { NetnsLab } from './netns-lab.ts'
+
+const root = resolve(import.meta.dirname, '../..')
+const address = '192.0.2.1'
+/** No start takes longer, in milliseconds. */
+const startMostMs = 15_000
+
+const network = {
+  NetworkID: 'n1',
+  Options: { 'com.docker.network.generic': {} },
+  IPv4Data: [{ AddressSpace: 'x', Pool: '10.20.0.0/24', Gateway: '10.20.0.1/24' }],
+  IPv6Data: [],
+}
+const wanted = { Address: '10.20.0.5/24', AddressIPv6: '', MacAddress: '' }
+const endpoint = { NetworkID: 'n1', EndpointID: 'e1' }
+
+/** Makes the start longer by the time that it takes to make a key of it. */
+const slowSecret = 'a secret of some length'
+
+/** The program as it is started on a host, in a namespace that plays one. */
+interface Started {
+  readonly process: ChildProcess
+  readonly socket: string
+  readonly state: string
+  readonly ended: Promise<{ code: number | null; signal: string | null; output: string }>
+}
+
+describe('the program', () => {
+  let lab: NetnsLab
+  let host: string
+  let sockets: string
+  let started: Started[]
+
+  beforeEach(async () => {
+    lab = await NetnsLab.create()
+    started = []
+    host = await lab.namespace('host')
+    await lab.run(host, 'ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'wire')
+    await lab.run(host, 'ip', 'address', 'add', `${address}/24`, 'dev', 'eth0')
+    await lab.run(host, 'ip', 'link', 'set', 'eth0', 'up')
+    sockets = join(lab.directory, 'sockets')
+    mkdirSync(sockets)
+    mkdirSync(join(sockets, 'ts-overlay.netns'))
+    lab.pinsIn(join(sockets, 'ts-overlay.netns'))
+  })
+  afterEach(async () => {
+    for (const { process: child, ended } of started) {
+      child.kill('SIGKILL')
+      await ended
+    }
+    lab.close()
+  })
+
+  function start(name: string, env: Readonly<Record<string, string>> = {}): Started {
+    const state = join(lab.directory, name)
+    mkdirSync(join(state, 'netns'), { recursive: true })
+    lab.pinsIn(join(state, 'netns'))
+    const socket = join(sockets, `${name}.sock`)
+    const child = spawn(
+      'nsenter',
+      [`--net=${host}`, process.execPath, '--conditions=source', join(root, 'src/main.ts')],
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+        env: {
+          PATH: process.env['PATH'],
+          ADVERTISE_ADDR: address,
+          STATE_DIR: state,
+          LEGACY_SOCKET_DIR: sockets,
+          MANAGED_SOCKET: socket,
+          ...env,
+        },
+      },
+    )
+    let output = ''
+    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    const ended = new Promise<Awaited<Started['ended']>>((tell) => {
+      child.once('close', (code, signal) => tell({ code, signal, output }))
+    })
+    const program = { process: child, socket, state, ended }
+    started.push(program)
+    return program
+  }
+
+  async function until(what: string, holds: () => boolean): Promise<void> {
+    const end = performance.now() + startMostMs
+    while (!holds()) {
+      if (performance.now() > end) throw new Error(`${what}: not within ${startMostMs} ms`)
+      await new Promise((wake) => setTimeout(wake, 2))
+    }
+  }
+
+  it('leaves alone what another one on this host runs, and does not start', async () => {
+    const first = start('first')
+    await until('the first starts', () => existsSync(first.socket))
+    const engine = new FakeEngine({ socket: first.socket, version: '28.5.2' })
+    const call = (method: string, body: object): Promise<unknown> =>
+      engine.call(`NetworkDriver.${method}`, JSON.stringify(body))
+    await call('CreateNetwork', network)
+    await call('CreateEndpoint', { ...endpoint, Interface: wanted })
+    await call('Join', { ...endpoint, SandboxKey: '/x' })
+    const links = async () => (await lab.json(host, 'ip', 'link')).map(({ ifname }) => ifname)
+    const before = await links()
+    const pins = join(sockets, 'ts-overlay.netns')
+    expect(readdirSync(pins)).to.have.length(1)
+    const second = await start('second', { GOSSIP_PORT: '17946' }).ended
+    expect(second.code).to.equal(1)
+    expect(second.output).to.match(
+      /ts-overlay\.netns is in use by another process; stop the plugin/,
+    )
+    expect(readdirSync(pins)).to.have.length(1)
+    expect(await links()).to.deep.equal(before)
+    engine.close()
+  })
+
+  it('does not start with an address that is not one of the host', async () => {
+    const { code, output } = await start('lost', { ADVERTISE_ADDR: '192.0.2.99' }).ended
+    expect(code).to.equal(1)
+    expect(output).to.match(
+      /no interface of this host has the address 192\.0\.2\.99; set ADVERTISE/,
+    )
+  })
+
+  it('says what gossip could not listen at', async () => {
+    const { code, output } = await start('bound', { BIND_ADDR: '192.0.2.98' }).ended
+    expect(code).to.equal(1)
+    expect(output).to.match(/gossip cannot listen at 192\.0\.2\.98 port 7946.*BIND_ADDR/)
+  })
+
+  it('ends at once when it is asked to while it starts', async () => {
+    const program = start('hasty', { SECRET: slowSecret })
+    await until('the store is there', () => existsSync(join(program.state, 'store/journal')))
+    const from = performance.now()
+    program.process.kill('SIGTERM')
+    const { code, signal } = await program.ended
+    expect({ code, signal }).to.deep.equal({ code: 0, signal: null })
+    expect(performance.now() - from).to.be.below(2000)
+  })
+})
