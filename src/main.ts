@@ -11,6 +11,7 @@ import { defaultRouteAddress, routedPrefixes } from './host.ts'
 import { addressSpaces } from './ipam/pool-id.ts'
 import { memberName } from './member-name.ts'
 import type { Ip } from './net/ip.ts'
+import { ownAddress } from './own-address.ts'
 import { CallStatistics } from './plugin-api/call-statistics.ts'
 import { PluginServer } from './plugin-api/plugin-server.ts'
 import { Plugin } from './plugin.ts'
@@ -56,7 +57,6 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
   const store = await FileStore.open(join(settings.stateDir, 'store'), {
     logger: logger.child('store'),
   })
-  const vtep = settings.advertiseAddress ?? (await defaultRouteAddress())
   const spareDirectory = join(settings.legacySocketDir, sparePinsName)
   const releaseHost = await lockHost(spareDirectory)
   const dataplane = new LinuxDataplane({
@@ -65,8 +65,13 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
     logger: logger.child('dataplane'),
   })
   await dataplane.start()
-  // Refuses an address that no interface has: tunnels would be made, and lead nowhere.
-  await dataplane.underlayMtu(vtep)
+  const vtep = await ownAddress({
+    store,
+    logger,
+    setting: settings.advertiseAddress,
+    routed: defaultRouteAddress,
+    check: (address) => dataplane.underlayMtu(address),
+  })
   const member = await memberName(store, systemRandom, settings.memberName)
   const plugin = new Plugin(
     {

@@ -1,0 +1,19 @@
+import { Router } from 'express'
+import { memberRoutes } from './member-routes.ts'
+import { statusRoutes } from './status-routes.ts'
+
+/** What an operator on this host can ask for and do. */
+export interface Administration {
+  /** All that is known, as plain JSON. */
+  readonly status: () => unknown
+  /** Agrees with the other members that these are gone for good. Fails when no majority is left. */
+  readonly forget: (members: readonly string[]) => Promise<void>
+}
+
+/**
+ * The admin room: what people on this host read and do, over the socket in the engine's plugin folder,
+ * which only root can open. It keeps no state, and every answer is JSON.
+ */
+export function adminRoutes(administration: Administration): Router {
+  return Router().use(statusRoutes(administration.status)).use(memberRoutes(administration.forget))
+}

@@ -1,0 +1,97 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { expect } from 'chai'
+import { execa } from 'execa'
+import { adminRoutes } from '../../../src/admin/admin-routes.ts'
+import { systemClock } from '../../../src/base/clock.ts'
+import { failure } from '../../../src/base/errors.ts'
+import { silentLogger } from '../../../src/base/logger.ts'
+import { CallStatistics } from '../../../src/plugin-api/call-statistics.ts'
+import { PluginServer } from '../../../src/plugin-api/plugin-server.ts'
+
+const program = resolve(import.meta.dirname, '../../../src/cli.ts')
+
+describe('cli', () => {
+  let folder: string
+  let server: PluginServer
+  const forgotten: string[][] = []
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'ts-overlay-cli-'))
+    server = new PluginServer({
+      introduction: {
+        scope: 'local',
+        connectivityScope: 'global',
+        addressSpaces: { local: 'a', global: 'b' },
+        requestReplay: false,
+      },
+      clock: systemClock,
+      logger: silentLogger,
+      calls: new CallStatistics(),
+      onBug: (error) => {
+        throw error
+      },
+      hostRoutes: adminRoutes({
+        status: () => ({
+          members: [
+            { name: 'one', address: '192.0.2.1', state: 'alive', self: true },
+            { name: 'two', address: '192.0.2.2', state: 'dead', self: false },
+          ],
+        }),
+        forget: async (members) => {
+          if (members.includes('one')) throw failure('NO_MAJORITY', 'one of two voters is away')
+          forgotten.push([...members])
+        },
+      }),
+    })
+    await server.listen({ managed: null, legacy: join(folder, 's.sock') })
+  })
+
+  after(async () => {
+    await server.close()
+    await rm(folder, { recursive: true })
+  })
+
+  const run = (...args: string[]) =>
+    execa(
+      process.execPath,
+      ['--conditions=source', program, '--socket', join(folder, 's.sock'), ...args],
+      {
+        reject: false,
+      },
+    )
+
+  it('lists members', async () => {
+    const { stdout, exitCode } = await run('members')
+    expect(stdout.split('\n')).to.deep.equal([
+      'one\t192.0.2.1\talive (this host)',
+      'two\t192.0.2.2\tdead',
+    ])
+    expect(exitCode).to.equal(0)
+  })
+
+  it('prints the whole status', async () => {
+    expect(JSON.parse((await run('status')).stdout)).to.have.property('members')
+  })
+
+  it('forgets members by name, and says why it cannot', async () => {
+    expect(await run('forget', 'two', 'three')).to.include({
+      stdout: 'forgotten: two, three',
+      exitCode: 0,
+    })
+    expect(forgotten).to.deep.equal([['two', 'three']])
+    const refused = await run('forget', 'one')
+    expect(refused).to.include({ stderr: 'ts-overlay: one of two voters is away', exitCode: 1 })
+  })
+
+  it('says how it is used, and what is wrong when there is no plugin', async () => {
+    expect(await run('frobnicate')).to.include({ exitCode: 2 })
+    const nowhere = await execa(
+      process.execPath,
+      ['--conditions=source', program, '--socket', join(folder, 'none.sock'), 'status'],
+      { reject: false },
+    )
+    expect(nowhere.stderr).to.match(/none\.sock.*is the plugin enabled/)
+  })
+})
