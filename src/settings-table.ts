@@ -65,7 +65,7 @@ export const settingsTable = {
     name: 'ADVERTISE_ADDR',
     description: 'The address that the other hosts reach this one by, for gossip and for VXLAN.',
     preset: null,
-    absent: "address of the default route's interface",
+    absent: "BIND_ADDR, else the default route's",
     example: '192.0.2.11',
     parse: parseAddress,
   }),

@@ -33,6 +33,7 @@ export function parseSettings(env: Readonly<Record<string, string | undefined>>)
   if (clashes.length > 0) throw badSettings(clashes)
   return {
     ...raw,
+    advertiseAddress: raw.advertiseAddress ?? oneAddress(raw.bindAddress),
     join: (raw.join ?? []).map(({ host, port }) => ({ host, port: port ?? raw.gossipPort })),
     bindAddress: raw.bindAddress ?? everyAddress(raw.advertiseAddress),
   }
@@ -69,6 +70,11 @@ function clashesOf(raw: Raw): string[] {
       if (cidrsOverlap(a.cidr, b.cidr))
         clashes.push(`POOLS has ${a.cidr} and ${b.cidr}, which overlap; keep one of them`)
   return clashes
+}
+
+/** Who listens at one address only is reached there and nowhere else. */
+function oneAddress(bound: Ip | null): Ip | null {
+  return bound === '0.0.0.0' || bound === '::' ? null : bound
 }
 
 /** What to bind to for all addresses of the family that others use. */

@@ -85,6 +85,17 @@ describe('settings', () => {
     expect(faultOf({ ADVERTISE_ADDR: 'fd00::1', BIND_ADDR: '0.0.0.0' })).to.match(/famil/)
   })
 
+  it('advertise the address that gossip listens at, when it is one', () => {
+    const advertised = (env: Readonly<Record<string, string>>) =>
+      parseSettings(env).advertiseAddress
+    expect(advertised({ BIND_ADDR: '192.0.2.7' })).to.equal('192.0.2.7')
+    expect(advertised({ BIND_ADDR: '192.0.2.7', ADVERTISE_ADDR: '192.0.2.8' })).to.equal(
+      '192.0.2.8',
+    )
+    for (const everywhere of ['0.0.0.0', '::'])
+      expect(advertised({ BIND_ADDR: everywhere })).to.equal(null)
+  })
+
   it('read several pools, and refuse overlapping, odd or impossible ones', () => {
     expect(parseSettings({ POOLS: '10.0.0.0/8:24 fd00::/48:64' }).pools).to.deep.equal([
       { cidr: '10.0.0.0/8', length: 24 },
