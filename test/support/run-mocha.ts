@@ -21,17 +21,21 @@ type Report =
   | readonly ['fail', { fullTitle: string; err: string; stack?: string | null }]
   | readonly ['end', { passes: number; failures: number; pending: number }]
 
+/** What the program `mocha` starts as a child: a time-out would end the parent alone. */
+const mochaProgram = 'node_modules/mocha/lib/cli/cli.js'
+
 /** Tests are over, so what is left running is a leak: a socket, a timer, a process. */
 const exitGraceMs = 20_000
 
 /** Failures are shown as they happen. A process that dies before its end, or does not end, counts as one more failure. */
 export async function runMocha(options: MochaOptions): Promise<Outcome> {
   const { files, args, timeoutMs, say } = options
-  const mocha = execa('mocha', ['--reporter', 'json-stream', ...args, ...files], {
+  const command = ['--conditions=source', mochaProgram, '--reporter', 'json-stream']
+  const mocha = execa('node', [...command, ...args, ...files], {
     cwd: projectDir,
     reject: false,
     timeout: timeoutMs,
-    stderr: ['pipe'],
+    killSignal: 'SIGKILL',
   })
   let end: { passes: number; failures: number; pending: number } | undefined
   let leaked = false
@@ -43,7 +47,7 @@ export async function runMocha(options: MochaOptions): Promise<Outcome> {
       end = report[1]
       setTimeout(() => {
         leaked = true
-        mocha.kill('SIGTERM')
+        mocha.kill('SIGKILL')
       }, exitGraceMs).unref()
     }
   }
