@@ -19,7 +19,7 @@ interface MochaOptions {
 type Report =
   | readonly ['start' | 'pass', unknown]
   | readonly ['fail', { fullTitle: string; err: string; stack?: string | null }]
-  | readonly ['end', { passes: number; failures: number; pending: number }]
+  | readonly ['end', { pending: number }]
 
 /** What the program `mocha` starts as a child: a time-out would end the parent alone. */
 const mochaProgram = 'node_modules/mocha/lib/cli/cli.js'
@@ -37,14 +37,19 @@ export async function runMocha(options: MochaOptions): Promise<Outcome> {
     timeout: timeoutMs,
     killSignal: 'SIGKILL',
   })
-  let end: { passes: number; failures: number; pending: number } | undefined
+  const counted = { passed: 0, failed: 0, skipped: 0 }
+  let ended = false
   let leaked = false
   for await (const line of mocha.iterable()) {
     const report = parseReport(line)
     if (report === undefined) say(line)
-    else if (report[0] === 'fail') say(failureText(report[1]))
-    else if (report[0] === 'end') {
-      end = report[1]
+    else if (report[0] === 'pass') counted.passed++
+    else if (report[0] === 'fail') {
+      counted.failed++
+      say(failureText(report[1]))
+    } else if (report[0] === 'end') {
+      counted.skipped = report[1].pending
+      ended = true
       setTimeout(() => {
         leaked = true
         mocha.kill('SIGKILL')
@@ -52,12 +57,7 @@ export async function runMocha(options: MochaOptions): Promise<Outcome> {
     }
   }
   const ran = await mocha
-  const counted = {
-    passed: end?.passes ?? 0,
-    failed: end?.failures ?? 0,
-    skipped: end?.pending ?? 0,
-  }
-  const defect = defectOf({ ended: end !== undefined, leaked, timedOut: ran.timedOut })
+  const defect = defectOf({ ended, leaked, timedOut: ran.timedOut })
   if (defect === undefined) return counted
   say(`  ${defect}\n${ran.stderr}`)
   return { ...counted, failed: counted.failed + 1 }
