@@ -3,11 +3,14 @@ import { execa } from 'execa'
 import { Lab } from '../support/lab/lab.ts'
 import { projectDir } from '../support/lab/paths.ts'
 import { parseEngineVersion, type EngineVersion } from '../support/lab/engines.ts'
-import { leftovers, noteWhatIsLeft, removeEverything } from './leftovers.ts'
+import { bugsOf, leftovers, noteWhatIsLeft, removeEverything } from './leftovers.ts'
 import { members, setLab, theLab } from './cluster.ts'
 
 /** Building root file systems is part of the first run on a machine. */
 const setUpTimeoutMs = 400_000
+
+/** Enough for the stack of a bug. */
+const logLinesShown = 12
 
 const report = (line: string): void => void process.stdout.write(`  ${line}\n`)
 
@@ -29,14 +32,34 @@ export const mochaHooks = {
 
   async afterEach(this: Mocha.Context): Promise<void> {
     this.timeout(60_000)
-    await removeEverything(theLab().hosts)
-    noteWhatIsLeft(this.currentTest?.fullTitle() ?? '', await leftovers(members()))
+    const title = this.currentTest?.fullTitle() ?? ''
+    if (this.currentTest?.isFailed()) await reportPluginLogs(title)
+    try {
+      await removeEverything(theLab().hosts)
+      noteWhatIsLeft(title, await bugsOf(theLab().hosts))
+      noteWhatIsLeft(title, await leftovers(members()))
+    } catch (error) {
+      await reportPluginLogs(title)
+      noteWhatIsLeft(title, [`cannot look: ${String(error)}`])
+    }
   },
 
   async afterAll(this: Mocha.Context): Promise<void> {
     this.timeout(60_000)
     await setLab(undefined)?.destroy()
   },
+}
+
+/** Shows the last lines of each host's plugin: what a failure in a container is most often explained by. */
+async function reportPluginLogs(title: string): Promise<void> {
+  report(`the plugins' last words in "${title}":`)
+  for (const host of theLab().hosts) {
+    const lines = (await host.logs()).split('\n').filter((line) => line.includes(' plugin='))
+    for (const line of lines.slice(-logLinesShown)) {
+      const said = / msg="(.*)" plugin=/.exec(line)?.[1] ?? line
+      report(`  ${host.name}: ${said.replaceAll('\\"', '"')}`)
+    }
+  }
 }
 
 /** Two hosts and the host without the plugin have the engine that is asked for, the third another one. */

@@ -38,6 +38,17 @@ export async function leftovers(hosts: readonly Host[]): Promise<string[]> {
   }
 }
 
+/** The first line of each bug that ended a plugin's process; the engine starts it again, so nobody else may notice. */
+export async function bugsOf(hosts: readonly Host[]): Promise<string[]> {
+  const found = await Promise.all(
+    hosts.map(async (host) => {
+      const bugs = (await host.logs()).matchAll(/ts-overlay: bug: (?! )(.*?)" plugin=/g)
+      return [...bugs].map(([, what]) => `${host.name}: ended by a bug: ${what}`)
+    }),
+  )
+  return found.flat()
+}
+
 async function leftoversOf(host: Host): Promise<string[]> {
   const [links, pins, status] = await Promise.all([
     hostLinks(host),
