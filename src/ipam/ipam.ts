@@ -80,8 +80,8 @@ export class Ipam {
   /** Holds a pool for the engine: the one asked for, or one of our choice. */
   async requestPool(wish: PoolWish): Promise<{ poolId: string; pool: Cidr }> {
     const { context } = this.#upkeep
-    await this.#sync()
     const deadline = context.clock.now() + requestMs
+    await this.#sync()
     const pool =
       wish.pool === null
         ? await choosePool(context, wish, deadline)
@@ -104,9 +104,11 @@ export class Ipam {
   }): Promise<string> {
     const { context } = this.#upkeep
     const name = requirePoolId(wish.poolId)
+    const deadline = context.clock.now() + requestMs
+    await this.#upkeep.refreshed
     const pool = context.shelf.held(poolKeyOf(name))
     if (pool === undefined) throw poolNotFound(poolKeyOf(name))
-    const ip = await this.#take(pool, wish.address, wish.gateway)
+    const ip = await this.#take(pool, wish.address, wish.gateway, deadline)
     return ipWithLength(ip, pool.name.cidr)
   }
 
@@ -168,6 +170,14 @@ export class Ipam {
       .filter((bound): bound is { poolKey: string; networkId: string } => bound.networkId !== null)
   }
 
+  /** All pools that the engine holds on this host. `since` is wall clock, ms. */
+  heldPools(): { poolKey: string; networkId: string | null; gateway: Ip | null; since: number }[] {
+    return this.#upkeep.context.shelf.allHeld().map(({ key, row }) => {
+      const { networkId, gateway, since } = row!
+      return { poolKey: key, networkId, gateway, since }
+    })
+  }
+
   /** The addresses that this host handed out, in one pool or in all. */
   leases(poolKey?: string): HeldLease[] {
     const pools = this.#upkeep.context.shelf.allHeld()
@@ -197,9 +207,8 @@ export class Ipam {
     return this.#upkeep.settled()
   }
 
-  async #take(pool: HeldPool, address: Ip | null, gateway: boolean): Promise<Ip> {
+  async #take(pool: HeldPool, address: Ip | null, gateway: boolean, deadline: number): Promise<Ip> {
     const { context, supply } = this.#upkeep
-    const deadline = context.clock.now() + requestMs
     if (gateway) return takeGateway(context, pool, address)
     if (pool.name.kind !== 'shared') return takeTold(context, pool, address)
     if (address === null) return takeAny(context, supply, pool, deadline)

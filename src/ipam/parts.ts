@@ -13,6 +13,7 @@ import { GiveBack } from './voting/give-back.ts'
 import { geometryOfKey, type Item } from './voting/items.ts'
 import { randomHex } from './voting/random-hex.ts'
 import { type Respondents, respond } from './voting/requests.ts'
+import { voterNamed } from './voting/roster.ts'
 import { RosterChange } from './voting/roster-change.ts'
 import { Seat, type SeatAdvice } from './voting/seat.ts'
 import { Wire } from './voting/wire.ts'
@@ -30,7 +31,10 @@ export interface Parts {
 export function assemble(ports: IpamPorts): Parts {
   const { cluster, logger, random, store } = ports
   const shelf = new Shelf(store)
-  const surroundings = new Surroundings(cluster)
+  const surroundings = new Surroundings(cluster, (member) => {
+    const { roster } = seat
+    return roster === null || voterNamed(roster, member) !== undefined
+  })
   const stored = store.get<{ id: string }>(tables.self, 'identity')
   const voter = { name: cluster.self, id: stored?.id ?? randomHex(random) }
   const seat = new Seat(
@@ -69,7 +73,10 @@ function advice(context: () => Context): SeatAdvice {
       context().surroundings.owners(poolKey).get(number)?.owner ?? null,
     lend: (address) => canLend(context(), address),
     mayFound: () => context().cluster.synced(),
-    installed: () => dropLostBlocks(context()),
+    installed: () => {
+      context().surroundings.changed()
+      dropLostBlocks(context())
+    },
   }
 }
 

@@ -17,6 +17,8 @@ const stepMs = 1000
 const seatlessStepMs = 150
 /** Something changed around us: the next step comes this soon, ms, so that a burst of changes is one step. */
 const soonMs = 20
+/** After a start nothing is handed out before most voters were heard, or this long, ms. */
+const refreshMs = 1500
 /** What is not urgent is done every so many steps. */
 const stepsBetweenTrims = 5
 const stepsBetweenAudits = 10
@@ -32,6 +34,7 @@ export class Upkeep {
   #stopped = true
   #steps = 0
   #conflicts: readonly Conflict[] = []
+  #refreshed: Promise<void> = Promise.resolve()
 
   constructor(ports: IpamPorts) {
     this.#parts = assemble(ports)
@@ -64,7 +67,14 @@ export class Upkeep {
       surroundings.changed()
       if (!this.context.seat.seated) this.#schedule(soonMs)
     })
+    const { wire } = this.context
+    this.#refreshed = Promise.race([this.#parts.enrolment.refresh(), wire.pause(refreshMs)])
     void this.#step()
+  }
+
+  /** Resolves when we may trust our blocks after a start; soon, or after a moment when nobody answers. */
+  get refreshed(): Promise<void> {
+    return this.#refreshed
   }
 
   async stop(): Promise<void> {

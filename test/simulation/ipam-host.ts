@@ -11,7 +11,7 @@ import type {
   PoolRecord,
   StoreChange,
 } from '../../src/ipam/ports.ts'
-import { parseCidr } from '../../src/net/cidr.ts'
+import { type Cidr, parseCidr } from '../../src/net/cidr.ts'
 import type { IpamWorld } from './ipam-world.ts'
 
 /** What a disk needs for a write in the simulation, ms. */
@@ -54,6 +54,8 @@ export class SimulatedHost {
   readonly world: IpamWorld
   disk = new SimulatedDisk()
   life: Life | null = null
+  /** Prefixes that the host has routes to. */
+  routes: readonly Cidr[] = []
   synced: boolean
   /** Members heard of in this life, ourselves included. */
   readonly known = new Set<string>()
@@ -103,6 +105,7 @@ export class SimulatedHost {
       cluster: this.#cluster(life as Life),
       clock: this.#clock(life as Life),
       random: this.#random,
+      hostRoutes: () => Promise.resolve(this.routes),
       logger: this.world.logger?.child(this.name) ?? silentLogger,
     })
     this.life = life as Life

@@ -5,6 +5,7 @@ import { addressesBlocked } from './blocked.ts'
 import { borrow } from './borrowing.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
 import { addressAt } from '../pools/pool-geometry.ts'
+import type { Offer } from '../blocks/spares.ts'
 import type { Supply } from '../blocks/supply.ts'
 
 /**
@@ -46,7 +47,10 @@ function leaseOwn(
   return { offset, written }
 }
 
-/** Waits for a block; null when there is one. Else the offset of a borrowed address, or POOL_EXHAUSTED. */
+/**
+ * Waits for a block, or for a borrowed address, whose offset is returned. Null: look again. Fails with
+ * POOL_EXHAUSTED when there is nothing to be had.
+ */
 async function supplied(
   context: Context,
   supply: Supply,
@@ -56,15 +60,31 @@ async function supplied(
   pool.waiting++
   try {
     const { blocks, offers } = await supply.more(pool, deadline)
-    if (blocks > 0 && context.clock.now() < deadline) return null
-    for (const { owner, offset } of offers) {
-      if (pool.wishes.has(offset) || pool.leases.get(offset) !== undefined) continue
-      if (context.clock.now() >= deadline) break
-      const lease = { since: context.clock.wall(), kind: 'container', loan: true } as const
-      if ((await borrow(context, pool, offset, owner, lease, deadline)).got) return offset
+    if (context.clock.now() < deadline) {
+      const offset = await borrowOne(context, pool, offers, deadline)
+      if (offset !== null) return offset
+      // Other requests were quicker to take what was offered; there may be more.
+      if (blocks > 0 || offers.length > 0) return null
     }
     throw poolExhausted(context, pool)
   } finally {
     pool.waiting--
   }
+}
+
+/** The first of the offered addresses that its owner still lends; null when none is left. */
+async function borrowOne(
+  context: Context,
+  pool: HeldPool,
+  offers: readonly Offer[],
+  deadline: number,
+): Promise<number | null> {
+  const { clock } = context
+  for (const { owner, offset } of offers) {
+    if (clock.now() >= deadline) return null
+    if (pool.wishes.has(offset) || pool.leases.get(offset) !== undefined) continue
+    const lease = { since: clock.wall(), kind: 'container', loan: true } as const
+    if ((await borrow(context, pool, offset, owner, lease, deadline)).got) return offset
+  }
+  return null
 }

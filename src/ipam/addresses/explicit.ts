@@ -1,17 +1,21 @@
 import { failure, type OverlayError, refusal } from '../../base/errors.ts'
+import { below } from '../../base/random.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Context } from '../context.ts'
 import { chooseAnother, inUse, noMajority, requireHeld } from '../refusals.ts'
 import { addressItem } from '../voting/items.ts'
-import { nameOfHolder } from '../voting/roster.ts'
+import { type Holder, nameOfHolder } from '../voting/roster.ts'
+import type { Rival } from '../voting/tally.ts'
 import { borrow } from './borrowing.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
 import type { Lease } from './lease-table.ts'
 import { addressAt, blockOf, isUsable } from '../pools/pool-geometry.ts'
 import type { Supply } from '../blocks/supply.ts'
 
-/** When a record turns out to be stale, or a rival's claim may fail, we look again after this long, ms. */
-const lookAgainMs = 100
+/** When a record turns out to be stale, or a rival's claim may fail, we look again after this long, and up to as much again, ms. */
+const lookAgainMs = 60
+/** A rival that asks at the same moment may fail as we do; one that still has the vote after so many looks has the address. */
+const looksMost = 4
 
 /** The offset of an address that was asked for by name, or a refusal that says why no host can have it. */
 export function requireOffset(pool: HeldPool, ip: Ip): number {
@@ -44,16 +48,17 @@ export async function takeThis(
   }
   pool.wishes.add(offset)
   try {
-    for (;;) {
-      const done = await tryToTake(context, supply, pool, ip, kind, deadline)
-      if (done) return
+    for (let looks = 1; ; looks++) {
+      const rival = await tryToTake(context, supply, pool, ip, kind, deadline)
+      if (rival === 'taken') return
+      if (rival !== null && looks >= looksMost) throw heldBy(context, ip, pool, rival)
       if (context.clock.now() >= deadline) {
         throw failure(
           'MEMBER_AWAY',
           `nobody could say who has address ${ip} of pool ${pool.key}; try again`,
         )
       }
-      await context.wire.pause(lookAgainMs)
+      await context.wire.pause(lookAgainMs + below(context.random, lookAgainMs))
       pool.wishes.add(offset)
     }
   } finally {
@@ -61,7 +66,7 @@ export async function takeThis(
   }
 }
 
-/** False: things are changing, look again. */
+/** Not taken: things are changing, look again; with the rival that seems to have it, if there is one. */
 async function tryToTake(
   context: Context,
   supply: Supply,
@@ -69,17 +74,15 @@ async function tryToTake(
   ip: Ip,
   kind: Lease['kind'],
   deadline: number,
-): Promise<boolean> {
+): Promise<'taken' | Rival | null> {
   const offset = requireOffset(pool, ip)
   requireHeld(pool)
   refuseTaken(context, pool, ip, offset)
   const index = blockOf(pool.geometry, offset)
-  const owner =
-    context.surroundings.owners(pool.key).get(index)?.owner ??
-    (await claimBlock(context, supply, pool, ip, deadline))
-  if (pool.ownsBlock(index)) return takeOwn(context, pool, ip, offset, kind)
-  if (owner === null || context.clock.now() >= deadline) return false
-  return borrowFrom(context, pool, ip, kind, owner, deadline)
+  const owner = context.surroundings.owners(pool.key).get(index)?.owner
+  if (owner !== undefined) return borrowFrom(context, pool, ip, kind, owner, deadline)
+  const rival = await claimBlock(context, supply, pool, ip, deadline)
+  return pool.ownsBlock(index) ? takeOwn(context, pool, ip, offset, kind) : rival
 }
 
 /** From a block of ours: again a moment later, so what may have happened meanwhile is checked again. */
@@ -89,7 +92,7 @@ async function takeOwn(
   ip: Ip,
   offset: number,
   kind: Lease['kind'],
-): Promise<boolean> {
+): Promise<'taken'> {
   const { clock, store } = context
   requireHeld(pool)
   refuseTaken(context, pool, ip, offset)
@@ -98,24 +101,23 @@ async function takeOwn(
     pool.unlease(offset, clock.now())
     throw error
   })
-  return true
+  return 'taken'
 }
 
-/** Claims the block that the address is in, unless it is ours; the member that has it instead, null if none is known. */
+/** Claims the block that the address is in, unless it is ours; the rival that has votes for it instead, if there is one. */
 async function claimBlock(
   context: Context,
   supply: Supply,
   pool: HeldPool,
   ip: Ip,
   deadline: number,
-): Promise<string | null> {
+): Promise<Rival | null> {
   const index = blockOf(pool.geometry, requireOffset(pool, ip))
   if (pool.ownsBlock(index)) return null
   const { won, lost, shortage } = await supply.claim(pool, [index], deadline)
   if (won.length > 0) return null
   if (shortage !== null) throw noMajority(context, `the block of address ${ip}`, shortage)
-  const rival = lost[0]?.rival?.holder
-  return rival === undefined || rival === context.seat.holder ? null : nameOfHolder(rival)
+  return lost[0]?.rival ?? null
 }
 
 async function borrowFrom(
@@ -125,23 +127,40 @@ async function borrowFrom(
   kind: Lease['kind'],
   owner: string,
   deadline: number,
-): Promise<boolean> {
+): Promise<'taken' | Rival | null> {
   const { clock, wire } = context
   const state = wire.states().get(owner)
   if (state === undefined || state === 'dead') throw ownerAway(ip, pool, owner)
   const loan: Lease = { since: clock.wall(), kind, loan: true }
   const offset = requireOffset(pool, ip)
   const borrowed = await borrow(context, pool, offset, owner, loan, deadline)
-  if (borrowed.got) return true
+  if (borrowed.got) return 'taken'
   const { rival, shortage } = borrowed
-  if (rival !== null) {
-    throw inUse(ip, pool, `in use on ${nameOfHolder(rival.holder)}`, chooseAnother)
-  }
+  if (rival !== null && nameOfHolder(rival.holder) === owner) throw inUseOn(ip, pool, rival.holder)
+  if (rival !== null) return rival
   if (shortage?.missing.includes(owner) === true) throw ownerAway(ip, pool, owner)
   if (shortage !== null && shortage.got < shortage.needed) {
     throw noMajority(context, `address ${ip}`, shortage)
   }
-  return false
+  return null
+}
+
+function inUseOn(ip: Ip, pool: HeldPool, holder: Holder): OverlayError {
+  return inUse(ip, pool, `in use on ${nameOfHolder(holder)}`, chooseAnother)
+}
+
+/** A rival keeps the address, or its block, and does not publish it. */
+function heldBy({ wire }: Context, ip: Ip, pool: HeldPool, { holder, held }: Rival): OverlayError {
+  const member = nameOfHolder(holder)
+  const state = wire.states().get(member)
+  if (held.kind === 'address') return inUseOn(ip, pool, holder)
+  if (state === undefined || state === 'dead') return ownerAway(ip, pool, member)
+  return inUse(
+    ip,
+    pool,
+    `in a block that ${member} has votes for`,
+    'try again, or ' + chooseAnother,
+  )
 }
 
 function refuseTaken(

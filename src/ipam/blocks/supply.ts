@@ -11,8 +11,12 @@ import type { HeldPool } from '../pools/held-pool.ts'
 import { askForSpares, type Offer } from './spares.ts'
 import { blocksToClaim, blocksToKeep, spareAddresses, type Stock } from './stock.ts'
 
-/** A block that somebody else has votes for is not asked for again for this long, and up to as much again, ms. */
-const refusedMs = 150
+/**
+ * A block that somebody else has votes for is not asked for again for this long, and up to as much again, ms: twice as long with
+ * each refusal, up to a limit. A rival's claim that fails is over soon; one that succeeded is published.
+ */
+const refusedMs = 100
+const refusedMostMs = 10_000
 /** After a failed try to get blocks ahead of need the next is this much later, ms. */
 const aheadPauseMs = 5000
 /** An empty block is kept at least this long, ms: containers are often started again. */
@@ -31,8 +35,8 @@ export interface Supplied {
 export class Supply {
   readonly #context: Context
   readonly #running = new Map<string, Promise<Supplied>>()
-  /** By block item the time until which it is not asked for, ms. */
-  readonly #refused = new Map<string, number>()
+  /** By block item how often it was refused, and the time until which it is not asked for, ms. */
+  readonly #refused = new Map<string, { times: number; until: number }>()
   readonly #aheadNotBefore = new Map<string, number>()
 
   constructor(context: Context) {
@@ -50,7 +54,7 @@ export class Supply {
 
   /** Claims this block. */
   async claim(pool: HeldPool, indices: readonly number[], deadline: number): Promise<ClaimResult> {
-    const { claims, clock, cluster, random, surroundings } = this.#context
+    const { claims, clock, cluster, surroundings } = this.#context
     const items = indices.map((index) => blockItem(pool.key, index))
     const since = clock.wall()
     const result = await claims.claim(
@@ -60,8 +64,7 @@ export class Supply {
     const { won, lost } = result
     for (const { number } of won) cluster.publishBlock({ poolKey: pool.key, index: number, since })
     for (const { item, rival } of lost) {
-      if (rival === null) continue
-      this.#refused.set(itemKey(item), clock.now() + refusedMs + below(random, refusedMs))
+      if (rival !== null) this.#noteRefusal(itemKey(item))
     }
     if (won.length > 0) surroundings.changed()
     return result
@@ -87,7 +90,9 @@ export class Supply {
   async trim(): Promise<void> {
     const { clock, shelf } = this.#context
     const now = clock.now()
-    for (const [key, until] of this.#refused) if (until < now) this.#refused.delete(key)
+    for (const [key, { until }] of this.#refused) {
+      if (until + refusedMostMs < now) this.#refused.delete(key)
+    }
     for (const pool of shelf.all()) {
       const excess = pool.held ? this.#excess(pool) : [...pool.blocks().keys()]
       if (excess.length > 0) await letGo(this.#context, pool, excess)
@@ -107,8 +112,11 @@ export class Supply {
       if (wanted === 0 || !pool.held) return { blocks: pool.blocks().size, offers: [] }
       const candidates = this.#unowned(pool)
       const open = candidates.filter((index) => !this.#refusedNow(pool, index))
-      if (candidates.length === 0) return this.#fromOthers(pool, deadline)
-      if (open.length > 0) {
+      if (open.length === 0) {
+        const supplied = await this.#fromOthers(pool, deadline)
+        const any = supplied.blocks > 0 || supplied.offers.length > 0
+        if (any || candidates.length === 0) return supplied
+      } else {
         const { won, shortage } = await this.claim(pool, open.slice(0, wanted), deadline)
         if (won.length > 0) return { blocks: won.length, offers: [] }
         if (shortage !== null)
@@ -150,8 +158,15 @@ export class Supply {
   }
 
   #refusedNow(pool: HeldPool, index: number): boolean {
-    const until = this.#refused.get(itemKey(blockItem(pool.key, index)))
-    return until !== undefined && until > this.#context.clock.now()
+    const refused = this.#refused.get(itemKey(blockItem(pool.key, index)))
+    return refused !== undefined && refused.until > this.#context.clock.now()
+  }
+
+  #noteRefusal(key: string): void {
+    const { clock, random } = this.#context
+    const times = (this.#refused.get(key)?.times ?? 0) + 1
+    const ms = Math.min(refusedMs * 2 ** (times - 1), refusedMostMs)
+    this.#refused.set(key, { times, until: clock.now() + ms + below(random, ms) })
   }
 
   #excess(pool: HeldPool): number[] {

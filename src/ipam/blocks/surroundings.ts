@@ -1,5 +1,6 @@
 import type { Ip } from '../../net/ip.ts'
 import type { BlockRecord, IpamCluster, PoolRecord } from '../ports.ts'
+import { parsePoolKey } from '../pool-id.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
 
 /**
@@ -11,9 +12,12 @@ export class Surroundings {
   readonly #owners = new Map<string, ReadonlyMap<number, BlockRecord>>()
   readonly #reserved = new Map<string, ReadonlySet<number>>()
   #pools: readonly PoolRecord[] | null = null
+  readonly #counts: (member: string) => boolean
 
-  constructor(cluster: IpamCluster) {
+  /** `counts`: whether a member is one whose blocks are its own; those of a forgotten one may still be published. */
+  constructor(cluster: IpamCluster, counts: (member: string) => boolean) {
     this.#cluster = cluster
+    this.#counts = counts
   }
 
   /** Forgets what was looked up: records, members or our own pools changed. */
@@ -27,7 +31,7 @@ export class Surroundings {
   owners(poolKey: string): ReadonlyMap<number, BlockRecord> {
     let owners = this.#owners.get(poolKey)
     if (owners === undefined) {
-      owners = earliest(this.#cluster.blocks(poolKey), this.#cluster.self)
+      owners = this.#earliest(poolKey)
       this.#owners.set(poolKey, owners)
     }
     return owners
@@ -36,7 +40,7 @@ export class Surroundings {
   /** All pools that other members hold. */
   pools(): readonly PoolRecord[] {
     this.#pools ??= Array.from(this.#cluster.pools()).filter(
-      ({ member }) => member !== this.#cluster.self,
+      ({ member, poolKey }) => member !== this.#cluster.self && parsePoolKey(poolKey) !== null,
     )
     return this.#pools
   }
@@ -67,15 +71,16 @@ export class Surroundings {
     }
     return null
   }
-}
 
-/** When two publish one block, the earlier is shown. */
-function earliest(records: Iterable<BlockRecord>, self: string): Map<number, BlockRecord> {
-  const owners = new Map<number, BlockRecord>()
-  for (const record of records) {
-    if (record.owner === self) continue
-    const known = owners.get(record.index)
-    if (known === undefined || record.since < known.since) owners.set(record.index, record)
+  /** When two publish one block, the earlier is shown. */
+  #earliest(poolKey: string): Map<number, BlockRecord> {
+    const owners = new Map<number, BlockRecord>()
+    for (const record of this.#cluster.blocks(poolKey)) {
+      const { owner, index, since } = record
+      if (owner === this.#cluster.self || !this.#counts(owner)) continue
+      const known = owners.get(index)
+      if (known === undefined || since < known.since) owners.set(index, record)
+    }
+    return owners
   }
-  return owners
 }

@@ -63,7 +63,7 @@ function usableRange(ipv6: boolean, hostBits: number, span: number): OffsetRange
 /** The offset of `ip`, or null when it lies outside the part of the pool that is handed out. */
 export function offsetOf(geometry: PoolGeometry, ip: Ip): number | null {
   const offset = offsetIn(geometry.cidr, ip)
-  return offset < cidrSize(geometry.cidr) && offset < BigInt(geometry.span) ? Number(offset) : null
+  return offset < BigInt(geometry.span) ? Number(offset) : null
 }
 
 /** The address at an offset. */

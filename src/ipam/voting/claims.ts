@@ -147,8 +147,14 @@ export class Claims {
       exclusive,
       items: items.map((item) => itemKey(item)),
     } as const
-    const { answers, missing } = await this.#wire.gather(roster.voters, query, (answers, left) =>
-      tally(roster, items, lender, answers, left).every(({ outcome }) => outcome !== 'open'),
+    const own = this.#seat.voter.name
+    const { answers, missing } = await this.#wire.gather(
+      roster.voters,
+      query,
+      // Our own vote is waited for, so that people are told the right count.
+      (answers, left) =>
+        answers.has(own) &&
+        tally(roster, items, lender, answers, left).every(({ outcome }) => outcome !== 'open'),
     )
     if (this.#seat.roster?.tag !== roster.tag) return null
     const standings = tally(roster, items, lender, answers, 0)

@@ -44,6 +44,8 @@ export class Seat {
   readonly book = new VoteBook()
   #roster: Roster | null
   #promise: Promise_ | null
+  /** Blocks given back whose record may still be about, until somebody else gets our vote. */
+  readonly #returned = new Set<string>()
   readonly #store: IpamStore
   readonly #advice: SeatAdvice
 
@@ -118,6 +120,7 @@ export class Seat {
     const changed = this.#takeOver(decision.roster, votes)
     this.#roster = decision.roster
     this.#promise = null
+    this.#returned.clear()
     const written = this.#store.write([
       { table: tables.roster, key: currentKey, value: decision.roster },
       { table: tables.roster, key: promiseKey, value: null },
@@ -142,6 +145,7 @@ export class Seat {
       if (verdict.rival !== null) continue
       taken.push(...verdict.taken)
       this.book.add({ item, holder, claim: asked.claim })
+      this.#returned.delete(itemKey(item))
       changes.push(this.#row(item))
     }
     await this.#store.write(changes)
@@ -150,6 +154,7 @@ export class Seat {
 
   /** Takes back what `holder` does not need any more. */
   async release(holder: Holder, items: readonly Item[], claim: number): Promise<void> {
+    for (const item of items) if (item.kind === 'block') this.#returned.add(itemKey(item))
     await this.free(items.map((item) => ({ item, holder, claim })))
   }
 
@@ -194,9 +199,12 @@ export class Seat {
     return { rival: null, lent: advice === 'lent', taken: verdict.taken }
   }
 
-  /** A block that another voter publishes as its own is not voted away, whatever the book says. */
+  /**
+   * A block that another voter publishes as its own is not voted away, whatever the book says: a disk may have been restored
+   * from an old copy. Unless the owner itself gave it back, and only its record is late.
+   */
   #rivalByRecord(item: Item, holder: Holder): { holder: string; held: string } | null {
-    if (item.kind !== 'block') return null
+    if (item.kind !== 'block' || this.#returned.has(itemKey(item))) return null
     const owner = this.#advice.publishedOwner(item)
     if (owner === null || owner === nameOfHolder(holder)) return null
     const voter = voterNamed(this.#roster!, owner)

@@ -1,0 +1,73 @@
+import { expect } from 'chai'
+import {
+  isOverlayId,
+  parsePoolId,
+  parsePoolKey,
+  poolIdOf,
+  poolKeyOf,
+  type PoolName,
+} from '../../../src/ipam/pool-id.ts'
+import { parseItemKey } from '../../../src/ipam/voting/items.ts'
+import { parseCidr } from '../../../src/net/cidr.ts'
+
+const cidr = parseCidr('10.10.0.0/16')!
+const names: [PoolName, key: string, id: string][] = [
+  [{ kind: 'shared', cidr, overlay: null }, '10.10.0.0/16', 'ts-overlay/10.10.0.0/16'],
+  [{ kind: 'shared', cidr, overlay: 'a' }, '10.10.0.0/16 a', 'ts-overlay/10.10.0.0/16/a'],
+  [{ kind: 'books', cidr, overlay: null }, 'global:10.10.0.0/16', 'ts-overlay-global/10.10.0.0/16'],
+  [{ kind: 'told', cidr, overlay: 'b' }, 'swarm:10.10.0.0/16 b', 'ts-overlay-swarm/10.10.0.0/16/b'],
+]
+
+describe('pool ids', () => {
+  for (const [name, key, id] of names) {
+    it(`${id} and ${key} name the same pool`, () => {
+      expect(poolKeyOf(name)).to.equal(key)
+      expect(poolIdOf(name)).to.equal(id)
+      expect(parsePoolKey(key)).to.deep.equal(name)
+      expect(parsePoolId(id)).to.deep.equal(name)
+    })
+  }
+
+  for (const id of [
+    '',
+    'x',
+    'ts-overlay',
+    'ts-overlay/10.10.0.0',
+    'ts-overlay/10.10.0.1/16',
+    'ts-overlay/10.10.0.0/16/',
+    'ts-overlay/10.10.0.0/16/a/b',
+    'ts-overlay/10.10.0.0/16/a b',
+    'other/10.10.0.0/16',
+  ]) {
+    it(`${JSON.stringify(id)} is no pool id`, () => {
+      expect(parsePoolId(id)).to.equal(null)
+    })
+  }
+
+  it('an overlay id has no space or slash', () => {
+    expect(['blue', 'a.b-c_d', '0'].every(isOverlayId)).to.equal(true)
+    expect(['', ' ', 'a b', 'a/b', '-a', 'é', 'x'.repeat(129)].some(isOverlayId)).to.equal(false)
+  })
+})
+
+describe('item keys', () => {
+  it('name blocks and addresses inside their pool only', () => {
+    expect(parseItemKey('block 31 10.0.0.0/24')).to.deep.equal({
+      kind: 'block',
+      poolKey: '10.0.0.0/24',
+      number: 31,
+    })
+    expect(parseItemKey('address 255 10.0.0.0/24 blue')?.poolKey).to.equal('10.0.0.0/24 blue')
+    for (const key of [
+      'block 32 10.0.0.0/24',
+      'block -1 10.0.0.0/24',
+      'address 256 10.0.0.0/24',
+      'pool 1 10.0.0.0/24',
+      'block 1 10.0.0.1/24',
+      'vote 1 10.0.0.0/24',
+      'block 1',
+    ]) {
+      expect(parseItemKey(key), key).to.equal(null)
+    }
+  })
+})
