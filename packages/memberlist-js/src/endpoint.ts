@@ -5,6 +5,7 @@ import { MemberlistError } from './errors.ts'
 export interface Endpoint {
   /** IPv4 in dotted form, or IPv6 in its canonical text form. */
   readonly address: string
+  /** For UDP and TCP alike. */
   readonly port: number
 }
 

@@ -13,6 +13,7 @@ export type MemberlistErrorCode =
 /** Thrown by the public calls; `code` is stable, the message is for people. */
 export class MemberlistError extends Error {
   override readonly name = 'MemberlistError'
+  /** For programs. */
   readonly code: MemberlistErrorCode
 
   constructor(code: MemberlistErrorCode, message: string, options?: ErrorOptions) {

@@ -22,9 +22,11 @@ export interface Member extends Endpoint {
   readonly name: string
   /** Application data, at most 512 bytes. */
   readonly meta: Uint8Array
+  /** What it speaks. */
   readonly versions: Versions
   /** Raised by the member itself, to overrule what others say about it. */
   readonly incarnation: number
+  /** As we believe it to be. */
   readonly state: MemberState
   /** When the state last changed, on the clock of this list. */
   readonly since: number

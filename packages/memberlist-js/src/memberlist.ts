@@ -18,6 +18,7 @@ import { systemRandom } from './system-random.ts'
 import type { Transport } from './transport/transport.ts'
 import { MAX_LABEL_BYTES } from './wire/label.ts'
 
+/** What a {@link Memberlist} is made of. */
 export interface MemberlistOptions {
   /** Unique in the cluster, at most 255 bytes. */
   readonly name: string
@@ -31,8 +32,11 @@ export interface MemberlistOptions {
   readonly label?: string
   /** The application's version range and version: min, max, current. */
   readonly delegateVersions?: readonly [min: number, max: number, current: number]
+  /** What the application adds to the protocol. */
   readonly delegate?: Delegate
+  /** The machine's clock unless given. */
   readonly clock?: Clock
+  /** The machine's randomness unless given; nonces come from it, too. */
   readonly random?: Random
 }
 

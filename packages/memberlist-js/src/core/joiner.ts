@@ -11,6 +11,7 @@ import { LostMembers, type LostMember } from './lost-members.ts'
 import type { Roster } from './roster.ts'
 import { Ticker } from './ticker.ts'
 
+/** What became of a join. */
 export interface JoinResult {
   /** How many addresses answered and were merged with. */
   readonly contacted: number

@@ -9,7 +9,9 @@ import type { Stream, Transport } from './transport.ts'
 export interface LinkConditions {
   /** One-way delay, drawn uniformly from this range, in ms. A wide range reorders packets. */
   readonly delayMs: readonly [least: number, most: number]
+  /** Streams lose nothing, but are late for it. */
   readonly loss: number
+  /** Streams are not touched. */
   readonly duplication: number
 }
 

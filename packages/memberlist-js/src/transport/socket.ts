@@ -19,6 +19,7 @@ const RECEIVE_BUFFER_BYTES = 2 << 20
 /** Attempts to find a port that is free for UDP and TCP alike, when any port will do. */
 const PORT_ATTEMPTS = 10
 
+/** Where a {@link SocketTransport} listens. */
 export interface SocketTransportOptions {
   /** The local address; `0.0.0.0` unless given, `::` for both families. */
   readonly bindAddress?: string
@@ -26,6 +27,7 @@ export interface SocketTransportOptions {
   readonly port?: number
   /** What the others are told; the bound address and port, or the first address of the machine, unless given. */
   readonly advertise?: Partial<Endpoint>
+  /** For the time stamps of packets; the machine's unless given. */
   readonly clock?: Clock
 }
 

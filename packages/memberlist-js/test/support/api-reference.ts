@@ -1,0 +1,130 @@
+import { readFileSync } from 'node:fs'
+
+const source = (path: string): string =>
+  readFileSync(new URL(`../../src/${path}`, import.meta.url), 'utf8')
+
+/** In the order in which a reader wants them. */
+const FILES = [
+  'memberlist.ts',
+  'events.ts',
+  'delegate.ts',
+  'member.ts',
+  'endpoint.ts',
+  'config.ts',
+  'keyring.ts',
+  'errors.ts',
+  'core/joiner.ts',
+  'transport/transport.ts',
+  'transport/socket.ts',
+  'transport/memory.ts',
+  'clock.ts',
+  'random.ts',
+  'virtual-clock.ts',
+  'seeded-random.ts',
+  'system-clock.ts',
+  'system-random.ts',
+] as const
+
+/** A documented declaration: its comment and its first line or lines, as far as they are signature. */
+interface Entry {
+  readonly indent: number
+  readonly comment: string
+  readonly signature: string
+}
+
+/** The reference in Markdown, made of the doc comments of all that `index.ts` exports. */
+export function apiReference(): string {
+  const exported = exportedNames(source('index.ts'))
+  return FILES.map((file) => describeFile(source(file), exported)).join('')
+}
+
+function exportedNames(index: string): ReadonlySet<string> {
+  const lists = [...index.matchAll(/export (?:type )?\{([^}]*)\}/g)].flatMap((match) =>
+    match[1]!.split(','),
+  )
+  return new Set(
+    lists.map((name) => name.replace('type ', '').trim()).filter((name) => name !== ''),
+  )
+}
+
+function describeFile(text: string, exported: ReadonlySet<string>): string {
+  let output = ''
+  let shown = false
+  for (const entry of entriesOf(text)) {
+    if (entry.indent === 0) {
+      const name = /(?:interface|class|type|const|function) (\w+)/.exec(entry.signature)?.[1] ?? ''
+      shown = entry.signature.startsWith('export') && exported.has(name)
+      if (shown) output += heading(name, entry)
+    } else if (shown && isPublic(entry.signature)) {
+      output += `- \`${tidy(entry.signature)}\`: ${entry.comment}\n`
+    }
+  }
+  return output
+}
+
+function heading(name: string, { signature, comment }: Entry): string {
+  const signatureLine = /(?:type|function|const) /.test(signature)
+    ? `\n\n\`${tidy(signature.replace('export ', ''))}\``
+    : ''
+  return `\n#### ${name}${signatureLine}\n\n${comment}\n\n`
+}
+
+function isPublic(signature: string): boolean {
+  return !/^(#|private|readonly #|constructor\(\{|\[Symbol)/.test(signature)
+}
+
+function tidy(signature: string): string {
+  return signature
+    .replaceAll(/^(static )?(async|readonly|override) /g, '$1')
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll('( ', '(')
+    .replaceAll(/,? \)/g, ')')
+    .replaceAll(/= \| /g, '= ')
+}
+
+function* entriesOf(text: string): Generator<Entry> {
+  const lines = text.split('\n')
+  for (let i = 0; i < lines.length; i++) {
+    const opening = /^( *)\/\*\*/.exec(lines[i]!)
+    if (opening === null) continue
+    const comment: string[] = []
+    for (; i < lines.length; i++) {
+      comment.push(lines[i]!)
+      if (lines[i]!.includes('*/')) break
+    }
+    let signature = lines[++i] ?? ''
+    while (!isWhole(signature, lines[i + 1])) signature += ` ${lines[++i]!.trim()}`
+    yield { indent: opening[1]!.length, comment: proseOf(comment), signature: head(signature) }
+  }
+}
+
+/** Whether all brackets of a signature are closed, a body apart, and no further alternative of a type follows. */
+function isWhole(signature: string, next: string | undefined): boolean {
+  if (next === undefined) return true
+  const text = signature.trimEnd()
+  if (text.startsWith('export type') && /^ +(\||\/\*\*)/.test(next)) return false
+  const count = (pattern: RegExp) => (text.match(pattern) ?? []).length
+  return count(/\(/g) === count(/\)/g)
+}
+
+/** Without body, value and trailing punctuation. */
+function head(signature: string): string {
+  const text = signature.trim()
+  if (text.startsWith('export type')) return text.replaceAll(/\/\*\*.*?\*\/ /g, '')
+  const cut = text.includes('(') ? text.replace(/ \{$/, '') : text.replace(/ (=.*|\{)$/, '')
+  return cut.replace(/[,;]$/, '').trim()
+}
+
+function proseOf(comment: readonly string[]): string {
+  return comment
+    .map((line) =>
+      line
+        .replace(/^ *\/?\*+\/?/, '')
+        .replace(/\*\/$/, '')
+        .trim(),
+    )
+    .join(' ')
+    .replaceAll(/\{@link ([\w.]+)\}/g, '`$1`')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+}
