@@ -4,7 +4,12 @@ import type { Dataplane } from './dataplane/dataplane.ts'
 import type { Reconciler } from './dataplane/reconciler.ts'
 import type { EndpointClaim } from './driver/network.ts'
 import type { DriverCluster, DriverPools, DriverWires } from './driver/ports.ts'
+import type { Driver } from './driver/driver.ts'
 import type { Ipam } from './ipam/ipam.ts'
+import { parsePoolId, parsePoolKey, poolIdOf, poolKeyOf } from './ipam/pool-id.ts'
+
+/** The calls of the engine that concern addresses. */
+type IpamHandlers = Pick<Ipam, 'requestPool' | 'releasePool' | 'requestAddress' | 'releaseAddress'>
 
 /** The engine's 64 hexadecimal digits are cut to 16 in records; 2^64 is enough within one overlay. */
 const recordIdDigits = 16
@@ -43,7 +48,34 @@ export function driverPools(ipam: Ipam): DriverPools {
     poolFor: (space, pool, overlay) => ipam.poolFor(pool, overlay ?? undefined, space),
     bindPool: (poolKey, networkId) => ipam.bindPool(poolKey, networkId),
     unbindPool: (poolKey, networkId) => ipam.unbindPool(poolKey, networkId),
+    leases: () =>
+      ipam.leases().filter(({ kind, poolKey }) => kind === 'container' && isShared(poolKey)),
+    held: () => ipam.heldPools().map((pool) => ({ ...pool, isShared: isShared(pool.poolKey) })),
+    freeLease: (poolKey, ip) => ipam.freeLease(poolKey, ip),
+    releasePool: async (poolKey) => {
+      const name = parsePoolKey(poolKey)
+      if (name !== null) await ipam.releasePool(poolIdOf(name))
+    },
   }
+}
+
+/** What the engine's address calls are handed to: an address that an endpoint has is not let go. */
+export function ipamHandlers(ipam: Ipam, driver: Driver): IpamHandlers {
+  return {
+    requestPool: (wish) => ipam.requestPool(wish),
+    releasePool: (poolId) => ipam.releasePool(poolId),
+    requestAddress: (wish) => ipam.requestAddress(wish),
+    releaseAddress: async (call) => {
+      const name = parsePoolId(call.poolId)
+      const poolKey = name?.kind === 'shared' ? poolKeyOf(name) : null
+      if (poolKey !== null && driver.hasAddress(poolKey, call.address)) return
+      await ipam.releaseAddress(call)
+    },
+  }
+}
+
+function isShared(poolKey: string): boolean {
+  return parsePoolKey(poolKey)?.kind === 'shared'
 }
 
 /** The data plane as the driver sees it. */

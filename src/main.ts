@@ -101,6 +101,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
       pools: settings.pools,
       underlayMtu: settings.underlayMtu,
       auditIntervalMs: settings.auditMs,
+      orphanGraceMs: settings.orphanGraceMs,
     },
   )
   const calls = new CallStatistics()
@@ -131,7 +132,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
     managed: settings.managedSocket,
     legacy: join(settings.legacySocketDir, legacySocketName),
   })
-  server.ready(plugin)
+  server.ready(plugin.handlers)
   logger.info('ready', { version, member, vtep, join: settings.join })
 }
 

@@ -7,7 +7,7 @@ import { Contacts } from './contacts.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
 import { Reconciler } from './dataplane/reconciler.ts'
 import { Driver } from './driver/driver.ts'
-import { driverCluster, driverPools, driverWires } from './driver-adapters.ts'
+import { driverCluster, driverPools, driverWires, ipamHandlers } from './driver-adapters.ts'
 import { Ipam } from './ipam/ipam.ts'
 import { ipamCluster } from './ipam-adapter.ts'
 import type { Cidr } from './net/cidr.ts'
@@ -43,6 +43,8 @@ export interface PluginOptions {
   /** Bytes; null to measure. */
   readonly underlayMtu: number | null
   readonly auditIntervalMs: number
+  /** After how long something is released that nothing uses, in milliseconds. */
+  readonly orphanGraceMs: number
 }
 
 /** How long the address management may take to return its blocks when the plugin stops. */
@@ -109,6 +111,7 @@ export class Plugin {
       wires: driverWires(this.reconciler, dataplane),
       vtep: options.vtep,
       vxlanPort: options.vxlanPort,
+      orphanGraceMs: options.orphanGraceMs,
       mtuHere: () => this.#mtuHere(),
     })
     this.cluster.onMembers(() => this.#contacts.changed())
@@ -146,6 +149,11 @@ export class Plugin {
     await this.ipam.stop()
     await this.cluster.close()
     await this.#ports.dataplane.close()
+  }
+
+  /** What the engine's calls are handed to. */
+  get handlers() {
+    return { network: this.network, ipam: ipamHandlers(this.ipam, this.network) }
   }
 
   /** What `/status` shows. */

@@ -36,6 +36,8 @@ const secretCharactersMin = 16
 const underlayMtuMin = 576
 /** The soonest a host may be forgotten: the restart of one must not cost it its addresses. */
 const forgetAfterMinMs = 10_000
+/** An engine that is busy may take some seconds between the calls for one container. */
+const orphanGraceMinMs = 5000
 
 function setting<T, D extends string | null>(
   entry: Omit<Setting<T, D>, 'settable' | 'secret'>,
@@ -143,6 +145,15 @@ export const settingsTable = {
     preset: '30',
     example: '30',
     parse: parseSeconds,
+  }),
+  orphanGraceMs: setting({
+    name: 'ORPHAN_AFTER',
+    description:
+      'After how long an endpoint, an address or a subnet is released that nothing on this host uses ' +
+      'and that the engine has forgotten.',
+    preset: '2m',
+    example: '2m',
+    parse: (text) => parseDuration(text, orphanGraceMinMs),
   }),
   forgetAfterMs: setting({
     name: 'FORGET_AFTER',

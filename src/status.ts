@@ -1,5 +1,6 @@
 import type { LoggedProblem } from './base/logger.ts'
 import { ipWithLength } from './net/cidr.ts'
+import type { OrphanStatus } from './driver/orphans.ts'
 import type { Plugin, PluginOptions } from './plugin.ts'
 
 /** What `GET /status` answers with. Plain JSON; fields are added, never renamed. */
@@ -19,6 +20,8 @@ export interface PluginStatus {
   readonly ipam: unknown
   readonly cluster: unknown
   readonly dataplane: unknown
+  /** What looks unused and may be released soon, and what was released since the start. */
+  readonly orphans: OrphanStatus
   readonly problems: readonly LoggedProblem[]
 }
 
@@ -61,6 +64,7 @@ export function composeStatus(
     ipam: plugin.ipam.status(),
     cluster: plugin.cluster.status(),
     dataplane: plugin.reconciler.status(),
+    orphans: plugin.network.orphans(),
     problems,
   }
 }

@@ -1,8 +1,10 @@
+import type { Ip } from '../net/ip.ts'
 import type { Endpoint, Network } from './network.ts'
 import type { DriverStore } from './ports.ts'
 
 const networksTable = 'networks'
 const endpointsTable = 'endpoints'
+const leftPoolsTable = 'left-pools'
 
 /**
  * The networks and endpoints of this host. Memory is only ever what the disk already holds: a change
@@ -12,6 +14,7 @@ export class Books {
   readonly #store: DriverStore
   readonly #networks = new Map<string, Network>()
   readonly #endpoints = new Map<string, Endpoint>()
+  readonly #leftPools = new Map<string, number>()
 
   constructor(store: DriverStore) {
     this.#store = store
@@ -19,6 +22,8 @@ export class Books {
       this.#networks.set(id, network)
     for (const [id, endpoint] of store.entries<Endpoint>(endpointsTable))
       this.#endpoints.set(id, endpoint)
+    for (const [key, since] of store.entries<number>(leftPoolsTable))
+      this.#leftPools.set(key, since)
   }
 
   network(networkId: string): Network | undefined {
@@ -38,6 +43,14 @@ export class Books {
     return endpoint?.networkId === networkId ? endpoint : undefined
   }
 
+  /** Whether an endpoint of a network with that pool has the address. */
+  hasAddress(poolKey: string, ip: Ip): boolean {
+    return this.networks()
+      .filter(({ poolKeys }) => poolKeys.includes(poolKey))
+      .flatMap(({ networkId }) => this.endpointsOf(networkId))
+      .some(({ addresses }) => addresses.some((address) => address.ip === ip))
+  }
+
   endpointsOf(networkId: string): Endpoint[] {
     return [...this.#endpoints.values()].filter((endpoint) => endpoint.networkId === networkId)
   }
@@ -47,7 +60,8 @@ export class Books {
     this.#networks.set(network.networkId, network)
   }
 
-  async dropNetwork(networkId: string): Promise<void> {
+  /** Forgets a network, and notes the pools that the engine has yet to release, each with its `since`. */
+  async dropNetwork(networkId: string, leftPools: ReadonlyMap<string, number>): Promise<void> {
     const endpoints = this.endpointsOf(networkId)
     await this.#store.write([
       { table: networksTable, key: networkId, value: null },
@@ -56,9 +70,22 @@ export class Books {
         key: endpointId,
         value: null,
       })),
+      ...Array.from(leftPools, ([key, since]) => ({ table: leftPoolsTable, key, value: since })),
     ])
     this.#networks.delete(networkId)
     for (const { endpointId } of endpoints) this.#endpoints.delete(endpointId)
+    for (const [key, since] of leftPools) this.#leftPools.set(key, since)
+  }
+
+  /** Pools whose network is gone and that the engine had yet to release, by key, with their `since`. */
+  leftPools(): ReadonlyMap<string, number> {
+    return this.#leftPools
+  }
+
+  async forgetLeftPool(poolKey: string): Promise<void> {
+    if (!this.#leftPools.has(poolKey)) return
+    await this.#store.write([{ table: leftPoolsTable, key: poolKey, value: null }])
+    this.#leftPools.delete(poolKey)
   }
 
   async putEndpoint(endpoint: Endpoint): Promise<void> {

@@ -13,9 +13,12 @@ import {
 } from './endpoint-story.ts'
 import { withdrawIdle } from './farewell.ts'
 import { Lingering } from './lingering.ts'
-import { type Endpoint, type Network, shortId } from './network.ts'
+import { type Endpoint, type Network, endpointClaim, shortId } from './network.ts'
+import { lookAround, releaseOrphan } from './orphan-care.ts'
+import { findOrphans } from './orphan-rules.ts'
+import { type OrphanStatus, Orphans } from './orphans.ts'
 import type { DriverParts } from './ports.ts'
-import { restore } from './restore.ts'
+import { Restore } from './restore.ts'
 
 /**
  * The driver room: the story of a network and of an endpoint, from create to delete, as libnetwork
@@ -34,26 +37,35 @@ export class Driver {
   readonly #books: Books
   readonly #queue = new KeyedQueue()
   readonly #lingering: Lingering
+  readonly #orphans: Orphans
+  readonly #restore: Restore
 
   constructor(parts: DriverParts) {
     this.#parts = parts
     this.#books = new Books(parts.store)
+    this.#orphans = this.#newOrphans()
+    this.#restore = new Restore(parts, this.#books, this.#queue)
     this.#lingering = new Lingering(parts.clock, (networkId) => void this.#removeIdle(networkId))
   }
 
   /** Takes over what the kernel still has from before, and tells the cluster. */
-  start(): Promise<void> {
-    return restore(this.#parts, this.#books)
+  async start(): Promise<void> {
+    await this.#restore.run()
+    this.#orphans.start()
   }
 
   /** Before `stop`: gives up what nothing is behind any more. Whether any container goes on without us. */
   async withdrawIdle(): Promise<boolean> {
+    this.#restore.stop()
+    await this.#orphans.stop()
     await this.#queue.idle()
     return withdrawIdle(this.#parts, this.#books)
   }
 
   /** Ends what runs or waits. Overlays without endpoints go now. */
   async stop(): Promise<void> {
+    this.#restore.stop()
+    await this.#orphans.stop()
     await Promise.all(this.#lingering.drain().map((networkId) => this.#removeIdle(networkId)))
     await this.#queue.idle()
   }
@@ -87,8 +99,16 @@ export class Driver {
   deleteEndpoint(networkId: string, endpointId: string): Promise<void> {
     return this.#queue.run(networkId, async () => {
       await deleteEndpoint(this.#parts, this.#books, networkId, endpointId)
-      if (this.#isIdle(networkId)) this.#lingering.schedule(networkId)
+      this.#lingerIfIdle(networkId)
     })
+  }
+
+  /**
+   * Whether an endpoint of this host has the address of that pool. The engine deletes an endpoint before
+   * it releases its addresses, so a release that comes earlier is of an endpoint that is long gone.
+   */
+  hasAddress(poolKey: string, ip: Ip): boolean {
+    return this.#books.hasAddress(poolKey, ip)
   }
 
   /** Swarm's manager asks for what its workers need to know: the options as they came. */
@@ -107,6 +127,11 @@ export class Driver {
   }
 
   /** For `/status`. */
+  orphans(): OrphanStatus {
+    return this.#orphans.status()
+  }
+
+  /** For `/status`. */
   networks(): { network: Network; endpoints: Endpoint[] }[] {
     return this.#books
       .networks()
@@ -119,9 +144,37 @@ export class Driver {
     this.#lingering.cancel(networkId)
     await this.#parts.wires.detachOverlay(network.overlayId)
     for (const key of network.poolKeys) await this.#parts.pools.unbindPool(key, networkId)
+    for (const endpoint of this.#books.endpointsOf(networkId))
+      this.#parts.cluster.removeEndpoint(endpointClaim(network, endpoint))
     this.#parts.cluster.removeOverlay(network.overlayId)
-    await this.#books.dropNetwork(networkId)
+    const held = this.#parts.pools
+      .held()
+      .filter(({ poolKey }) => network.poolKeys.includes(poolKey))
+    const left = new Map(held.map(({ poolKey, since }) => [poolKey, since]))
+    await this.#books.dropNetwork(networkId, left)
     this.#parts.logger.info('network deleted', { network: shortId(networkId) })
+  }
+
+  #newOrphans(): Orphans {
+    const [parts, books] = [this.#parts, this.#books]
+    const care = {
+      parts,
+      books,
+      queue: this.#queue,
+      deleteNetwork: (networkId: string) => this.#deleteNetwork(networkId),
+      onEndpointReleased: (networkId: string) => this.#lingerIfIdle(networkId),
+    }
+    return new Orphans({
+      clock: parts.clock,
+      logger: parts.logger,
+      graceMs: parts.orphanGraceMs,
+      find: async () => findOrphans(await lookAround(parts, books)),
+      release: (orphan) => releaseOrphan(care, orphan),
+    })
+  }
+
+  #lingerIfIdle(networkId: string): void {
+    if (this.#isIdle(networkId)) this.#lingering.schedule(networkId)
   }
 
   #isIdle(networkId: string): boolean {

@@ -30,6 +30,32 @@ export interface DriverPools {
   poolFor(addressSpace: string, pool: Cidr, overlay: string | null): string | null
   bindPool(poolKey: string, networkId: string): Promise<void>
   unbindPool(poolKey: string, networkId: string): Promise<void>
+  /** The addresses of containers that this host handed out of its shared pools. */
+  leases(): readonly PoolLease[]
+  /** The pools that the engine holds on this host. */
+  held(): readonly HeldPool[]
+  /** Frees an address; one that is free is fine. */
+  freeLease(poolKey: string, ip: Ip): Promise<void>
+  /** Lets go of a pool; one that is not held is fine. */
+  releasePool(poolKey: string): Promise<void>
+}
+
+/** An address that this host handed out. `since` is wall clock, in milliseconds. */
+export interface PoolLease {
+  readonly poolKey: string
+  readonly ip: Ip
+  readonly since: number
+}
+
+/** A pool that the engine holds on this host. `since` is wall clock, in milliseconds. */
+export interface HeldPool {
+  readonly poolKey: string
+  /** The network that it belongs to. */
+  readonly networkId: string | null
+  readonly gateway: Ip | null
+  readonly since: number
+  /** Whether the cluster shares it. The others are a swarm's, which has books of its own. */
+  readonly isShared: boolean
 }
 
 /** An endpoint of another member that claims an address. */
@@ -82,6 +108,8 @@ export interface DriverParts {
   readonly wires: DriverWires
   readonly vtep: Ip
   readonly vxlanPort: number
+  /** After how long something is released that nothing uses, in milliseconds. */
+  readonly orphanGraceMs: number
   /** Bytes that the underlay leaves for containers. */
   readonly mtuHere: () => Promise<number>
 }

@@ -1,38 +1,112 @@
-import { messageOf } from '../base/errors.ts'
+import type { Timer } from '../base/clock.ts'
+import { AssertionError, messageOf } from '../base/errors.ts'
+import type { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Books } from './books.ts'
 import { linkOf, linksOf } from './endpoint-story.ts'
-import { type Network, endpointClaim, overlayClaim } from './network.ts'
+import { type Endpoint, type Network, endpointClaim, overlayClaim } from './network.ts'
 import type { DriverParts, LinkPlace } from './ports.ts'
+
+/** What failed is tried again after this, then after twice as long, up to the most; in milliseconds. */
+const retryFirstMs = 1000
+const retryMostMs = 30_000
 
 /**
  * Coming back after the plugin was away. The engine replays nothing, so the books say which networks
  * and endpoints there are, and the kernel says which of them still have links: those are taken over as
- * they are. What is ours in the kernel and in no book is removed.
+ * they are. What is ours in the kernel and in no book is removed. One overlay that cannot be restored must
+ * not keep the others, or the engine, waiting: it is tried again in the background.
  */
-export async function restore(parts: DriverParts, books: Books): Promise<void> {
-  const wanted = new Set(books.networks().map((network) => network.overlayId))
-  for (const overlayId of await parts.wires.overlaysPresent())
-    if (!wanted.has(overlayId)) await attempt(parts, () => parts.wires.detachOverlay(overlayId))
-  for (const network of books.networks()) {
-    parts.cluster.putOverlay(overlayClaim(network))
-    await attempt(parts, () => restoreNetwork(parts, books, network))
+export class Restore {
+  readonly #parts: DriverParts
+  readonly #books: Books
+  readonly #queue: KeyedQueue
+  #timer: Timer | null = null
+
+  constructor(parts: DriverParts, books: Books, queue: KeyedQueue) {
+    this.#parts = parts
+    this.#books = books
+    this.#queue = queue
+  }
+
+  async run(): Promise<void> {
+    const networks = this.#books.networks()
+    const wanted = new Set(networks.map((network) => network.overlayId))
+    for (const overlayId of await this.#parts.wires.overlaysPresent())
+      // When it fails the data plane goes on trying by itself.
+      if (!wanted.has(overlayId))
+        await this.#attempt(() => this.#parts.wires.detachOverlay(overlayId))
+    for (const network of networks) this.#parts.cluster.putOverlay(overlayClaim(network))
+    await this.#restore(
+      networks.map(({ networkId }) => networkId),
+      retryFirstMs,
+    )
+  }
+
+  stop(): void {
+    if (this.#timer !== null) this.#parts.clock.clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  async #restore(networkIds: readonly string[], retryMs: number): Promise<void> {
+    const failed: string[] = []
+    for (const networkId of networkIds) {
+      const done = await this.#attempt(() =>
+        this.#queue.run(networkId, () => restoreNetwork(this.#parts, this.#books, networkId)),
+      )
+      if (!done) failed.push(networkId)
+    }
+    if (failed.length === 0) return
+    this.#timer = this.#parts.clock.setTimeout(() => {
+      void this.#restore(failed, Math.min(retryMs * 2, retryMostMs))
+    }, retryMs)
+  }
+
+  /** Whether it succeeded. */
+  async #attempt(work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work()
+      return true
+    } catch (error) {
+      if (error instanceof AssertionError) throw error
+      this.#parts.logger.warn(`restoring after a start: ${messageOf(error)}; trying again`)
+      return false
+    }
   }
 }
 
-async function restoreNetwork(parts: DriverParts, books: Books, network: Network): Promise<void> {
+async function restoreNetwork(parts: DriverParts, books: Books, networkId: string): Promise<void> {
+  const network = books.network(networkId)
+  if (network === undefined) return
   const { overlayId } = network
-  const present = await parts.wires.endpointsPresent(overlayId)
-  if (present === null) return forgetLinks(books, network, new Map())
+  const present = await linksThere(parts, books, network)
   await forgetLinks(books, network, present)
   const adopted = books
     .endpointsOf(network.networkId)
     .filter((endpoint) => present.has(endpoint.endpointId))
   if (adopted.length === 0) return parts.wires.detachOverlay(overlayId)
+  claim(parts, network, adopted)
   await parts.wires.attachOverlay(linksOf(parts, network))
-  for (const endpoint of adopted) {
+  for (const endpoint of adopted)
     await parts.wires.attachEndpoint(overlayId, linkOf(network, endpoint))
-    parts.cluster.putEndpoint(endpointClaim(network, endpoint))
+}
+
+/** When the kernel cannot be read, what was joined is claimed all the same: its traffic may go on. */
+async function linksThere(
+  parts: DriverParts,
+  books: Books,
+  network: Network,
+): Promise<ReadonlyMap<string, LinkPlace>> {
+  try {
+    return (await parts.wires.endpointsPresent(network.overlayId)) ?? new Map()
+  } catch (error) {
+    const joined = books.endpointsOf(network.networkId).filter((endpoint) => endpoint.joined)
+    claim(parts, network, joined)
+    throw error
   }
+}
+
+function claim(parts: DriverParts, network: Network, endpoints: readonly Endpoint[]): void {
+  for (const endpoint of endpoints) parts.cluster.putEndpoint(endpointClaim(network, endpoint))
 }
 
 /** Endpoints whose link is gone are not joined any more; the engine will delete them in its own time. */
@@ -44,13 +118,4 @@ async function forgetLinks(
   for (const endpoint of books.endpointsOf(network.networkId))
     if (endpoint.joined && !present.has(endpoint.endpointId))
       await books.putEndpoint({ ...endpoint, joined: false })
-}
-
-/** One overlay that cannot be restored must not keep the others, or the engine, waiting. */
-async function attempt(parts: DriverParts, work: () => Promise<void>): Promise<void> {
-  try {
-    await work()
-  } catch (error) {
-    parts.logger.warn(`restoring after a start: ${messageOf(error)}`)
-  }
 }

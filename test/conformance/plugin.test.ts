@@ -17,10 +17,10 @@ describe('the whole plugin', () => {
     // Whichever plugin is there when the call comes: some tests start another.
     const handlers = {
       get network() {
-        return lone.plugin.network
+        return lone.plugin.handlers.network
       },
       get ipam() {
-        return lone.plugin.ipam
+        return lone.plugin.handlers.ipam
       },
     }
     subject = await startServer({ introduction: { addressSpaces }, handlers })

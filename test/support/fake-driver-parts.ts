@@ -1,9 +1,22 @@
 import { silentLogger } from '../../src/base/logger.ts'
 import type { EndpointClaim, OverlayClaim } from '../../src/driver/network.ts'
 import type { KnownOverlay } from '../../src/driver/overlay-agreement.ts'
-import type { DriverLinks, DriverParts, Holder, LinkPlace } from '../../src/driver/ports.ts'
+import type {
+  DriverLinks,
+  DriverParts,
+  HeldPool,
+  Holder,
+  LinkPlace,
+  PoolLease,
+} from '../../src/driver/ports.ts'
 import { parseIp } from '../../src/net/ip.ts'
 import { VirtualClock } from './virtual-clock.ts'
+
+/** After how long orphans are released there, in milliseconds of the virtual clock. */
+export const orphanGraceMs = 60_000
+
+/** The gateway of every pool there. */
+const gatewayOfAll = parseIp('10.0.0.1')!
 
 /** What the driver's neighbours were told, and what they are to answer. */
 export interface DriverWorld {
@@ -13,6 +26,9 @@ export interface DriverWorld {
   readonly knownOverlays: KnownOverlay[]
   readonly holders: Map<string, Holder>
   readonly bound: Map<string, string>
+  /** The pools that address management holds, and the addresses that it handed out. */
+  readonly pools: Map<string, HeldPool>
+  leases: PoolLease[]
   readonly clock: VirtualClock
   /** The next call of this verb of the data plane or the disk fails. */
   failNext: string | null
@@ -28,6 +44,8 @@ export function createDriverWorld(): DriverWorld {
     knownOverlays: [],
     holders: new Map(),
     bound: new Map(),
+    pools: new Map(),
+    leases: [],
     clock: new VirtualClock(),
     failNext: null,
     mtuHere: 1450,
@@ -47,6 +65,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
     vtep: parseIp('192.0.2.1')!,
     vxlanPort: 4789,
     mtuHere: async () => world.mtuHere,
+    orphanGraceMs,
     store: {
       entries: <T>(table: string) => [...((world.disk.get(table) ?? new Map()) as Map<string, T>)],
       write: async (changes) => {
@@ -69,8 +88,33 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
     },
     pools: {
       poolFor: (space, pool) => (space === 'ours' ? pool : null),
-      bindPool: async (key, networkId) => void world.bound.set(key, networkId),
-      unbindPool: async (key) => void world.bound.delete(key),
+      bindPool: async (key, networkId) => {
+        world.bound.set(key, networkId)
+        const since = world.pools.get(key)?.since ?? world.clock.wall()
+        world.pools.set(key, {
+          poolKey: key,
+          networkId,
+          gateway: gatewayOfAll,
+          since,
+          isShared: true,
+        })
+      },
+      unbindPool: async (key) => {
+        world.bound.delete(key)
+        const pool = world.pools.get(key)
+        if (pool !== undefined) world.pools.set(key, { ...pool, networkId: null })
+      },
+      leases: () => world.leases,
+      held: () => [...world.pools.values()],
+      freeLease: async (poolKey, ip) => {
+        step('freeLease')
+        world.leases = world.leases.filter((lease) => lease.poolKey !== poolKey || lease.ip !== ip)
+      },
+      releasePool: async (poolKey) => {
+        step('releasePool')
+        world.pools.delete(poolKey)
+        world.leases = world.leases.filter((lease) => lease.poolKey !== poolKey)
+      },
     },
     wires: {
       attachOverlay: async (links) => {
@@ -96,7 +140,10 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
         return holder === undefined ? [] : [holder]
       },
       overlaysPresent: async () => [...world.kernel.keys()],
-      endpointsPresent: async (overlayId) => world.kernel.get(overlayId)?.endpoints ?? null,
+      endpointsPresent: async (overlayId) => {
+        step('endpointsPresent')
+        return world.kernel.get(overlayId)?.endpoints ?? null
+      },
     },
   }
 }

@@ -47,6 +47,8 @@ describe('driver', () => {
     expect(world.kernel.get('10.10.0.0/16')?.endpoints.size).to.equal(0)
     await world.clock.advance(1000)
     expect(world.kernel.size).to.equal(0)
+    // The engine releases the pool first.
+    world.pools.clear()
     await driver.deleteNetwork('n1')
     expect(world.kernel.size + world.told.overlays.size + world.bound.size).to.equal(0)
     for (const [table, rows] of world.disk) expect(rows.size, table).to.equal(0)
@@ -272,14 +274,31 @@ describe('driver, coming back', () => {
     expect([...world.kernel.get('10.10.0.0/16')!.endpoints.keys()]).to.deep.equal(['e2'])
   })
 
-  it('starts although one overlay cannot be restored', async () => {
+  it('starts although one overlay cannot be restored, and goes on trying', async () => {
     const world = createDriverWorld()
     const before = new Driver(driverPartsOf(world))
     await before.createNetwork(network('n1'))
     await before.createEndpoint(endpoint('n1', 'e1'))
     await before.join({ networkId: 'n1', endpointId: 'e1' })
-    world.failNext = 'attachOverlay'
-    await new Driver(driverPartsOf(world)).start()
+    world.told.endpoints.clear()
+    world.failNext = 'endpointsPresent'
+    const after = new Driver(driverPartsOf(world))
+    await after.start()
+    // Its container may be at work: the others go on knowing it.
+    expect([...world.told.endpoints.keys()]).to.deep.equal(['e1'])
+    for (const [verb, retryMs] of [
+      ['attachOverlay', 1000],
+      ['attachEndpoint', 2000],
+    ] as const) {
+      world.failNext = verb
+      await world.clock.advance(retryMs)
+      expect(world.failNext, `${verb} was tried`).to.equal(null)
+    }
+    await world.clock.advance(4000)
+    world.failNext = 'attachEndpoint'
+    await world.clock.advance(30_000)
+    expect(world.failNext, 'nothing is left to try').to.equal('attachEndpoint')
+    await after.stop()
   })
 })
 

@@ -1,0 +1,78 @@
+import type { KeyedQueue } from '../base/keyed-queue.ts'
+import type { Books } from './books.ts'
+import { deleteEndpoint } from './endpoint-story.ts'
+import { type Orphan, type Seen, type SeenNetwork, findOrphans, orphanId } from './orphan-rules.ts'
+import type { DriverParts } from './ports.ts'
+
+/** Looks at everything that orphans are found by. Pools that outlived their network and went are forgotten. */
+export async function lookAround(parts: DriverParts, books: Books): Promise<Seen> {
+  const held = new Map(parts.pools.held().map(({ poolKey, since }) => [poolKey, since]))
+  for (const [poolKey, since] of books.leftPools())
+    if (held.get(poolKey) !== since) await books.forgetLeftPool(poolKey)
+  const networks: SeenNetwork[] = []
+  for (const network of books.networks()) {
+    const links = await parts.wires.endpointsPresent(network.overlayId)
+    // After the links: an endpoint that joins meanwhile must not look like a link without one.
+    const endpoints = books.endpointsOf(network.networkId)
+    networks.push({ network, endpoints, links: links ?? new Map() })
+  }
+  const { pools } = parts
+  return { networks, leases: pools.leases(), pools: pools.held(), leftPools: books.leftPools() }
+}
+
+export interface OrphanCare {
+  readonly parts: DriverParts
+  readonly books: Books
+  readonly queue: KeyedQueue
+  /** To be called in the queue of networks, and in that of this one. */
+  readonly deleteNetwork: (networkId: string) => Promise<void>
+  /** An endpoint of the network was released, in its queue. */
+  readonly onEndpointReleased: (networkId: string) => void
+}
+
+/**
+ * Releases an orphan in its network's queue, so that no call is under way, if it still is one there.
+ * @returns whether it was.
+ */
+export function releaseOrphan(care: OrphanCare, orphan: Orphan): Promise<boolean> {
+  const { queue } = care
+  const releaseNow = (): Promise<boolean> => releaseIfStillOne(care, orphan)
+  if (orphan.kind === 'pool') return queue.run('networks', releaseNow)
+  const { kind, networkId } = orphan
+  if (kind !== 'network') return queue.run(networkId, releaseNow)
+  return queue.run('networks', () => queue.run(networkId, releaseNow))
+}
+
+async function releaseIfStillOne(care: OrphanCare, orphan: Orphan): Promise<boolean> {
+  const { parts, books, deleteNetwork, onEndpointReleased } = care
+  const orphans = findOrphans(await lookAround(parts, books)).map(orphanId)
+  if (!orphans.includes(orphanId(orphan))) return false
+  if (orphan.kind === 'pool') await releasePool(parts, books, orphan.poolKey)
+  else if (orphan.kind === 'network') await deleteNetwork(orphan.networkId)
+  else if (orphan.kind === 'address') await parts.pools.freeLease(orphan.poolKey, orphan.ip)
+  else {
+    await releaseEndpoint(parts, books, orphan)
+    onEndpointReleased(orphan.networkId)
+  }
+  return true
+}
+
+async function releasePool(parts: DriverParts, books: Books, poolKey: string): Promise<void> {
+  await parts.pools.releasePool(poolKey)
+  await books.forgetLeftPool(poolKey)
+}
+
+/** With its addresses: the engine would have released them next. */
+async function releaseEndpoint(
+  parts: DriverParts,
+  books: Books,
+  { networkId, endpointId }: { networkId: string; endpointId: string },
+): Promise<void> {
+  const network = books.network(networkId)
+  const endpoint = books.endpoint(networkId, endpointId)
+  if (network === undefined) return
+  if (endpoint === undefined) return parts.wires.detachEndpoint(network.overlayId, endpointId)
+  await deleteEndpoint(parts, books, networkId, endpointId)
+  for (const { ip } of endpoint.addresses)
+    for (const poolKey of network.poolKeys) await parts.pools.freeLease(poolKey, ip)
+}
