@@ -3,7 +3,8 @@ import type { Member } from './member.ts'
 
 /**
  * What the application adds to the protocol. All of it is optional, called synchronously and should be quick:
- * probes wait meanwhile. Byte arrays handed in are only valid during the call, unless noted.
+ * probes wait meanwhile. Byte arrays handed in are only valid during the call, unless noted. An error that is thrown
+ * here, other than by `meta`, is raised as an uncaught exception and does not harm the list.
  */
 export interface Delegate {
   /** Our meta, at most 512 bytes. Asked for at start and by `updateMeta()`. */
@@ -21,7 +22,7 @@ export interface Delegate {
   ackPayload?(): Uint8Array | undefined
   /** A direct probe was answered. */
   onAck?(member: Member, rttMs: number, payload: Uint8Array): void
-  /** Whether to believe that a member is alive; a string or `false` refuses it. Asked for every such message. */
+  /** Whether to believe that a member is alive; a string or `false` refuses it. Asked before news of it is believed. */
   acceptAlive?(member: Member): true | false | string
   /** Whether to merge with the cluster of these members, on a join either way; a string is the reason why not. */
   acceptMerge?(members: readonly Member[]): true | string

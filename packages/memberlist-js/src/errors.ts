@@ -7,6 +7,7 @@ export type MemberlistErrorCode =
   | 'not-running'
   | 'timed-out'
   | 'refused'
+  | 'overloaded'
   | 'unknown-key'
   | 'aborted'
 

@@ -33,6 +33,9 @@ export const MAX_PUSH_PULL_MEMBERS = 65_536
 /** Streams served at once; Go's limit on concurrent push-pulls. Each may hold MAX_STREAM_BYTES while it lasts. */
 export const MAX_INBOUND_STREAMS = 128
 
+/** Streams that we open at once. Some per member of a middling cluster; each costs a descriptor. */
+export const MAX_OUTBOUND_STREAMS = 512
+
 /** Pings on behalf of others that are in flight. Ten peers that each lose everybody reach a few dozen. */
 export const MAX_RELAYS = 1024
 

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { Clock } from './clock.ts'
 import { resolveConfig, type Config, type ConfigInput } from './config.ts'
+import { attempt, carefulDelegate } from './core/careful-delegate.ts'
 import { Engine } from './core/engine.ts'
 import type { JoinResult } from './core/joiner.ts'
 import type { Delegate } from './delegate.ts'
@@ -65,7 +66,7 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
       keyring: options.keyring,
       label: new TextEncoder().encode(options.label ?? ''),
       delegateVersions: options.delegateVersions ?? DEFAULT_DELEGATE_VERSIONS,
-      delegate: options.delegate ?? {},
+      delegate: carefulDelegate(options.delegate ?? {}),
       clock: options.clock ?? systemClock,
       random: options.random ?? systemRandom,
       emit: (event, ...args) => this.#emitSafely(event, ...args),
@@ -226,13 +227,15 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 
   #emitSafely<K extends keyof MemberlistEvents>(event: K, ...args: MemberlistEvents[K]): void {
-    try {
-      ;(this.emit as (event: K, ...args: MemberlistEvents[K]) => boolean).call(this, event, ...args)
-    } catch (error) {
-      queueMicrotask(() => {
-        throw error
-      })
-    }
+    attempt(
+      () =>
+        (this.emit as (event: K, ...args: MemberlistEvents[K]) => boolean).call(
+          this,
+          event,
+          ...args,
+        ),
+      false,
+    )
   }
 }
 

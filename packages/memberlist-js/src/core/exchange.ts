@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { formatEndpoint, type Endpoint } from '../endpoint.ts'
 import { MemberlistError } from '../errors.ts'
+import { MAX_OUTBOUND_STREAMS } from '../limits.ts'
 import type { Keyring } from '../keyring.ts'
 import type { Stream, Transport } from '../transport/transport.ts'
 import { decodeBody, encodeMessage, MessageType, type Ping } from '../wire/messages.ts'
@@ -110,6 +111,10 @@ export class Exchange {
   ): Promise<T> {
     const { signal, timeoutMs = this.#parts.config.tcpTimeoutMs, dialTimeoutMs } = bounds
     signal?.throwIfAborted()
+    if (this.#open.size >= MAX_OUTBOUND_STREAMS) {
+      const message = `${MAX_OUTBOUND_STREAMS} streams are under way: send fewer at once`
+      throw new MemberlistError('overloaded', message)
+    }
     const controller = new AbortController()
     const giveUp = () => controller.abort(signal?.reason)
     const abortAfter = (ms: number) =>

@@ -41,6 +41,9 @@ const REPAIRS = 3
  */
 const ISOLATED_SHARE = 0.1
 
+/** Between introductions to strangers: some, like those that the delegate refuses, stay strangers. */
+const STRANGER_PAUSE_MS = 5000
+
 /** Who was cut off asks how others see it within this time after its return, not all in the same moment. */
 const SELF_CHECK_MS = 300
 
@@ -72,6 +75,7 @@ export class Joiner {
   #selfCheck: Timer | undefined
   /** Somebody we do not know holds us for a member. */
   #stranger: Endpoint | undefined
+  #noStrangersBefore = 0
   #busy = false
 
   constructor(parts: JoinerParts) {
@@ -246,8 +250,10 @@ export class Joiner {
 
   async #meetStranger(): Promise<void> {
     const endpoint = this.#stranger
-    if (endpoint === undefined) return
+    const now = this.#parts.clock.now()
+    if (endpoint === undefined || now < this.#noStrangersBefore) return
     this.#stranger = undefined
+    this.#noStrangersBefore = now + STRANGER_PAUSE_MS
     await this.#contact(endpoint, RECONNECT_BOUNDS)
   }
 

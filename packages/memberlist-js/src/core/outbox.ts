@@ -3,6 +3,7 @@ import type { Delegate } from '../delegate.ts'
 import { MAX_USER_BROADCASTS } from '../limits.ts'
 import { COMPOUND_PART_OVERHEAD } from '../wire/compound.ts'
 import { encodeMessage } from '../wire/messages.ts'
+import { attempt } from './careful-delegate.ts'
 import { BroadcastQueue } from './broadcast-queue.ts'
 
 /** The type byte before a user payload. */
@@ -49,7 +50,10 @@ export class Outbox {
     const payloads = this.#delegate.drain(overhead, limit)
     const used = payloads.reduce((sum, payload) => sum + payload.length + overhead, 0)
     if (used > limit) {
-      throw new RangeError(`drain() returned ${used} bytes where ${limit} were allowed`)
+      const error = new RangeError(`drain() returned ${used} bytes where ${limit} were allowed`)
+      return attempt(() => {
+        throw error
+      }, [])
     }
     return payloads.map((body) => encodeMessage({ type: 'user', body }))
   }

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import type { MemberlistEvent } from 'memberlist-js'
 import { Cluster } from '../support/cluster.ts'
 import { SEED } from '../support/seed.ts'
+import { catchingUncaught } from '../support/uncaught.ts'
 
 const line = (event: MemberlistEvent) =>
   event.type === 'lagged' ? `lagged ${event.dropped}` : `${event.type} ${event.member.name}`
@@ -52,17 +53,14 @@ describe('changes as an async iterator', () => {
 
   it('a listener that throws does not disturb the list', async () => {
     const list = cluster.lists[0]!
-    const uncaught = process.listeners('uncaughtException')
-    process.removeAllListeners('uncaughtException')
     const caught: string[] = []
-    process.on('uncaughtException', (error) => caught.push(error.message))
-    list.on('leave', () => {
-      throw new Error('mine')
+    await catchingUncaught(caught, async () => {
+      list.on('leave', () => {
+        throw new Error('mine')
+      })
+      await cluster.run(cluster.lists[2]!.leave())
+      await cluster.clock.advance(1000)
     })
-    await cluster.run(cluster.lists[2]!.leave())
-    await cluster.clock.advance(1000)
-    process.removeAllListeners('uncaughtException')
-    for (const listener of uncaught) process.on('uncaughtException', listener)
     expect(caught).to.deep.equal(['mine'])
     expect(list.numberOfMembers).to.equal(2)
   })

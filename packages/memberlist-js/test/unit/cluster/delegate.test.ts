@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import type { Delegate } from 'memberlist-js'
 import { bytes, Cluster, present, text } from '../../support/cluster.ts'
 import { SEED } from '../../support/seed.ts'
+import { catchingUncaught } from '../../support/uncaught.ts'
 
 describe(`the delegate (SEED=${SEED})`, () => {
   let cluster: Cluster
@@ -67,6 +68,28 @@ describe(`the delegate (SEED=${SEED})`, () => {
     const { errors } = await cluster.run(closed.join(['10.0.0.3']))
     expect(errors[0]!.message).to.match(/we refuse it: \d strangers/)
     expect(present(closed)).to.deep.equal(['m3'])
+  })
+
+  it('may throw: that is raised apart, and the cluster goes on', async () => {
+    const failing = () => {
+      throw new Error('mine')
+    }
+    const caught: string[] = []
+    await catchingUncaught(caught, async () => {
+      cluster.add({
+        delegate: { mergeState: failing, ackPayload: failing, onMessage: failing, onAck: failing },
+      })
+      cluster.add({
+        delegate: { localState: () => bytes('x'), drain: () => [new Uint8Array(5000)] },
+      })
+      const { contacted } = await cluster.run(cluster.lists[1]!.join(['10.0.0.1']))
+      expect(contacted).to.equal(1)
+      await cluster.run(cluster.lists[1]!.send('m0', bytes('x'), { reliable: true }))
+      await cluster.clock.advance(5000)
+    })
+    expect(cluster.lists.map((list) => list.numberOfMembers)).to.deep.equal([2, 2])
+    expect(caught.filter((message) => message === 'mine').length).to.be.greaterThan(5)
+    expect(caught.some((message) => /drain\(\) returned 5003 bytes/.test(message))).to.equal(true)
   })
 
   it('must keep meta to 512 bytes', () => {

@@ -72,6 +72,19 @@ describe(`limits of streams (SEED=${SEED})`, () => {
     )
   })
 
+  it('opens 512 streams at once', async () => {
+    const list = cluster.add()
+    cluster.add()
+    cluster.network.partition([[endpointOf(0)]])
+    const sending = Array.from({ length: 513 }, async () => {
+      const failure = list.send(endpointOf(1), new Uint8Array(), { reliable: true })
+      return await failure.catch((error: { code: string }) => error.code)
+    })
+    const outcomes = await cluster.run(Promise.all(sending))
+    expect(outcomes.filter((code) => code === 'overloaded').length).to.equal(1)
+    expect(outcomes.filter((code) => code === 'timed-out').length).to.equal(512)
+  })
+
   it('takes a large application state', async () => {
     const state = new Uint8Array(5 << 20).map((_, i) => i * 7)
     let got = new Uint8Array()
