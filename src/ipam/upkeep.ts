@@ -67,8 +67,9 @@ export class Upkeep {
       surroundings.changed()
       if (!this.context.seat.seated) this.#schedule(soonMs)
     })
-    const { wire } = this.context
-    this.#refreshed = Promise.race([this.#parts.enrolment.refresh(), wire.pause(refreshMs)])
+    const { clock, wire } = this.context
+    const heard = this.#parts.enrolment.refresh(clock.now() + refreshMs)
+    this.#refreshed = Promise.race([heard, wire.pause(refreshMs)])
     void this.#step()
   }
 

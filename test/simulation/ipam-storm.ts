@@ -282,6 +282,8 @@ export class Storm {
     const { ipam } = host
     this.observer.loses(host.name)
     for (const cidr of pools) await this.world.run(ipam.releasePool(poolId(cidr)))
+    // What was answered while the pools were being released is released with them.
+    this.observer.loses(host.name)
     await this.world.run(ipam.left())
     this.world.depart(host.name)
     const stillVoter = ipam.status().voter.seated

@@ -1,3 +1,4 @@
+import { withDeadline } from '../../base/deadline.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Context } from '../context.ts'
 import { poolExhausted, requireHeld } from '../refusals.ts'
@@ -7,6 +8,9 @@ import type { HeldPool } from '../pools/held-pool.ts'
 import { addressAt } from '../pools/pool-geometry.ts'
 import type { Offer } from '../blocks/spares.ts'
 import type { Supply } from '../blocks/supply.ts'
+
+/** A round of questions that begins at the deadline is over by then, ms. */
+const lastRoundMs = 2200
 
 /**
  * Any address of the pool for a container: from our own blocks without a word to anybody, else from a new
@@ -59,7 +63,13 @@ async function supplied(
 ): Promise<number | null> {
   pool.waiting++
   try {
-    const { blocks, offers } = await supply.more(pool, deadline)
+    // The claim that runs may be another request's, with a later deadline than ours.
+    const { blocks, offers } = await withDeadline(
+      context.clock,
+      Math.max(0, deadline - context.clock.now()) + lastRoundMs,
+      `an address of pool ${pool.key}: the claim for a block`,
+      supply.more(pool, deadline),
+    )
     if (context.clock.now() < deadline) {
       const offset = await borrowOne(context, pool, offers, deadline)
       if (offset !== null) return offset

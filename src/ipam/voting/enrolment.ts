@@ -74,10 +74,10 @@ export class Enrolment {
 
   /**
    * Resolves when most voters have told us, since this start, which roster they follow, and we follow the best. A member
-   * that was forgotten while it was away learns of it here.
+   * that was forgotten while it was away learns of it here. No question begins after `until`, on our clock, ms.
    */
-  async refresh(): Promise<void> {
-    while (!this.#leaving) {
+  async refresh(until: number): Promise<void> {
+    while (this.#ports.clock.now() < until) {
       const { roster, voter } = this.#seat
       if (roster === null || (roster.voters.length === 1 && this.#seat.seated)) return
       const most = majorityOf(roster.voters.length)
