@@ -38,7 +38,10 @@ const legacySocketName = 'ts-overlay.sock'
 /** In the engine's plugin directory, too: it keeps what is mounted there when it disables a plugin. */
 const sparePinsName = 'ts-overlay.netns'
 
-const { logger, problems } = createLogger((line) => process.stderr.write(`${line}\n`))
+const { logger, problems } = createLogger((line, level) => {
+  const stream = level === 'warn' ? process.stderr : process.stdout
+  stream.write(`${line}\n`)
+})
 
 // No top-level await: the bundle is CommonJS, whose built-in modules load in less time.
 start().catch((error: unknown) => {

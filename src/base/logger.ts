@@ -23,25 +23,25 @@ export interface LoggedProblem {
 /** How many problems `/status` can show: enough for one incident, small enough to read. */
 const problemsKept = 50
 
-/**
- * Lines to standard error, which the engine copies into its own log, one entry a line.
- * `problems` keeps the last warnings for `/status`.
- */
-export function createLogger(write: (line: string) => void): {
+/** How much a line matters: the engine logs our standard output as information, our errors as errors. */
+export type LogLevel = 'debug' | 'info' | 'warn'
+
+/** Hands each line to `write`. `problems` keeps the last warnings for `/status`. */
+export function createLogger(write: (line: string, level: LogLevel) => void): {
   logger: Logger
   problems: readonly LoggedProblem[]
 } {
   const problems: LoggedProblem[] = []
   const forRoom = (room: string): Logger => {
     const trace = createDebug(`ts-overlay:${room}`)
-    trace.log = (...args: unknown[]) => write(args.join(' '))
+    trace.log = (...args: unknown[]) => write(args.join(' '), 'debug')
     const line = (level: string, message: string, fields?: LogFields): string =>
       `${level} ${room}: ${message}${fields === undefined ? '' : ` ${JSON.stringify(fields)}`}`
     return {
       debug: (message, fields) => trace(`${message}${fields ? ` ${JSON.stringify(fields)}` : ''}`),
-      info: (message, fields) => write(line('info', message, fields)),
+      info: (message, fields) => write(line('info', message, fields), 'info'),
       warn: (message, fields) => {
-        write(line('warn', message, fields))
+        write(line('warn', message, fields), 'warn')
         problems.push({ at: new Date().toISOString(), room, message })
         if (problems.length > problemsKept) problems.shift()
       },
