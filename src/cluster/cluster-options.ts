@@ -12,7 +12,7 @@ export interface ClusterOptions {
   readonly transmitFactor: number
   /** Packets to one member at one tick. */
   readonly tickPackets: number
-  /** Queued news beyond this are dropped, relayed ones only; repair brings them. */
+  /** Queued news beyond this are dropped, relayed ones first; repair brings them. */
   readonly queueBytes: number
   /** How often a member that has compared with nobody asks somebody. */
   readonly antiEntropyMs: number

@@ -147,13 +147,16 @@ export class Exchange {
     this.announce()
   }
 
-  /** Tells everybody all that we have, or at least that it is nothing. */
+  /** Tells everybody how far we are and, when that is not much, all that we have. */
   announce(): void {
-    if (!this.#opened || this.#ports.members.live().length === 0) return
-    const { log, oid } = this.#ports.replica.self
+    const { replica, members, options } = this.#ports
+    if (!this.#opened || members.live().length === 0) return
+    const { log, oid } = replica.self
     this.#announced = true
     this.spread.ownHead()
-    this.spread.entries(oid, log.epoch, log.between(0, log.head))
+    if (log.size <= options.packetRecords) {
+      this.spread.entries(oid, log.epoch, log.between(0, log.head))
+    }
     this.spread.flush()
   }
 

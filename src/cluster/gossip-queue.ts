@@ -1,7 +1,8 @@
 /**
  * News still to be told, each a number of times. Keyed, so that a newer version of a record takes the
  * place of the older one. Own news go before relayed ones, and of those the least told first; when the
- * queue is full the most told relayed ones go, since repair can bring them but only we have our own.
+ * queue is full the last of that order are dropped. Repair brings them: whoever hears of a later version
+ * asks for what it lacks before.
  */
 import type { Packed } from './bytes.ts'
 
@@ -41,7 +42,7 @@ export class GossipQueue {
     return this.#bytes
   }
 
-  /** How many relayed items were dropped for want of room. */
+  /** How many items were dropped for want of room. */
   get dropped(): number {
     return this.#dropped
   }
@@ -74,9 +75,9 @@ export class GossipQueue {
 
   /** Down to three quarters, so that a full queue is not sorted for every item. */
   #shed(): void {
-    const relayed = [...this.#queued].filter(([, { item }]) => !item.own).sort(byUrgency)
+    const sorted = [...this.#queued].sort(byUrgency)
     while (this.#bytes > (this.#bytesMost * 3) / 4) {
-      const last = relayed.pop()
+      const last = sorted.pop()
       if (last === undefined) return
       this.#remove(...last)
       this.#dropped++

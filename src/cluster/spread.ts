@@ -74,7 +74,7 @@ export class Spread {
     this.#tell(fresh, options.eagerFanout)
     const times = options.transmitFactor * Math.ceil(Math.log10(peers().length + 2))
     for (const item of fresh) this.queue.add(item, times)
-    this.#armTick()
+    this.#armTick(true)
   }
 
   close(): void {
@@ -92,10 +92,15 @@ export class Spread {
     this.#eagerTimer ??= clock.setTimeout(() => this.flush(), options.eagerDelayMs)
   }
 
-  #armTick(): void {
+  /**
+   * The first tick after a quiet time comes at random, so that members do not all wait together, and
+   * early: it is the one that reaches those whom the pushes missed.
+   */
+  #armTick(first: boolean): void {
     if (this.#tickTimer !== null || this.queue.size === 0) return
-    const { clock, options } = this.#ports
-    this.#tickTimer = clock.setTimeout(() => this.#tick(), options.tickMs)
+    const { clock, random, options } = this.#ports
+    const wait = first ? (options.tickMs * random.uint32()) / 2 ** 33 : options.tickMs
+    this.#tickTimer = clock.setTimeout(() => this.#tick(), wait)
   }
 
   #tick(): void {
@@ -105,7 +110,7 @@ export class Spread {
     const room = options.tickPackets * maxPacketPayload()
     if (fanout > 0) this.#tell(this.queue.take(room, fanout), fanout)
     else this.queue.clear()
-    this.#armTick()
+    this.#armTick(false)
   }
 
   #tell(items: readonly NewsItem[], fanout: number): void {

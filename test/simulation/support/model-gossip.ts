@@ -34,8 +34,15 @@ const exchangeMs = 15_000
 const reconnectMs = 1000
 /** How long an announcement takes to reach a member: a few ticks of 200 ms. */
 const spreadMostMs = 500
-/** Share of announcements that reach a member only with an exchange of views. */
-const spreadMisses = 0.01
+
+export interface ModelParts {
+  readonly net: VirtualNetwork
+  readonly directory: Directory
+  readonly clock: Clock
+  readonly random: Random
+  /** Share of announcements that reach a member only with an exchange of views. */
+  readonly misses: number
+}
 
 export class ModelGossip implements GossipTransport {
   readonly maxPacketPayload = 1350
@@ -45,6 +52,7 @@ export class ModelGossip implements GossipTransport {
   readonly #directory: Directory
   readonly #clock: Clock
   readonly #random: Random
+  readonly #misses: number
   readonly #view = new Map<string, Fact>()
   readonly #timers = new Set<Timer>()
   readonly #seeds = new Set<Ip>()
@@ -54,17 +62,14 @@ export class ModelGossip implements GossipTransport {
   #round: string[] = []
   #open = false
 
-  constructor(
-    name: string,
-    host: Ip,
-    parts: { net: VirtualNetwork; directory: Directory; clock: Clock; random: Random },
-  ) {
+  constructor(name: string, host: Ip, parts: ModelParts) {
     this.name = name
     this.host = host
     this.#net = parts.net
     this.#directory = parts.directory
     this.#clock = parts.clock
     this.#random = parts.random
+    this.#misses = parts.misses
   }
 
   async start(hooks: GossipHooks): Promise<void> {
@@ -203,7 +208,7 @@ export class ModelGossip implements GossipTransport {
     for (const known of this.#view.values()) {
       if (known.state === 'left' && known.name !== fact.name) continue
       const wait = below(this.#random, spreadMostMs)
-      if (this.#net.chance(spreadMisses)) continue
+      if (this.#net.chance(this.#misses)) continue
       this.#clock.setTimeout(() => {
         const target = this.#directory.get(known.host)
         if (target !== undefined && this.#net.passes(this.name, target.name)) target.#learn(fact)

@@ -47,6 +47,8 @@ export interface WorldOptions {
   readonly options?: Partial<ClusterOptions>
   /** Whose membership: the fast model's, or memberlist-js on its own virtual network. */
   readonly membership?: 'model' | 'memberlist'
+  /** Of the model: the share of its announcements that somebody misses. Many, unless told otherwise. */
+  readonly misses?: number
 }
 
 export class World {
@@ -58,18 +60,20 @@ export class World {
   readonly memory: MemoryNetwork
   readonly problems: string[] = []
   readonly #membership: 'model' | 'memberlist'
+  readonly #misses: number
   readonly #options: Partial<ClusterOptions>
   readonly #directory: Directory = new Map()
   /** Claims that their owner has replaced or deleted, each a number of its own. */
   readonly #retired = new Set<number>()
   #claims = 1_000_000_000
 
-  constructor({ seed, hosts, options = {}, membership = 'model' }: WorldOptions) {
+  constructor({ seed, hosts, options = {}, membership = 'model', misses = 0.01 }: WorldOptions) {
     this.random = seededRandom(seed)
     this.net = new VirtualNetwork(this.clock, this.random)
     this.hosts = Array.from({ length: hosts }, (_, i) => new Host(i + 1, this.clock))
     this.#options = options
     this.#membership = membership
+    this.#misses = misses
     this.memory = new MemoryNetwork({ clock: this.clock, random: this.random })
   }
 
@@ -104,7 +108,8 @@ export class World {
   #gossip({ name, address }: Host, random: Random): GossipTransport {
     const { clock, net, memory } = this
     if (this.#membership === 'model') {
-      return new ModelGossip(name, address, { net, directory: this.#directory, clock, random })
+      const parts = { net, directory: this.#directory, clock, random, misses: this.#misses }
+      return new ModelGossip(name, address, parts)
     }
     const transport = async (): Promise<Transport> => memory.transport({ address, port: 7946 })
     return createMemberlistGossip({ name, clock, random, label: 'simulation', transport })
@@ -114,6 +119,18 @@ export class World {
   async startAll(): Promise<void> {
     const [first] = this.hosts
     for (const host of this.hosts) await this.start(host, host === first ? [] : [first!])
+    await this.clock.advance(3000)
+  }
+
+  /** Starts all hosts, each knowing all others: for clusters too large to watch them meet. */
+  async startAcquainted(): Promise<void> {
+    for (const host of this.hosts) await this.start(host, [])
+    await this.clock.advance(0)
+    const gossips = this.hosts
+      .map(({ gossip }) => gossip)
+      .filter((each) => each instanceof ModelGossip)
+    const facts = gossips.map((each) => each.fact('alive'))
+    for (const each of gossips) each.know(facts.filter(({ name }) => name !== each.name))
     await this.clock.advance(3000)
   }
 
@@ -150,12 +167,17 @@ export class World {
       mac: macOfIp(ip),
       claimedAt: this.#claims++,
     }
+    this.place(host, record)
+    return record
+  }
+
+  /** Creates or replaces this endpoint. */
+  place(host: Host, record: EndpointRecord): void {
     const key = recordKey(record)
     const before = host.truth.get(key)
     if (before !== undefined) this.#retired.add(before.claimedAt)
     host.truth.set(key, record)
     host.cluster?.put(record)
-    return record
   }
 
   /** Deletes an endpoint; any one when no key is given. */

@@ -48,7 +48,7 @@ describe('cluster/gossip-queue', () => {
     expect(ids(queue.take(20, 1))).to.equal('ab')
   })
 
-  it('drops the most told of the relayed when full, never its own', () => {
+  it('drops the most told when full, its own last', () => {
     const queue = new GossipQueue(100)
     for (let i = 0; i < 5; i++) queue.add(item(`own${i}`, { own: true }), 3)
     for (let i = 0; i < 5; i++) queue.add(item(`old${i}`), 3)
@@ -58,7 +58,14 @@ describe('cluster/gossip-queue', () => {
     const left = queue.take(1000, 1).map(({ id }) => id)
     expect(left).to.include('new')
     expect(left.filter((id) => id.startsWith('own'))).to.have.length(5)
-    for (let i = 0; i < 50; i++) queue.add(item(`mine${i}`, { own: true }), 3)
-    expect(queue.bytes).to.be.greaterThan(100)
+    for (let i = 0; i < 50; i++) queue.add(item(`mine${i}`, { own: true }), 9)
+    expect(queue.bytes).to.be.at.most(100)
+    expect(queue.take(1000, 1).every(({ own }) => own)).to.equal(true)
+  })
+
+  it('takes a hundred thousand items in a moment', () => {
+    const queue = new GossipQueue(64 * 1024)
+    for (let i = 0; i < 100_000; i++) queue.add(item(`mine${i}`, { own: true, bytes: 40 }), 9)
+    expect(queue.bytes).to.be.at.most(64 * 1024)
   })
 })
