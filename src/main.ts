@@ -104,6 +104,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
       pools: settings.pools,
       underlayMtu: settings.underlayMtu,
       auditIntervalMs: settings.auditMs,
+      forgetAfterMs: settings.forgetAfterMs,
       orphanGraceMs: settings.orphanGraceMs,
     },
   )

@@ -7,6 +7,7 @@ import { Contacts } from './contacts.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
 import { Reconciler } from './dataplane/reconciler.ts'
 import { Driver } from './driver/driver.ts'
+import { Forgetting } from './forgetting.ts'
 import { driverCluster, driverPools, driverWires, ipamHandlers } from './driver-adapters.ts'
 import { Ipam } from './ipam/ipam.ts'
 import { ipamCluster } from './ipam-adapter.ts'
@@ -61,6 +62,7 @@ export class Plugin {
   readonly cluster: Cluster
   readonly reconciler: Reconciler
   readonly #contacts: Contacts
+  readonly #forgetting: Forgetting
   readonly #ports: PluginPorts
   readonly #options: PluginOptions
 
@@ -114,6 +116,18 @@ export class Plugin {
       orphanGraceMs: options.orphanGraceMs,
       mtuHere: () => this.#mtuHere(),
     })
+    this.#forgetting = new Forgetting({
+      clock,
+      store,
+      logger: logger.child('ipam'),
+      voters: () =>
+        (this.ipam.status().roster?.voters ?? []).map(({ name, state }) => ({
+          name,
+          away: state !== 'alive' && state !== 'suspect',
+        })),
+      forget: (members) => this.ipam.forgetAway(...members),
+      afterMs: options.forgetAfterMs,
+    })
     this.cluster.onMembers(() => this.#contacts.changed())
     this.cluster.onTransitions((batch) => this.reconciler.applyPeers(peerTransitions(batch)))
   }
@@ -127,6 +141,7 @@ export class Plugin {
     this.reconciler.start()
     await this.network.start()
     await this.ipam.start()
+    this.#forgetting.start()
     const seeds = [...new Set([...this.#options.seeds, ...this.#contacts.known()])]
     this.cluster.join(seeds).catch((error: Error) => {
       this.#ports.logger.warn(`joining: ${error.message}`, { seeds })
@@ -139,6 +154,7 @@ export class Plugin {
    * and their traffic would stop although the containers run.
    */
   async stop(): Promise<void> {
+    this.#forgetting.stop()
     const serving = await this.network.withdrawIdle()
     if (!serving) await this.ipam.left(returnBlocksMs)
     await this.network.stop()

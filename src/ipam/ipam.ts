@@ -69,7 +69,15 @@ export class Ipam {
    * NO_MAJORITY.
    */
   forget(...members: string[]): Promise<void> {
-    return this.#upkeep.forget(members)
+    return this.#upkeep.forget(members, true)
+  }
+
+  /**
+   * The same for members that have been away too long, without an operator: a majority of all voters has to agree, those
+   * named included, so that a part of the cluster that is cut off never forgets the rest.
+   */
+  forgetAway(...members: string[]): Promise<void> {
+    return this.#upkeep.forget(members, false)
   }
 
   /** Constant, as the engine needs it. */

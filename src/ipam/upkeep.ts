@@ -109,8 +109,8 @@ export class Upkeep {
     return { returned, kept: this.#kept() }
   }
 
-  async forget(members: readonly string[]): Promise<void> {
-    await this.#parts.enrolment.forget(members, true)
+  async forget(members: readonly string[], byHand: boolean): Promise<void> {
+    await this.#parts.enrolment.forget(members, byHand)
   }
 
   /** Resolves when no step and no claim is running. */

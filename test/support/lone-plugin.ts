@@ -57,6 +57,7 @@ export async function startLonePlugin(
       pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],
       underlayMtu: null,
       auditIntervalMs: 30_000,
+      forgetAfterMs: 72 * 3_600_000,
       orphanGraceMs: 120_000,
     },
   )

@@ -205,6 +205,20 @@ describe('members that come and go', () => {
       expect(new Set(all).size).to.equal(252)
     }))
 
+  it('members that are away too long are forgotten by a majority, never by a minority', () =>
+    Desk.with(3, async (desk, ...hosts) => {
+      const id = await createOnAll(desk, hosts)
+      const [one, two, three] = hosts as Three
+      two.crash(false)
+      three.crash(true)
+      await desk.pass(200)
+      await refused(desk.run(one.ipam.forgetAway('h2', 'h3')), 'NO_MAJORITY', 'h3')
+      await desk.run(two.start())
+      await desk.run(one.ipam.forgetAway('h3'))
+      const all = [...(await desk.takeMany(one, id, 126)), ...(await desk.takeMany(two, id, 125))]
+      expect(new Set(all).size).to.equal(251)
+    }))
+
   it('a block that lies empty goes back to the cluster, but not the first share', () =>
     Desk.with(3, async (desk, ...hosts) => {
       const id = await createOnAll(desk, hosts)

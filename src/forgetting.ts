@@ -1,0 +1,81 @@
+import type { Clock, Timer } from './base/clock.ts'
+import { messageOf } from './base/errors.ts'
+import type { Logger } from './base/logger.ts'
+import type { Store } from './store/store.ts'
+
+/** How often the time that members are away is added up, at the least, in milliseconds. */
+const stepMostMs = 60_000
+const table = 'forgetting'
+
+export interface ForgettingParts {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly store: Store
+  /** The members that have a say in who owns which addresses, and whether each is away. */
+  readonly voters: () => readonly { readonly name: string; readonly away: boolean }[]
+  /** Agrees with a majority of all voters, those away included, that these are gone. */
+  readonly forget: (members: readonly string[]) => Promise<void>
+  /** How long a member may be away, in milliseconds of our own running. */
+  readonly afterMs: number
+}
+
+/**
+ * Forgets members that stay away: after `afterMs` the others agree that one is gone, and its addresses
+ * are free again. What counts is the time that this host ran and did not see the member; it is summed
+ * up step by step and kept on disk, so a clock that jumps or a plugin that was off brings nobody's end
+ * nearer. A minority cannot forget anybody: the agreement needs a majority of all, those away included.
+ */
+export class Forgetting {
+  readonly #parts: ForgettingParts
+  #timer: Timer | null = null
+  #steppedAt = 0
+
+  constructor(parts: ForgettingParts) {
+    this.#parts = parts
+  }
+
+  start(): void {
+    this.#steppedAt = this.#parts.clock.now()
+    this.#schedule()
+  }
+
+  stop(): void {
+    if (this.#timer !== null) this.#parts.clock.clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  #schedule(): void {
+    const { clock, afterMs } = this.#parts
+    this.#timer = clock.setTimeout(() => void this.#run(), Math.min(stepMostMs, afterMs / 4))
+  }
+
+  async #run(): Promise<void> {
+    const { logger } = this.#parts
+    try {
+      await this.#step()
+    } catch (error) {
+      logger.warn(`forgetting members that stay away: ${messageOf(error)}; trying again`)
+    }
+    if (this.#timer !== null) this.#schedule()
+  }
+
+  async #step(): Promise<void> {
+    const { clock, logger, store, voters, forget, afterMs } = this.#parts
+    const passed = clock.now() - this.#steppedAt
+    this.#steppedAt = clock.now()
+    const away = new Map(
+      voters()
+        .filter((voter) => voter.away)
+        .map(({ name }) => [name, (store.get<number>(table, name) ?? 0) + passed] as const),
+    )
+    const back = store.entries(table).filter(([name]) => !away.has(name))
+    await store.write([
+      ...[...away].map(([key, value]) => ({ table, key, value })),
+      ...back.map(([key]) => ({ table, key, value: null })),
+    ])
+    const gone = [...away].filter(([, ms]) => ms >= afterMs).map(([name]) => name)
+    if (gone.length === 0) return
+    await forget(gone)
+    logger.warn(`forgotten after ${Math.round(afterMs / 1000)} s away: ${gone.join(', ')}`)
+  }
+}

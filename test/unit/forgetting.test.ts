@@ -1,0 +1,78 @@
+import { expect } from 'chai'
+import { silentLogger } from '../../src/base/logger.ts'
+import { Forgetting } from '../../src/forgetting.ts'
+import { MemoryStore } from '../../src/store/memory-store.ts'
+import { VirtualClock } from '../support/virtual-clock.ts'
+
+const hour = 3_600_000
+
+function createWorld(store = new MemoryStore()) {
+  const clock = new VirtualClock()
+  const away = new Set<string>()
+  const forgotten: string[] = []
+  let refuses = false
+  const forgetting = new Forgetting({
+    clock,
+    logger: silentLogger,
+    store,
+    voters: () =>
+      ['one', 'two', 'three']
+        .filter((name) => !forgotten.includes(name))
+        .map((name) => ({ name, away: away.has(name) })),
+    forget: async (members) => {
+      if (refuses) throw new Error('no majority')
+      forgotten.push(...members)
+    },
+    afterMs: 72 * hour,
+  })
+  return { clock, away, forgotten, store, forgetting, refuse: (yes: boolean) => (refuses = yes) }
+}
+
+describe('forgetting', () => {
+  it('forgets who stays away for that long, and nobody who came back', async () => {
+    const { clock, away, forgotten, forgetting } = createWorld()
+    forgetting.start()
+    away.add('two').add('three')
+    await clock.advance(71 * hour)
+    away.delete('three')
+    await clock.advance(hour / 2)
+    away.add('three')
+    await clock.advance(hour)
+    expect(forgotten).to.deep.equal(['two'])
+    await clock.advance(71 * hour)
+    expect(forgotten).to.deep.equal(['two', 'three'])
+    forgetting.stop()
+  })
+
+  it('counts on from the disk, and only the time it ran itself', async () => {
+    const first = createWorld()
+    first.forgetting.start()
+    first.away.add('two')
+    await first.clock.advance(60 * hour)
+    first.forgetting.stop()
+    await first.clock.advance(1000 * hour)
+    expect(first.forgotten).to.deep.equal([])
+
+    const second = createWorld(first.store)
+    second.away.add('two')
+    second.forgetting.start()
+    await second.clock.advance(11 * hour)
+    expect(second.forgotten).to.deep.equal([])
+    await second.clock.advance(1.1 * hour)
+    expect(second.forgotten).to.deep.equal(['two'])
+    second.forgetting.stop()
+  })
+
+  it('tries again while there is no majority', async () => {
+    const { clock, away, forgotten, forgetting, refuse } = createWorld()
+    forgetting.start()
+    away.add('two')
+    refuse(true)
+    await clock.advance(80 * hour)
+    expect(forgotten).to.deep.equal([])
+    refuse(false)
+    await clock.advance(hour)
+    expect(forgotten).to.deep.equal(['two'])
+    forgetting.stop()
+  })
+})
