@@ -61,6 +61,7 @@ async function supplied(
   pool: HeldPool,
   deadline: number,
 ): Promise<number | null> {
+  if (context.clock.now() >= deadline) throw poolExhausted(context, pool)
   pool.waiting++
   try {
     // The claim that runs may be another request's, with a later deadline than ours.
