@@ -66,7 +66,7 @@ export class CallRunner {
     try {
       const prepared = prepare()
       const { body } =
-        prepared.kind === 'answer' ? prepared : { body: await this.#work(name, prepared.run) }
+        prepared.kind === 'answer' ? prepared : { body: await this.#work(name, prepared) }
       return { answer: success(body), bug: null }
     } catch (error) {
       this.#report(name, error)
@@ -75,11 +75,11 @@ export class CallRunner {
     }
   }
 
-  async #work(name: string, run: Work): Promise<object> {
+  async #work(name: string, todo: Work): Promise<object> {
     const state = { answered: false }
     const work = this.#handlers.then((handlers) => {
       // The engine was told that it failed, so it must not happen after all.
-      return state.answered ? {} : this.#followed(name, state, run(handlers))
+      return state.answered ? {} : this.#followed(name, state, todo, handlers)
     })
     const what = this.#open ? name : `${name}, which waits for the plugin to start,`
     try {
@@ -91,15 +91,18 @@ export class CallRunner {
     }
   }
 
-  /** Reports how work ended whose call had its answer already. */
+  /** Reports how work ended whose call had its answer already, and takes it back. */
   async #followed(
     name: string,
     state: { readonly answered: boolean },
-    work: Promise<object>,
+    todo: Work,
+    handlers: PluginHandlers,
   ): Promise<object> {
     try {
-      const result = await work
-      if (state.answered) this.#options.logger.warn(`${name} finished after its deadline`)
+      const result = await todo.run(handlers)
+      if (!state.answered) return result
+      this.#options.logger.warn(`${name} finished after its deadline`)
+      await todo.takeBack(handlers, result)
       return result
     } catch (error) {
       if (!state.answered) throw error

@@ -34,3 +34,5 @@ export interface RequestAddressResponse {
   readonly Address: string
   readonly Data: Readonly<Record<string, string>>
 }
+
+export type RequestAddressRequest = v.InferOutput<typeof requestAddressRequest>

@@ -30,12 +30,17 @@ export const networkMethods: Methods = new Map([
     await network.freeNetwork(r.NetworkID)
     return {}
   }),
-  method('NetworkDriver.CreateEndpoint', messages.createEndpointRequest, async (handlers, r) => {
-    const call = endpointCallOf(r)
-    const { mac } = await handlers.network.createEndpoint(call)
-    const filled = call.mac === null && mac !== null ? { MacAddress: mac } : {}
-    return { Interface: filled } satisfies messages.CreateEndpointResponse
-  }),
+  method(
+    'NetworkDriver.CreateEndpoint',
+    messages.createEndpointRequest,
+    async (handlers, r) => {
+      const call = endpointCallOf(r)
+      const { mac } = await handlers.network.createEndpoint(call)
+      const filled = call.mac === null && mac !== null ? { MacAddress: mac } : {}
+      return { Interface: filled } satisfies messages.CreateEndpointResponse
+    },
+    ({ network }, r) => network.deleteEndpoint(r.NetworkID, r.EndpointID),
+  ),
   method('NetworkDriver.DeleteEndpoint', messages.endpointRequest, async ({ network }, r) => {
     await network.deleteEndpoint(r.NetworkID, r.EndpointID)
     return {}

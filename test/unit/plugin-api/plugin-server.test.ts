@@ -46,6 +46,10 @@ describe('PluginServer', () => {
     return { ...handlers, network: { ...handlers.network, ...changed } }
   }
 
+  async function untilCalled(begun: () => boolean): Promise<void> {
+    while (!begun()) await new Promise(setImmediate)
+  }
+
   async function errorOf(call: Promise<unknown>): Promise<EngineError> {
     const error = await call.then(
       () => expect.fail('it succeeded'),
@@ -224,6 +228,69 @@ describe('PluginServer', () => {
     })
   })
 
+  describe('work that is done after its deadline', () => {
+    const request = (method: string, body: object): [string, string] => [
+      method,
+      JSON.stringify(body),
+    ]
+    const pool = { AddressSpace: 'here', Pool: '', SubPool: '', Options: null, V6: false }
+    const address = { PoolID: 'here 10.0.0.0/24', Address: '', Options: null }
+    const forGateway = { RequestAddressType: 'com.docker.network.gateway' }
+
+    /** Everything that the handlers are asked for when each takes longer than it may. */
+    async function lateCalls([method, body]: [string, string]): Promise<string[]> {
+      const clock = new VirtualClock()
+      await start({ clock, deadlineMs: 8000 })
+      const { promise: finished, resolve: finish } = Promise.withResolvers<void>()
+      const plain = recordingHandlers(handled)
+      let begun = false
+      const late = async <T>(work: () => Promise<T>): Promise<T> => {
+        begun = true
+        await finished
+        return work()
+      }
+      subject.server.ready({
+        network: {
+          ...plain.network,
+          createEndpoint: (call) => late(() => plain.network.createEndpoint(call)),
+        },
+        ipam: {
+          ...plain.ipam,
+          requestPool: (call) => late(() => plain.ipam.requestPool(call)),
+          requestAddress: (call) => late(() => plain.ipam.requestAddress(call)),
+        },
+      })
+      const call = errorOf(engine.call(method, body))
+      await untilCalled(() => begun)
+      await clock.advance(8000)
+      expect((await call).message).to.match(/did not finish within/)
+      finish()
+      await clock.settle()
+      return handled.map(({ method: name, args }) => `${name} ${JSON.stringify(args)}`).slice(1)
+    }
+
+    it('is taken back where it made something that the engine has never heard of', async () => {
+      expect(
+        await lateCalls(request('NetworkDriver.CreateEndpoint', JSON.parse(createEndpoint))),
+      ).to.deep.equal(['deleteEndpoint ["n","e"]'])
+      expect(await lateCalls(request('IpamDriver.RequestPool', pool))).to.deep.equal([
+        'releasePool ["here 10.200.1.0/24"]',
+      ])
+      expect(await lateCalls(request('IpamDriver.RequestAddress', address))).to.deep.equal([
+        'releaseAddress [{"poolId":"here 10.0.0.0/24","address":"10.0.0.1"}]',
+      ])
+    })
+
+    it('stays where others may rely on it', async () => {
+      const asked = { ...pool, Pool: '10.9.0.0/24' }
+      expect(await lateCalls(request('IpamDriver.RequestPool', asked))).to.deep.equal([])
+      const certain = { ...address, Address: '10.0.0.9' }
+      expect(await lateCalls(request('IpamDriver.RequestAddress', certain))).to.deep.equal([])
+      const gateway = { ...address, Options: forGateway }
+      expect(await lateCalls(request('IpamDriver.RequestAddress', gateway))).to.deep.equal([])
+    })
+  })
+
   it('reports a bug although nobody waits for the answer any more', async () => {
     await start()
     let fail: ((error: Error) => void) | null = null
@@ -233,7 +300,7 @@ describe('PluginServer', () => {
     impatient.write(
       `POST /NetworkDriver.Leave HTTP/1.1\r\nContent-Length: ${leave.length}\r\n\r\n${leave}`,
     )
-    while (fail === null) await new Promise(setImmediate)
+    await untilCalled(() => fail !== null)
     await new Promise<void>((resolve) => impatient.destroy().once('close', () => resolve()))
     await new Promise((resolve) => setTimeout(resolve, 20))
     ;(fail as (error: Error) => void)(new TypeError('broken'))
@@ -360,10 +427,6 @@ describe('PluginServer', () => {
       expect(await readdir(join(subject.managed, '..'))).to.deep.equal([])
       expect((await errorOf(engine.call('Plugin.Activate', null))).status).to.equal(null)
     })
-
-    async function untilCalled(begun: () => boolean): Promise<void> {
-      while (!begun()) await new Promise(setImmediate)
-    }
   })
 
   describe('listening', () => {
