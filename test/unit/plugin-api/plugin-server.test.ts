@@ -293,17 +293,21 @@ describe('PluginServer', () => {
 
   it('reports a bug although nobody waits for the answer any more', async () => {
     await start()
-    let fail: ((error: Error) => void) | null = null
-    const broken = (): Promise<void> => new Promise((_, reject) => (fail = reject))
+    const { promise: work, reject: fail } = Promise.withResolvers<void>()
+    let begun = false
+    const broken = (): Promise<void> => {
+      begun = true
+      return work
+    }
     subject.server.ready(handlersWith({ leave: broken }))
     const impatient = createConnection(subject.managed)
     impatient.write(
       `POST /NetworkDriver.Leave HTTP/1.1\r\nContent-Length: ${leave.length}\r\n\r\n${leave}`,
     )
-    await untilCalled(() => fail !== null)
+    await untilCalled(() => begun)
     await new Promise<void>((resolve) => impatient.destroy().once('close', () => resolve()))
     await new Promise((resolve) => setTimeout(resolve, 20))
-    ;(fail as (error: Error) => void)(new TypeError('broken'))
+    fail(new TypeError('broken'))
     await new Promise((resolve) => setTimeout(resolve, 20))
     expect(subject.bugs).to.have.length(1)
   })
