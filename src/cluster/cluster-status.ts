@@ -56,7 +56,7 @@ export function statusOf(parts: {
     origins,
     tombstones,
     incomplete: replica.incomplete.size,
-    certificates: replica.certificates,
+    certificates: replica.certificates.size,
     root: hex(root.high) + hex(root.low),
     queue: { items: queue.size, bytes: queue.bytes, dropped: queue.dropped },
     unpublished: exchange.own.waiting,

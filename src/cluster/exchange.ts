@@ -10,6 +10,7 @@ import type { ClusterOptions } from './cluster-options.ts'
 import { FirstSync } from './first-sync.ts'
 import { type Frame, decodeMessage, encodeFrame, encodeMessage } from './frames.ts'
 import type { GossipTransport } from './gossip-transport.ts'
+import { Greetings } from './greetings.ts'
 import { Introductions } from './introductions.ts'
 import type { MemberTable } from './member-table.ts'
 import type { Delta } from './origin-log.ts'
@@ -21,8 +22,6 @@ import { decodeRoot } from './root-payload.ts'
 import { Serve } from './serve.ts'
 import { Spread, sample } from './spread.ts'
 
-/** New members greeted in one turn, so that joining a large cluster blocks nothing. */
-const greetingsMost = 64
 /** Members that are told of our leaving directly, besides the gossip that tells all. */
 const goodbyesMost = 128
 /** How often things are looked at that only time brings about. */
@@ -51,6 +50,7 @@ export class Exchange {
   readonly serve: Serve
   readonly firstSync: FirstSync
   readonly introductions: Introductions
+  readonly greetings: Greetings
   readonly counters = {
     messages: 0,
     bytes: 0,
@@ -61,9 +61,7 @@ export class Exchange {
     sentBytes: 0,
   }
   readonly #ports: ExchangePorts
-  readonly #greet = new Set<string>()
   #publishTimer: Timer | null = null
-  #greetTimer: Timer | null = null
   #housekeepingTimer: Timer | null = null
   #opened = false
   #announced = false
@@ -94,6 +92,13 @@ export class Exchange {
       send: sendFrames,
       announceSelf: () => gossip.updateMeta(),
     })
+    this.greetings = new Greetings({
+      ...shared,
+      send: sendFrames,
+      announce: () => {
+        if (!this.#announced) this.announce()
+      },
+    })
     this.firstSync = new FirstSync({
       ...shared,
       compareWith: (member) => this.repair.compareWith(member),
@@ -121,13 +126,10 @@ export class Exchange {
 
   close(): void {
     this.#closed = true
-    this.repair.close()
-    this.firstSync.close()
-    this.spread.close()
-    this.serve.close()
-    this.introductions.close()
+    const { repair, firstSync, spread, serve, introductions, greetings } = this
+    for (const part of [repair, firstSync, spread, serve, introductions, greetings]) part.close()
     const { clock } = this.#ports
-    for (const timer of [this.#publishTimer, this.#greetTimer, this.#housekeepingTimer]) {
+    for (const timer of [this.#publishTimer, this.#housekeepingTimer]) {
       if (timer !== null) clock.clearTimeout(timer)
     }
   }
@@ -160,15 +162,9 @@ export class Exchange {
     this.spread.flush()
   }
 
-  /**
-   * Tells a member that is new or back how far we are; it asks for what it has missed. The first ones
-   * come in a crowd, when we join: then everybody is told everything.
-   */
+  /** Tells a member that is new or back how far we are, once we may. */
   greet(member: string): void {
-    if (!this.#opened) return
-    this.#greet.add(member)
-    const { clock, options } = this.#ports
-    this.#greetTimer ??= clock.setTimeout(() => this.#sendGreetings(), options.eagerDelayMs)
+    if (this.#opened) this.greetings.add(member)
   }
 
   send(member: string, frames: readonly Frame[]): void {
@@ -282,38 +278,13 @@ export class Exchange {
     this.#armPublish(Math.max(options.eagerDelayMs, this.own.delayMs(clock.now())))
   }
 
-  #sendGreetings(): void {
-    this.#greetTimer = null
-    if (!this.#announced) this.announce()
-    const { clock, options, replica } = this.#ports
-    const heads = [headOf(replica.self.log)]
-    let sent = 0
-    for (const member of this.#greet) {
-      if (sent++ === greetingsMost) break
-      this.#greet.delete(member)
-      this.send(member, [{ kind: 'heads', answer: false, buckets: [], heads }])
-    }
-    if (this.#greet.size === 0) return
-    this.#greetTimer = clock.setTimeout(() => this.#sendGreetings(), options.eagerDelayMs)
-  }
-
   #armHousekeeping(): void {
     const { clock, replica, members } = this.#ports
     this.#housekeepingTimer = clock.setTimeout(() => {
       replica.expire(clock.now(), members.size)
-      for (const name of members.live()) this.#remind(name)
+      this.introductions.remind()
       this.#armHousekeeping()
     }, housekeepingMs)
-  }
-
-  /** A member whose epoch is lower than one of its that we know has lost its disk and its time. */
-  #remind(name: string): void {
-    const { replica, members } = this.#ports
-    const { oid, epoch } = members.get(name)!
-    const known = replica.knownEpoch(oid)
-    if (known <= epoch) return
-    const heads = [{ oid, epoch: known, prefix: 0, head: 0 }]
-    this.send(name, [{ kind: 'heads', answer: false, buckets: [], heads }])
   }
 
   #sendMessage(member: string, message: Uint8Array): void {

@@ -59,6 +59,21 @@ export class Introductions {
     if (name !== undefined && members.live().includes(name)) send(name, [frame])
   }
 
+  /**
+   * Members whose epoch is lower than one of theirs that we know have lost their disk and their time:
+   * tells them, so that they begin a higher one.
+   */
+  remind(): void {
+    const { replica, members, send } = this.#ports
+    for (const name of members.live()) {
+      const { oid, epoch } = members.get(name)!
+      const known = replica.knownEpoch(oid)
+      if (known <= epoch) continue
+      const heads = [{ oid, epoch: known, prefix: 0, head: 0 }]
+      send(name, [{ kind: 'heads', answer: false, buckets: [], heads }])
+    }
+  }
+
   close(): void {
     if (this.#timer !== null) this.#ports.clock.clearTimeout(this.#timer)
     this.#timer = null

@@ -9,6 +9,7 @@
 import { assert } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Packed } from './bytes.ts'
+import { Certificates } from './certificates.ts'
 import { Digest, bucketOf, hashOf, oidOfName } from './digest.ts'
 import type { Head } from './frames.ts'
 import type { MemberState } from './gossip-transport.ts'
@@ -21,20 +22,11 @@ import {
   visibleRecords,
 } from './origin.ts'
 import { type Delta, type Entry, OriginLog } from './origin-log.ts'
-import { type Certificate, liftedBy, standingOf } from './visibility.ts'
+import type { Reception } from './reception.ts'
+import { liftedBy, standingOf } from './visibility.ts'
 
 /** Is told before a visible record changes. */
 export type Mark = (origin: Origin, id: Packed, previous: Packed | null) => void
-
-/** What became of something heard about an origin. */
-export type Reception =
-  | { readonly kind: 'applied'; readonly origin: Origin; readonly news: readonly Entry[] }
-  /** About an epoch that is over; `left` when its owner said so. */
-  | { readonly kind: 'over'; readonly epoch: number; readonly left: boolean }
-  /** About an older epoch than the one that is here. */
-  | { readonly kind: 'stale'; readonly origin: Origin }
-  /** About ourselves. */
-  | { readonly kind: 'self' }
 
 /** How long things are kept; the meanings are those of ClusterOptions. */
 export interface ReplicaLimits {
@@ -47,8 +39,6 @@ export interface ReplicaLimits {
 
 /** Hidden origins are kept up to twice the members, and in a small cluster up to this many. */
 const hiddenLeast = 64
-/** Certificates beyond are dropped, oldest first: 4096 restarts or departures in a day are no normal day. */
-const certificatesMost = 4096
 
 export class Replica {
   readonly digest = new Digest()
@@ -57,7 +47,7 @@ export class Replica {
   /** Origins of whom no member is known, with the time since when. */
   readonly strangers = new Map<Packed, number>()
   readonly #origins = new Map<Packed, MutableOrigin>()
-  readonly #certificates = new Map<Packed, Certificate>()
+  readonly certificates = new Certificates()
   readonly #self: MutableOrigin
   readonly #limits: ReplicaLimits
   readonly #mark: Mark
@@ -83,21 +73,13 @@ export class Replica {
     return this.#origins.values()
   }
 
-  get certificates(): number {
-    return this.#certificates.size
-  }
-
   origin(oid: Packed): Origin | undefined {
     return this.#origins.get(oid)
   }
 
-  certificate(oid: Packed): Certificate | undefined {
-    return this.#certificates.get(oid)
-  }
-
   /** The highest epoch of an origin that was heard of, over or not. */
   knownEpoch(oid: Packed): number {
-    const over = this.#certificates.get(oid)?.epoch ?? 0
+    const over = this.certificates.get(oid)?.epoch ?? 0
     return Math.max(over, this.#origins.get(oid)?.log.epoch ?? 0)
   }
 
@@ -166,10 +148,10 @@ export class Replica {
       this.bye(oid, epoch, now)
       return
     }
-    const certificate = this.#certificates.get(oid)
+    const certificate = this.certificates.get(oid)
     if (certificate !== undefined) {
       if (standing === 'hidden' || !liftedBy(certificate, epoch)) return
-      this.#certificates.delete(oid)
+      this.certificates.lift(oid)
     }
     const origin = this.#originOf(oid, epoch, now)
     if (origin.address !== address) {
@@ -183,14 +165,13 @@ export class Replica {
 
   /** The owner has left this epoch for good. Whether that was news. */
   bye(oid: Packed, epoch: number, now: number): boolean {
-    const before = this.#certificates.get(oid)
+    const before = this.certificates.get(oid)
     if (before !== undefined && before.left && before.epoch >= epoch) return false
     const origin = this.#origins.get(oid)
     if (oid === this.#self.oid || (origin !== undefined && origin.log.epoch > epoch)) return false
     if (origin !== undefined) this.#drop(origin)
     const untilMs = now + this.#limits.certificateMs
-    this.#certificates.delete(oid)
-    this.#certificates.set(oid, { epoch, left: true, untilMs })
+    this.certificates.set(oid, { epoch, left: true, untilMs })
     return true
   }
 
@@ -208,10 +189,7 @@ export class Replica {
     for (const [i, origin] of hidden.entries()) {
       if (i < excess || now - origin.sinceMs >= hiddenHoldMs) this.#giveUp(origin, now)
     }
-    let tooMany = this.#certificates.size - certificatesMost
-    for (const [oid, certificate] of this.#certificates) {
-      if (tooMany-- > 0 || certificate.untilMs <= now) this.#certificates.delete(oid)
-    }
+    this.certificates.expire(now)
   }
 
   /** The heads of all origins that were heard of, or of those in some buckets. */
@@ -225,7 +203,7 @@ export class Replica {
 
   #admit(oid: Packed, epoch: number, now: number): Reception {
     if (oid === this.#self.oid) return { kind: 'self' }
-    const certificate = this.#certificates.get(oid)
+    const certificate = this.certificates.get(oid)
     if (certificate !== undefined && epoch <= certificate.epoch) {
       return { kind: 'over', epoch: certificate.epoch, left: certificate.left }
     }
@@ -288,7 +266,7 @@ export class Replica {
     const epoch = origin.log.epoch
     this.#drop(origin)
     const untilMs = now + this.#limits.certificateMs
-    this.#certificates.set(origin.oid, { epoch, left: false, untilMs })
+    this.certificates.set(origin.oid, { epoch, left: false, untilMs })
   }
 
   #drop(origin: MutableOrigin): void {

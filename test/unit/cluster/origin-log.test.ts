@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { AssertionError } from '../../../src/base/errors.ts'
 import { type Delta, type Entry, OriginLog } from '../../../src/cluster/origin-log.ts'
+import { sorted } from './sorted.ts'
 
 const oid = 'origin-1'
 const epoch = 7
@@ -15,7 +16,7 @@ function delta(from: number, to: number, entries: Entry[], more: Partial<Delta> 
 }
 
 function liveOf(log: OriginLog): Record<string, string> {
-  return Object.fromEntries([...log.live()].sort())
+  return Object.fromEntries(sorted(log))
 }
 
 describe('cluster/origin-log', () => {

@@ -135,7 +135,7 @@ describe('cluster/transitions', () => {
     scene.member('alive')
     for (let i = 0; i < 2500; i++) scene.put(endpoint(i))
     await scene.clock.advance(20)
-    expect(scene.batches.map((batch) => batch.length)).to.deep.equal([1000, 1000, 500])
+    expect(scene.batches.map((batch) => batch.length)).to.deep.equal([500, 500, 500, 500, 500])
   })
 
   it('is silent about kinds that this release cannot read', async () => {

@@ -1,0 +1,12 @@
+import type { Entry } from './origin-log.ts'
+import type { Origin } from './origin.ts'
+
+/** What became of something heard about an origin. */
+export type Reception =
+  | { readonly kind: 'applied'; readonly origin: Origin; readonly news: readonly Entry[] }
+  /** About an epoch that is over; `left` when its owner said so. */
+  | { readonly kind: 'over'; readonly epoch: number; readonly left: boolean }
+  /** About an older epoch than the one that is here. */
+  | { readonly kind: 'stale'; readonly origin: Origin }
+  /** About ourselves. */
+  | { readonly kind: 'self' }
