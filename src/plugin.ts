@@ -46,6 +46,8 @@ export interface PluginOptions {
   readonly auditIntervalMs: number
   /** After how long something is released that nothing uses, in milliseconds. */
   readonly orphanGraceMs: number
+  /** After how long a member that stays away is forgotten, in milliseconds. */
+  readonly forgetAfterMs: number
 }
 
 /** How long the address management may take to return its blocks when the plugin stops. */

@@ -1,0 +1,127 @@
+/** An observer that believes nobody: compares what the engines, the plugins and the kernels say of the same containers. */
+import type { IpamStatus } from '../../src/ipam/status.ts'
+import type { Host, Status } from '../support/lab/host.ts'
+import { overlayKernel } from '../support/lab/overlay-kernel.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+interface EngineNetwork {
+  readonly Id: string
+  readonly Name: string
+  readonly Driver: string
+  readonly IPAM: { readonly Driver: string }
+  readonly Containers: Readonly<
+    Record<string, { Name: string; EndpointID: string; MacAddress: string; IPv4Address: string }>
+  >
+}
+
+/** A host's own view, each endpoint as `ID MAC ADDRESS`. */
+interface View {
+  readonly host: Host
+  readonly status: Status
+  readonly networks: readonly EngineNetwork[]
+}
+
+/** Waits until all agree, and returns on what they do not when they still don't. */
+export async function disagreements(hosts: readonly Host[], patienceMs = 5000): Promise<string[]> {
+  const deadline = performance.now() + patienceMs
+  for (;;) {
+    const found = await lookOnce(hosts)
+    if (found.length === 0 || performance.now() > deadline) return found
+    await sleep(100)
+  }
+}
+
+async function lookOnce(hosts: readonly Host[]): Promise<string[]> {
+  const views = await Promise.all(hosts.map(viewOf))
+  const found = await Promise.all(views.map((view) => differencesOf(view, views)))
+  return found.flat()
+}
+
+async function viewOf(host: Host): Promise<View> {
+  const [status, ids] = await Promise.all([
+    host.pluginStatus(),
+    host.docker(['network', 'ls', '--quiet', '--no-trunc', '--filter', 'type=custom']),
+  ])
+  const list = ids.stdout.split('\n').filter(Boolean)
+  const inspected =
+    list.length === 0 ? '[]' : (await host.docker(['network', 'inspect', ...list])).stdout
+  const networks = (JSON.parse(inspected) as EngineNetwork[]).filter(({ Driver }) =>
+    Driver.startsWith('ts-overlay'),
+  )
+  return { host, status, networks }
+}
+
+async function differencesOf(view: View, views: readonly View[]): Promise<string[]> {
+  const { host, status, networks } = view
+  const found: string[] = []
+  const differ = (what: string, engine: readonly string[], ours: readonly string[]): void => {
+    const only = (some: readonly string[], others: readonly string[]): string =>
+      some.filter((one) => !others.includes(one)).join(', ') || 'none'
+    if (engine.toSorted().join() === ours.toSorted().join()) return
+    found.push(
+      `${host.name}: ${what}: the engine alone has ${only(engine, ours)}; the plugin alone ${only(ours, engine)}`,
+    )
+  }
+  differ(
+    'networks',
+    networks.map(({ Id }) => Id),
+    status.overlays.map(({ networkId }) => networkId),
+  )
+  for (const { Id, Name, Containers, IPAM } of networks) {
+    const overlay = status.overlays.find(({ networkId }) => networkId === Id)
+    if (overlay === undefined) continue
+    const engine = Object.values(Containers)
+    differ(
+      `endpoints of ${Name}`,
+      engine.map((e) => `${e.EndpointID} ${e.MacAddress} ${e.IPv4Address}`),
+      overlay.endpoints.map((e) => `${e.endpointId} ${e.mac} ${e.addresses[0]}`),
+    )
+    for (const { endpointId, joined } of overlay.endpoints)
+      if (!joined) found.push(`${host.name}: endpoint ${endpointId} of ${Name} is not joined`)
+    if (IPAM.Driver.startsWith('ts-overlay')) {
+      const leases = (status.ipam as IpamStatus).pools
+        .filter(({ networkId }) => networkId === Id)
+        .flatMap((pool) => pool.leases.filter(({ kind }) => kind === 'container'))
+      differ(
+        `leases of ${Name}`,
+        engine.map((e) => e.IPv4Address.split('/')[0]!),
+        leases.map(({ ip }) => ip),
+      )
+    }
+    found.push(...(await kernelDifferences(view, overlay, views)))
+  }
+  return found
+}
+
+type Overlay = Status['overlays'][number]
+
+/** What the kernel has of the other hosts' endpoints, where this host has one itself. */
+async function kernelDifferences(
+  { host }: View,
+  overlay: Overlay,
+  views: readonly View[],
+): Promise<string[]> {
+  if (overlay.endpoints.length === 0) return []
+  const kernel = await overlayKernel(host, overlay.vni)
+  if (kernel === undefined)
+    return [`${host.name}: overlay ${overlay.overlayId} has no VXLAN device`]
+  const wanted: string[] = []
+  for (const other of views) {
+    if (other.host === host) continue
+    const there = other.status.overlays.find(({ vni }) => vni === overlay.vni)
+    for (const { mac, addresses } of there?.endpoints ?? []) {
+      wanted.push(`${mac} is behind ${other.host.address}`)
+      for (const address of addresses) wanted.push(`${address.split('/')[0]} is ${mac}`)
+    }
+  }
+  const has = [
+    ...kernel.fdb
+      .filter(({ mac }) => mac !== '00:00:00:00:00:00')
+      .map(({ mac, dst }) => `${mac} is behind ${dst}`),
+    ...kernel.neighbours.map(({ dst, lladdr }) => `${dst} is ${lladdr}`),
+  ]
+  return [
+    ...wanted.filter((row) => !has.includes(row)).map((row) => `not in the kernel: ${row}`),
+    ...has.filter((row) => !wanted.includes(row)).map((row) => `wrong in the kernel: ${row}`),
+  ].map((row) => `${host.name}: ${overlay.overlayId}: ${row}`)
+}

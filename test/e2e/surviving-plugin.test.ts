@@ -1,0 +1,136 @@
+/**
+ * Traffic goes on whatever happens to the plugin: killed, disabled and enabled, upgraded from a registry, on one host or on
+ * several at once. While it is away containers run, and when it is back new ones work.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { disagreements } from './agreement.ts'
+import { createNetwork, expectAnswers, host, members, ours, start } from './cluster.ts'
+import type { Host } from '../support/lab/host.ts'
+import { pluginName } from '../support/lab/host.ts'
+import { Pinger } from '../support/lab/pinger.ts'
+import { until } from '../support/lab/processes.ts'
+import { registryAddress } from '../support/lab/registry.ts'
+
+/** Longer than it takes the others to find a member dead. */
+const longerThanDeathMs = 6000
+
+/** Networks on all members, a container on each of two hosts, and a pinger in each direction. */
+async function withTraffic(subnet: string, disturb: () => Promise<void>): Promise<void> {
+  await createNetwork(members(), 'n', [...ours, '--subnet', `${subnet}.0/24`])
+  const addresses = [`${subnet}.11`, `${subnet}.12`]
+  for (const i of [0, 1]) await start(host(i + 1), 'n', `target${i}`, ['--ip', addresses[i]!])
+  const pingers = [
+    await Pinger.start(host(1), 'n', 'pinger', addresses[1]!),
+    await Pinger.start(host(2), 'n', 'pinger', addresses[0]!),
+  ]
+  for (const pinger of pingers)
+    await until(async () => (await pinger.answered()) > 20, 'the first answers')
+  await disturb()
+  await Promise.all(members().map(untilAllAlive))
+  // A new container on each of the two, reached from the third host and from each other.
+  for (const i of [0, 1]) {
+    const address = await start(host(i + 1), 'n', `new${i}`)
+    await expectAnswers(host(3), 'n', address)
+    await expectAnswers(host(2 - i), 'n', address)
+  }
+  for (const pinger of pingers) {
+    const tally = await pinger.stop()
+    expect(tally.sent).to.be.greaterThan(100)
+    expect(tally, 'a ping every 10 ms').to.include({ lost: 0 })
+  }
+  expect(await disagreements(members())).to.deep.equal([])
+}
+
+const untilAllAlive = (on: Host): Promise<unknown> =>
+  until(
+    async () => {
+      // Between two lives nobody answers.
+      const status = await on.pluginStatus().catch(() => null)
+      return status?.members.filter(({ state }) => state === 'alive').length === members().length
+    },
+    `${on.name}: all members alive`,
+    20_000,
+    100,
+  )
+
+const killPlugin = async (on: Host): Promise<void> => {
+  const pid = await on.pluginPid()
+  await on.exec(['kill', '-9', String(pid)])
+  await until(
+    async () => (await on.pluginPid().catch(() => pid)) !== pid,
+    `${on.name}: another plugin process`,
+    20_000,
+  )
+}
+const disable = (on: Host) => on.docker(['plugin', 'disable', '-f', pluginName])
+const enable = (on: Host) => on.docker(['plugin', 'enable', pluginName])
+
+/** What host 3 says of a member. */
+const seenByHost3 = async (on: Host) =>
+  (await host(3).pluginStatus()).members.find(({ address }) => address === on.address)
+
+describe('traffic', () => {
+  it('loses nothing when the plugin is killed, on the first host and on one that joined it', () =>
+    withTraffic('10.80.0', async () => {
+      for (const on of [host(1), host(2), host(1)]) {
+        await killPlugin(on)
+        await untilAllAlive(on)
+      }
+    }))
+
+  it('loses nothing when the plugin is killed on all hosts at once', () =>
+    withTraffic('10.80.1', async () => {
+      await Promise.all(members().map(killPlugin))
+    }))
+
+  it('loses nothing while the plugin is disabled for longer than a death takes, on two hosts at once', () =>
+    withTraffic('10.80.2', async () => {
+      const both = [host(1), host(2)]
+      await Promise.all(both.map(disable))
+      try {
+        await sleep(longerThanDeathMs)
+        for (const on of both) {
+          const member = await seenByHost3(on)
+          expect(member).to.deep.include({ paused: true })
+          expect(member!.state).to.not.equal('alive')
+        }
+      } finally {
+        await Promise.all(both.map(enable))
+      }
+      await Promise.all(both.map(untilAllAlive))
+      for (const on of both)
+        expect(await seenByHost3(on)).to.deep.include({ state: 'alive', paused: false })
+    }))
+
+  it('loses nothing in an upgrade to another build, from a registry', async () => {
+    const name = `${registryAddress}/ts-overlay/ts-overlay:next`
+    const next = '9.9.9-next'
+    await pushAnotherBuild(host(2), name, next)
+    await withTraffic('10.80.3', async () => {
+      const on = host(1)
+      await disable(on)
+      const flags = ['--grant-all-permissions', '--skip-remote-check']
+      try {
+        await on.docker(['plugin', 'upgrade', ...flags, pluginName, name])
+      } finally {
+        await enable(on)
+      }
+      const { version, overlays } = await on.pluginStatus()
+      expect(version).to.equal(next)
+      expect(overlays[0]!.endpoints.map(({ joined }) => joined)).to.deep.equal([true, true])
+    })
+  })
+})
+
+/** Makes the build that is installed into one that calls itself otherwise, and pushes it. */
+async function pushAnotherBuild(on: Host, name: string, version: string): Promise<void> {
+  const folder = '/lab/next-build'
+  const { version: present } = await on.pluginStatus()
+  const script = `
+    mkdir ${folder} && cp -a /project/build/plugin/. ${folder}/
+    sed -i 's/"${present.replaceAll('.', '\\.')}"/"${version}"/' ${folder}/rootfs/app/main.cjs
+    docker plugin create ${name} ${folder} && docker plugin push ${name} && docker plugin rm ${name}
+    rm -rf ${folder}`
+  await on.exec(['sh', '-euc', script])
+}
