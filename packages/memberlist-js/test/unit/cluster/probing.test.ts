@@ -172,6 +172,30 @@ describe(`probing (SEED=${SEED})`, () => {
     expect(lists[1]!.numberOfMembers).to.equal(5)
   })
 
+  it('nor does one that stood still while it waited for an answer', async () => {
+    let armed = false
+    for (let i = 0; i < 3; i++) {
+      const transport = cluster.network.transport(endpointOf(i))
+      const stopAtPing = ({ type }: Message) => {
+        if (armed && type === 'ping') cluster.stop(0)
+        return true
+      }
+      cluster.add({ transport: i === 0 ? filtered(transport, stopAtPing) : transport })
+    }
+    await cluster.run(cluster.joinFirst())
+    await cluster.clock.advance(3000)
+    const [first] = cluster.lists
+    const seen = record(first!)
+    armed = true
+    // Short enough for the others to suspect it, but not to give it up.
+    await cluster.clock.advance(3500)
+    armed = false
+    cluster.resume(0)
+    await cluster.clock.advance(10_000)
+    expect(first!.counters['probe-stalled']).to.equal(1)
+    expect(seen).to.deep.equal([])
+  })
+
   it('a ping for another name is not answered', async () => {
     const lists = await cluster.assemble(2)
     const other = { ...lists[1]!.local, name: 'someone' }
