@@ -40,9 +40,15 @@ export async function createNetwork(
       `network ${shortId(request.networkId)} exists with other options; remove it first`,
     )
   const network = await describe(parts, books, request, parseNetworkOptions(request.options))
-  for (const key of network.poolKeys) await parts.pools.bindPool(key, network.networkId)
-  await books.putNetwork(network)
+  // Published first: what no record can hold is refused before anything is written.
   parts.cluster.putOverlay(overlayClaim(network))
+  try {
+    for (const key of network.poolKeys) await parts.pools.bindPool(key, network.networkId)
+    await books.putNetwork(network)
+  } catch (error) {
+    parts.cluster.removeOverlay(network.overlayId)
+    throw error
+  }
   const { overlayId, vni, mtu } = network
   parts.logger.info('network created', { network: shortId(network.networkId), overlayId, vni, mtu })
 }

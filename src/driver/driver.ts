@@ -20,6 +20,9 @@ import { type OrphanStatus, Orphans } from './orphans.ts'
 import type { DriverParts } from './ports.ts'
 import { Restore } from './restore.ts'
 
+/** The queue of creating and removing networks. No id of the engine's has a space. */
+const networksKey = 'all networks'
+
 /**
  * The driver room: the story of a network and of an endpoint, from create to delete, as libnetwork
  * tells it.
@@ -142,7 +145,10 @@ export class Driver {
     const network = this.#books.network(networkId)
     if (network === undefined) return
     this.#lingering.cancel(networkId)
-    await this.#parts.wires.detachOverlay(network.overlayId)
+    // The engine forgets the network whatever we answer; the data plane goes on trying.
+    await this.#parts.wires.detachOverlay(network.overlayId).catch((error: unknown) => {
+      this.#parts.logger.warn(`network ${shortId(networkId)}: ${messageOf(error)}; trying again`)
+    })
     for (const key of network.poolKeys) await this.#parts.pools.unbindPool(key, networkId)
     for (const endpoint of this.#books.endpointsOf(networkId))
       this.#parts.cluster.removeEndpoint(endpointClaim(network, endpoint))
@@ -196,6 +202,6 @@ export class Driver {
   }
 
   #networks<T>(task: () => Promise<T>): Promise<T> {
-    return this.#queue.run('networks', task)
+    return this.#queue.run(networksKey, task)
   }
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { refusal } from '../base/errors.ts'
-import type { IpInCidr } from '../net/cidr.ts'
+import { type IpInCidr, ipWithLength } from '../net/cidr.ts'
 import { type Mac, isMulticastMac, macOfIp } from '../net/mac.ts'
 import type { Books } from './books.ts'
 import { type Endpoint, type Network, endpointClaim, shortId } from './network.ts'
@@ -14,6 +14,7 @@ export interface CreateEndpointRequest {
   readonly mac: Mac | null
 }
 
+const noMac = '00:00:00:00:00:00'
 /** What every engine-made interface name inside a container starts with. */
 const containerNamePrefix = 'eth'
 
@@ -140,6 +141,9 @@ function describe(
     )
   if (request.mac !== null && isMulticastMac(request.mac))
     throw refusal('BAD_REQUEST', `${request.mac} is a group address; give a unicast --mac-address`)
+  if (request.mac === noMac)
+    throw refusal('BAD_REQUEST', `${request.mac} stands for no address; give another --mac-address`)
+  refuseGateway(network, request.addresses)
   const present = books.endpoint(network.networkId, request.endpointId)
   return {
     endpointId: request.endpointId,
@@ -149,6 +153,16 @@ function describe(
     claimedAt: present?.claimedAt ?? Math.floor(parts.clock.wall() / 1000),
     joined: present?.joined ?? false,
   }
+}
+
+/** Every host's bridge has it; a container with it would answer for none but its own host. */
+function refuseGateway(network: Network, addresses: readonly IpInCidr[]): void {
+  const taken = addresses.find(({ ip, cidr }) => network.gateways.includes(ipWithLength(ip, cidr)))
+  if (taken === undefined) return
+  throw refusal(
+    'ADDRESS_IN_USE',
+    `address ${taken.ip} is the gateway of network ${shortId(network.networkId)}; choose another --ip`,
+  )
 }
 
 /** Refuses addresses that another endpoint has, here or on a live member for which `counts` holds. */

@@ -161,6 +161,41 @@ describe('driver', () => {
     expect(await refusedWith(driver.createEndpoint(group))).to.match(/group address/)
   })
 
+  it('refuses the gateway and the zero MAC for an endpoint', async () => {
+    const driver = new Driver(driverPartsOf(createDriverWorld()))
+    await driver.createNetwork(network('n1'))
+    expect(await refusedWith(driver.createEndpoint(endpoint('n1', 'e1', '10.10.0.1/16')))).to.match(
+      /10\.10\.0\.1 is the gateway of network n1/,
+    )
+    const zero = { ...endpoint('n1', 'e1'), mac: parseMac('00:00:00:00:00:00') }
+    expect(await refusedWith(driver.createEndpoint(zero))).to.match(/stands for no address/)
+  })
+
+  it('forgets a network that the engine has deleted, also when its links will not go', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1'))
+    world.failNext = 'detachOverlay'
+    await driver.deleteNetwork('n1')
+    await driver.createNetwork(network('n2'))
+    expect(world.told.overlays.size).to.equal(1)
+  })
+
+  it('leaves nothing of a network that cannot be written down', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    world.failNext = 'write'
+    expect(await refusedWith(driver.createNetwork(network('n1')))).to.match(/write failed/)
+    expect(world.told.overlays.size).to.equal(0)
+    await driver.createNetwork(network('n1'))
+  })
+
+  it('takes a network of any name that the engine may give', async () => {
+    const driver = new Driver(driverPartsOf(createDriverWorld()))
+    await driver.createNetwork(network('networks'))
+    await driver.deleteNetwork('networks')
+  })
+
   it('returns no MAC address when one was asked for', async () => {
     const driver = new Driver(driverPartsOf(createDriverWorld()))
     await driver.createNetwork(network('n1'))
