@@ -260,8 +260,10 @@ export class Cluster {
     if (member === null) return
     this.#follow(member)
     const live = member.state === 'alive' || member.state === 'suspect'
-    if (!live) this.#requests.onAway(member.name)
-    else {
+    if (!live) {
+      this.#requests.onAway(member.name)
+      this.#exchange.introductions.check()
+    } else {
       const wasLive = before?.state === 'alive' || before?.state === 'suspect'
       if (!wasLive || before.epoch !== member.epoch) this.#exchange.greet(member.name)
       this.#exchange.firstSync.begin()

@@ -128,9 +128,8 @@ export class Exchange {
     this.#closed = true
     const { repair, firstSync, spread, serve, introductions, greetings } = this
     for (const part of [repair, firstSync, spread, serve, introductions, greetings]) part.close()
-    const { clock } = this.#ports
     for (const timer of [this.#publishTimer, this.#housekeepingTimer]) {
-      if (timer !== null) clock.clearTimeout(timer)
+      if (timer !== null) this.#ports.clock.clearTimeout(timer)
     }
   }
 
@@ -270,8 +269,7 @@ export class Exchange {
     this.#publishTimer = null
     if (!this.#opened) return
     const { clock, members, replica, options } = this.#ports
-    const bounded = members.live().length > 0
-    const entries = this.own.publish(clock.now(), bounded)
+    const entries = this.own.publish(clock.now(), members.live().length > 0)
     this.spread.entries(replica.self.oid, replica.self.log.epoch, entries)
     this.spread.flush()
     if (this.own.waiting === 0) return

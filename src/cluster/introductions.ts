@@ -1,8 +1,8 @@
 /**
  * Sees to it that members know of one another. Gossip of membership is not repaired like ours: now and
- * then somebody misses that a member joined, and learns it only when whole views are exchanged, half a
- * minute later. Until then it has that member's records and may not show them. So who has records of a
- * stranger asks after their owner, by way of others, and the owner announces itself once more.
+ * then somebody misses that a member joined or came back, and learns it only when whole views are
+ * exchanged, half a minute later. Until then it has that member's records and may not show them. So who has records of a
+ * stranger, or new ones of the dead, asks after their owner, by way of others, and the owner announces itself once more.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
@@ -84,16 +84,14 @@ export class Introductions {
     const { clock, random, options, replica, members, send } = this.#ports
     const now = clock.now()
     const frames: Frame[] = []
-    let hopeful = false
     for (const [oid, since] of replica.strangers) {
-      if (now - since > hopelessMs) continue
-      hopeful = true
-      if (now - since >= options.introduceMs) frames.push({ kind: 'who', oid })
+      if (now - since > hopelessMs) replica.strangers.delete(oid)
+      else if (now - since >= options.introduceMs) frames.push({ kind: 'who', oid })
       if (frames.length === strangersMost) break
     }
     if (frames.length > 0) {
       for (const member of sample(random, members.live(), askedAtOnce)) send(member, frames)
     }
-    if (hopeful) this.check()
+    this.check()
   }
 }

@@ -44,7 +44,7 @@ export class Replica {
   readonly digest = new Digest()
   /** Origins of which something is missing, with the time since when. */
   readonly incomplete = new Map<Packed, number>()
-  /** Origins of whom no member is known, with the time since when. */
+  /** Origins that write but of whom no live member is known, with the time since when. */
   readonly strangers = new Map<Packed, number>()
   readonly #origins = new Map<Packed, MutableOrigin>()
   readonly certificates = new Certificates()
@@ -118,6 +118,10 @@ export class Replica {
     if (target.standing === 'visible' && target.shown === null) {
       for (const change of changes) this.#mark(target, change.id, change.previous)
     }
+    const alive = news.length > 0 && !delta.repair
+    if (alive && target.standing !== 'visible' && !this.strangers.has(target.oid)) {
+      this.strangers.set(target.oid, now)
+    }
     this.#settle(target, now)
     return { ...origin, news }
   }
@@ -160,6 +164,8 @@ export class Replica {
     }
     if (epoch > origin.log.epoch) this.#beginEpoch(origin, epoch, now)
     this.#stand(origin, standing, now)
+    // It has written in a newer run than the one that died: somebody knows of its return.
+    if (standing === 'hidden' && origin.log.epoch > epoch) this.strangers.set(oid, now)
     this.#settle(origin, now)
   }
 

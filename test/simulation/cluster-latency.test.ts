@@ -187,6 +187,31 @@ describe('simulation/cluster latency', function () {
   })
 })
 
+describe('simulation/cluster introductions', function () {
+  this.timeout(0)
+
+  it('a write reaches those who missed that its owner joined, N = 10', async () => {
+    // One in five announcements of a member is missed, and views are exchanged only every 15 s.
+    const samples = await sampled(long ? 1000 : 100, async (seed, add) => {
+      const world = new World({ seed, hosts: 10, misses: 0.2 })
+      await world.startAll()
+      await world.clock.until(() => world.acquainted(), patienceMs)
+      const last = world.hosts[9]!
+      await world.crash(last, 'lost')
+      await world.clock.until(
+        () =>
+          world.hosts.slice(0, 9).every(({ cluster }) => {
+            return cluster!.members().find(({ name }) => name === last.name)?.state !== 'alive'
+          }),
+        patienceMs,
+      )
+      await world.start(last, [world.hosts[0]!])
+      add(await untilTold(world, last))
+    })
+    expect(report('write by one whom some have missed, N = 10', samples).p90).to.be.at.most(1500)
+  })
+})
+
 /** 400 writes a second by anybody, creating, changing and deleting. Returns how to stop. */
 function junk(world: World, except: Host): () => void {
   let on = true

@@ -20,12 +20,19 @@ export async function trouble(world: World, log: (what: string) => void): Promis
   else jump(world, log)
 }
 
-/** Ends all trouble: everything is up, connected and lossless again. Departed hosts come back too. */
-export async function recover(world: World): Promise<void> {
+/**
+ * Ends all trouble: connected and lossless again, and what is down is started, departed hosts too. A
+ * host may stay down for good: then the others must stop showing what it had.
+ */
+export async function recover(world: World, downMost = 0): Promise<void> {
   Object.assign(world.net.faults, { loss: 0, duplication: 0, jitterMs: 0.8, delayMs: 0.2 })
   world.net.heal()
-  for (const host of world.hosts)
-    if (host.cluster === null && !host.leaving) await start(world, host)
+  let down = 0
+  for (const host of world.hosts) {
+    if (host.cluster !== null || host.leaving) continue
+    if (down < downMost && below(world.random, 2) === 0) down++
+    else await start(world, host)
+  }
 }
 
 function network(world: World, log: (what: string) => void): void {
