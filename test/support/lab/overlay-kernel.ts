@@ -1,4 +1,5 @@
 /** What the plugin has made in a host's kernel, as iproute2 shows it: the oracle of tests, and what the demo draws. */
+import path from 'node:path'
 import type { Host } from './host.ts'
 
 export interface LinkJson {
@@ -26,11 +27,16 @@ export async function hostLinks(host: Host): Promise<LinkJson[]> {
   return linksOf(host, [])
 }
 
-/** The files at which plugins have pinned network namespaces, one for each overlay in use on the host. */
+/**
+ * The files at which plugins have pinned network namespaces, one for each overlay in use on the host. Each has two; the one
+ * in the engine's plugin directory is seen from the host in any case, the other only until the engine clears it away.
+ */
 export async function overlayPins(host: Host): Promise<string[]> {
-  const script = 'find /var/lib/docker/plugins/*/propagated-mount/netns -type f'
-  const found = await host.exec(['sh', '-c', script], { reject: false })
-  return found.stdout.split('\n').filter(Boolean)
+  const places =
+    '/var/lib/docker/plugins/*/propagated-mount/netns /run/docker/plugins/ts-overlay.netns'
+  const found = await host.exec(['sh', '-c', `find ${places} -type f`], { reject: false })
+  const files = found.stdout.split('\n').filter(Boolean)
+  return [...new Map(files.map((file) => [path.basename(file), file])).values()]
 }
 
 /** The overlay's namespace on the host: the one whose VXLAN device has that VNI. */
