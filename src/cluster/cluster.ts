@@ -74,12 +74,8 @@ export class Cluster {
     )
     const members = this.#members
     this.#pauses = new Pauses({ clock, onOver: (member) => this.#follow(member) })
-    this.#epoch = new OwnEpoch({
-      clock,
-      logger,
-      store: settings.epochStore,
-      replica: this.#replica,
-    })
+    const store = settings.epochStore
+    this.#epoch = new OwnEpoch({ clock, logger, store, replica: this.#replica })
     this.#exchange = new Exchange({
       clock,
       random,
@@ -205,10 +201,10 @@ export class Cluster {
   /** Tells the others that we go, so that they forget our records. Takes less than 4 s. */
   async leave(): Promise<void> {
     const { clock, gossip, logger } = this.#settings
-    const { tickMs, eagerDelayMs, leaveMs } = this.#options
+    const { tickMs, leaveMs } = this.#options
     this.#ending = true
     this.#exchange.goodbye()
-    await sleep(clock, eagerDelayMs + goodbyeTicks * tickMs)
+    await sleep(clock, goodbyeTicks * tickMs)
     await withDeadline(clock, leaveMs, 'leaving', gossip.leave(leaveMs)).catch((error: unknown) =>
       logger.warn(`left without all members knowing: ${messageOf(error)}`),
     )
