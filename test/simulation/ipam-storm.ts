@@ -3,7 +3,10 @@ import { below, pick } from '../../src/base/random.ts'
 import { type Cidr, parseCidr } from '../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../src/net/ip.ts'
 import type { Life, SimulatedHost } from './ipam-host.ts'
+import { compareBooks } from './ipam-books.ts'
+import { chooseHappening, type Happening } from './ipam-happenings.ts'
 import { Observer } from './ipam-observer.ts'
+import { operate, seatsOfNobody, seatsShown } from './ipam-operator.ts'
 import { IpamWorld } from './ipam-world.ts'
 
 /** How long a storm blows, and what may happen in it. */
@@ -20,24 +23,6 @@ const pools: readonly Cidr[] = ['10.0.0.0/27', '10.0.1.0/24', 'fd00:1::/64'].map
 
 /** An operator who is told that others are gone as well tries again, so often. */
 const operations = 4
-
-/** Weighted things that may happen at a step. */
-const happenings = {
-  take: 30,
-  takeThis: 6,
-  free: 14,
-  cut: 3,
-  heal: 3,
-  crash: 3,
-  restart: 5,
-  weather: 2,
-  loseDisk: 1,
-  join: 1,
-  leave: 1,
-  forget: 1,
-} as const
-type Happening = keyof typeof happenings
-const comings: readonly Happening[] = ['loseDisk', 'join', 'leave', 'forget']
 
 /**
  * Random allocation on several hosts while the network and the hosts fail, all from one seed; then calm, and the books must
@@ -63,7 +48,7 @@ export class Storm {
     await this.world.grow(hosts)
     for (const host of this.world.hosts.values()) await this.#attach(host)
     for (let step = 0; step < steps && this.#violation === null; step++) {
-      await this.#happen(this.#choose())
+      await this.#happen(chooseHappening(this.world.random, this.#options.comingAndGoing))
       await this.world.clock.advance(below(this.world.random, 200))
     }
     if (this.#violation !== null) throw this.#violation
@@ -78,16 +63,16 @@ export class Storm {
     await world.run(Promise.all(this.#open).then(() => {}))
     const seated = (): boolean =>
       [...world.hosts.values()].every(({ ipam }) => ipam.status().voter.seated)
-    const settled = (): boolean => seated() && this.#seatsOfNobody().length === 0
+    const settled = (): boolean => seated() && seatsOfNobody(world).length === 0
     for (let tries = 0; tries < operations; tries++) {
-      await world.until(settled, 30_000).catch(() => this.#operate())
+      await world.until(settled, 30_000).catch(() => operate(world, this.observer))
     }
     await world.until(seated, 30_000).catch(() => {
-      throw new Error(`not all have a seat: ${this.#seats()}`)
+      throw new Error(`not all have a seat: ${seatsShown(world)}`)
     })
     await world.clock.advance(30_000)
     if (this.#violation !== null) throw this.#violation
-    this.#compareBooks()
+    compareBooks(this.world, this.observer)
     for (const host of world.hosts.values()) await this.#take(host, pools[1]!)
     await world.run(Promise.all(this.#open).then(() => {}))
     if (this.#violation !== null) throw this.#violation
@@ -112,19 +97,6 @@ export class Storm {
 
   end(): void {
     this.world.end()
-  }
-
-  #choose(): Happening {
-    const possible = (Object.keys(happenings) as Happening[]).filter(
-      (happening) => this.#options.comingAndGoing || !comings.includes(happening),
-    )
-    const total = possible.reduce((sum, happening) => sum + happenings[happening], 0)
-    let left = below(this.world.random, total)
-    for (const happening of possible) {
-      left -= happenings[happening]
-      if (left < 0) return happening
-    }
-    return 'take'
   }
 
   async #happen(happening: Happening): Promise<void> {
@@ -308,68 +280,6 @@ export class Storm {
       }, 30_000)
     })
   }
-
-  /** Voters that are no hosts of ours any more: they were taken away before they could give up their seats. */
-  #seatsOfNobody(): string[] {
-    return [...this.world.hosts.values()].flatMap(({ ipam }) =>
-      (ipam.status().roster?.voters ?? [])
-        .map(({ name }) => name)
-        .filter((name) => !this.world.hosts.has(name)),
-    )
-  }
-
-  /** So many disks were lost at once that the others cannot decide, or hosts taken away: an operator says which. */
-  async #operate(): Promise<void> {
-    const hosts = [...this.world.hosts.values()]
-    const seated = hosts.filter(({ ipam }) => ipam.status().voter.seated)
-    const names = new Set(seated.map(({ name }) => name))
-    const last = (seated.length > 0 ? seated : hosts).sort(
-      (a, b) => rosterNumber(b) - rosterNumber(a),
-    )[0]
-    const roster = last?.ipam.status().roster
-    if (last === undefined || !roster) return
-    const gone = roster.voters.map(({ name }) => name).filter((name) => !names.has(name))
-    this.observer.note(`operator: ${last.name} is told to forget ${gone.join(' ')}`)
-    await this.world.run(last.ipam.forget(...gone)).catch((error: unknown) => {
-      this.observer.note(`operator: ${String(error)}`)
-    })
-  }
-
-  #seats(): string {
-    const seats = [...this.world.hosts.values()].map(({ name, ipam }) => {
-      const { voter, roster } = ipam.status()
-      const voters = roster?.voters.map((other) => `${other.name} ${other.state}`)
-      return `${name}(${voter.seated}): ${roster?.cluster} ${roster?.number} ${roster?.changing} [${String(voters)}]`
-    })
-    return `\n${seats.join('\n')}\n`
-  }
-
-  /** What each host believes to have is what its containers have, and more only where an answer was lost. */
-  #compareBooks(): void {
-    const owners = new Map<string, string>()
-    for (const { name, ipam } of this.world.hosts.values()) {
-      const status = ipam.status()
-      if (status.conflicts.length > 0) {
-        throw new Error(`${name} reports conflicts: ${JSON.stringify(status.conflicts)}`)
-      }
-      for (const { poolKey, blocks } of status.pools) {
-        for (const index of blocks.mine) {
-          const block = `block ${index} of ${poolKey}`
-          const other = owners.get(block)
-          if (other !== undefined) throw new Error(`${block} is owned by ${other} and ${name}`)
-          owners.set(block, name)
-        }
-      }
-      const held = new Set(ipam.leases().map(({ poolKey, ip }) => `${poolKey} ${ip}`))
-      for (const [poolKey, ip] of this.observer.heldBy(name)) {
-        if (!held.has(`${poolKey} ${ip}`)) throw new Error(`${name} does not know ${poolKey} ${ip}`)
-      }
-    }
-  }
-}
-
-function rosterNumber(host: SimulatedHost): number {
-  return host.ipam.status().roster?.number ?? 0
 }
 
 function poolId(cidr: Cidr): string {
