@@ -5,6 +5,7 @@ import type { Logger } from '../base/logger.ts'
 import { type Release, lockDirectory } from './directory-lock.ts'
 import { type Disk, type GrowingFile, machineDisk } from './disk.ts'
 import { groupRecord, replay, snapshotRecord } from './journal.ts'
+import { type Migration, formatAfter, migrations } from './migrations.ts'
 import type { Store, StoreChange } from './store.ts'
 import { Tables, type TextChange, textChanges } from './tables.ts'
 
@@ -27,6 +28,7 @@ interface Waiting {
 /** What is open while the store is. */
 interface Journal {
   readonly path: string
+  readonly format: number
   readonly tables: Tables
   file: GrowingFile
   /** The number of the last group of writes. */
@@ -59,18 +61,22 @@ export class FileStore implements Store {
 
   /**
    * Opens the store in `directory`, which is made when it is not there. What a crash left half written
-   * at the end is cut off, with a warning. Throws STORE when the journal is damaged or of a newer
-   * format, or when another process has it open.
+   * at the end is cut off, with a warning, and an older format is migrated. Throws STORE when the journal
+   * is damaged or of a newer format, or when another process has it open.
    */
   static async open(
     directory: string,
-    { logger, disk = machineDisk }: { logger: Logger; disk?: Disk },
+    {
+      logger,
+      disk = machineDisk,
+      steps = migrations,
+    }: { logger: Logger; disk?: Disk; steps?: readonly Migration[] },
   ): Promise<FileStore> {
     await mkdir(directory, { recursive: true, mode: 0o700 })
     const release = await lockDirectory(directory)
     try {
       const path = join(directory, journalName)
-      return new FileStore(await load(path, disk, logger), { logger, disk, release })
+      return new FileStore(await load(path, disk, logger, steps), { logger, disk, release })
     } catch (error) {
       await release()
       throw error
@@ -147,7 +153,7 @@ export class FileStore implements Store {
     const journal = this.#journal
     const { disk, logger } = this.#around
     if (journal.bytes < journal.compactAt) return
-    const snapshot = snapshotRecord(journal.tables.rows(), journal.sequence)
+    const snapshot = snapshotRecord(journal.tables.rows(), journal.sequence, journal.format)
     try {
       await disk.replace(journal.path, snapshot)
     } catch (error) {
@@ -181,9 +187,15 @@ function compactAt(snapshotBytes: number): number {
 }
 
 /** Reads the journal, makes an empty one when there is none, and cuts off what a crash left. */
-async function load(path: string, disk: Disk, logger: Logger): Promise<Journal> {
-  const bytes = (await disk.read(path)) ?? (await newJournal(path, disk))
-  const found = replay(bytes)
+async function load(
+  path: string,
+  disk: Disk,
+  logger: Logger,
+  steps: readonly Migration[],
+): Promise<Journal> {
+  const format = formatAfter(steps)
+  const bytes = (await disk.read(path)) ?? (await newJournal(path, disk, format))
+  const found = replay(bytes, format)
   if (found.kind === 'bad') {
     throw failure(
       'STORE',
@@ -191,20 +203,45 @@ async function load(path: string, disk: Disk, logger: Logger): Promise<Journal> 
         'the plugin then starts without its networks, which have to be removed and made again',
     )
   }
-  const file = await disk.grow(path)
+  const { tables, sequence } = found
   const torn = bytes.length - found.goodBytes
+  if (torn > 0) logger.warn(`cut ${torn} bytes off ${path}: a write that a crash interrupted`)
+  if (found.format < format) {
+    for (const step of steps.slice(found.format - 1)) tables.apply(textChanges(step(tables)))
+    const snapshot = snapshotRecord(tables.rows(), sequence, format)
+    await replaceAll(path, disk, snapshot)
+    logger.info(`${path} had format ${found.format} and has format ${format} now`)
+    return opened(await disk.grow(path), snapshot.length, snapshot.length)
+  }
+  const file = await disk.grow(path)
   if (torn > 0) {
-    logger.warn(`cut ${torn} bytes off ${path}: a write that a crash interrupted`)
     await file.truncate(found.goodBytes)
     await file.sync()
   }
-  const { tables, sequence, goodBytes, snapshotBytes } = found
-  return { path, file, tables, sequence, bytes: goodBytes, compactAt: compactAt(snapshotBytes) }
+  return opened(file, found.goodBytes, found.snapshotBytes)
+
+  function opened(grown: GrowingFile, size: number, snapshotBytes: number): Journal {
+    const sizes = { bytes: size, compactAt: compactAt(snapshotBytes) }
+    return { path, format, tables, file: grown, sequence, ...sizes }
+  }
 }
 
-async function newJournal(path: string, disk: Disk): Promise<Buffer> {
-  const bytes = snapshotRecord([], 0)
-  await disk.replace(path, bytes)
-  await disk.syncName(path)
+async function newJournal(path: string, disk: Disk, format: number): Promise<Buffer> {
+  const bytes = snapshotRecord([], 0, format)
+  await replaceAll(path, disk, bytes)
   return bytes
+}
+
+/** Makes this the file's content, durably. When it fails, the old content is there. */
+async function replaceAll(path: string, disk: Disk, bytes: Uint8Array): Promise<void> {
+  try {
+    await disk.replace(path, bytes)
+    await disk.syncName(path)
+  } catch (error) {
+    throw failure(
+      'STORE',
+      `cannot write ${path}: ${messageOf(error)}; make room on the disk`,
+      error,
+    )
+  }
 }

@@ -1,17 +1,20 @@
+import { presentFormat } from './migrations.ts'
 import { encodeRecord, readRecord, withoutZeroTail } from './record.ts'
 import { Tables, type TextChange } from './tables.ts'
 
-/**
- * The format of the journal: a first record that holds every row as it was when the file was made,
- * then one record for each group of writes. A program refuses a number that is greater than its own.
+/*
+ * The journal: a first record that holds every row as it was when the file was made, and the number of
+ * the format that the rows have; then one record for each group of writes. A program refuses a number that
+ * is greater than its own, and migrates one that is less.
  */
-export const formatVersion = 1
 
 /** What a journal's bytes say. */
 export type Replay =
   | {
       readonly kind: 'good'
       readonly tables: Tables
+      /** The format that the rows have. */
+      readonly format: number
       /** The number of the last group of writes. */
       readonly sequence: number
       /** How many bytes are whole records; what follows was cut short by a crash. */
@@ -25,8 +28,12 @@ export type Replay =
 type ChangeRow = readonly [string, string, unknown]
 
 /** The first record of a journal: all rows, after the group of writes with this number. */
-export function snapshotRecord(rows: readonly TextChange[], sequence: number): Buffer {
-  return encodeRecord(`{"format":${formatVersion},"sequence":${sequence},"rows":${listOf(rows)}}`)
+export function snapshotRecord(
+  rows: readonly TextChange[],
+  sequence: number,
+  format = presentFormat,
+): Buffer {
+  return encodeRecord(`{"format":${format},"sequence":${sequence},"rows":${listOf(rows)}}`)
 }
 
 /** The record of a group of writes. */
@@ -46,12 +53,12 @@ function listOf(changes: readonly TextChange[]): string {
  * a group is written after the one before it is durable. The first record is never torn, because the
  * file got its name after it was durable.
  */
-export function replay(file: Buffer): Replay {
+export function replay(file: Buffer, newestFormat = presentFormat): Replay {
   const bytes = withoutZeroTail(file)
   const first = bytes.length === 0 ? null : readRecord(bytes, 0)
   if (first?.kind === 'damaged') return bad(0, first.reason)
   if (first?.kind !== 'record') return bad(0, 'the first record is not whole')
-  const snapshot = parseSnapshot(first.payload)
+  const snapshot = parseSnapshot(first.payload, newestFormat)
   if ('reason' in snapshot) return bad(0, snapshot.reason)
   const tables = new Tables()
   tables.apply(snapshot.changes)
@@ -69,7 +76,8 @@ export function replay(file: Buffer): Replay {
     sequence = group.sequence
     offset = read.end
   }
-  return { kind: 'good', tables, sequence, goodBytes: offset, snapshotBytes: first.end }
+  const { format } = snapshot
+  return { kind: 'good', tables, format, sequence, goodBytes: offset, snapshotBytes: first.end }
 }
 
 function bad(offset: number, reason: string): Replay {
@@ -78,18 +86,19 @@ function bad(offset: number, reason: string): Replay {
 
 function parseSnapshot(
   payload: string,
-): { sequence: number; changes: TextChange[] } | { reason: string } {
+  newestFormat: number,
+): { format: number; sequence: number; changes: TextChange[] } | { reason: string } {
   const { format, sequence, rows } = JSON.parse(payload) as {
     format: number
     sequence: number
     rows: ChangeRow[]
   }
-  if (format > formatVersion) {
+  if (format > newestFormat) {
     return {
-      reason: `its format is ${format} and this version knows none after ${formatVersion}; use the newer version that wrote it`,
+      reason: `its format is ${format} and this version knows none after ${newestFormat}; use the newer version that wrote it`,
     }
   }
-  return { sequence, changes: rows.map(changeOf) }
+  return { format, sequence, changes: rows.map(changeOf) }
 }
 
 function parseGroup(payload: string): { sequence: number; changes: TextChange[] } {
