@@ -14,6 +14,7 @@ import { isPresent, type Member, type Versions } from '../member.ts'
 import type { Random } from '../random.ts'
 import { PROTOCOL } from '../rules/compatibility.ts'
 import type { Transport } from '../transport/transport.ts'
+import type { Ping } from '../wire/messages.ts'
 import type { PushPull } from '../wire/stream-messages.ts'
 import { Awareness } from './awareness.ts'
 import { Counters } from './counters.ts'
@@ -74,9 +75,7 @@ export class Engine {
     }
 
     const roster = (this.roster = new Roster(random))
-    const awareness = (this.awareness = new Awareness(config.awarenessMaxMultiplier, (score) =>
-      emit('health', score),
-    ))
+    this.awareness = new Awareness(config.awarenessMaxMultiplier, (score) => emit('health', score))
     const outbox = (this.outbox = new Outbox(config, delegate, () => roster.size))
     const pings = (this.#pings = new PendingPings(random))
     const messenger = (this.messenger = new Messenger({
@@ -100,13 +99,7 @@ export class Engine {
       contact: (to, join, bounds) => this.#contact(to, join, bounds),
     })
     this.#gossiper = new Gossiper(common)
-    const prober = new Prober({
-      ...common,
-      awareness,
-      helpers: (wanted, target) => this.#helpers(wanted, target),
-      tcpPing: (target, ping, timeoutMs) => exchange.ping(target, ping, timeoutMs),
-      onRtt: (target, rttMs, payload) => delegate.onAck?.(target, rttMs, payload),
-    })
+    const prober = new Prober({ ...common, ...this.#probeParts() })
     const pushPuller = new PushPuller({ ...common, contact: (to) => this.#contact(to, false) })
     this.#schedule = [prober, pushPuller, this.joiner]
 
@@ -235,6 +228,18 @@ export class Engine {
   #syncParts() {
     const { delegate, clock } = this.#parts
     return { roster: this.roster, membership: this.membership, delegate, now: () => clock.now() }
+  }
+
+  #probeParts() {
+    const { delegate } = this.#parts
+    return {
+      awareness: this.awareness,
+      helpers: (wanted: number, target: Member) => this.#helpers(wanted, target),
+      tcpPing: (target: Member, ping: Ping, timeoutMs: number) =>
+        this.exchange.ping(target, ping, timeoutMs),
+      onRtt: (target: Member, rttMs: number, payload: Uint8Array) =>
+        delegate.onAck?.(target, rttMs, payload),
+    }
   }
 
   #helpers(count: number, target: Member): Member[] {

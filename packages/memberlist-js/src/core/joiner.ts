@@ -1,13 +1,13 @@
-import type { Clock, Timer } from '../clock.ts'
+import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { formatEndpoint, parseSeed, sameEndpoint, unmapped, type Endpoint } from '../endpoint.ts'
 import { MemberlistError } from '../errors.ts'
 import { MAX_SEEDS } from '../limits.ts'
 import { isPresent, type Member } from '../member.ts'
-import { below, fraction, sample, shuffle, type Random } from '../random.ts'
+import { sample, shuffle, type Random } from '../random.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { Bounds } from './exchange.ts'
-import { LostMembers, type LostMember } from './lost-members.ts'
+import { RECONNECT_BOUNDS, Reunion } from './reunion.ts'
 import type { Roster } from './roster.ts'
 import { Ticker } from './ticker.ts'
 
@@ -29,24 +29,6 @@ export interface JoinerParts {
   readonly contact: (to: Endpoint, join: boolean, bounds: Bounds) => Promise<void>
 }
 
-/** A background attempt gives up on connecting early: the next one may fall into better times. */
-const RECONNECT_BOUNDS: Bounds = { dialTimeoutMs: 1000 }
-
-/** Comparisons with other members after the last return of a lost one. */
-const REPAIRS = 3
-
-/**
- * Who lost this share of the members was rather cut off itself. It takes minutes to give up all of a large cluster,
- * one probe after the other, so the share is small.
- */
-const ISOLATED_SHARE = 0.1
-
-/** Between introductions to strangers: some, like those that the delegate refuses, stay strangers. */
-const STRANGER_PAUSE_MS = 5000
-
-/** Who was cut off asks how others see it within this time after its return, not all in the same moment. */
-const SELF_CHECK_MS = 300
-
 /** How long a seed that is a member is left alone, unless some member fails. */
 const PRESENT_PAUSE_MS = 10_000
 
@@ -60,28 +42,18 @@ interface KnownSeed {
   nextTry: number
 }
 
-/**
- * Finds the cluster and finds it again. SWIM itself never contacts the dead, so after a partition both halves
- * would stay apart; serf and others add such a loop, and so do we.
- */
+/** Finds the cluster by its seeds, and in the background finds absent seeds and lost members again. */
 export class Joiner {
   readonly #parts: JoinerParts
   readonly #ticker: Ticker
+  readonly #reunion: Reunion
   readonly #seeds = new Map<string, KnownSeed>()
-  readonly #lost: LostMembers
-  #repairsLeft = 0
-  /** Whether we lost so many that it was we who were cut off: then others may still hold us for dead. */
-  #wasIsolated = false
-  #selfCheck: Timer | undefined
-  /** Somebody we do not know holds us for a member. */
-  #stranger: Endpoint | undefined
-  #noStrangersBefore = 0
   #busy = false
 
   constructor(parts: JoinerParts) {
     this.#parts = parts
     const { clock, random, config } = parts
-    this.#lost = new LostMembers(clock, config.reconnectTimeoutMs)
+    this.#reunion = new Reunion({ ...parts, advertise: parts.transport.advertise })
     const interval = () => config.reconnectIntervalMs
     this.#ticker = new Ticker(clock, random, interval, () => void this.#tick())
   }
@@ -92,7 +64,7 @@ export class Joiner {
 
   stop(): void {
     this.#ticker.stop()
-    if (this.#selfCheck !== undefined) this.#parts.clock.clearTimeout(this.#selfCheck)
+    this.#reunion.stop()
   }
 
   /** Contacts all addresses of all seeds, and remembers the seeds. */
@@ -109,25 +81,18 @@ export class Joiner {
 
   /** A member failed: it may be behind a partition. Seeds are worth a try again at once. */
   lost(member: Member): void {
-    this.#lost.add(member)
+    this.#reunion.lost(member)
     for (const seed of this.#seeds.values()) seed.nextTry = 0
   }
 
   /** A member is back, or gone for good. */
   found(name: string): void {
-    const before = this.#lost.size
-    if (!this.#lost.delete(name)) return
-    this.#repairsLeft = REPAIRS
-    const { clock, random, roster } = this.#parts
-    const many = Math.max(2, ISOLATED_SHARE * roster.size)
-    if (this.#wasIsolated || before < many) return
-    this.#wasIsolated = true
-    this.#selfCheck = clock.setTimeout(() => void this.#repair(), fraction(random) * SELF_CHECK_MS)
+    this.#reunion.found(name)
   }
 
   /** A member of our cluster that we do not know: we introduce ourselves at the next opportunity. */
   strangerAt(endpoint: Endpoint): void {
-    this.#stranger ??= endpoint
+    this.#reunion.strangerAt(endpoint)
   }
 
   #remember(text: string): void {
@@ -175,54 +140,10 @@ export class Joiner {
     if (this.#busy) return
     this.#busy = true
     try {
-      await Promise.all([
-        this.#tryLostMember(),
-        this.#trySeed(),
-        this.#repair(),
-        this.#meetStranger(),
-      ])
+      await Promise.all([this.#reunion.tick(), this.#trySeed()])
     } finally {
       this.#busy = false
     }
-  }
-
-  /** With the probability failed/alive, so that a large cluster does not storm one dead member. */
-  async #tryLostMember(): Promise<void> {
-    const { random, roster } = this.#parts
-    const lost = this.#lost.current()
-    if (lost.length === 0) return
-    const present = [...roster.members.values()].filter(isPresent).length
-    if (fraction(random) >= lost.length / present) return
-    await this.#reunite(lost[below(random, lost.length)]!)
-  }
-
-  /**
-   * When lost members return, a partition is healing, and then so much is told at once that some of it gets lost.
-   * Others may know of returns that we missed: we compare with them as long as that brings anybody back. Who was cut
-   * off also learns this way that others hold it for dead.
-   */
-  async #repair(): Promise<void> {
-    const { roster, transport } = this.#parts
-    const worthwhile = this.#lost.size > 0 || this.#wasIsolated
-    if (this.#repairsLeft === 0 || !worthwhile) return
-    if (--this.#repairsLeft === 0) this.#wasIsolated = false
-    const [partner] = roster.draw(
-      1,
-      (member) => isPresent(member) && !sameEndpoint(member, transport.advertise),
-    )
-    if (partner === undefined) return
-    await this.#parts.contact(partner, false, RECONNECT_BOUNDS).catch(() => undefined)
-  }
-
-  /**
-   * The first exchange tells each side that the other holds it for dead, so both refute; the second carries the
-   * refutations across.
-   */
-  async #reunite(lost: LostMember): Promise<void> {
-    for (let exchange = 0; exchange < 2 && this.#lost.has(lost.name); exchange++) {
-      if ((await this.#contact(lost.endpoint, RECONNECT_BOUNDS)) !== undefined) return
-    }
-    if (this.#lost.has(lost.name)) this.#lost.contactedInVain(lost)
   }
 
   /** One seed that is no member, if there is one. */
@@ -238,7 +159,8 @@ export class Joiner {
         if (failure === undefined) this.#pause(seed)
         return
       }
-      seed.nextTry = clock.now() + PRESENT_PAUSE_MS
+      // A name that does not resolve may do so at any time.
+      if (endpoints.length > 0) seed.nextTry = clock.now() + PRESENT_PAUSE_MS
     }
   }
 
@@ -246,15 +168,6 @@ export class Joiner {
   #pause(seed: KnownSeed): void {
     seed.nextTry = this.#parts.clock.now() + seed.pauseMs
     seed.pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * seed.pauseMs)
-  }
-
-  async #meetStranger(): Promise<void> {
-    const endpoint = this.#stranger
-    const now = this.#parts.clock.now()
-    if (endpoint === undefined || now < this.#noStrangersBefore) return
-    this.#stranger = undefined
-    this.#noStrangersBefore = now + STRANGER_PAUSE_MS
-    await this.#contact(endpoint, RECONNECT_BOUNDS)
   }
 
   #isSelf(endpoint: Endpoint): boolean {
