@@ -92,7 +92,14 @@ export class Driver {
     endpointId: string
   }): Promise<{ sourceName: string; prefix: string }> {
     const { networkId, endpointId } = request
-    return this.#queue.run(networkId, () => join(this.#parts, this.#books, networkId, endpointId))
+    return this.#queue.run(networkId, async () => {
+      try {
+        return await join(this.#parts, this.#books, networkId, endpointId)
+      } finally {
+        // The engine may never come back to an endpoint whose join failed.
+        this.#lingerIfIdle(networkId)
+      }
+    })
   }
 
   leave(networkId: string, endpointId: string): Promise<void> {

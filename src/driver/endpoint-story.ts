@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { refusal } from '../base/errors.ts'
+import { AssertionError, messageOf, refusal } from '../base/errors.ts'
 import { type IpInCidr, ipWithLength } from '../net/cidr.ts'
 import { type Mac, isMulticastMac, macOfIp } from '../net/mac.ts'
 import type { Books } from './books.ts'
@@ -62,14 +62,42 @@ export async function join(
     holder.claimedAt < claimedAt ||
     (holder.claimedAt === claimedAt && holder.origin < parts.cluster.self)
   refuseTakenAddresses(parts, books, network, endpoint, earlier)
-  await parts.wires.attachOverlay(linksOf(parts, network))
-  const { sourceName } = await parts.wires.attachEndpoint(
-    network.overlayId,
-    linkOf(network, endpoint),
-  )
+  // First the disk, which may be full: then nothing is built.
   await books.putEndpoint({ ...endpoint, joined: true })
+  const sourceName = await buildLinks(parts, network, endpoint).catch(async (error: unknown) => {
+    await unbuild(parts, books, network, endpoint)
+    throw error
+  })
   parts.cluster.putEndpoint(endpointClaim(network, endpoint))
   return { sourceName, prefix: containerNamePrefix }
+}
+
+async function buildLinks(
+  parts: DriverParts,
+  network: Network,
+  endpoint: Endpoint,
+): Promise<string> {
+  await parts.wires.attachOverlay(linksOf(parts, network))
+  const link = linkOf(network, endpoint)
+  const { sourceName } = await parts.wires.attachEndpoint(network.overlayId, link)
+  return sourceName
+}
+
+/** A join that failed leaves things as they were. What cannot be undone now is an orphan, and found later. */
+async function unbuild(
+  parts: DriverParts,
+  books: Books,
+  network: Network,
+  before: Endpoint,
+): Promise<void> {
+  if (before.joined) return
+  try {
+    await parts.wires.detachEndpoint(network.overlayId, before.endpointId)
+    await books.putEndpoint(before)
+  } catch (error) {
+    if (error instanceof AssertionError) throw error
+    parts.logger.warn(`undoing a join that failed: ${messageOf(error)}`)
+  }
 }
 
 /** Leave: the container goes; the others may forget it. Its link is still in its sandbox. */
