@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { adminRoutes } from './admin/admin-routes.ts'
 import { systemClock } from './base/clock.ts'
@@ -37,6 +36,8 @@ const gossipLabel = 'ts-overlay'
 const legacySocketName = 'ts-overlay.sock'
 /** In the engine's plugin directory, too: it keeps what is mounted there when it disables a plugin. */
 const sparePinsName = 'ts-overlay.netns'
+/** The same for every plugin of ours on the host, whatever its name. */
+const hostLockName = 'ts-overlay.lock'
 
 const { logger, problems } = createLogger((line, level) => {
   const stream = level === 'warn' ? process.stderr : process.stdout
@@ -61,7 +62,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
     logger: logger.child('store'),
   })
   const spareDirectory = join(settings.legacySocketDir, sparePinsName)
-  const releaseHost = await lockHost(spareDirectory)
+  const releaseHost = await lockHost(settings.legacySocketDir)
   const dataplane = new LinuxDataplane({
     directory: join(settings.stateDir, 'netns'),
     spareDirectory,
@@ -144,9 +145,8 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
  * Takes the host for this process. Overlays in the kernel that are not in our store are removed as
  * leftovers; those of another plugin that runs here would be, too.
  */
-async function lockHost(spareDirectory: string): Promise<Release> {
-  await mkdir(spareDirectory, { recursive: true, mode: 0o700 })
-  return lockDirectory(spareDirectory)
+function lockHost(pluginDirectory: string): Promise<Release> {
+  return lockDirectory(pluginDirectory, hostLockName)
 }
 
 async function openGossip({ bindAddress, gossipPort }: Settings, advertise: Ip) {

@@ -1,6 +1,6 @@
 import { lstat, unlink } from 'node:fs/promises'
-import { createConnection } from 'node:net'
 import { failure } from '../base/errors.ts'
+import { errnoOf, isServed } from '../base/unix-socket.ts'
 
 /**
  * Makes way for a listening socket at `path`: removes the file that a process left there when it was
@@ -23,22 +23,4 @@ export async function removeStaleSocket(path: string): Promise<void> {
       throw failure('SOCKET', `cannot remove the stale socket ${path}`, error)
     }
   })
-}
-
-/** Whether a process listens there. Only a refused connection, or none to make, proves the contrary. */
-function isServed(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(path)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', (error) => {
-      resolve(!['ECONNREFUSED', 'ENOENT'].includes(errnoOf(error)))
-    })
-  })
-}
-
-function errnoOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
