@@ -135,8 +135,9 @@ export class Simulation {
       delegate: { onMessage: (payload) => this.#receive(index, payload) },
       clock,
       random: this.#random,
-      emit: (event, subject, detail) => {
-        if (event === 'leave') this.#saw(index, detail as 'left' | 'failed', subject as Member)
+      emit: (event, ...details) => {
+        const [subject, how] = details as readonly unknown[]
+        if (event === 'leave') this.#saw(index, how as 'left' | 'failed', subject as Member)
         if (event === 'join' || event === 'suspect' || event === 'refuted') {
           this.#saw(index, event, subject as Member)
         }
