@@ -185,7 +185,10 @@ export class Exchange {
     try {
       const message = decodeMessage(bytes)
       if (message === null) this.counters.foreign++
-      else for (const frame of message.frames) this.#onFrame(message.sender, frame)
+      else {
+        this.introductions.heardFrom(message.sender)
+        for (const frame of message.frames) this.#onFrame(message.sender, frame)
+      }
     } catch (error) {
       if (!(error instanceof CodecError)) throw error
       this.counters.broken++
@@ -194,16 +197,11 @@ export class Exchange {
   }
 
   #onFrame(sender: Packed, frame: Frame): void {
-    if (frame.kind === 'delta') {
-      this.#onDelta(sender, frame.delta)
-      return
-    }
-    if (frame.kind === 'bye') {
-      this.#onBye(frame.oid, frame.epoch)
-      return
-    }
-    const from = this.#ports.members.nameOf(sender)
-    if (from !== undefined && sender !== this.#ports.replica.self.oid) this.#onTalk(from, frame)
+    if (frame.kind === 'delta') return this.#onDelta(sender, frame.delta)
+    if (frame.kind === 'bye') return this.#onBye(frame.oid, frame.epoch)
+    const { members, replica } = this.#ports
+    const from = members.nameOf(sender)
+    if (from !== undefined && sender !== replica.self.oid) this.#onTalk(from, frame)
   }
 
   /** Frames that want an answer, for which one must know whom to answer. */

@@ -6,6 +6,7 @@
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
+import type { Packed } from './bytes.ts'
 import type { ClusterOptions } from './cluster-options.ts'
 import type { Frame } from './frames.ts'
 import type { MemberTable } from './member-table.ts'
@@ -14,6 +15,8 @@ import { sample } from './spread.ts'
 
 /** How many members are asked after a stranger at once. */
 const askedAtOnce = 2
+/** Strangers remembered because they spoke. */
+const rememberedMost = 4096
 /** Strangers asked after in one turn. */
 const strangersMost = 32
 /** Who has not been introduced by then is dead, and was so when its records came. */
@@ -37,6 +40,16 @@ export class Introductions {
 
   constructor(ports: IntroductionsPorts) {
     this.#ports = ports
+  }
+
+  /** A message came from this member: if we take it for dead, or do not know it, we missed something. */
+  heardFrom(sender: Packed): void {
+    const { clock, replica, members } = this.#ports
+    const state = members.stateOf(sender)
+    if (state !== undefined && state !== 'dead') return
+    if (replica.strangers.has(sender) || replica.strangers.size >= rememberedMost) return
+    replica.strangers.set(sender, clock.now())
+    this.check()
   }
 
   /** Looks after strangers, if there are any. */

@@ -68,6 +68,10 @@ export class MemberTable {
     return others.map(({ contact }) => contact)
   }
 
+  stateOf(oid: Packed): MemberState | undefined {
+    return this.#members.get(this.#names.get(oid) ?? '')?.state
+  }
+
   /** The others that are alive or suspect. The same array until that changes. */
   live(): readonly string[] {
     this.#live ??= this.#others(['alive', 'suspect']).map(({ name }) => name)

@@ -44,7 +44,7 @@ export class Replica {
   readonly digest = new Digest()
   /** Origins of which something is missing, with the time since when. */
   readonly incomplete = new Map<Packed, number>()
-  /** Origins that write but of whom no live member is known, with the time since when. */
+  /** Who writes or speaks but is no live member as far as we know, with the time since when. */
   readonly strangers = new Map<Packed, number>()
   readonly #origins = new Map<Packed, MutableOrigin>()
   readonly certificates = new Certificates()
