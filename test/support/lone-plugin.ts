@@ -35,6 +35,7 @@ export async function startLonePlugin(
     dataplane: new MemoryDataplane(),
     store: new MemoryStore(),
   },
+  { orphanGraceMs = 120_000 }: { orphanGraceMs?: number } = {},
 ): Promise<LonePlugin> {
   const { dataplane, store } = parts
   const plugin = new Plugin(
@@ -58,7 +59,7 @@ export async function startLonePlugin(
       underlayMtu: null,
       auditIntervalMs: 30_000,
       forgetAfterMs: 72 * 3_600_000,
-      orphanGraceMs: 120_000,
+      orphanGraceMs,
     },
   )
   await plugin.start()
