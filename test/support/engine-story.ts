@@ -61,7 +61,7 @@ export class EngineStory {
         Options: {},
       })
       this.containers.set(endpointId, address)
-      return { endpointId, link: String((joined['InterfaceName'] as { SrcName: string }).SrcName) }
+      return { endpointId, link: (joined['InterfaceName'] as { SrcName: string }).SrcName }
     } catch (error) {
       await this.#quietly('NetworkDriver.DeleteEndpoint', ids)
       await this.#release(address)
