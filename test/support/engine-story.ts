@@ -8,7 +8,7 @@ import type { FakeEngine } from './fake-engine.ts'
 export class EngineStory {
   readonly networkId: string
   readonly pool: string
-  readonly #engine: FakeEngine
+  #engine: FakeEngine
   #poolId = ''
   #gateway = ''
   /** By endpoint id, the address of each container, as it was given. */
@@ -18,6 +18,12 @@ export class EngineStory {
     this.#engine = engine
     this.pool = pool
     this.networkId = idOf(`network ${pool}`)
+  }
+
+  /** Goes on with another engine, as after a restart. */
+  with(engine: FakeEngine): this {
+    this.#engine = engine
+    return this
   }
 
   /** `docker network create`. Rejects as the command fails. */
