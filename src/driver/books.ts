@@ -88,9 +88,18 @@ export class Books {
     this.#leftPools.delete(poolKey)
   }
 
-  async putEndpoint(endpoint: Endpoint): Promise<void> {
-    await this.#store.write([{ table: endpointsTable, key: endpoint.endpointId, value: endpoint }])
-    this.#endpoints.set(endpoint.endpointId, endpoint)
+  putEndpoint(endpoint: Endpoint): Promise<void> {
+    return this.putEndpoints([endpoint])
+  }
+
+  /** All of them or none, in one write. */
+  async putEndpoints(endpoints: readonly Endpoint[]): Promise<void> {
+    await this.#store.write(
+      endpoints.map((endpoint) => {
+        return { table: endpointsTable, key: endpoint.endpointId, value: endpoint }
+      }),
+    )
+    for (const endpoint of endpoints) this.#endpoints.set(endpoint.endpointId, endpoint)
   }
 
   async dropEndpoint(endpointId: string): Promise<void> {

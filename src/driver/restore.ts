@@ -48,13 +48,15 @@ export class Restore {
   }
 
   async #restore(networkIds: readonly string[], retryMs: number): Promise<void> {
-    const failed: string[] = []
-    for (const networkId of networkIds) {
-      const done = await this.#attempt(() =>
-        this.#queue.run(networkId, () => restoreNetwork(this.#parts, this.#books, networkId)),
-      )
-      if (!done) failed.push(networkId)
-    }
+    // Side by side, so that what they write shares a sync of the disk: the engine is about to dial.
+    const done = await Promise.all(
+      networkIds.map((networkId) =>
+        this.#attempt(() =>
+          this.#queue.run(networkId, () => restoreNetwork(this.#parts, this.#books, networkId)),
+        ),
+      ),
+    )
+    const failed = networkIds.filter((_, i) => !done[i])
     if (failed.length === 0) return
     this.#timer = this.#parts.clock.setTimeout(() => {
       void this.#restore(failed, Math.min(retryMs * 2, retryMostMs))
@@ -115,7 +117,9 @@ async function forgetLinks(
   network: Network,
   present: ReadonlyMap<string, LinkPlace>,
 ): Promise<void> {
-  for (const endpoint of books.endpointsOf(network.networkId))
-    if (endpoint.joined && !present.has(endpoint.endpointId))
-      await books.putEndpoint({ ...endpoint, joined: false })
+  const gone = books
+    .endpointsOf(network.networkId)
+    .filter((endpoint) => endpoint.joined && !present.has(endpoint.endpointId))
+  if (gone.length > 0)
+    await books.putEndpoints(gone.map((endpoint) => ({ ...endpoint, joined: false })))
 }
