@@ -56,7 +56,7 @@ export async function startServer(options: ServerOptions = {}): Promise<ServerUn
   if (handlers !== undefined) server.ready(handlers)
   const dispose = async (): Promise<void> => {
     await server.close()
-    await rm(directory, { recursive: true })
+    await rm(directory, { recursive: true, force: true })
   }
   return { server, managed, legacy, calls, bugs, log, dispose }
 }

@@ -266,7 +266,12 @@ describe('PluginServer', () => {
       expect((await call).message).to.match(/did not finish within/)
       finish()
       await clock.settle()
-      return handled.map(({ method: name, args }) => `${name} ${JSON.stringify(args)}`).slice(1)
+      const asked = handled
+        .map(({ method: name, args }) => `${name} ${JSON.stringify(args)}`)
+        .slice(1)
+      engine.close()
+      await subject.dispose()
+      return asked
     }
 
     it('is taken back where it made something that the engine has never heard of', async () => {
