@@ -110,11 +110,15 @@ export class LabHost implements HostParts {
   }
 
   /** Join, and what the engine does after it. The overlay must be there. */
-  async startContainer(links: OverlayLinks, ip: Ip): Promise<LabContainer> {
+  async startContainer(
+    links: OverlayLinks,
+    ip: Ip,
+    dataplane: LinuxDataplane = this.dataplane,
+  ): Promise<LabContainer> {
     const { overlayId, mtu } = links
     const endpointId = `endpoint-${ip}-${++this.#containers}`
     const mac = macOfIp(ip)
-    const { sourceName } = await this.dataplane.ensureEndpoint(overlayId, { endpointId, mac, mtu })
+    const { sourceName } = await dataplane.ensureEndpoint(overlayId, { endpointId, mac, mtu })
     const netns = await this.#lab.namespace(`c-${sourceName}`)
     const run = (...command: string[]) => this.#lab.run(netns, 'ip', ...command)
     await this.#lab.run(this.netns, 'ip', 'link', 'set', sourceName, 'netns', netns, 'name', 'eth0')

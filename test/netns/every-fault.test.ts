@@ -1,0 +1,204 @@
+import { execaSync } from 'execa'
+import { expect } from 'chai'
+import { systemClock } from '../../src/base/clock.ts'
+import { AssertionError } from '../../src/base/errors.ts'
+import { silentLogger } from '../../src/base/logger.ts'
+import { portNameOf, sourceNameOf } from '../../src/dataplane/linux/names.ts'
+import { NetlinkError, NetlinkSocket } from '../../src/dataplane/linux/netlink-socket.ts'
+import { Reconciler } from '../../src/dataplane/reconciler.ts'
+import { driverWires } from '../../src/driver-adapters.ts'
+import { Driver } from '../../src/driver/driver.ts'
+import { parseIpInCidr } from '../../src/net/cidr.ts'
+import type { Ip } from '../../src/net/ip.ts'
+import type { Mac } from '../../src/net/mac.ts'
+import { type DriverWorld, createDriverWorld, driverPartsOf } from '../support/fake-driver-parts.ts'
+import { LabUnderlay, type LabHost } from './lab-host.ts'
+import { NetnsLab } from './netns-lab.ts'
+
+/*
+ * Every call to the kernel of every operation fails once, in each of the ways that kernels fail, and each of the links
+ * vanishes before each call. The driver, the reconciler and the Linux data plane are the real ones. After an error
+ * nothing is left of what was begun, the next try succeeds, and then all of it is there.
+ */
+
+const obstacle = NetnsLab.obstacle()
+const errors = { EPERM: 1, EBUSY: 16, ENODEV: 19, ENOBUFS: 105 } as const
+const verbs = ['send', 'get', 'dump', 'scan'] as const
+const overlayId = '10.30.0.0/16'
+const gateway = parseIpInCidr('10.30.0.1/16')!
+
+describe('every fault of a Linux kernel', function () {
+  this.timeout(120_000)
+  let lab: NetnsLab
+  let host: LabHost
+  let world: DriverWorld
+  let reconciler: Reconciler
+  let driver: Driver
+  /** Called before each call to the kernel; may throw. */
+  let beforeCall: (() => void) | null = null
+  const originals = new Map<string, (...args: unknown[]) => unknown>()
+  const prototype = NetlinkSocket.prototype as unknown as Record<
+    string,
+    (...args: unknown[]) => unknown
+  >
+
+  before(async function () {
+    if (obstacle !== null) {
+      process.stdout.write(`every fault of a Linux kernel skipped: ${obstacle}\n`)
+      this.skip()
+    }
+    for (const verb of verbs) {
+      const original = prototype[verb]!
+      originals.set(verb, original)
+      prototype[verb] = function (this: unknown, ...args: unknown[]) {
+        beforeCall?.()
+        return original.apply(this, args)
+      }
+    }
+  })
+  after(() => {
+    for (const [verb, original] of originals) prototype[verb] = original
+  })
+
+  beforeEach(async () => {
+    lab = await NetnsLab.create()
+    host = await (await LabUnderlay.create(lab)).addHost()
+    reconciler = new Reconciler({
+      dataplane: host.dataplane,
+      clock: systemClock,
+      logger: silentLogger,
+    })
+    world = createDriverWorld()
+    const wires = driverWires(reconciler, host.dataplane)
+    driver = new Driver({ ...driverPartsOf(world), wires, vtep: host.vtep })
+    const pools = [{ addressSpace: 'ours', pool: gateway.cidr, gateway }]
+    await driver.createNetwork({ networkId: 'n', options: {}, internal: false, pools })
+    const { vni } = driver.networks()[0]!.network
+    const peer = { vni, origin: 'b', endpointId: 'p', ips: ['10.30.0.9' as Ip], live: true }
+    const more = { mac: '02:42:0a:1e:00:09' as Mac, vtep: '192.168.200.9' as Ip, claimedAt: 1 }
+    reconciler.applyPeers([{ previous: null, next: { ...peer, ...more } }])
+  })
+  afterEach(async () => {
+    beforeCall = null
+    await driver.stop()
+    await reconciler.stop()
+    await host.close()
+    lab.close()
+  })
+
+  const join = async (id: string, ip: string): Promise<void> => {
+    const addresses = [parseIpInCidr(`${ip}/16`)!]
+    await driver.createEndpoint({ networkId: 'n', endpointId: id, addresses, mac: null })
+    await driver.join({ networkId: 'n', endpointId: id })
+  }
+  const remove = async (id: string): Promise<void> => {
+    await driver.leave('n', id)
+    await driver.deleteEndpoint('n', id)
+  }
+  const linksOf = (id: string): string[] => [sourceNameOf(overlayId, id), portNameOf(overlayId, id)]
+
+  /** Everything of an overlay with these endpoints, and nothing else; the audit has nothing to repair. */
+  async function expectWhole(note: string, ...ids: string[]): Promise<void> {
+    const actual = await host.dataplane.dump(overlayId)
+    expect(actual?.endpoints.map(({ endpointId }) => endpointId).toSorted(), note).to.deep.equal(
+      ids,
+    )
+    expect(
+      actual!.endpoints.every(({ sound }) => sound),
+      note,
+    ).to.equal(true)
+    expect([actual!.fdb.length, actual!.neighbours.length], note).to.deep.equal([1, 1])
+    const [report] = await reconciler.audit()
+    const nothing = { links: 0, endpoints: 0, fdb: 0, neighbours: 0 }
+    expect(report, note).to.deep.include({ drift: nothing, missing: [], unknown: [] })
+  }
+
+  /** Runs `work` with something happening before its `nth` call to the kernel. */
+  async function disturbed(
+    nth: number,
+    happens: () => void,
+    work: () => Promise<unknown>,
+  ): Promise<{ reached: boolean; failed: boolean }> {
+    let calls = 0
+    beforeCall = () => {
+      if (++calls === nth) happens()
+    }
+    let failed = false
+    try {
+      await work()
+    } catch (error) {
+      if (error instanceof AssertionError) throw error
+      failed = true
+    }
+    beforeCall = null
+    return { reached: calls >= nth, failed }
+  }
+
+  for (const [code, errno] of Object.entries(errors)) {
+    const fail = (): void => {
+      throw new NetlinkError(errno, 'made up')
+    }
+
+    it(`${code}: a container is there or not, first of its network or not, and is on the next try`, async () => {
+      for (const company of [false, true]) {
+        if (company) await join('other', '10.30.0.3')
+        const others = company ? ['other'] : []
+        for (let nth = 1, reached = true; reached; nth++) {
+          const note = `${code} at call ${nth}${company ? ', in company' : ''}`
+          const outcome = await disturbed(nth, fail, () => join('e', '10.30.0.2'))
+          ;({ reached } = outcome)
+          if (outcome.failed) {
+            const left = await host.leftovers()
+            for (const link of linksOf('e')) expect(left, note).to.not.include(link)
+            await join('e', '10.30.0.2')
+          }
+          await expectWhole(note, ...['e', ...others].toSorted())
+          await remove('e')
+          if (!company) await world.clock.advance(1500)
+        }
+      }
+    })
+
+    it(`${code}: a container is gone in the end, and its network with the last one`, async () => {
+      for (let nth = 1, reached = true; reached; nth++) {
+        const note = `${code} at call ${nth}`
+        await join('e', '10.30.0.2')
+        const outcome = await disturbed(nth, fail, async () => {
+          await remove('e')
+          await world.clock.advance(1500)
+        })
+        ;({ reached } = outcome)
+        await remove('e')
+        for (let wait = 0; wait < 50 && (await host.leftovers()).length > 0; wait++) {
+          await world.clock.advance(1500)
+          await new Promise((resolve) => setTimeout(resolve, 20))
+        }
+        expect(await host.leftovers(), note).to.deep.equal([])
+      }
+    })
+  }
+
+  for (const victim of ['bridge', 'VXLAN device', 'link'] as const)
+    it(`a ${victim} that vanishes between two calls is there again after the next try or audit`, async () => {
+      const name = { bridge: 'br0', 'VXLAN device': 'vxlan0', link: portNameOf(overlayId, 'e') }[
+        victim
+      ]
+      const vanish = (): void => {
+        const args = [`--net=${host.pin(overlayId)}`, 'ip', 'link', 'del', name]
+        execaSync('nsenter', args, { reject: false })
+      }
+      for (let nth = 1, reached = true; reached; nth++) {
+        const note = `${victim} gone before call ${nth}`
+        const outcome = await disturbed(nth, vanish, () => join('e', '10.30.0.2'))
+        ;({ reached } = outcome)
+        const [report] = outcome.failed ? [] : await reconciler.audit()
+        if (outcome.failed || report!.missing.length > 0) {
+          await remove('e')
+          await join('e', '10.30.0.2')
+        }
+        await expectWhole(note, 'e')
+        await remove('e')
+        await world.clock.advance(1500)
+      }
+    })
+})

@@ -1,0 +1,100 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { silentLogger } from '../../src/base/logger.ts'
+import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
+import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
+import { pinName } from '../../src/dataplane/linux/names.ts'
+import { isPinned } from '../../src/dataplane/linux/netns.ts'
+import { detachMount } from '../../src/dataplane/linux/syscall.ts'
+import type { Ip } from '../../src/net/ip.ts'
+import { LabUnderlay, type LabContainer, type LabHost } from './lab-host.ts'
+import { NetnsLab } from './netns-lab.ts'
+
+const obstacle = NetnsLab.obstacle()
+
+/** What an engine does with a plugin's folder when it disables the plugin: the mounts go, the files stay. */
+function clearAway(directory: string): void {
+  for (const file of readdirSync(directory))
+    while (isPinned(join(directory, file))) detachMount(join(directory, file))
+}
+
+describe('a namespace that is pinned at two places', function () {
+  this.timeout(30_000)
+  let lab: NetnsLab
+  let host: LabHost
+  let first: string
+  let spare: string
+  let dataplane: LinuxDataplane
+  let links: OverlayLinks
+  let containers: LabContainer[]
+
+  before(function () {
+    if (obstacle === null) return
+    process.stdout.write(`pins skipped: ${obstacle}\n`)
+    this.skip()
+  })
+
+  beforeEach(async () => {
+    lab = await NetnsLab.create()
+    host = await (await LabUnderlay.create(lab)).addHost()
+    first = lab.folder('first')
+    spare = lab.folder('spare')
+    dataplane = await started()
+    links = await host.links('uber-net', 5001)
+    await dataplane.ensureOverlay(links)
+    containers = []
+    for (const ip of ['10.30.0.10', '10.30.0.11'] as Ip[])
+      containers.push(await host.startContainer(links, ip, dataplane))
+  })
+  afterEach(async () => {
+    await dataplane.close()
+    await host.close()
+    lab.close()
+  })
+
+  async function started(): Promise<LinuxDataplane> {
+    const places = { directory: first, spareDirectory: spare, hostNetns: host.netns }
+    const next = new LinuxDataplane({ ...places, logger: silentLogger })
+    await next.start()
+    return next
+  }
+  const pins = (): boolean[] =>
+    [first, spare].map((directory) => isPinned(join(directory, pinName('uber-net'))))
+  const talk = (): Promise<boolean> => lab.ping(containers[0]!.netns, containers[1]!.ip)
+
+  for (const which of ['first', 'spare'] as const)
+    it(`outlives the process and the loss of its ${which} pin, which is put back`, async () => {
+      await dataplane.close()
+      clearAway(which === 'first' ? first : spare)
+      expect(await talk()).to.equal(true)
+      dataplane = await started()
+      expect(await dataplane.overlays()).to.deep.equal(['uber-net'])
+      expect(await dataplane.ensureOverlay(links)).to.deep.equal([])
+      expect(pins()).to.deep.equal([true, true])
+      expect((await dataplane.dump('uber-net'))!.endpoints).to.have.length(2)
+      expect(await talk()).to.equal(true)
+    })
+
+  it('has both pins put back while it is in use', async () => {
+    for (const directories of [[first], [spare], [first, spare]]) {
+      directories.forEach(clearAway)
+      expect(await dataplane.ensureOverlay(links)).to.deep.equal([])
+      expect(pins()).to.deep.equal([true, true])
+      expect(await talk()).to.equal(true)
+    }
+  })
+
+  it('loses both when the overlay goes', async () => {
+    await dataplane.removeOverlay('uber-net')
+    expect([...readdirSync(first), ...readdirSync(spare)]).to.deep.equal([])
+  })
+
+  it('is gone with the last pin when no process holds it, and nothing is left of the files', async () => {
+    await dataplane.close()
+    ;[first, spare].forEach(clearAway)
+    dataplane = await started()
+    expect(await dataplane.overlays()).to.deep.equal([])
+    expect(existsSync(join(first, pinName('uber-net')))).to.equal(false)
+  })
+})
