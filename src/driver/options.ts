@@ -1,4 +1,5 @@
 import { refusal } from '../base/errors.ts'
+import { isOverlayId } from '../ipam/pool-id.ts'
 import { parseMtu } from '../net/mtu.ts'
 import { type Vni, parseVni } from '../net/vni.ts'
 
@@ -10,9 +11,6 @@ export interface NetworkOptions {
   /** Bytes, of the containers' links. */
   readonly mtu: number | null
 }
-
-/** An overlay's name travels to every member and stands in the alias of its links. */
-const overlayNamePattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/
 
 const vxlanIdList = 'com.docker.network.driver.overlay.vxlanid_list'
 
@@ -46,7 +44,7 @@ function listed(): string {
 }
 
 function overlayName(text: string | undefined): string | null {
-  if (text === undefined || overlayNamePattern.test(text)) return text ?? null
+  if (text === undefined || isOverlayId(text)) return text ?? null
   throw refusal(
     'OPTION_INVALID',
     `option overlay="${text}": use 1 to 63 letters, digits, "_", "." or "-", a letter or digit first`,

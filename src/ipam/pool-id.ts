@@ -28,7 +28,7 @@ const kinds: readonly PoolKind[] = ['told', 'books', 'shared']
 
 /** Whether `text` can be an overlay's id: it goes into pool keys, ids and messages, so no spaces. */
 export function isOverlayId(text: string): boolean {
-  return /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(text)
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/.test(text)
 }
 
 /** The pool's key in the cluster: `10.10.0.0/16`, or `10.10.0.0/16 blue` when kept apart. */
