@@ -32,11 +32,11 @@ sim: setup ## simulations of many members in virtual time
 netns: setup ## against the kernel, with network namespaces as hosts (root)
 	@$(run) test/support/run-levels.ts netns
 
-e2e: setup ## real Docker Engines on this machine (root); ENGINE=28.5, 26.1 or 20.10
+e2e: setup ## real Docker Engines on this machine (root); ENGINE=28.5, 26.1, 20.10 or mixed
 	@ENGINE=$(ENGINE) $(run) test/support/run-levels.ts e2e
 
-e2e-all: setup ## the same with each engine in turn
-	@for engine in 28.5 26.1 20.10; do ENGINE=$$engine $(run) test/support/run-levels.ts e2e || exit 1; done
+e2e-all: setup ## the same with each engine in turn, and with all three in one cluster
+	@for engine in 28.5 26.1 20.10 mixed; do ENGINE=$$engine $(run) test/support/run-levels.ts e2e || exit 1; done
 
 demo: setup ## two Docker hosts on this machine, a network across, a drawing of it (root); KEEP=1 leaves it running
 	@KEEP=$(KEEP) $(run) test/support/demo.ts

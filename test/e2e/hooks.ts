@@ -62,12 +62,21 @@ async function reportPluginLogs(title: string): Promise<void> {
   }
 }
 
-/** Two hosts and the host without the plugin have the engine that is asked for, the third another one. */
+/**
+ * Two hosts and the host without the plugin have the engine that is asked for, the third another one. With `mixed`, each of
+ * the three has an engine of its own.
+ */
 function engines(): EngineVersion[] {
-  const main = parseEngineVersion(process.env['ENGINE'] || '28.5')
-  const other = main === '28.5' ? '20.10' : '28.5'
-  report(`engines: Docker ${main} on hosts 1, 2 and 4, Docker ${other} on host 3`)
-  return [main, main, other, main]
+  const wanted = process.env['ENGINE'] || '28.5'
+  const list = wanted === 'mixed' ? mixedEngines : enginesAround(parseEngineVersion(wanted))
+  report(`engines: Docker ${list.map((engine, i) => `${engine} on host ${i + 1}`).join(', ')}`)
+  return list
+}
+
+const mixedEngines: EngineVersion[] = ['28.5', '26.1', '20.10', '28.5']
+
+function enginesAround(main: EngineVersion): EngineVersion[] {
+  return [main, main, main === '28.5' ? '20.10' : '28.5', main]
 }
 
 function allAlive(list: readonly { state: string }[]): boolean {
