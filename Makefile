@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 run = node --conditions=source
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugin test lint types unit contract conformance interop sim netns e2e e2e-all \
+.PHONY: help setup plugin test lint types unit contract conformance interop sim netns e2e e2e-all soak \
 	demo bench fmt clean ci
 
 help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and `types` run one level of test
@@ -37,6 +37,9 @@ e2e: setup ## real Docker Engines on this machine (root); ENGINE=28.5, 26.1, 20.
 
 e2e-all: setup ## the same with each engine in turn, and with all three in one cluster
 	@for engine in 28.5 26.1 20.10 mixed; do ENGINE=$$engine $(run) test/support/run-levels.ts e2e || exit 1; done
+
+soak: setup ## three hosts, containers, and all that can die, at random (root); MINUTES=10, SEED=…, ENGINE=…
+	@MINUTES=$(MINUTES) SEED=$(SEED) ENGINE=$(ENGINE) $(run) test/soak/soak.ts
 
 demo: setup ## two Docker hosts on this machine, a network across, a drawing of it (root); KEEP=1 leaves it running
 	@KEEP=$(KEEP) $(run) test/support/demo.ts

@@ -3,7 +3,7 @@
  * works, what does not leaves nothing, and all agree afterwards.
  */
 import { expect } from 'chai'
-import { disagreements } from './agreement.ts'
+import { disagreements } from '../support/lab/agreement.ts'
 import {
   addressOf,
   createNetwork,

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { disagreements } from './agreement.ts'
+import { disagreements } from '../support/lab/agreement.ts'
 import { createNetwork, expectAnswers, host, members, ours, start } from './cluster.ts'
 import type { Host } from '../support/lab/host.ts'
 import { pluginName } from '../support/lab/host.ts'

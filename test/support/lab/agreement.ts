@@ -1,8 +1,8 @@
 /** An observer that believes nobody: compares what the engines, the plugins and the kernels say of the same containers. */
-import type { IpamStatus } from '../../src/ipam/status.ts'
-import type { Host, Status } from '../support/lab/host.ts'
-import { overlayKernel } from '../support/lab/overlay-kernel.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { IpamStatus } from '../../../src/ipam/status.ts'
+import type { Host, Status } from './host.ts'
+import { overlayKernel } from './overlay-kernel.ts'
 
 interface EngineNetwork {
   readonly Id: string
@@ -14,7 +14,7 @@ interface EngineNetwork {
   >
 }
 
-/** A host's own view, each endpoint as `ID MAC ADDRESS`. */
+/** What a host's engine and plugin say. */
 interface View {
   readonly host: Host
   readonly status: Status
@@ -88,9 +88,36 @@ async function differencesOf(view: View, views: readonly View[]): Promise<string
         leases.map(({ ip }) => ip),
       )
     }
+    found.push(...recordDifferences(view, overlay, views))
     found.push(...(await kernelDifferences(view, overlay, views)))
   }
-  return found
+  return [...found, ...doubles(view, views)]
+}
+
+/** What the host was told of the others' endpoints, by their records. */
+function recordDifferences({ host }: View, overlay: Overlay, views: readonly View[]): string[] {
+  const wanted = views
+    .filter((other) => other.host !== host)
+    .flatMap(({ status }) => status.overlays.filter(({ vni }) => vni === overlay.vni))
+    .flatMap(({ endpoints }) => endpoints.map((e) => `${e.mac} ${e.addresses[0]!.split('/')[0]}`))
+  const has = overlay.peers.map(({ mac, ips }) => `${mac} ${ips[0]}`)
+  return [
+    ...wanted.filter((row) => !has.includes(row)).map((row) => `no record of ${row}`),
+    ...has.filter((row) => !wanted.includes(row)).map((row) => `a record of ${row}, which is not`),
+  ].map((row) => `${host.name}: ${overlay.overlayId}: ${row}`)
+}
+
+/** Addresses that a container of this host and another container have, by what the engines say. */
+function doubles(view: View, views: readonly View[]): string[] {
+  const addressesOf = ({ networks: some }: View): string[] =>
+    some.flatMap(({ Name, Containers }) =>
+      Object.values(Containers).map(({ IPv4Address }) => `${Name} ${IPv4Address}`),
+    )
+  const all = views.flatMap(addressesOf)
+  const here = addressesOf(view)
+  return here
+    .filter((address) => all.filter((other) => other === address).length > 1)
+    .map((address) => `${view.host.name}: more than one container has ${address}`)
 }
 
 type Overlay = Status['overlays'][number]

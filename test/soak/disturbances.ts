@@ -1,0 +1,143 @@
+/** What goes wrong: plugins, engines, cables and hosts, one thing at a time, at random. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Random, below, pick } from '../../src/base/random.ts'
+import { type Host, pluginName } from '../support/lab/host.ts'
+import { Pinger } from '../support/lab/pinger.ts'
+import { until } from '../support/lab/processes.ts'
+import { type Stage, network } from './stage.ts'
+import type { Tallies } from './tallies.ts'
+
+interface Parts {
+  readonly stage: Stage
+  readonly random: Random
+  readonly tallies: Tallies
+}
+
+type Disturbance = (parts: Parts, on: Host) => Promise<void>
+
+const enginePause = 3000
+const cablePause = 12_000
+
+/** With how often each comes. Those of the plugin alone are watched by a ping, which must not lose a packet. */
+const ofThePlugin: readonly (readonly [string, number, Disturbance])[] = [
+  ['plugins killed', 6, (_, on) => killPlugin(on)],
+  [
+    'plugins killed on all hosts at once',
+    1,
+    async ({ stage }) => void (await Promise.all(stage.hosts.map(killPlugin))),
+  ],
+  ['plugins disabled and enabled', 3, disableAndEnable],
+]
+const others: readonly (readonly [string, number, Disturbance])[] = [
+  ['engines killed and started', 3, (parts, on) => restartEngine(parts, on, 'SIGKILL', [])],
+  [
+    'engines killed and started, containers going on',
+    2,
+    (parts, on) => restartEngine(parts, on, 'SIGKILL', ['--live-restore']),
+  ],
+  ['engines ended and started', 2, (parts, on) => restartEngine(parts, on, 'SIGTERM', [])],
+  ['hosts rebooted', 2, (_, on) => on.reboot()],
+  ['cables cut and mended', 4, cutCable],
+  ['times that packets were lost', 2, losePackets],
+]
+
+/** One of them, and waits until it is over. What it leaves behind is the check's business. */
+export async function disturb(parts: Parts): Promise<void> {
+  const { stage, random, tallies } = parts
+  const all = [...ofThePlugin, ...others]
+  let dice = below(
+    random,
+    all.reduce((sum, [, weight]) => sum + weight, 0),
+  )
+  const [what, , disturbance] = all.find(([, weight]) => (dice -= weight) < 0)!
+  const on = pick(random, stage.hosts)!
+  tallies.note(`${what}: ${on.name}`)
+  tallies.count(what)
+  if (ofThePlugin.some(([name]) => name === what))
+    await watched(parts, on, () => disturbance(parts, on))
+  else await disturbance(parts, on)
+}
+
+/** Pings from the host to the next one's anchor and back meanwhile. */
+async function watched(parts: Parts, on: Host, work: () => Promise<void>): Promise<void> {
+  const { stage, tallies } = parts
+  const next = stage.hosts[on.index % stage.hosts.length]!
+  const pairs = [
+    [on, next],
+    [next, on],
+  ] as const
+  const pingers: Pinger[] = []
+  for (const [from, to] of pairs) {
+    try {
+      const brief = ['--stop-timeout', '1']
+      pingers.push(
+        await Pinger.start(from, network, `p${from.index}`, stage.anchorAddress(to), brief),
+      )
+    } catch (error) {
+      // An earlier disturbance is not over for this host: nothing to watch by.
+      tallies.note(`not watched from ${from.name}: ${String(error).split('\n')[0]}`)
+      await from.docker(['rm', '-f', `p${from.index}`], { reject: false })
+    }
+  }
+  await sleep(1000)
+  const before = await Promise.all(pingers.map((pinger) => pinger.answered()))
+  await work()
+  await sleep(3000)
+  for (const [i, pinger] of pingers.entries()) {
+    const { sent, lost } = await pinger.stop()
+    if (before[i] === 0) continue
+    tallies.count('packets sent while a plugin was away', sent)
+    tallies.count('packets lost while a plugin was away', lost)
+    if (lost > 0) tallies.violation(`${lost} of ${sent} packets lost while a plugin was away`)
+  }
+}
+
+async function killPlugin(on: Host): Promise<void> {
+  const pid = await on.pluginPid()
+  await on.exec(['kill', '-9', String(pid)], { reject: false })
+  const isAnother = async (): Promise<boolean> => (await on.pluginPid().catch(() => pid)) !== pid
+  await until(isAnother, `${on.name}: another plugin process`, 30_000, 50)
+  await untilPluginAnswers(on)
+}
+
+async function disableAndEnable({ random }: Parts, on: Host): Promise<void> {
+  await on.docker(['plugin', 'disable', '-f', pluginName])
+  await sleep(below(random, 8000))
+  await on.docker(['plugin', 'enable', pluginName])
+  await untilPluginAnswers(on)
+}
+
+async function restartEngine(
+  { random }: Parts,
+  on: Host,
+  signal: 'SIGKILL' | 'SIGTERM',
+  flags: readonly string[],
+): Promise<void> {
+  await on.killEngine(signal)
+  await sleep(below(random, enginePause))
+  await on.startEngine(flags)
+}
+
+async function cutCable({ random }: Parts, on: Host): Promise<void> {
+  await on.cutCable()
+  await sleep(below(random, cablePause))
+  await on.mendCable()
+}
+
+async function losePackets({ random }: Parts, on: Host): Promise<void> {
+  await on.setLoss(5 + below(random, 30))
+  await sleep(below(random, cablePause))
+  await on.setLoss(0)
+}
+
+const untilPluginAnswers = (on: Host): Promise<void> =>
+  until(
+    () =>
+      on.pluginStatus().then(
+        () => true,
+        () => false,
+      ),
+    `${on.name}: the plugin's answer`,
+    30_000,
+    50,
+  )
