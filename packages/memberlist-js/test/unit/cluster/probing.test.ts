@@ -105,7 +105,9 @@ describe(`probing (SEED=${SEED})`, () => {
     let worst = 0
     cluster.lists[1]!.on('health', (score) => (worst = Math.max(worst, score)))
     await cluster.clock.advance(10_000)
-    expect(seen.slice(0, 2)).to.deep.equal(['suspect m1', 'refuted m1'])
+    // A suspicion of the first second, before the record began, may be refuted first.
+    const first = seen.indexOf('suspect m1')
+    expect(seen.slice(first, first + 2)).to.deep.equal(['suspect m1', 'refuted m1'])
     expect(seen).not.to.include('leave m1 failed')
     expect(worst).to.be.greaterThan(0)
   })
