@@ -2,7 +2,7 @@ import { failure, type OverlayError, refusal } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Context } from './context.ts'
 import type { HeldPool } from './pools/held-pool.ts'
-import { blockRange, rangeSize, usableCount } from './pools/pool-geometry.ts'
+import { blockRange, type OffsetRange, rangeSize } from './pools/pool-geometry.ts'
 import type { Shortage } from './voting/tally.ts'
 
 /** What this room says when it cannot do what it is asked for: what, which, and what to do. */
@@ -53,12 +53,22 @@ export function poolExhausted(context: Context, pool: HeldPool): OverlayError {
   )
   const range = pool.row?.subPool ?? null
   const where = range === null ? `pool ${pool.key}` : `--ip-range ${range} of pool ${pool.key}`
+  const within = (offset: number): boolean => isWithin(pool.window, offset)
+  const setAside = [...context.surroundings.reserved(pool)].filter(within).length
+  const here = [...pool.leases.entries()].filter(
+    ([offset, { kind }]) => kind === 'container' && within(offset),
+  ).length
   return refusal(
     'POOL_EXHAUSTED',
-    `${where} has no free address left for ${context.cluster.self}: of ${usableCount(pool.geometry)} addresses ` +
-      `${pool.leases.size} are in use on this host; ${parts.join(', ') || 'nobody has a block'}. ` +
+    `${where} has no free address left for ${context.cluster.self}: of ${rangeSize(pool.window)} addresses ` +
+      `${setAside} are set aside (gateway, --aux-address) and ${here} in use on this host; ` +
+      `${parts.join(', ') || 'nobody has a block'}. ` +
       'Remove containers, or use a network with a larger --subnet',
   )
+}
+
+function isWithin(range: OffsetRange | null, offset: number): boolean {
+  return range !== null && range.first <= offset && offset <= range.last
 }
 
 /** Who owns how much of a pool, by record. */

@@ -4,7 +4,7 @@ import { type Context, publishPool } from '../context.ts'
 import { inUse } from '../refusals.ts'
 import { requireOffset } from '../addresses/explicit.ts'
 import type { HeldPool, PoolRow } from './held-pool.ts'
-import { addressAt } from './pool-geometry.ts'
+import { addressAt, isUsable } from './pool-geometry.ts'
 
 /**
  * The pool's gateway, the same on every host: the one given, else the one that another member published, else the first
@@ -16,7 +16,9 @@ export async function takeGateway(
   wanted: Ip | null,
 ): Promise<Ip> {
   const row = pool.row!
-  const elsewhere = context.surroundings.holders(pool.key).find(({ gateway }) => gateway !== null)
+  const elsewhere = context.surroundings
+    .holders(pool.key)
+    .find(({ gateway }) => gateway !== null && isHostOf(pool, gateway))
   const agreed = elsewhere?.gateway ?? null
   if (wanted !== null && agreed !== null && wanted !== agreed) {
     throw refusal(
@@ -29,6 +31,12 @@ export async function takeGateway(
   if (gateway !== agreed && gateway !== row.gateway) refuseIfUsed(context, pool, gateway)
   await keepGateway(context, pool, row, gateway)
   return gateway
+}
+
+/** What another member publishes is not taken for more than it can be. */
+function isHostOf(pool: HeldPool, ip: Ip): boolean {
+  const offset = pool.offset(ip)
+  return offset !== null && isUsable(pool.geometry, offset)
 }
 
 async function keepGateway(

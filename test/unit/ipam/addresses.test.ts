@@ -37,6 +37,21 @@ describe('the gateway', () => {
       await refused(desk.create(one, { subnet, gateway: '10.10.0.0' }), 'ADDRESS_OUT_OF_POOL')
     }))
 
+  it('is taken over from a member only if a host of the pool may have it', () =>
+    Desk.with(3, async (desk, one, two, three) => {
+      await desk.create(one, { subnet })
+      await desk.gossip()
+      for (const nonsense of ['192.0.2.9', '10.10.0.255', 'fd00::1']) {
+        const notice = one.life!.published.pools.get(subnet)!
+        one.life!.published.pools.set(subnet, { ...notice, gateway: nonsense as Ip })
+        await desk.gossip()
+        const { id, gateway } = await desk.create(two, { subnet })
+        expect(gateway).to.equal('10.10.0.1/24')
+        await desk.remove(two, id)
+      }
+      expect((await desk.create(three, { subnet, gateway: '10.10.0.1' })).gateway).to.be.a('string')
+    }))
+
   it('its release changes nothing: the pool’s release follows', () =>
     Desk.with(1, async (desk, host) => {
       const { id, gateway } = await desk.create(host, { subnet })
@@ -94,6 +109,19 @@ describe('automatic addresses', () => {
       for (const ip of await desk.takeMany(two, low.id, 30)) {
         expect(cidrContains(parseCidr('10.10.0.128/25')!, ip.split('/')[0] as Ip)).to.equal(true)
       }
+    }))
+
+  it('a full pool counts what is set aside besides what is in use', () =>
+    Desk.with(1, async (desk, host) => {
+      const { id } = await desk.create(host, { subnet: '10.10.0.0/30' })
+      await desk.take(host, id)
+      await refused(desk.take(host, id), 'POOL_EXHAUSTED', 'of 2', '1 are set aside', '1 in use')
+      const part = '10.10.1.0/24'
+      const small = await desk.create(host, { subnet: part, range: '10.10.1.0/29' })
+      await desk.takeMany(host, small.id, 6)
+      await desk.take(host, small.id, '10.10.1.99')
+      const words = ['10.10.1.0/29', 'of 7', '1 are set aside', '6 in use']
+      await refused(desk.take(host, small.id), 'POOL_EXHAUSTED', ...words)
     }))
 
   it('a freed address is not the next one', () =>
