@@ -174,6 +174,7 @@ export class Driver {
       parts,
       books,
       queue: this.#queue,
+      amongNetworks: (task: () => Promise<boolean>) => this.#networks(task),
       deleteNetwork: (networkId: string) => this.#deleteNetwork(networkId),
       onEndpointReleased: (networkId: string) => this.#lingerIfIdle(networkId),
     }

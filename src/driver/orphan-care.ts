@@ -24,6 +24,8 @@ export interface OrphanCare {
   readonly parts: DriverParts
   readonly books: Books
   readonly queue: KeyedQueue
+  /** Runs a task in the queue of creating and removing networks. */
+  readonly amongNetworks: (task: () => Promise<boolean>) => Promise<boolean>
   /** To be called in the queue of networks, and in that of this one. */
   readonly deleteNetwork: (networkId: string) => Promise<void>
   /** An endpoint of the network was released, in its queue. */
@@ -35,12 +37,12 @@ export interface OrphanCare {
  * @returns whether it was.
  */
 export function releaseOrphan(care: OrphanCare, orphan: Orphan): Promise<boolean> {
-  const { queue } = care
+  const { queue, amongNetworks } = care
   const releaseNow = (): Promise<boolean> => releaseIfStillOne(care, orphan)
-  if (orphan.kind === 'pool') return queue.run('networks', releaseNow)
+  if (orphan.kind === 'pool') return amongNetworks(releaseNow)
   const { kind, networkId } = orphan
   if (kind !== 'network') return queue.run(networkId, releaseNow)
-  return queue.run('networks', () => queue.run(networkId, releaseNow))
+  return amongNetworks(() => queue.run(networkId, releaseNow))
 }
 
 async function releaseIfStillOne(care: OrphanCare, orphan: Orphan): Promise<boolean> {

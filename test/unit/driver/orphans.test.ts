@@ -23,10 +23,10 @@ class Scene {
   readonly world: DriverWorld = createDriverWorld()
   driver = new Driver(driverPartsOf(this.world))
 
-  async createNetwork(): Promise<void> {
+  async createNetwork(networkId = 'n1'): Promise<void> {
     await this.driver.start()
     const pools = [{ addressSpace: 'ours', pool: gateway.cidr, gateway }]
-    await this.driver.createNetwork({ networkId: 'n1', options: {}, internal: false, pools })
+    await this.driver.createNetwork({ networkId, options: {}, internal: false, pools })
   }
 
   lease(ip: Ip): void {
@@ -258,6 +258,19 @@ describe('what nothing uses', () => {
     scene.world.leases = []
     await scene.advance(orphanGraceMs * 10)
     expect(scene.released).to.deep.equal({})
+  })
+})
+
+describe('a network whose pools were all released', () => {
+  it('is released in the queue of networks, whatever its id', async () => {
+    const scene = new Scene()
+    await scene.createNetwork('networks')
+    scene.world.pools.clear()
+    await scene.advance(longEnoughMs)
+    expect(scene.driver.networks()).to.deep.equal([])
+    // What is created meanwhile waits for the release.
+    await scene.createNetwork('n2')
+    await scene.driver.stop()
   })
 })
 
