@@ -9,6 +9,8 @@ const containersMost = 5
 
 export class Churn {
   readonly #parts: { readonly stage: Stage; readonly random: Random; readonly tallies: Tallies }
+  /** Containers that were disconnected. */
+  readonly #apart = new Set<string>()
   #next = 0
 
   constructor(parts: { stage: Stage; random: Random; tallies: Tallies }) {
@@ -36,15 +38,13 @@ export class Churn {
     if (one === undefined || (present.length < containersMost && dice < 5)) await this.#start(on)
     else if (dice < 7) await this.#attempt('containers removed', on, ['rm', '-f', one])
     else if (dice < 8) await this.#attempt('containers restarted', on, ['restart', '-t', '0', one])
-    else if (dice < 9)
-      await this.#attempt('containers disconnected', on, [
-        'network',
-        'disconnect',
-        '-f',
-        network,
-        one,
-      ])
-    else await this.#attempt('containers connected', on, ['network', 'connect', network, one])
+    else {
+      // And on again at some other time.
+      const isApart = this.#apart.delete(one)
+      const words = isApart ? ['connect'] : ['disconnect', '-f']
+      if (!isApart) this.#apart.add(one)
+      await this.#attempt(`containers ${words[0]}ed`, on, ['network', ...words, network, one])
+    }
   }
 
   async #start(on: Host): Promise<void> {

@@ -70,11 +70,11 @@ export class Stage {
     await on.docker(['run', '-d', ...options, labImage, ...command], { timeout: 40_000 })
   }
 
-  /** The names of the host's containers; none while its engine does not answer. */
+  /** The names of the host's containers; none while its engine does not answer or the host is down. */
   async containers(on: Host): Promise<string[]> {
     const list = ['ps', '--all', '--format', '{{.Names}}']
-    const { stdout } = await on.docker(list, { reject: false, timeout: 20_000 })
-    return stdout.split('\n').filter(Boolean)
+    const listed = await on.docker(list, { timeout: 20_000 }).catch(() => ({ stdout: '' }))
+    return listed.stdout.split('\n').filter(Boolean)
   }
 
   /** Waits until nothing is in motion any more, then has the observer look, and tries what has to work. */
