@@ -27,6 +27,12 @@ export const MAX_USER_STATE_BYTES = 20 << 20
 /** One reliable user message; with its header and encryption it must fit into a frame. */
 export const MAX_RELIABLE_BYTES = 16 << 20
 
+/**
+ * Nonces in each half of the memory against replay. At 30 packets a second, which a busy member gets, that is the last
+ * 18 to 36 minutes; full, it takes 4 MiB.
+ */
+export const MAX_REMEMBERED_NONCES = 32_768
+
 /** Members in one push-pull. Groups of 6,000 to 10,000 are known; this leaves a factor of six. */
 export const MAX_PUSH_PULL_MEMBERS = 65_536
 

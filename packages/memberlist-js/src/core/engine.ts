@@ -16,6 +16,7 @@ import { PROTOCOL } from '../rules/compatibility.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { Ping } from '../wire/messages.ts'
 import type { PushPull } from '../wire/stream-messages.ts'
+import { ReplayFilter } from '../wire/replay-filter.ts'
 import { Awareness } from './awareness.ts'
 import { Counters } from './counters.ts'
 import { Exchange, type Bounds } from './exchange.ts'
@@ -78,9 +79,11 @@ export class Engine {
     this.awareness = new Awareness(config.awarenessMaxMultiplier, (score) => emit('health', score))
     const outbox = (this.outbox = new Outbox(config, delegate, () => roster.size))
     const pings = (this.#pings = new PendingPings(random))
+    const replays = new ReplayFilter()
     const messenger = (this.messenger = new Messenger({
       ...parts,
       counters,
+      replays,
       broadcasts: (limit, most) => outbox.take(limit, most),
     }))
     const membership = (this.membership = new Membership({
@@ -91,7 +94,7 @@ export class Engine {
       counters,
       observer: this.#observer(),
     }))
-    const exchange = (this.exchange = new Exchange({ ...parts, messenger }))
+    const exchange = (this.exchange = new Exchange({ ...parts, messenger, replays }))
     const common = { ...parts, self, roster, messenger, membership, pings, count }
 
     this.joiner = new Joiner({

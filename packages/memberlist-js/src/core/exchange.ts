@@ -10,6 +10,7 @@ import { MAX_OUTBOUND_STREAMS } from '../limits.ts'
 import type { Keyring } from '../keyring.ts'
 import type { Stream, Transport } from '../transport/transport.ts'
 import { decodeBody, encodeMessage, MessageType, type Ping } from '../wire/messages.ts'
+import type { ReplayFilter } from '../wire/replay-filter.ts'
 import { openStream, sealStream, type OpenedStream } from '../wire/stream-frame.ts'
 import {
   encodePushPull,
@@ -27,6 +28,7 @@ export interface ExchangeParts {
   readonly messenger: Messenger
   readonly keyring: Keyring | undefined
   readonly label: Uint8Array
+  readonly replays: ReplayFilter
 }
 
 /** What ends an exchange early. */
@@ -88,13 +90,14 @@ export class Exchange {
 
   /** Reads the wrappers of one message. */
   async open(stream: Stream, dialler: boolean): Promise<OpenedStream> {
-    const { config, keyring, label } = this.#parts
+    const { config, keyring, label, replays } = this.#parts
     return await openStream(stream, {
       label,
       dialler,
       skipLabelCheck: config.skipInboundLabelCheck,
       keys: keyring?.keys ?? [],
       verify: config.verifyIncoming,
+      replays,
     })
   }
 

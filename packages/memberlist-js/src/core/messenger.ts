@@ -16,6 +16,7 @@ import { encryptionOverhead, type EncryptionVersion } from '../wire/crypt.ts'
 import { labelOverhead } from '../wire/label.ts'
 import { encodeMessage, type Message } from '../wire/messages.ts'
 import { openPacket, sealPacket } from '../wire/packet.ts'
+import type { ReplayFilter } from '../wire/replay-filter.ts'
 import type { Counters } from './counters.ts'
 import type { KeyObject } from 'node:crypto'
 
@@ -26,6 +27,7 @@ export interface MessengerParts {
   readonly counters: Counters
   readonly keyring: Keyring | undefined
   readonly label: Uint8Array
+  readonly replays: ReplayFilter
   /** Broadcasts for a packet: up to `most` messages, `limit` bytes in all with two bytes extra for each. */
   readonly broadcasts: (limit: number, most: number) => Uint8Array[]
 }
@@ -77,12 +79,13 @@ export class Messenger {
 
   /** Takes a packet apart. What is bad is counted by reason and dropped. */
   receive(packet: Uint8Array, onMessage: (message: Message) => void): void {
-    const { config, keyring, label, counters } = this.#parts
+    const { config, keyring, label, counters, replays } = this.#parts
     const options = {
       label,
       skipLabelCheck: config.skipInboundLabelCheck,
       keys: keyring?.keys ?? [],
       verify: config.verifyIncoming,
+      replays,
     }
     openPacket(packet, options, onMessage, (error) => counters.count(`packet-${error.code}`))
   }

@@ -93,7 +93,7 @@ export class StreamServer {
     await exchange.write(stream, ack, false)
   }
 
-  /** Says why, as Go does; it is encrypted when we have a key. Who hung up early gets no answer. */
+  /** Says why, as Go does; it is encrypted when we have a key. Who hung up early, or repeats another, gets no answer. */
   async #refuse(stream: Stream, error: unknown): Promise<void> {
     if (!(error instanceof WireError)) {
       if (isBug(error)) throw error
@@ -101,7 +101,7 @@ export class StreamServer {
       return stream.destroy()
     }
     this.#parts.count(`stream-${error.code}`)
-    if (error.code === 'truncated') return stream.destroy()
+    if (error.code === 'truncated' || error.code === 'replayed') return stream.destroy()
     try {
       const reply = encodeMessage({ type: 'error', body: { error: error.message } })
       await this.#parts.exchange.write(stream, reply, false)

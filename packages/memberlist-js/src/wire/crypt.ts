@@ -3,6 +3,7 @@
  * it is; version 0, written by speakers of protocol 1, pads it to 16 bytes first (PKCS 7).
  */
 import { createCipheriv, createDecipheriv, type CipherGCMTypes, type KeyObject } from 'node:crypto'
+import type { ReplayFilter } from './replay-filter.ts'
 import { WireError } from './wire-error.ts'
 
 export type EncryptionVersion = 0 | 1
@@ -39,11 +40,15 @@ export function encrypt(
   return Buffer.concat([Uint8Array.of(version), nonce, text, cipher.getAuthTag()])
 }
 
-/** Opens a blob with the first of `keys` that fits. Throws `wrong-key`, `truncated` or `malformed`. */
+/**
+ * Opens a blob with the first of `keys` that fits, once if there is a filter. Throws `wrong-key`, `replayed`,
+ * `truncated` or `malformed`.
+ */
 export function decrypt(
   keys: readonly KeyObject[],
   blob: Uint8Array,
   associated: Uint8Array,
+  replays?: ReplayFilter,
 ): Uint8Array {
   const version = blob[0]
   if (version !== 0 && version !== 1) {
@@ -52,15 +57,25 @@ export function decrypt(
   if (blob.length < 1 + NONCE_BYTES + TAG_BYTES) {
     throw new WireError('truncated', 'an encrypted message is shorter than its frame')
   }
+  const nonce = blob.subarray(1, 1 + NONCE_BYTES)
+  if (replays?.has(nonce) === true) {
+    throw new WireError('replayed', 'an encrypted message came a second time')
+  }
   for (const key of keys) {
-    const plain = open(key, blob, associated)
-    if (plain !== undefined) return version === 0 ? unpad(plain) : plain
+    const plain = open(key, nonce, blob, associated)
+    if (plain === undefined) continue
+    replays?.add(nonce)
+    return version === 0 ? unpad(plain) : plain
   }
   throw new WireError('wrong-key', 'no key of the ring opens this message')
 }
 
-function open(key: KeyObject, blob: Uint8Array, associated: Uint8Array): Uint8Array | undefined {
-  const nonce = blob.subarray(1, 1 + NONCE_BYTES)
+function open(
+  key: KeyObject,
+  nonce: Uint8Array,
+  blob: Uint8Array,
+  associated: Uint8Array,
+): Uint8Array | undefined {
   const decipher = createDecipheriv(algorithm(key), key, nonce)
   decipher.setAAD(associated)
   decipher.setAuthTag(blob.subarray(blob.length - TAG_BYTES))

@@ -11,6 +11,7 @@ import { decrypt, encrypt, type EncryptionVersion } from './crypt.ts'
 import { addLabel, stripLabel } from './label.ts'
 import { decodeMessage, MessageType, type Message } from './messages.ts'
 import { MsgpackReader } from './msgpack-reader.ts'
+import type { ReplayFilter } from './replay-filter.ts'
 import { WireError } from './wire-error.ts'
 
 /** Below this a compressed packet is rarely smaller, and the attempt costs more than it saves. */
@@ -53,6 +54,8 @@ export interface OpenOptions {
   readonly keys: readonly KeyObject[]
   /** Whether a packet that no key opens is dropped; else it is taken as clear text. */
   readonly verify: boolean
+  /** What was opened already; absent: everything is opened as often as it comes. */
+  readonly replays?: ReplayFilter
 }
 
 /**
@@ -97,9 +100,9 @@ function reveal(packet: Uint8Array, options: OpenOptions): Uint8Array {
   const bytes = stripLabel(packet, options.label, options.skipLabelCheck)
   if (options.keys.length === 0) return bytes
   try {
-    return decrypt(options.keys, bytes, options.label)
+    return decrypt(options.keys, bytes, options.label, options.replays)
   } catch (error) {
-    if (options.verify || !(error instanceof WireError)) throw error
+    if (options.verify || !(error instanceof WireError) || error.code === 'replayed') throw error
     return bytes
   }
 }

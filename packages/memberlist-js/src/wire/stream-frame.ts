@@ -8,6 +8,7 @@ import { compress, decompressBody } from './compress.ts'
 import { decrypt, encrypt, encryptedLength, type EncryptionVersion } from './crypt.ts'
 import { assertLabel, labelHeader } from './label.ts'
 import { MessageType } from './messages.ts'
+import type { ReplayFilter } from './replay-filter.ts'
 import { StreamReader } from './stream-reader.ts'
 import { WireError } from './wire-error.ts'
 
@@ -62,6 +63,8 @@ export interface OpenStreamOptions extends FrameOptions {
   readonly keys: readonly KeyObject[]
   /** Whether clear text is refused when there are keys. */
   readonly verify: boolean
+  /** What was opened already; absent: everything is opened as often as it comes. */
+  readonly replays?: ReplayFilter
 }
 
 /** The message type, and a reader that stands at its body. */
@@ -113,5 +116,5 @@ async function decryptFrame(reader: StreamReader, options: OpenStreamOptions): P
     throw new WireError('too-large', `an encrypted frame of ${length} bytes is refused`)
   }
   const associated = Buffer.concat([frameHeader(length), options.label])
-  return decrypt(options.keys, await reader.take(length), associated)
+  return decrypt(options.keys, await reader.take(length), associated, options.replays)
 }

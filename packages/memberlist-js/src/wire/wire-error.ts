@@ -8,6 +8,7 @@ export type WireErrorCode =
   | 'bad-crc'
   | 'bad-label'
   | 'wrong-key'
+  | 'replayed'
   | 'plaintext-refused'
   | 'encrypted-unexpected'
 

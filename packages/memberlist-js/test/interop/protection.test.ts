@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { Keyring, type Memberlist, type MemberlistOptions } from 'memberlist-js'
+import { Keyring, SocketTransport, type Memberlist, type MemberlistOptions } from 'memberlist-js'
 import { present } from '../support/cluster.ts'
 import { realMember } from '../support/real-member.ts'
 import { eventually, pause, SerfAgent, skipWithoutSerf } from '../support/serf.ts'
@@ -70,6 +70,25 @@ describe('encrypted and compressed with serf', function () {
     const { contacted } = await begin([`-encrypt=${base64(keys['AES-256'])}`], { keyring })
     expect(contacted).to.equal(1)
     await thrives()
+  })
+
+  it('packets of theirs that come twice are dropped once, and nothing else changes', async () => {
+    const key = keys['AES-256']
+    const transport = await SocketTransport.bind({ bindAddress: '127.77.2.2' })
+    const onPacket = transport.onPacket.bind(transport)
+    let packets = 0
+    transport.onPacket = (receive) =>
+      onPacket((packet, from, at) => {
+        packets++
+        receive(packet.slice(), from, at)
+        receive(packet, from, at)
+      })
+    await begin([`-encrypt=${base64(key)}`], { transport, keyring: new Keyring([key]) })
+    await pause(5000)
+    expect(present(ours!)).to.deep.equal(['alpha', 'ours'])
+    expect(packets).to.be.greaterThan(10)
+    expect(ours!.counters).to.deep.equal({ 'packet-replayed': packets })
+    expect(alpha!.log).not.to.match(/\[ERR\]|Suspect/)
   })
 
   it('the wrong key keeps both apart', async () => {

@@ -6,8 +6,8 @@ export async function realMember(
   address: string,
   options: Partial<MemberlistOptions> = {},
 ): Promise<Memberlist> {
-  const transport = await SocketTransport.bind({ bindAddress: address })
-  const list = new Memberlist({ name, transport, ...options })
+  const transport = options.transport ?? (await SocketTransport.bind({ bindAddress: address }))
+  const list = new Memberlist({ name, ...options, transport })
   list.start()
   return list
 }
