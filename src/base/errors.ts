@@ -4,6 +4,7 @@
  * A **bug** is ours: `assert` throws, nobody catches it, the process ends and the engine starts it again.
  */
 export type ErrorCode =
+  | 'ADDRESS_CONFLICT'
   | 'ADDRESS_IN_USE'
   | 'ADDRESS_OUT_OF_POOL'
   | 'BAD_REQUEST'

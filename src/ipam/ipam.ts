@@ -207,7 +207,7 @@ export class Ipam {
 
   /** The state of everything, for people. */
   status(): IpamStatus {
-    return statusOf(this.#upkeep.context, this.#upkeep.conflicts)
+    return statusOf(this.#upkeep.context, this.#upkeep.conflicts.current())
   }
 
   /** Resolves when nothing runs in the background; for tests. */
@@ -216,9 +216,10 @@ export class Ipam {
   }
 
   async #take(pool: HeldPool, address: Ip | null, gateway: boolean, deadline: number): Promise<Ip> {
-    const { context, supply } = this.#upkeep
+    const { conflicts, context, supply } = this.#upkeep
     if (gateway) return takeGateway(context, pool, address)
     if (pool.name.kind !== 'shared') return takeTold(context, pool, address)
+    if (pool.row!.networkId !== null) conflicts.raise(pool.key)
     if (address === null) return takeAny(context, supply, pool, deadline)
     if (this.#isAuxiliary(pool)) await reserve(context, supply, pool, address, deadline)
     else await takeThis(context, supply, pool, address, 'container', deadline)

@@ -1,4 +1,5 @@
 import { isUsable } from './pools/pool-geometry.ts'
+import { Conflicts } from './addresses/conflicts.ts'
 import { dropLostBlocks } from './addresses/reclaim.ts'
 import { Shelf } from './pools/shelf.ts'
 import { spare } from './blocks/spares.ts'
@@ -22,6 +23,7 @@ import { Wire } from './voting/wire.ts'
 export interface Parts {
   readonly context: Context
   readonly supply: Supply
+  readonly conflicts: Conflicts
   readonly enrolment: Enrolment
   /** Whether this host owns a block, uses a borrowed address, or holds a pool. */
   readonly wanted: (item: Item) => boolean
@@ -48,11 +50,17 @@ export function assemble(ports: IpamPorts): Parts {
   const context: Context = { ...ports, shelf, surroundings, seat, wire, claims, giveBack }
   const change = new RosterChange(seat, wire, ports)
   const enrolment = new Enrolment(seat, wire, change, ports, () => cluster.synced())
-  return { context, supply: new Supply(context), enrolment, wanted: (item) => wants(context, item) }
+  return {
+    context,
+    supply: new Supply(context),
+    conflicts: new Conflicts(context),
+    enrolment,
+    wanted: (item) => wants(context, item),
+  }
 }
 
 /** Writes down who we are, and answers other members from now on. */
-export async function open({ context, enrolment, wanted }: Parts): Promise<void> {
+export async function open({ context, conflicts, enrolment, wanted }: Parts): Promise<void> {
   const { claims, seat, store, wire } = context
   const value = { id: seat.voter.id }
   await store.write([{ table: tables.self, key: 'identity', value }])
@@ -62,6 +70,7 @@ export async function open({ context, enrolment, wanted }: Parts): Promise<void>
     enrolment,
     wanted,
     spare: (asked) => spare(context, asked),
+    conflicts: (member, items) => conflicts.hear(member, items),
   }
   wire.listen((request) => respond(parts, request))
 }

@@ -1,4 +1,4 @@
-import type { Conflict } from './addresses/reclaim.ts'
+import type { Conflict } from './addresses/conflicts.ts'
 import { addressAt, usableCount } from './pools/pool-geometry.ts'
 import type { HeldPool } from './pools/held-pool.ts'
 import type { Context } from './context.ts'

@@ -2,7 +2,8 @@ import type { Timer } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import { below } from '../base/random.ts'
 import { letGo } from './blocks/block-return.ts'
-import { type Conflict, reclaim } from './addresses/reclaim.ts'
+import type { Conflicts } from './addresses/conflicts.ts'
+import { reclaim } from './addresses/reclaim.ts'
 import type { Supply } from './blocks/supply.ts'
 import { type Context, publishPool } from './context.ts'
 import { assemble, open, type Parts } from './parts.ts'
@@ -33,7 +34,6 @@ export class Upkeep {
   #running: Promise<void> | null = null
   #stopped = true
   #steps = 0
-  #conflicts: readonly Conflict[] = []
   #refreshed: Promise<void> = Promise.resolve()
 
   constructor(ports: IpamPorts) {
@@ -48,9 +48,8 @@ export class Upkeep {
     return this.#parts.supply
   }
 
-  /** Addresses that a container here and somebody else have; empty but for clusters that met, and forgotten members that came back. */
-  get conflicts(): readonly Conflict[] {
-    return this.#conflicts
+  get conflicts(): Conflicts {
+    return this.#parts.conflicts
   }
 
   async start(): Promise<void> {
@@ -153,20 +152,10 @@ export class Upkeep {
     await this.#parts.enrolment.step()
     if (giveBack.pending > 0) void giveBack.send()
     if (!seat.seated) return
-    await this.#reclaim()
+    await reclaim(this.context, this.supply, this.conflicts)
+    await this.conflicts.step()
     if (this.#steps % stepsBetweenTrims === 0) await this.supply.trim()
     if (this.#steps % stepsBetweenAudits === 0) await this.#audit()
-  }
-
-  async #reclaim(): Promise<void> {
-    const known = new Set(this.#conflicts.map(({ poolKey, ip }) => `${poolKey} ${ip}`))
-    this.#conflicts = await reclaim(this.context, this.supply)
-    for (const conflict of this.#conflicts) {
-      const { poolKey, ip } = conflict
-      if (!known.has(`${poolKey} ${ip}`)) {
-        this.context.logger.warn('an address is used on this host and on another', { ...conflict })
-      }
-    }
   }
 
   async #audit(): Promise<void> {

@@ -1,24 +1,17 @@
 import { messageOf } from '../../base/errors.ts'
-import type { Ip } from '../../net/ip.ts'
+import { below } from '../../base/random.ts'
 import type { Context } from '../context.ts'
 import { addressItem, blockItem, poolItem } from '../voting/items.ts'
 import { nameOfHolder } from '../voting/roster.ts'
 import { borrow } from './borrowing.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
-import type { Lease } from './lease-table.ts'
-import { addressAt, blockOf } from '../pools/pool-geometry.ts'
+import type { Conflicts } from './conflicts.ts'
+import { blockOf } from '../pools/pool-geometry.ts'
 import { register } from '../pools/pool-requests.ts'
 import type { Supply } from '../blocks/supply.ts'
 
-/** At one step this many blocks are claimed again; the rest at the next. */
+/** At one step the owners of this many blocks are asked for the addresses in them, of others at the next. */
 const blocksAtOnce = 8
-
-/** An address that a container here and somebody else have. */
-export interface Conflict {
-  readonly poolKey: string
-  readonly ip: Ip
-  readonly member: string
-}
 
 /**
  * After a new roster: blocks that it does not know as ours are not ours any more. That happens to a member that was forgotten,
@@ -47,60 +40,68 @@ export function dropLostBlocks(context: Context): void {
 
 /**
  * Gets votes for what containers here have and no vote stands for: the block, or each address from the one who has
- * the block now. What somebody else uses too is returned as a conflict.
+ * the block now. What somebody else uses too is a conflict.
  */
-export async function reclaim(context: Context, supply: Supply): Promise<Conflict[]> {
-  const conflicts: Conflict[] = []
-  if (!context.seat.seated || context.seat.sealed) return conflicts
+export async function reclaim(
+  context: Context,
+  supply: Supply,
+  conflicts: Conflicts,
+): Promise<void> {
+  if (!context.seat.seated || context.seat.sealed) return
   for (const pool of context.shelf.allHeld()) {
     if (pool.name.kind !== 'shared') continue
-    await registerAgain(context, pool)
-    let tries = blocksAtOnce
-    for (const [index, offsets] of unbacked(context, pool)) {
-      if (tries-- === 0) break
-      conflicts.push(...(await reclaimBlock(context, supply, pool, index, offsets)))
+    await registerAgain(context, conflicts, pool)
+    const blocks = await claimBlocks(context, supply, pool, unbacked(context, pool))
+    const first = blocks.length === 0 ? 0 : below(context.random, blocks.length)
+    for (let i = 0; i < Math.min(blocks.length, blocksAtOnce); i++) {
+      const { owner, offsets } = blocks[(first + i) % blocks.length]!
+      await askOwner(context, conflicts, pool, owner, offsets)
     }
-    conflicts.push(...doubled(context, pool))
   }
-  return conflicts
 }
 
 /** By block the leased offsets that neither our block nor a loan stands for. */
 function unbacked({ seat }: Context, pool: HeldPool): Map<number, number[]> {
   const byBlock = new Map<number, number[]>()
-  for (const [offset, lease] of pool.leases.entries()) {
-    if (pool.ownsOffset(offset) || isBackedLoan(seat, pool, offset, lease)) continue
+  for (const [offset, { loan }] of pool.leases.entries()) {
+    const lent = loan && seat.book.holders(addressItem(pool.key, offset)).has(seat.holder)
+    if (lent || pool.ownsOffset(offset)) continue
     const index = blockOf(pool.geometry, offset)
     byBlock.set(index, [...(byBlock.get(index) ?? []), offset])
   }
   return byBlock
 }
 
-function isBackedLoan(
-  seat: Context['seat'],
-  pool: HeldPool,
-  offset: number,
-  { loan }: Lease,
-): boolean {
-  return loan && seat.book.holders(addressItem(pool.key, offset)).has(seat.holder)
-}
-
-async function reclaimBlock(
-  context: Context,
+/** Takes those blocks that nobody has; the others, with who seems to own them. */
+async function claimBlocks(
+  { clock, seat, surroundings }: Context,
   supply: Supply,
   pool: HeldPool,
-  index: number,
-  offsets: readonly number[],
-): Promise<Conflict[]> {
-  const { clock, seat, surroundings, wire } = context
-  let owner = surroundings.owners(pool.key).get(index)?.owner
-  if (owner === undefined) {
-    const { won, lost } = await supply.claim(pool, [index], clock.now())
-    const rival = lost[0]?.rival?.holder
-    if (won.length > 0 || rival === undefined || rival === seat.holder) return []
-    owner = nameOfHolder(rival)
+  unbacked: ReadonlyMap<number, number[]>,
+): Promise<{ owner: string; offsets: number[] }[]> {
+  const owners = new Map<number, string>()
+  for (const [index, { owner }] of surroundings.owners(pool.key)) owners.set(index, owner)
+  const unowned = [...unbacked.keys()].filter((index) => !owners.has(index))
+  const { lost } =
+    unowned.length === 0 ? { lost: [] } : await supply.claim(pool, unowned, clock.now())
+  for (const { item, rival } of lost) {
+    if (rival !== null && rival.holder !== seat.holder)
+      owners.set(item.number, nameOfHolder(rival.holder))
   }
-  const conflicts: Conflict[] = []
+  return [...unbacked].flatMap(([index, offsets]) => {
+    const owner = owners.get(index)
+    return owner === undefined ? [] : [{ owner, offsets }]
+  })
+}
+
+async function askOwner(
+  context: Context,
+  conflicts: Conflicts,
+  pool: HeldPool,
+  owner: string,
+  offsets: readonly number[],
+): Promise<void> {
+  const { clock, wire } = context
   for (const offset of offsets) {
     const lease = pool.leases.get(offset)
     if (lease === undefined || pool.wishes.has(offset) || !wire.states().has(owner)) continue
@@ -108,32 +109,19 @@ async function reclaimBlock(
     const still = (): boolean => pool.held && pool.leases.get(offset) === lease
     const borrowed = await borrow(context, pool, offset, owner, loan, clock.now(), still)
     if (borrowed.got || borrowed.rival === null) continue
-    const member = nameOfHolder(borrowed.rival.holder)
-    conflicts.push({ poolKey: pool.key, ip: addressAt(pool.geometry, offset), member })
+    conflicts.meet(pool, offset, lease, nameOfHolder(borrowed.rival.holder))
   }
-  return conflicts
-}
-
-/** Addresses in our own blocks that a container here has and that are lent as well. */
-function doubled({ seat }: Context, pool: HeldPool): Conflict[] {
-  const conflicts: Conflict[] = []
-  for (const [offset] of pool.leases.entries()) {
-    const other = seat.book.otherHolder(addressItem(pool.key, offset), seat.holder)
-    if (other === null || !pool.ownsOffset(offset)) continue
-    const ip = addressAt(pool.geometry, offset)
-    conflicts.push({ poolKey: pool.key, ip, member: nameOfHolder(other) })
-  }
-  return conflicts
 }
 
 /** The pool itself: a new roster may not know that we hold it. */
-async function registerAgain(context: Context, pool: HeldPool): Promise<void> {
-  const { logger, seat } = context
-  if (seat.book.holders(poolItem(pool.key)).has(seat.holder)) return
-  await register(context, pool.name).catch((error: unknown) => {
-    logger.warn('a pool of this host clashes with another', {
-      pool: pool.key,
-      error: messageOf(error),
-    })
-  })
+async function registerAgain(
+  context: Context,
+  conflicts: Conflicts,
+  pool: HeldPool,
+): Promise<void> {
+  if (context.seat.book.holders(poolItem(pool.key)).has(context.seat.holder)) return
+  await register(context, pool.name).then(
+    () => conflicts.clash(pool.key, null),
+    (error: unknown) => conflicts.clash(pool.key, messageOf(error)),
+  )
 }

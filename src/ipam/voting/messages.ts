@@ -69,6 +69,8 @@ const body = v.variant('kind', [
   v.object({ kind: v.literal('check'), items: v.pipe(v.array(claimed), v.maxLength(itemsMost)) }),
   /** I have no address left in this pool; give back what you can do without. `first` and `last` are offsets. */
   v.object({ kind: v.literal('spare'), poolKey: text, first: count, last: count, wanted: count }),
+  /** Containers of mine have these addresses, and so have yours; all there are, none any more if empty. */
+  v.object({ kind: v.literal('conflicts'), items }),
 ])
 
 const request = v.object({

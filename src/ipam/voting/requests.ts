@@ -13,6 +13,7 @@ export interface Respondents {
   /** Whether we own or use an item. */
   readonly wanted: (item: Item) => boolean
   readonly spare: (asked: Asked<'spare'>) => Promise<Reply>
+  readonly conflicts: (member: string, items: readonly Item[]) => void
 }
 
 /** The answer to a request. */
@@ -44,5 +45,8 @@ export async function respond(parts: Respondents, { from, body }: Request): Prom
     }
     case 'spare':
       return parts.spare(body)
+    case 'conflicts':
+      parts.conflicts(from.name, body.items)
+      return { kind: 'done' }
   }
 }

@@ -30,9 +30,17 @@ describe('two clusters that lived apart', () => {
         ipam.status().pools.flatMap(({ blocks }) => blocks.mine),
       )
       expect(new Set(owned).size, 'no block has two owners').to.equal(owned.length)
-      const conflicts = hosts.flatMap(({ ipam }) => ipam.status().conflicts.map(({ ip }) => ip))
-      expect(conflicts).to.deep.equal(['10.10.0.77'])
+      const conflicts = hosts.map(({ name, ipam }) => [name, ipam.status().conflicts])
+      const doubled = { poolKey: subnet, ip: '10.10.0.77' }
+      expect(conflicts).to.have.deep.members([
+        ['h1', [{ ...doubled, member: 'h4' }]],
+        ['h2', []],
+        ['h4', [{ ...doubled, member: 'h1' }]],
+      ])
       const id = 'ts-overlay/10.10.0.0/24'
+      for (const founder of founders) {
+        await refused(desk.take(founder, id), 'ADDRESS_CONFLICT', '10.10.0.77')
+      }
       await refused(desk.take(founders[0]!, id, '10.10.0.90'), 'ADDRESS_IN_USE', 'h4')
       await refused(desk.take(founders[1]!, id, '10.10.0.80'), 'ADDRESS_IN_USE', 'h1')
     } finally {
