@@ -36,8 +36,8 @@ export function driverCluster(cluster: Cluster, self: string): DriverCluster {
     removeEndpoint: (claim) =>
       cluster.remove('endpoint', `${claim.vni}/${recordEndpointId(claim.endpointId)}`),
     *overlays() {
-      for (const { origin, self: own, record } of cluster.records('overlay', { hidden: true }))
-        if (!own) yield { ...record, member: origin }
+      for (const placed of cluster.records('overlay', { hidden: true }))
+        if (!placed.self) yield { ...placed.record, member: placed.origin, live: placed.visible }
     },
   }
 }
@@ -86,6 +86,7 @@ export function driverWires(reconciler: Reconciler, dataplane: Dataplane): Drive
     attachEndpoint: (overlayId, endpoint) => reconciler.attachEndpoint(overlayId, endpoint),
     detachEndpoint: (overlayId, endpointId) => reconciler.detachEndpoint(overlayId, endpointId),
     holders: (vni, ip) => reconciler.holders(vni, ip),
+    macHolders: (vni, mac) => reconciler.macHolders(vni, mac),
     overlaysPresent: () => dataplane.overlays(),
     endpointsPresent: async (overlayId) => {
       const actual = await dataplane.dump(overlayId)

@@ -131,7 +131,10 @@ export class Plugin {
       afterMs: options.forgetAfterMs,
     })
     this.cluster.onMembers(() => this.#contacts.changed())
-    this.cluster.onTransitions((batch) => this.reconciler.applyPeers(peerTransitions(batch)))
+    this.cluster.onTransitions((batch) => {
+      this.reconciler.applyPeers(peerTransitions(batch))
+      this.network.othersChanged()
+    })
   }
 
   /**

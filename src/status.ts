@@ -1,6 +1,7 @@
 import type { LoggedProblem } from './base/logger.ts'
 import { ipWithLength } from './net/cidr.ts'
 import type { OrphanStatus } from './driver/orphans.ts'
+import type { DisagreementStatus } from './driver/watch.ts'
 import type { Plugin, PluginOptions } from './plugin.ts'
 
 /** What `GET /status` answers with. Plain JSON; fields are added, never renamed. */
@@ -20,6 +21,8 @@ export interface PluginStatus {
   readonly ipam: unknown
   readonly cluster: unknown
   readonly dataplane: unknown
+  /** What this host and another member hold of one overlay and cannot both have. */
+  readonly disagreements: DisagreementStatus
   /** What looks unused and may be released soon, and what was released since the start. */
   readonly orphans: OrphanStatus
   readonly problems: readonly LoggedProblem[]
@@ -64,6 +67,7 @@ export function composeStatus(
     ipam: plugin.ipam.status(),
     cluster: plugin.cluster.status(),
     dataplane: plugin.reconciler.status(),
+    disagreements: plugin.network.disagreements(),
     orphans: plugin.network.orphans(),
     problems,
   }

@@ -3,6 +3,7 @@ import { AssertionError, failure, messageOf } from '../base/errors.ts'
 import { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Ip } from '../net/ip.ts'
+import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
 import { type AuditReport, auditOverlay, driftTotal } from './audit.ts'
 import { Audits } from './audits.ts'
@@ -169,6 +170,11 @@ export class Reconciler {
   /** The peers that claim an address, the one that counts first, those not live last. */
   holders(vni: Vni, ip: Ip): Peer[] {
     return this.#peers.holders(vni, ip)
+  }
+
+  /** The same for a MAC address. */
+  macHolders(vni: Vni, mac: Mac): Peer[] {
+    return this.#peers.macHolders(vni, mac)
   }
 
   /** All peers of an overlay. */

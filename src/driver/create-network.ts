@@ -115,5 +115,5 @@ function otherOverlaysHere(parts: DriverParts, books: Books, networkId: string) 
   return books
     .networks()
     .filter((network) => network.networkId !== networkId)
-    .map((network) => ({ ...overlayClaim(network), member: parts.cluster.self }))
+    .map((network) => ({ ...overlayClaim(network), member: parts.cluster.self, live: true }))
 }

@@ -11,6 +11,7 @@ import {
   join,
   leave,
 } from './endpoint-story.ts'
+import { type Disagreement, duplicates, overlayDisagreements } from './disagreements.ts'
 import { withdrawIdle } from './farewell.ts'
 import { Lingering } from './lingering.ts'
 import { type Endpoint, type Network, endpointClaim, shortId } from './network.ts'
@@ -19,6 +20,7 @@ import { findOrphans } from './orphan-rules.ts'
 import { type OrphanStatus, Orphans } from './orphans.ts'
 import type { DriverParts } from './ports.ts'
 import { Restore } from './restore.ts'
+import { type DisagreementStatus, Watch } from './watch.ts'
 
 /** The queue of creating and removing networks. No id of the engine's has a space. */
 const networksKey = 'all networks'
@@ -42,12 +44,15 @@ export class Driver {
   readonly #lingering: Lingering
   readonly #orphans: Orphans
   readonly #restore: Restore
+  readonly #watch: Watch
 
   constructor(parts: DriverParts) {
     this.#parts = parts
     this.#books = new Books(parts.store)
     this.#orphans = this.#newOrphans()
     this.#restore = new Restore(parts, this.#books, this.#queue)
+    const { clock, logger } = parts
+    this.#watch = new Watch({ clock, logger, find: () => this.#disagreements() })
     this.#lingering = new Lingering(parts.clock, (networkId) => void this.#removeIdle(networkId))
   }
 
@@ -67,6 +72,7 @@ export class Driver {
 
   /** Ends what runs or waits. Overlays without endpoints go now. */
   async stop(): Promise<void> {
+    this.#watch.stop()
     this.#restore.stop()
     await this.#orphans.stop()
     await Promise.all(this.#lingering.drain().map((networkId) => this.#removeIdle(networkId)))
@@ -74,7 +80,9 @@ export class Driver {
   }
 
   createNetwork(request: CreateNetworkRequest): Promise<void> {
-    return this.#networks(() => createNetwork(this.#parts, this.#books, request))
+    return this.#networks(() => createNetwork(this.#parts, this.#books, request)).finally(() =>
+      this.#watch.changed(),
+    )
   }
 
   deleteNetwork(networkId: string): Promise<void> {
@@ -98,6 +106,7 @@ export class Driver {
       } finally {
         // The engine may never come back to an endpoint whose join failed.
         this.#lingerIfIdle(networkId)
+        this.#watch.changed()
       }
     })
   }
@@ -136,6 +145,16 @@ export class Driver {
     this.#parts.logger.debug('swarm node', { address, present })
   }
 
+  /** The others' overlays or endpoints are not what they were. */
+  othersChanged(): void {
+    this.#watch.changed()
+  }
+
+  /** For `/status`: what this host and another member hold and cannot both have. */
+  disagreements(): DisagreementStatus {
+    return this.#watch.status()
+  }
+
   /** For `/status`. */
   orphans(): OrphanStatus {
     return this.#orphans.status()
@@ -166,6 +185,18 @@ export class Driver {
     const left = new Map(held.map(({ poolKey, since }) => [poolKey, since]))
     await this.#books.dropNetwork(networkId, left)
     this.#parts.logger.info('network deleted', { network: shortId(networkId) })
+  }
+
+  #disagreements(): Disagreement[] {
+    const networks = this.#books.networks()
+    const { cluster, wires } = this.#parts
+    const doubled = networks.flatMap((network) => {
+      const joined = this.#books
+        .endpointsOf(network.networkId)
+        .filter((endpoint) => endpoint.joined)
+      return duplicates(network, joined, wires)
+    })
+    return [...overlayDisagreements(networks, cluster.overlays()), ...doubled]
   }
 
   #newOrphans(): Orphans {

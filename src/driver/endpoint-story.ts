@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { AssertionError, messageOf, refusal } from '../base/errors.ts'
-import { type IpInCidr, ipWithLength } from '../net/cidr.ts'
-import { type Mac, isMulticastMac, macOfIp } from '../net/mac.ts'
+import type { IpInCidr } from '../net/cidr.ts'
+import { type Mac, isMulticastMac } from '../net/mac.ts'
 import type { Books } from './books.ts'
 import { type Endpoint, type Network, endpointClaim, shortId } from './network.ts'
 import type { DriverParts, Holder } from './ports.ts'
+import { freeMac, refuseGateway, refuseTaken } from './taken.ts'
 
 /** The engine's wish for an endpoint. */
 export interface CreateEndpointRequest {
@@ -32,7 +33,7 @@ export async function createEndpoint(
   const endpoint = describe(parts, books, network, request)
   const present = books.endpoint(request.networkId, request.endpointId)
   if (present === undefined || !isDeepStrictEqual(present, endpoint)) {
-    refuseTakenAddresses(parts, books, network, endpoint, () => true)
+    refuseTaken(parts, books, network, endpoint, () => true)
     await books.putEndpoint(endpoint)
   }
   parts.cluster.putEndpoint(endpointClaim(network, endpoint))
@@ -61,7 +62,7 @@ export async function join(
   const earlier = (holder: Holder): boolean =>
     holder.claimedAt < claimedAt ||
     (holder.claimedAt === claimedAt && holder.origin < parts.cluster.self)
-  refuseTakenAddresses(parts, books, network, endpoint, earlier)
+  refuseTaken(parts, books, network, endpoint, earlier)
   // First the disk, which may be full: then nothing is built.
   await books.putEndpoint({ ...endpoint, joined: true })
   const sourceName = await buildLinks(parts, network, endpoint).catch(async (error: unknown) => {
@@ -177,53 +178,8 @@ function describe(
     endpointId: request.endpointId,
     networkId: network.networkId,
     addresses: request.addresses,
-    mac: request.mac ?? macOfIp(first.ip),
+    mac: request.mac ?? present?.mac ?? freeMac(parts, books, network, first.ip),
     claimedAt: present?.claimedAt ?? Math.floor(parts.clock.wall() / 1000),
     joined: present?.joined ?? false,
-  }
-}
-
-/** Every host's bridge has it; a container with it would answer for none but its own host. */
-function refuseGateway(network: Network, addresses: readonly IpInCidr[]): void {
-  const taken = addresses.find(({ ip, cidr }) => network.gateways.includes(ipWithLength(ip, cidr)))
-  if (taken === undefined) return
-  throw refusal(
-    'ADDRESS_IN_USE',
-    `address ${taken.ip} is the gateway of network ${shortId(network.networkId)}; choose another --ip`,
-  )
-}
-
-/** Refuses addresses that another endpoint has, here or on a live member for which `counts` holds. */
-function refuseTakenAddresses(
-  parts: DriverParts,
-  books: Books,
-  network: Network,
-  endpoint: Endpoint,
-  counts: (holder: Holder) => boolean,
-): void {
-  for (const { ip } of endpoint.addresses) {
-    const here = books
-      .endpointsOf(network.networkId)
-      .find(
-        (other) =>
-          other.endpointId !== endpoint.endpointId &&
-          other.addresses.some((address) => address.ip === ip),
-      )
-    if (here !== undefined)
-      throw refusal(
-        'ADDRESS_IN_USE',
-        `address ${ip} is in use on this host by endpoint ${shortId(here.endpointId)}; ` +
-          'stop that container or choose another address',
-      )
-    const holder = parts.wires
-      .holders(network.vni, ip)
-      .find((candidate) => candidate.live && counts(candidate))
-    if (holder !== undefined)
-      throw refusal(
-        'ADDRESS_IN_USE',
-        `address ${ip} on overlay "${network.overlayId}" is in use on member ${holder.origin} ` +
-          `(${holder.vtep}) by endpoint ${shortId(holder.endpointId)}; stop that container, choose ` +
-          'another --ip, or let --ipam-driver ts-overlay give addresses that are unique',
-      )
   }
 }

@@ -6,6 +6,8 @@ import type { OverlayClaim } from './network.ts'
 /** An overlay as a member has told it. */
 export interface KnownOverlay extends OverlayClaim {
   readonly member: string
+  /** Whether the member is believed to be there. */
+  readonly live: boolean
 }
 
 /** What a new network wants of its overlay; null where the cluster or the default may decide. */

@@ -92,6 +92,8 @@ export interface DriverWires {
   detachEndpoint(overlayId: string, endpointId: string): Promise<void>
   /** Other members' endpoints that claim this address on this overlay. */
   holders(vni: Vni, ip: Ip): readonly Holder[]
+  /** The same for a MAC address. */
+  macHolders(vni: Vni, mac: Mac): readonly Holder[]
   /** Overlays that have links in the kernel, ours by their mark. */
   overlaysPresent(): Promise<string[]>
   /** The endpoints of an overlay that have links in the kernel; null when the overlay has none. */

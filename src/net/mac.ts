@@ -36,11 +36,13 @@ export function isMulticastMac(mac: Mac): boolean {
 /**
  * The MAC address that an endpoint with this address gets when none was asked for: `02:42` and the
  * four bytes of an IPv4 address, which is also what Docker's own overlay gives; for IPv6 `02:43` and
- * four bytes of a hash. Locally administered, unicast, and the same on every host.
+ * four bytes of a hash. Locally administered, unicast, and the same on every host. Where somebody else
+ * has that one, a higher `attempt` gives others.
  */
-export function macOfIp(ip: Ip): Mac {
+export function macOfIp(ip: Ip, attempt = 0): Mac {
   const bytes = ipToBytes(ip)
-  if (ipBits(ip) === 32) return macFromBytes(Uint8Array.of(0x02, 0x42, ...bytes))
-  const hash = createHash('sha256').update(bytes).digest()
+  if (ipBits(ip) === 32 && attempt === 0) return macFromBytes(Uint8Array.of(0x02, 0x42, ...bytes))
+  const seed = attempt === 0 ? bytes : Uint8Array.of(...bytes, attempt)
+  const hash = createHash('sha256').update(seed).digest()
   return macFromBytes(Uint8Array.of(0x02, 0x43, ...hash.subarray(0, 4)))
 }

@@ -1,4 +1,4 @@
-import { silentLogger } from '../../src/base/logger.ts'
+import { type Logger, silentLogger } from '../../src/base/logger.ts'
 import type { EndpointClaim, OverlayClaim } from '../../src/driver/network.ts'
 import type { KnownOverlay } from '../../src/driver/overlay-agreement.ts'
 import type {
@@ -10,6 +10,7 @@ import type {
   PoolLease,
 } from '../../src/driver/ports.ts'
 import { parseIp } from '../../src/net/ip.ts'
+import type { Vni } from '../../src/net/vni.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
 /** After how long orphans are released there, in milliseconds of the virtual clock. */
@@ -24,6 +25,7 @@ export interface DriverWorld {
   readonly told: { overlays: Map<string, OverlayClaim>; endpoints: Map<string, EndpointClaim> }
   readonly kernel: Map<string, { links: DriverLinks; endpoints: Map<string, LinkPlace> }>
   readonly knownOverlays: KnownOverlay[]
+  /** By VNI and address, or VNI and MAC address. */
   readonly holders: Map<string, Holder>
   readonly bound: Map<string, string>
   /** The pools that address management holds, and the addresses that it handed out. */
@@ -33,6 +35,7 @@ export interface DriverWorld {
   /** The next call of this verb of the data plane or the disk fails. */
   failNext: string | null
   mtuHere: number
+  logger: Logger
 }
 
 /** A world in which the driver is alone, with pools of the address space `ours`. */
@@ -49,6 +52,7 @@ export function createDriverWorld(): DriverWorld {
     clock: new VirtualClock(),
     failNext: null,
     mtuHere: 1450,
+    logger: silentLogger,
   }
 }
 
@@ -59,9 +63,13 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
     world.failNext = null
     throw new Error(`${verb} failed`)
   }
+  const holdersOf = (vni: Vni, address: string): Holder[] => {
+    const holder = world.holders.get(`${vni} ${address}`)
+    return holder === undefined ? [] : [holder]
+  }
   return {
     clock: world.clock,
-    logger: silentLogger,
+    logger: world.logger,
     vtep: parseIp('192.0.2.1')!,
     vxlanPort: 4789,
     mtuHere: async () => world.mtuHere,
@@ -135,10 +143,8 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
         step('detachEndpoint')
         world.kernel.get(overlayId)?.endpoints.delete(endpointId)
       },
-      holders: (vni, ip) => {
-        const holder = world.holders.get(`${vni} ${ip}`)
-        return holder === undefined ? [] : [holder]
-      },
+      holders: holdersOf,
+      macHolders: holdersOf,
       overlaysPresent: async () => [...world.kernel.keys()],
       endpointsPresent: async (overlayId) => {
         step('endpointsPresent')

@@ -348,6 +348,7 @@ describe('driver, options and overlays', () => {
     vni: 7000 as Vni,
     pools: [pool.cidr],
     mtu: 1400,
+    live: true,
     ...fields,
   })
 

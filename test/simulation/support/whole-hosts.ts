@@ -1,0 +1,88 @@
+/** Whole plugins, with kernels and disks in memory and a virtual network between them, in virtual time. */
+import { type LoggedProblem, createLogger } from '../../../src/base/logger.ts'
+import { seededRandom } from '../../../src/base/random.ts'
+import { MemoryDataplane } from '../../../src/dataplane/memory.ts'
+import { parseCidr } from '../../../src/net/cidr.ts'
+import { parseIp } from '../../../src/net/ip.ts'
+import { Plugin } from '../../../src/plugin.ts'
+import { MemoryStore } from '../../../src/store/memory-store.ts'
+import { EventClock } from './event-clock.ts'
+import { type Directory, ModelGossip } from './model-gossip.ts'
+import { VirtualNetwork } from './virtual-network.ts'
+
+export interface WholeHost {
+  readonly name: string
+  readonly plugin: Plugin
+  readonly lines: string[]
+}
+
+export class WholeHosts {
+  readonly clock = new EventClock()
+  readonly random = seededRandom(1)
+  readonly net = new VirtualNetwork(this.clock, this.random)
+  readonly hosts: WholeHost[] = []
+  readonly #directory: Directory = new Map()
+
+  /** Adds a host, called host-1, host-2 and so on, and has it join the first. */
+  async add(options: { underlayMtu?: number } = {}): Promise<WholeHost> {
+    const name = `host-${this.hosts.length + 1}`
+    const vtep = parseIp(`192.0.2.${this.hosts.length + 1}`)!
+    const lines: string[] = []
+    const { logger, problems } = createLogger((line) => lines.push(line))
+    const plugin = this.#plugin(name, vtep, options.underlayMtu ?? 1500, { logger, problems })
+    const host = { name, plugin, lines }
+    this.hosts.push(host)
+    await plugin.start()
+    await this.clock.advance(3000)
+    return host
+  }
+
+  async stop(): Promise<void> {
+    const stopped = Promise.all(this.hosts.map(({ plugin }) => plugin.stop()))
+    await this.clock.advance(10_000)
+    await stopped
+  }
+
+  /** Waits, in virtual time, for what a host does. */
+  async done<T>(work: Promise<T>): Promise<T> {
+    let settled = false
+    const end = work.finally(() => (settled = true))
+    end.catch(() => {})
+    await this.clock.until(() => settled, 10_000)
+    return end
+  }
+
+  #plugin(
+    name: string,
+    vtep: NonNullable<ReturnType<typeof parseIp>>,
+    underlayMtu: number,
+    log: Pick<ReturnType<typeof createLogger>, 'logger'> & { problems: readonly LoggedProblem[] },
+  ): Plugin {
+    const { clock, net } = this
+    const random = seededRandom(this.random.uint32())
+    const parts = { net, directory: this.#directory, clock, random, misses: 0 }
+    return new Plugin(
+      {
+        ...log,
+        clock,
+        random,
+        store: new MemoryStore(),
+        dataplane: new MemoryDataplane(),
+        gossip: new ModelGossip(name, vtep, parts),
+      },
+      {
+        version: 'test',
+        member: name,
+        vtep,
+        vxlanPort: 4789,
+        scope: 'local',
+        seeds: this.hosts.length === 0 ? [] : ['192.0.2.1'],
+        pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],
+        underlayMtu,
+        auditIntervalMs: 30_000,
+        forgetAfterMs: 72 * 3_600_000,
+        orphanGraceMs: 120_000,
+      },
+    )
+  }
+}
