@@ -1,0 +1,134 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../../src/base/clock.ts'
+import { silentLogger } from '../../src/base/logger.ts'
+import { systemRandom } from '../../src/base/random.ts'
+import { createMemberlistGossip, gossipSockets } from '../../src/cluster/memberlist-gossip.ts'
+import { MemoryDataplane } from '../../src/dataplane/memory.ts'
+import type { IpamStatus } from '../../src/ipam/status.ts'
+import type { Cidr } from '../../src/net/cidr.ts'
+import { type Ip, parseIp } from '../../src/net/ip.ts'
+import { Plugin } from '../../src/plugin.ts'
+import { FileStore } from '../../src/store/file-store.ts'
+
+const port = 28_946
+
+/** One whole plugin: a real disk, real sockets on this machine, a kernel in memory. */
+interface Running {
+  readonly plugin: Plugin
+  readonly store: FileStore
+}
+
+/** Several hosts' plugins in this process, in real time, on loopback addresses of their own. */
+export class LoopbackPlugins {
+  readonly #running = new Map<number, Running>()
+  readonly #directory: string
+
+  private constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  /** `count` hosts, 1 and up, that all have a seat among the voters. */
+  static async up(count: number): Promise<LoopbackPlugins> {
+    const plugins = new LoopbackPlugins(await mkdtemp(join(tmpdir(), 'ts-overlay-ipam-')))
+    for (let host = 1; host <= count; host++) await plugins.start(host)
+    await plugins.seated(count)
+    return plugins
+  }
+
+  /** From what its disk has. */
+  async start(host: number): Promise<void> {
+    const store = await FileStore.open(join(this.#directory, `h${host}`), { logger: silentLogger })
+    const address = addressOf(host)
+    const gossip = createMemberlistGossip({
+      name: `h${host}`,
+      clock: systemClock,
+      random: systemRandom,
+      label: 'ipam',
+      secret: 'a secret',
+      transport: gossipSockets({ bindAddress: address, port, advertise: address }),
+    })
+    const seeds = host === 1 ? [] : [`${addressOf(1)}:${port}`]
+    const ports = { store, gossip, clock: systemClock, random: systemRandom, problems: [] }
+    const plugin = new Plugin(
+      { ...ports, logger: silentLogger, dataplane: new MemoryDataplane() },
+      { ...options, member: `h${host}`, vtep: address, seeds },
+    )
+    await plugin.start()
+    this.#running.set(host, { plugin, store })
+  }
+
+  /** Ends without a word to anybody. */
+  async crash(host: number): Promise<void> {
+    const { plugin, store } = this.#running.get(host)!
+    this.#running.delete(host)
+    await plugin.ipam.stop()
+    await plugin.cluster.close()
+    await plugin.reconciler.stop()
+    await plugin.network.stop()
+    await store.close()
+  }
+
+  async end(): Promise<void> {
+    for (const host of [...this.#running.keys()]) await this.crash(host)
+    await rm(this.#directory, { recursive: true })
+  }
+
+  plugin(host: number): Plugin {
+    return this.#running.get(host)!.plugin
+  }
+
+  /** The part of `/status` about addresses. */
+  status(host: number): IpamStatus {
+    return this.plugin(host).status().ipam as IpamStatus
+  }
+
+  /** What the engine asks for at `docker network create`. */
+  async create(host: number, pool: Cidr): Promise<string> {
+    const { ipam } = this.plugin(host)
+    const wish = { space: 'ts-overlay', pool, subPool: null, options: {}, ipv6: false }
+    const { poolId } = await ipam.requestPool(wish)
+    await ipam.requestAddress({ poolId, address: null, gateway: true })
+    await ipam.bindPool(pool, `network-${pool}`)
+    return poolId
+  }
+
+  /** And at `docker run`. */
+  take(host: number, poolId: string, address: Ip | null = null): Promise<string> {
+    return this.plugin(host).ipam.requestAddress({ poolId, address, gateway: false })
+  }
+
+  async seated(count: number): Promise<void> {
+    const hosts = [...this.#running.keys()]
+    await this.until(() =>
+      hosts.every((host) => {
+        const { voter, roster } = this.status(host)
+        return voter.seated && roster?.voters.length === count
+      }),
+    )
+  }
+
+  async until(holds: () => boolean, mostMs = 20_000): Promise<void> {
+    const end = performance.now() + mostMs
+    while (!holds()) {
+      if (performance.now() > end) throw new Error(`not within ${mostMs} ms`)
+      await new Promise((wake) => setTimeout(wake, 5))
+    }
+  }
+}
+
+const options = {
+  version: 'test',
+  vxlanPort: 4789,
+  scope: 'local',
+  pools: [],
+  underlayMtu: 1500,
+  auditIntervalMs: 30_000,
+  forgetAfterMs: 72 * 3_600_000,
+  orphanGraceMs: 120_000,
+} as const
+
+function addressOf(host: number): Ip {
+  return parseIp(`127.0.1.${host}`)!
+}
