@@ -6,7 +6,7 @@ import type { OverlayRows } from './overlay-rows.ts'
 export interface Drift {
   /** Properties of bridge and VXLAN device. */
   readonly links: number
-  /** Veth pairs that were there but wrong. */
+  /** Veth pairs that were wrong, or gone although their container lives. */
   readonly endpoints: number
   readonly fdb: number
   readonly neighbours: number
@@ -16,7 +16,7 @@ export interface Drift {
 export interface AuditReport {
   readonly overlayId: string
   readonly drift: Drift
-  /** Endpoints of this host whose veth pair is gone: the container, or somebody, took it along. */
+  /** Endpoints of this host whose veth pair is gone, and their container too, or it was not found. */
   readonly missing: readonly string[]
   /** Endpoints that have a veth pair of ours and were never attached. The driver knows what to do. */
   readonly unknown: readonly string[]
@@ -48,20 +48,25 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
   if (!settled && links.length === 0) await rows.write()
   const { actual, changes } = await rows.resync()
   const present = new Map(actual.endpoints.map((endpoint) => [endpoint.endpointId, endpoint]))
+  const missing: string[] = []
   let endpoints = 0
   for (const wanted of rows.local.values()) {
-    const found = present.get(wanted.endpointId)
-    if (found === undefined || isRight(wanted, found)) continue
-    const { endpointId, mac, mtu } = wanted
-    const { changed } = await dataplane.ensureEndpoint(overlayId, { endpointId, mac, mtu })
-    if (changed.length > 0) endpoints++
+    const { endpointId, mac, mtu, inside } = wanted
+    const [found, link] = [present.get(endpointId), { endpointId, mac, mtu }]
+    if (found !== undefined && isRight(wanted, found)) continue
+    if (found !== undefined) {
+      const { changed } = await dataplane.ensureEndpoint(overlayId, link)
+      if (changed.length > 0) endpoints++
+    } else if (inside !== undefined && (await dataplane.rewireEndpoint(overlayId, link, inside))) {
+      endpoints++
+    } else missing.push(endpointId)
   }
   const count = (kind: 'fdb' | 'neighbour'): number =>
     changes.filter((change) => change.kind === kind).length
   return {
     overlayId,
     drift: { links: links.length, endpoints, fdb: count('fdb'), neighbours: count('neighbour') },
-    missing: [...rows.local.keys()].filter((id) => !present.has(id)),
+    missing,
     unknown: [...present.keys()].filter((id) => !rows.local.has(id)),
   }
 }

@@ -34,6 +34,13 @@ export interface Dataplane {
   /** Makes or repairs the endpoint's veth pair. Fails with KERNEL when the overlay does not exist. */
   ensureEndpoint(overlayId: string, link: EndpointLink): Promise<EnsuredEndpoint>
 
+  /**
+   * Makes the endpoint's veth pair anew after somebody removed it, with the other end where the engine had
+   * put it: in the container, with its addresses, up.
+   * @returns whether; not when the container's namespace is not to be found.
+   */
+  rewireEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean>
+
   /** Removes the endpoint's veth pair by whichever end is left. Neither is no error. */
   removeEndpoint(overlayId: string, endpointId: string): Promise<void>
 
@@ -79,6 +86,14 @@ export interface EndpointLink {
   readonly mac: Mac
   /** Of both ends, in bytes. */
   readonly mtu: number
+}
+
+/** What the engine makes of the container's end. */
+export interface Inside {
+  /** The file of the container's namespace, as the engine calls it. */
+  readonly sandboxKey: string
+  /** Each `ip/length`. */
+  readonly addresses: readonly string[]
 }
 
 export interface EnsuredEndpoint {

@@ -2,7 +2,7 @@ import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
 import { isHostIp, isStationMac } from './credible.ts'
-import type { EndpointLink, FdbEntry, Neighbour } from './dataplane.ts'
+import type { EndpointLink, FdbEntry, Inside, Neighbour } from './dataplane.ts'
 import type { Peer, PeerTable, Touched } from './peer-table.ts'
 
 /**
@@ -15,6 +15,8 @@ import type { Peer, PeerTable, Touched } from './peer-table.ts'
 /** An endpoint on this host. */
 export interface LocalEndpoint extends EndpointLink {
   readonly ips: readonly Ip[]
+  /** What is known of the container that it is for. */
+  readonly inside?: Inside | undefined
 }
 
 /** An overlay as seen from this host. */

@@ -9,6 +9,7 @@ import type {
   EndpointLink,
   EnsuredEndpoint,
   FailedChange,
+  Inside,
   OverlayLinks,
 } from './dataplane.ts'
 
@@ -40,6 +41,8 @@ interface Fault {
  * call fail, `failRow` a row, and `overlay` hands out the insides to be altered.
  */
 export class MemoryDataplane implements Dataplane {
+  /** Namespaces of containers that can be found. */
+  readonly sandboxes = new Set<string>()
   readonly #overlays = new Map<string, MemoryOverlay>()
   readonly #faults: Fault[] = []
   readonly #strangers = new Map<Vni, string>()
@@ -128,6 +131,14 @@ export class MemoryDataplane implements Dataplane {
     if (present !== undefined && present.link.mtu !== link.mtu) changed.push('MTU changed')
     endpoints.set(link.endpointId, { link, sound: true, parked: present?.parked ?? true })
     return { sourceName, changed }
+  }
+
+  async rewireEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean> {
+    this.#enter('rewireEndpoint')
+    const { endpoints } = this.#existing(overlayId)
+    if (!this.sandboxes.has(inside.sandboxKey)) return false
+    endpoints.set(link.endpointId, { link, sound: true, parked: false })
+    return true
   }
 
   async removeEndpoint(overlayId: string, endpointId: string): Promise<void> {

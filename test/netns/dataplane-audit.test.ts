@@ -1,7 +1,8 @@
+import { basename } from 'node:path'
 import { expect } from 'chai'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
-import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
+import type { Inside, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { portNameOf } from '../../src/dataplane/linux/names.ts'
 import { Reconciler } from '../../src/dataplane/reconciler.ts'
 import type { Ip } from '../../src/net/ip.ts'
@@ -41,6 +42,7 @@ const sabotage: readonly string[] = [
   'bridge fdb add 02:99:99:99:99:99 dev PORT master static',
   'bridge link set dev PORT flood on',
   'bridge link set dev PORT learning on',
+  'ip link del PORT',
 ]
 
 describe('the audit of a Linux kernel', function () {
@@ -51,6 +53,7 @@ describe('the audit of a Linux kernel', function () {
   let links: OverlayLinks
   let near: LabContainer
   let far: LabContainer
+  let inside: Inside
 
   before(function () {
     if (obstacle === null) return
@@ -87,7 +90,11 @@ describe('the audit of a Linux kernel', function () {
     await reconciler.attachOverlay(links)
     near = await here.startContainer(links, '10.30.0.10' as Ip)
     const { mtu } = links
-    await reconciler.attachEndpoint('uber-net', { ...near, ips: [near.ip], mtu })
+    inside = {
+      sandboxKey: `/var/run/docker/netns/${basename(near.netns)}`,
+      addresses: [`${near.ip}/16`],
+    }
+    await reconciler.attachEndpoint('uber-net', { ...near, ips: [near.ip], mtu, inside })
     await there.learn(near, here.vtep)
   })
 
@@ -144,9 +151,28 @@ describe('the audit of a Linux kernel', function () {
     expect(await reach()).to.equal(true)
   })
 
-  it('reports a veth pair that is gone, and one that nobody attached', async () => {
+  it('makes a veth pair anew that was removed in its container, and all that the engine had set', async () => {
+    const engineMade = ['ip', 'link', 'add', 'eth1', 'type', 'bridge']
+    await lab.run(near.netns, ...engineMade)
+    const seen = async (): Promise<object> => {
+      const [link] = await lab.json(near.netns, 'ip', 'addr', 'show', 'eth0')
+      const { ifname, address, mtu, group, operstate, ifalias, addr_info } = link!
+      const addresses = addr_info!.map(({ local, prefixlen }) => ({ local, prefixlen }))
+      return { ifname, address, mtu, group, operstate, ifalias, addresses }
+    }
+    const before = await seen()
+    await lab.run(near.netns, 'ip', 'link', 'del', 'eth0')
+    expect(await auditOnce()).to.equal(1)
+    expect(await seen()).to.deep.equal(before)
+    expect(await auditOnce()).to.equal(0)
+    expect(await reach()).to.equal(true)
+    expect(await lab.ping(far.netns, near.ip)).to.equal(true)
+  })
+
+  it('reports a veth pair that is gone with its container, and one that nobody attached', async () => {
     const [here] = hosts as [LabHost]
     await lab.run(near.netns, 'ip', 'link', 'del', 'eth0')
+    lab.remove(near.netns)
     const stray = { endpointId: 'stray', mac: far.mac, mtu: links.mtu }
     await here.dataplane.ensureEndpoint('uber-net', stray)
     const [report] = await reconciler.audit()

@@ -64,7 +64,12 @@ export class LabUnderlay {
     await lab.run(netns, 'ip', 'addr', 'add', `${vtep}/24`, 'dev', 'eth0')
     await lab.run(netns, 'ip', 'addr', 'add', `${vtep6}/64`, 'dev', 'eth0', 'nodad')
     const directory = lab.folder(`pins${number}`)
-    const dataplane = new LinuxDataplane({ directory, logger: silentLogger, hostNetns: netns })
+    const dataplane = new LinuxDataplane({
+      directory,
+      logger: silentLogger,
+      hostNetns: netns,
+      sandboxDirectory: lab.directory,
+    })
     await dataplane.start()
     return new LabHost(lab, { netns, directory, vtep, vtep6, dataplane })
   }

@@ -13,7 +13,11 @@ export interface Json {
   readonly mac: string
   readonly dst?: string
   readonly lladdr: string
-  readonly addr_info?: readonly { readonly local: string }[]
+  readonly address?: string
+  readonly mtu?: number
+  readonly group?: string
+  readonly operstate?: string
+  readonly addr_info?: readonly { readonly local: string; readonly prefixlen: number }[]
   readonly stats64: Readonly<Record<'rx' | 'tx', { readonly packets: number }>>
 }
 

@@ -1,11 +1,12 @@
 import { failure } from '../../base/errors.ts'
 import type { EndpointLink, EnsuredEndpoint } from '../dataplane.ts'
 import type { Link } from './link.ts'
-import { type LinkChange, changeLink, createVethPair, deleteLink } from './link-requests.ts'
+import { addAddress } from './addresses.ts'
+import { changeLink, createVethPair, deleteLink, noOwnAddresses } from './link-requests.ts'
 import { bridgeName, endpointAliasOf, isMarked, portNameOf, sourceNameOf } from './names.ts'
 import type { NetlinkSocket } from './netlink-socket.ts'
 import { dress, wrongIn } from './link-repair.ts'
-import { type HostNetns, type OverlayNetns, linkOf } from './overlay-netns.ts'
+import { type HostNetns, type OverlayNetns, linkOf, linksOf } from './overlay-netns.ts'
 import { getFdb, readPortMac, removePortMac, setPortMac } from './rows.ts'
 
 /**
@@ -29,42 +30,76 @@ export function ensureVethPair(
   overlayId: string,
   link: EndpointLink,
 ): EnsuredEndpoint {
-  const bridge = netns.link(bridgeName)
-  if (bridge === null)
-    throw failure('KERNEL', `overlay ${overlayId} has no bridge; ensure the overlay first`)
   const sourceName = sourceNameOf(overlayId, link.endpointId)
-  const alias = endpointAliasOf(overlayId, link.endpointId)
-  const wanted = { ...portOn(bridge), alias, mtu: link.mtu }
+  const wanted = wantedPort(netns, overlayId, link)
   const port = owned(netns.link(portNameOf(overlayId, link.endpointId)), overlayId, netns.path)
   const parked = owned(linkOf(host.socket, sourceName), overlayId, null)
   if (port === null) {
-    makePair(netns, host, overlayId, link, parked, wanted)
+    // An end without its port in the overlay: nothing can be behind it any more.
+    if (parked !== null) deleteIfThere(host.socket, parked.index)
+    makePair(netns, { ...host, name: sourceName }, overlayId, link, wanted)
     return { sourceName, changed: ['veth pair made'] }
   }
   const changed = wrongIn(port, wanted)
   if (changed.length > 0) dress(netns.socket, port.index, wanted)
-  changed.push(...repairParked(host.socket, parked, link, alias))
+  changed.push(...repairParked(host.socket, parked, link, wanted.alias))
   changed.push(...ensureStation(netns.socket, port.index, link))
   return { sourceName, changed }
+}
+
+/** Makes the pair that somebody removed, the other end in its container at once, as the engine had it. */
+export function remakeVethPair(
+  netns: OverlayNetns,
+  container: HostNetns,
+  overlayId: string,
+  link: EndpointLink,
+  addresses: readonly string[],
+): void {
+  const { socket } = container
+  const names = new Set(linksOf(socket).map(({ name }) => name))
+  // The engine numbers a container's links; ours is the one that is missing.
+  let number = 0
+  while (names.has(`eth${number}`)) number++
+  const name = `eth${number}`
+  makePair(
+    netns,
+    { ...container, name },
+    overlayId,
+    link,
+    wantedPort(netns, overlayId, link),
+    () => {
+      socket.send([noOwnAddresses(name)])
+      const index = linkOf(socket, name)?.index
+      if (index === undefined) throw failure('KERNEL', `${name}: the new veth pair is gone`)
+      const given = addresses.map((address) => addAddress(index, address))
+      socket.sendAll([...given, changeLink(index, { up: true })])
+    },
+  )
+}
+
+/** The bridge's end of the pair. */
+function wantedPort(netns: OverlayNetns, overlayId: string, { endpointId, mtu }: EndpointLink) {
+  const bridge = netns.link(bridgeName)
+  if (bridge === null)
+    throw failure('KERNEL', `overlay ${overlayId} has no bridge; ensure the overlay first`)
+  return { ...portOn(bridge), alias: endpointAliasOf(overlayId, endpointId), mtu }
 }
 
 /** All of it, or nothing when something fails on the way. */
 function makePair(
   netns: OverlayNetns,
-  host: HostNetns,
+  other: HostNetns & { readonly name: string },
   overlayId: string,
   { endpointId, mac, mtu }: EndpointLink,
-  parked: Link | null,
-  wanted: LinkChange & { master: number; alias: string },
+  wanted: ReturnType<typeof wantedPort>,
+  dressOther = (): void => {},
 ): void {
-  // An end without its port in the overlay: nothing can be behind it any more.
-  if (parked !== null) deleteIfThere(host.socket, parked.index)
   const name = portNameOf(overlayId, endpointId)
-  const peerName = sourceNameOf(overlayId, endpointId)
-  const ends = { name, peerName, peerMac: mac, peerNetnsFd: host.fd }
+  const ends = { name, peerName: other.name, peerMac: mac, peerNetnsFd: other.fd }
   netns.socket.sendAll([createVethPair({ ...ends, mtu, master: wanted.master })])
   try {
-    host.socket.sendAll([changeLink(peerName, { alias: wanted.alias })])
+    other.socket.sendAll([changeLink(other.name, { alias: wanted.alias })])
+    dressOther()
     dress(netns.socket, name, wanted)
     const port = netns.link(name)
     if (port === null) throw failure('KERNEL', `${name}: the new veth pair is gone`)

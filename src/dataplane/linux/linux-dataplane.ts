@@ -1,4 +1,5 @@
-import { closeSync, mkdirSync, openSync, promises } from 'node:fs'
+import { mkdirSync, promises } from 'node:fs'
+import { basename, join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import {
   AssertionError,
@@ -19,17 +20,26 @@ import type {
   EndpointLink,
   EnsuredEndpoint,
   FailedChange,
+  Inside,
   OverlayLinks,
 } from '../dataplane.ts'
 import { getAddresses, readAddress } from './addresses.ts'
 import { dumpOverlay } from './dump.ts'
-import { deleteIfThere, ensureVethPair, removeVethPair } from './endpoint-links.ts'
+import { deleteIfThere, ensureVethPair, remakeVethPair, removeVethPair } from './endpoint-links.ts'
 import { checkEndpointId, checkOverlayId, isMarked, pinName, vxlanName } from './names.ts'
-import { inNetns, openOwnNetns } from './netns.ts'
+import { isPinned, openOwnNetns } from './netns.ts'
 import { assignNetnsId } from './netns-ids.ts'
-import { NetlinkSocket, batchMost } from './netlink-socket.ts'
+import { batchMost } from './netlink-socket.ts'
 import { ensureLinks } from './overlay-links.ts'
-import { type HostNetns, OverlayNetns, linkOf, linksOf } from './overlay-netns.ts'
+import {
+  type HostNetns,
+  OverlayNetns,
+  closeNetns,
+  linkOf,
+  linksOf,
+  netnsOf,
+  openNetns,
+} from './overlay-netns.ts'
 import { probeKernel } from './probe.ts'
 import { Pin } from './pin.ts'
 import { rowRequest } from './rows.ts'
@@ -54,6 +64,8 @@ export interface LinuxDataplaneOptions {
   /** A second such place, for when the first is cleared away. */
   readonly spareDirectory?: string
   readonly logger: Logger
+  /** Where the engine's namespaces of containers are found; without, no veth pair can be made anew. */
+  readonly sandboxDirectory?: string
   /** The namespace to take for the host's, by its file; without, the one that this process is in. */
   readonly hostNetns?: string
 }
@@ -62,6 +74,7 @@ export class LinuxDataplane implements Dataplane {
   readonly #directories: readonly string[]
   readonly #logger: Logger
   readonly #hostNetns: string | undefined
+  readonly #sandboxDirectory: string | undefined
   readonly #open = new Map<string, OverlayNetns>()
   #host: HostNetns | null = null
 
@@ -70,6 +83,7 @@ export class LinuxDataplane implements Dataplane {
     this.#directories = spareDirectory === undefined ? [directory] : [directory, spareDirectory]
     this.#logger = logger
     this.#hostNetns = hostNetns
+    this.#sandboxDirectory = options.sandboxDirectory
   }
 
   async start(): Promise<void> {
@@ -79,8 +93,8 @@ export class LinuxDataplane implements Dataplane {
       for (const directory of this.#directories)
         mkdirSync(directory, { recursive: true, mode: 0o700 })
       probeKernel()
-      const fd = this.#hostNetns === undefined ? openOwnNetns() : openSync(this.#hostNetns, 'r')
-      this.#host = { fd, socket: inNetns(fd, () => new NetlinkSocket()) }
+      this.#host =
+        this.#hostNetns === undefined ? netnsOf(openOwnNetns()) : openNetns(this.#hostNetns)
       sweepPins(this.#directories, this.#logger)
     })
   }
@@ -121,6 +135,21 @@ export class LinuxDataplane implements Dataplane {
     return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () =>
       ensureVethPair(this.#existing(overlayId), this.#theHost(), overlayId, link),
     )
+  }
+
+  async rewireEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean> {
+    return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () => {
+      if (this.#sandboxDirectory === undefined) return false
+      const path = join(this.#sandboxDirectory, basename(inside.sandboxKey))
+      if (!isPinned(path)) return false
+      const container = openNetns(path)
+      try {
+        remakeVethPair(this.#existing(overlayId), container, overlayId, link, inside.addresses)
+        return true
+      } finally {
+        closeNetns(container)
+      }
+    })
   }
 
   async removeEndpoint(overlayId: string, endpointId: string): Promise<void> {
@@ -172,8 +201,7 @@ export class LinuxDataplane implements Dataplane {
   async close(): Promise<void> {
     for (const netns of this.#open.values()) netns.close()
     this.#open.clear()
-    this.#host?.socket.close()
-    if (this.#host !== null) closeSync(this.#host.fd)
+    if (this.#host !== null) closeNetns(this.#host)
     this.#host = null
   }
 

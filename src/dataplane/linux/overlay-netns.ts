@@ -6,10 +6,37 @@ import { inNetns, inNewNetns, openOwnNetns } from './netns.ts'
 import { NetlinkError, NetlinkSocket } from './netlink-socket.ts'
 import type { Pin } from './pin.ts'
 
-/** The host's network namespace: a socket in it, and a descriptor that stands for it. */
+/** The host's network namespace, or a container's: a socket in it, and a descriptor that stands for it. */
 export interface HostNetns {
   readonly socket: NetlinkSocket
   readonly fd: number
+}
+
+/** The namespace with that file. Whoever asks closes it. */
+export function openNetns(path: string): HostNetns {
+  try {
+    return netnsOf(openSync(path, 'r'))
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'EINVAL') throw error
+    // A namespace of another kind.
+    throw failure('KERNEL', `${path} is no network namespace; unmount it: umount ${path}`, error)
+  }
+}
+
+/** The namespace that `fd` stands for, which is given away to it. */
+export function netnsOf(fd: number): HostNetns {
+  try {
+    return { fd, socket: inNetns(fd, () => new NetlinkSocket()) }
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
+}
+
+/** Lets go of it. */
+export function closeNetns({ socket, fd }: HostNetns): void {
+  socket.close()
+  closeSync(fd)
 }
 
 /** An overlay's network namespace: pinned by files, reached by a netlink socket that lives in it. */
@@ -37,17 +64,15 @@ export class OverlayNetns {
   static open(pin: Pin): OverlayNetns | null {
     const path = pin.find()
     if (path === null) return null
-    const fd = openSync(path, 'r')
+    const { fd, socket } = openNetns(path)
+    const netns = new OverlayNetns(pin, fd, socket)
     try {
-      const socket = inNetns(fd, () => new NetlinkSocket())
-      pin.pinAgain(fd)
-      return new OverlayNetns(pin, fd, socket)
+      netns.pinAgain()
     } catch (error) {
-      closeSync(fd)
-      if ((error as { code?: unknown }).code !== 'EINVAL') throw error
-      // A namespace of another kind.
-      throw failure('KERNEL', `${path} is no network namespace; unmount it: umount ${path}`, error)
+      netns.close()
+      throw error
     }
+    return netns
   }
 
   /** The file that it is pinned at, for messages to people. */
@@ -82,8 +107,7 @@ export class OverlayNetns {
 
   /** Lets go of the namespace, which the pin keeps. */
   close(): void {
-    this.socket.close()
-    closeSync(this.fd)
+    closeNetns(this)
   }
 
   /**
