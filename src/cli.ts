@@ -1,6 +1,7 @@
 import { request } from 'node:http'
 import { parseArgs } from 'node:util'
 import { messageOf } from './base/errors.ts'
+import { printable, printableLines } from './base/printable.ts'
 
 /*
  * The command line: asks the plugin on this host, over the socket that `GET /status` is on. It knows
@@ -24,7 +25,7 @@ interface Status {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`ts-overlay: ${messageOf(error)}\n`)
+  process.stderr.write(`ts-overlay: ${printableLines(messageOf(error))}\n`)
   process.exitCode = 1
 })
 
@@ -43,7 +44,7 @@ async function main(): Promise<void> {
   if (command === 'members' && names.length === 0) return printMembers(values.socket)
   if (command === 'forget' && names.length > 0) {
     await ask(values.socket, 'DELETE', `/members/${names.map(encodeURIComponent).join(',')}`)
-    return print(`forgotten: ${names.join(', ')}\n`)
+    return print(`forgotten: ${printable(names.join(', '))}\n`)
   }
   process.stderr.write(usage)
   process.exitCode = 2
@@ -52,7 +53,7 @@ async function main(): Promise<void> {
 async function printMembers(socket: string): Promise<void> {
   const status = JSON.parse(await ask(socket, 'GET', '/status')) as Status
   for (const { name, address, state, self } of status.members)
-    print(`${name}\t${address}\t${state}${self ? ' (this host)' : ''}\n`)
+    print(`${printable(name)}\t${address}\t${state}${self ? ' (this host)' : ''}\n`)
 }
 
 function print(text: string): void {

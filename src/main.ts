@@ -3,6 +3,7 @@ import { adminRoutes } from './admin/admin-routes.ts'
 import { systemClock } from './base/clock.ts'
 import { failure, messageOf } from './base/errors.ts'
 import { type Logger, createLogger } from './base/logger.ts'
+import { printable } from './base/printable.ts'
 import { systemRandom } from './base/random.ts'
 import { createMemberlistGossip, gossipSockets } from './cluster/memberlist-gossip.ts'
 import { LinuxDataplane } from './dataplane/linux/linux-dataplane.ts'
@@ -46,7 +47,7 @@ const { logger, problems } = createLogger((line, level) => {
 
 // No top-level await: the bundle is CommonJS, whose built-in modules load in less time.
 start().catch((error: unknown) => {
-  for (const line of messageOf(error).split('\n')) process.stderr.write(`ts-overlay: ${line}\n`)
+  sayWhy(messageOf(error))
   process.exit(1)
 })
 
@@ -170,8 +171,14 @@ function seedText(host: string, port: number): string {
 /** A bug: what is in memory cannot be trusted any more. The engine starts us again from the disk. */
 function endOnBug(error: unknown): void {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  for (const line of text.split('\n')) process.stderr.write(`ts-overlay: bug: ${line}\n`)
+  sayWhy(text, 'bug: ')
   process.exit(1)
+}
+
+/** Each line by itself, as the engine logs them. */
+function sayWhy(text: string, what = ''): void {
+  for (const line of text.split('\n'))
+    process.stderr.write(`ts-overlay: ${what}${printable(line)}\n`)
 }
 
 /** As the first process of its container, the plugin gets no signal that it does not handle. */

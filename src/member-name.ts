@@ -4,6 +4,8 @@ import type { Store } from './store/store.ts'
 
 /** Two hosts of one name still need two names in the cluster; 32 bits make a clash unlikely. */
 const suffixBytes = 4
+/** So much of the host's name; with the suffix that is below the 63 that MEMBER_NAME may have. */
+const hostCharactersMost = 40
 
 /**
  * This host's name in the cluster: the setting, else the one that the store has, else the host's name
@@ -18,8 +20,19 @@ export async function memberName(
 ): Promise<string> {
   const kept = store.get<string>('cluster', 'name')
   const fresh = (): string =>
-    `${host.split('.')[0]!.slice(0, 40)}-${Buffer.from(random.bytes(suffixBytes)).toString('hex')}`
+    `${plainName(host)}-${Buffer.from(random.bytes(suffixBytes)).toString('hex')}`
   const name = setting ?? kept ?? fresh()
   if (name !== kept) await store.write([{ table: 'cluster', key: 'name', value: name }])
   return name
+}
+
+/** The first label of a host's name, which the kernel lets be any bytes, as a name in the cluster may be. */
+function plainName(host: string): string {
+  return (
+    host
+      .split('.')[0]!
+      .replaceAll(/[^a-z0-9_-]/gi, '')
+      .replace(/^[_-]+/, '')
+      .slice(0, hostCharactersMost) || 'host'
+  )
 }

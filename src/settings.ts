@@ -1,4 +1,5 @@
 import { refusal } from './base/errors.ts'
+import { printable } from './base/printable.ts'
 import { type Ip, ipBits } from './net/ip.ts'
 import { cidrsOverlap } from './net/cidr.ts'
 import { type Setting, settingsTable } from './settings-table.ts'
@@ -40,8 +41,8 @@ export function parseSettings(env: Readonly<Record<string, string | undefined>>)
 }
 
 function faultText(entry: Setting<unknown, string | null>, text: string, reason: string): string {
-  const shown = entry.secret ? '(not shown)' : text
-  return `${entry.name}=${shown} ${reason}. Example: ${entry.name}=${entry.example}`
+  const shown = entry.secret ? '(not shown)' : printable(text)
+  return `${entry.name}=${shown} ${printable(reason)}. Example: ${entry.name}=${entry.example}`
 }
 
 function badSettings(faults: readonly string[]): Error {

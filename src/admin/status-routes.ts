@@ -1,4 +1,5 @@
 import { Router } from 'express'
+import { printableLines } from '../base/printable.ts'
 
 /** How far the JSON is indented: people read it with curl. */
 const indentation = 2
@@ -7,7 +8,8 @@ const indentation = 2
 export function statusRoutes(status: () => unknown): Router {
   const router = Router()
   router.get('/status', (_request, response) => {
-    response.type('json').send(`${JSON.stringify(status(), null, indentation)}\n`)
+    const text = printableLines(JSON.stringify(status(), null, indentation))
+    response.type('json').send(`${text}\n`)
   })
   return router
 }

@@ -1,4 +1,5 @@
 import createDebug from 'debug'
+import { printable } from './printable.ts'
 
 /** Facts that go with a log line. */
 export type LogFields = Readonly<Record<string, unknown>>
@@ -26,7 +27,7 @@ const problemsKept = 50
 /** How much a line matters: the engine logs our standard output as information, our errors as errors. */
 export type LogLevel = 'debug' | 'info' | 'warn'
 
-/** Hands each line to `write`. `problems` keeps the last warnings for `/status`. */
+/** Hands each line, printable, to `write`. `problems` keeps the last warnings for `/status`. */
 export function createLogger(write: (line: string, level: LogLevel) => void): {
   logger: Logger
   problems: readonly LoggedProblem[]
@@ -34,15 +35,17 @@ export function createLogger(write: (line: string, level: LogLevel) => void): {
   const problems: LoggedProblem[] = []
   const forRoom = (room: string): Logger => {
     const trace = createDebug(`ts-overlay:${room}`)
-    trace.log = (...args: unknown[]) => write(args.join(' '), 'debug')
+    trace.log = (...args: unknown[]) => write(printable(args.join(' ')), 'debug')
     const line = (level: string, message: string, fields?: LogFields): string =>
-      `${level} ${room}: ${message}${fields === undefined ? '' : ` ${JSON.stringify(fields)}`}`
+      printable(
+        `${level} ${room}: ${message}${fields === undefined ? '' : ` ${JSON.stringify(fields)}`}`,
+      )
     return {
       debug: (message, fields) => trace(`${message}${fields ? ` ${JSON.stringify(fields)}` : ''}`),
       info: (message, fields) => write(line('info', message, fields), 'info'),
       warn: (message, fields) => {
         write(line('warn', message, fields), 'warn')
-        problems.push({ at: new Date().toISOString(), room, message })
+        problems.push({ at: new Date().toISOString(), room, message: printable(message) })
         if (problems.length > problemsKept) problems.shift()
       },
       child: (name) => forRoom(name),

@@ -1,4 +1,5 @@
 import { OverlayError, messageOf } from '../base/errors.ts'
+import { printable } from '../base/printable.ts'
 
 /** What goes back to the engine: a status and a JSON object. */
 export interface Answer {
@@ -12,7 +13,8 @@ export function success(body: object): Answer {
 }
 
 /**
- * An error as the engine reads it: the network side looks for `Err`, the address side for `Error`. A
+ * An error as the engine reads it: the network side looks for `Err`, the address side for `Error`. Docker
+ * shows it in a terminal, as it is. A
  * lost body and an unknown method have a status of their own for whoever reads a trace; the engine
  * treats all of them alike.
  */
@@ -21,7 +23,8 @@ export function errorAnswer(error: unknown): Answer {
     error instanceof OverlayError
       ? error.message
       : `a fault in the plugin, which restarts now: ${messageOf(error)}`
-  return { status: statusOf(error), body: { Err: message, Error: message } }
+  const text = printable(message)
+  return { status: statusOf(error), body: { Err: text, Error: text } }
 }
 
 function statusOf(error: unknown): number {

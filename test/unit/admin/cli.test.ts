@@ -37,6 +37,7 @@ describe('cli', () => {
           members: [
             { name: 'one', address: '192.0.2.1', state: 'alive', self: true },
             { name: 'two', address: '192.0.2.2', state: 'dead', self: false },
+            { name: 'three\u001b[2J\u009b', address: '192.0.2.3', state: 'alive', self: false },
           ],
         }),
         forget: async (members) => {
@@ -67,12 +68,15 @@ describe('cli', () => {
     expect(stdout.split('\n')).to.deep.equal([
       'one\t192.0.2.1\talive (this host)',
       'two\t192.0.2.2\tdead',
+      'three\\u001b[2J\\u009b\t192.0.2.3\talive',
     ])
     expect(exitCode).to.equal(0)
   })
 
   it('prints the whole status', async () => {
-    expect(JSON.parse((await run('status')).stdout)).to.have.property('members')
+    const { stdout } = await run('status')
+    expect(JSON.parse(stdout)).to.have.nested.property('members[2].name', 'three\u001b[2J\u009b')
+    expect(stdout).to.include('three\\u001b[2J\\u009b')
   })
 
   it('forgets members by name, and says why it cannot', async () => {
