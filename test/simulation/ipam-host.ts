@@ -37,6 +37,14 @@ export interface Published {
   readonly pools: Map<string, PoolRecord>
 }
 
+/** What another member knows of that. */
+interface Copy {
+  readonly blocks: BlockRecord[]
+  readonly pools: PoolRecord[]
+  /** On the world's clock, ms. */
+  readonly at: number
+}
+
 /** One life of the plugin on a host. After its end nothing it does has an effect. */
 export interface Life {
   readonly ipam: Ipam
@@ -59,7 +67,8 @@ export class SimulatedHost {
   synced: boolean
   /** Members heard of in this life, ourselves included. */
   readonly known = new Set<string>()
-  readonly copies = new Map<string, { blocks: BlockRecord[]; pools: PoolRecord[] }>()
+  /** By member its records as they were when we last heard of it, and when that was. */
+  readonly copies = new Map<string, Copy>()
   readonly #random: Random
   #starts = 0
 
@@ -181,9 +190,7 @@ export class SimulatedHost {
     }
   }
 
-  *#copied<T extends { alive: boolean }>(
-    of: (copy: { blocks: BlockRecord[]; pools: PoolRecord[] }) => T[],
-  ): Iterable<T> {
+  *#copied<T extends { alive: boolean }>(of: (copy: Copy) => T[]): Iterable<T> {
     for (const [member, copy] of this.copies) {
       const alive = this.world.reachable(this.name, member)
       for (const record of of(copy)) yield { ...record, alive }

@@ -71,7 +71,7 @@ export class LoopbackPlugins {
   }
 
   async end(): Promise<void> {
-    for (const host of [...this.#running.keys()]) await this.crash(host)
+    for (const host of this.#running.keys()) await this.crash(host)
     await rm(this.#directory, { recursive: true })
   }
 

@@ -17,8 +17,8 @@ export interface Weather {
   jitterMs: number
 }
 
-/** Members tell each other of records and members this often, ms. */
-const gossipMs = 80
+/** The records of a member that was not heard of for this long are forgotten, ms: as in the cluster's `hiddenHoldMs`. */
+const hiddenMs = 600_000
 
 /**
  * Hosts, their disks and the network between them, in virtual time. Membership is an oracle: a member that cannot be
@@ -31,6 +31,8 @@ export class IpamWorld {
   readonly weather: Weather = { loss: 0, duplication: 0, delayMs: 0.3, jitterMs: 0.5 }
   readonly endpoints = new Map<string, string>()
   logger: Logger | null = null
+  /** Members tell each other of records and members this often, ms. */
+  gossipMs = 80
   /** Which side of a cut a host is on; hosts on different sides do not hear each other. */
   readonly #sides = new Map<string, number>()
   #gossiping = true
@@ -171,7 +173,7 @@ export class IpamWorld {
       if (!this.#gossiping) return
       this.#gossip()
       this.#gossipLater()
-    }, gossipMs)
+    }, this.gossipMs)
   }
 
   /** Every member takes over from every other it can reach, or from a few when there are many. */
@@ -181,7 +183,11 @@ export class IpamWorld {
       let changed = false
       for (const name of host.known) {
         const other = this.hosts.get(name)
-        if (name === host.name || other === undefined || !this.reachable(host.name, name)) continue
+        if (name === host.name) continue
+        if (other === undefined || !this.reachable(host.name, name)) {
+          changed = this.#forgetRecords(host, name) || changed
+          continue
+        }
         if (this.chance(this.weather.loss)) continue
         host.synced = true
         other.synced = true
@@ -192,6 +198,12 @@ export class IpamWorld {
     }
   }
 
+  #forgetRecords(host: SimulatedHost, member: string): boolean {
+    const copy = host.copies.get(member)
+    if (copy === undefined || this.clock.now() - copy.at < hiddenMs) return false
+    return host.copies.delete(member)
+  }
+
   #copy(from: SimulatedHost, to: SimulatedHost): boolean {
     const before = to.known.size
     for (const name of from.known) to.known.add(name)
@@ -199,7 +211,7 @@ export class IpamWorld {
     if (published === undefined) return false
     const blocks = [...published.blocks.values()]
     const pools = [...published.pools.values()]
-    to.copies.set(from.name, { blocks, pools })
+    to.copies.set(from.name, { blocks, pools, at: this.clock.now() })
     return to.known.size > before || blocks.length + pools.length > 0
   }
 

@@ -17,6 +17,8 @@ import { blocksToClaim, blocksToKeep, spareAddresses, type Stock } from './stock
  */
 const refusedMs = 100
 const refusedMostMs = 10_000
+/** How often we look whether we have become a voter, ms. */
+const seatPollMs = 20
 /** After a failed try to get blocks ahead of need the next is this much later, ms. */
 const aheadPauseMs = 5000
 /** An empty block is kept at least this long, ms: containers are often started again. */
@@ -106,10 +108,16 @@ export class Supply {
   }
 
   async #more(pool: HeldPool, deadline: number): Promise<Supplied> {
-    const { clock, wire } = this.#context
+    const { claims, clock, seat, wire } = this.#context
+    const what = `a block of pool ${pool.key}`
     for (;;) {
       const wanted = Math.min(this.#lacking(pool), itemsMost)
       if (wanted === 0 || !pool.held) return { blocks: pool.blocks().size, offers: [] }
+      if (!seat.seated) {
+        if (clock.now() >= deadline) throw noMajority(this.#context, what, claims.shortage())
+        await wire.pause(seatPollMs)
+        continue
+      }
       const candidates = this.#unowned(pool)
       const open = candidates.filter((index) => !this.#refusedNow(pool, index))
       if (open.length === 0) {
@@ -119,8 +127,7 @@ export class Supply {
       } else {
         const { won, shortage } = await this.claim(pool, open.slice(0, wanted), deadline)
         if (won.length > 0) return { blocks: won.length, offers: [] }
-        if (shortage !== null)
-          throw noMajority(this.#context, `a block of pool ${pool.key}`, shortage)
+        if (shortage !== null) throw noMajority(this.#context, what, shortage)
       }
       if (clock.now() >= deadline) return { blocks: 0, offers: [] }
       if (open.length <= wanted) await wire.pause(refusedMs)

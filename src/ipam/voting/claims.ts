@@ -124,7 +124,7 @@ export class Claims {
       claim,
     )
     const short = lost.some(({ rival }) => rival === null)
-    return { won, lost, shortage: short ? this.#shortage(standings, missing) : null }
+    return { won, lost, shortage: short ? this.shortage(standings, missing) : null }
   }
 
   /** One question to all voters. Null when we have no say: not on a roster, or it is being changed. */
@@ -185,7 +185,8 @@ export class Claims {
     void this.#giveBack.send()
   }
 
-  #shortage(standings: readonly Standing[], missing: readonly string[]): Shortage {
+  /** What is lacking after a round of questions, or when we have no say and cannot ask. */
+  shortage(standings: readonly Standing[] = [], missing: readonly string[] = []): Shortage {
     const { roster, seated } = this.#seat
     if (roster !== null && seated) return shortageOf(roster, standings, missing)
     const names = [...this.#wire.states().keys()].sort()

@@ -79,6 +79,23 @@ describe('members that come and go', () => {
     }
   })
 
+  it('a newcomer waits for its seat, also when all blocks have owners', () =>
+    Desk.with(3, async (desk, ...hosts) => {
+      const id = await createOnAll(desk, hosts)
+      const many: string[][] = []
+      for (const host of hosts) many.push(await desk.takeMany(host, id, 80))
+      for (const [i, host] of hosts.entries()) {
+        for (const address of many[i]!.slice(0, 79)) await desk.free(host, id, address)
+      }
+      const owned = hosts.flatMap(({ ipam }) => ipam.status().pools[0]!.blocks.mine)
+      expect(owned).to.have.length(32)
+      await desk.gossip()
+      const newcomer = await desk.world.add('h4', ['h1'])
+      await desk.create(newcomer, { subnet })
+      expect(newcomer.ipam.status().voter.seated).to.equal(false)
+      expect(await desk.take(newcomer, id)).to.match(/^10\.10\.0\./)
+    }))
+
   it('hosts that all JOIN each other found one cluster together', async () => {
     const desk = new Desk(5)
     try {
