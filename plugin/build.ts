@@ -23,6 +23,7 @@ const diagnosticPrograms = ['ip', 'bridge']
 /** Mount points and folders that programs expect. The engine fills /dev, /proc, /sys and /etc/{hosts,resolv.conf}. */
 const emptyFolders = [
   'data',
+  'host-docker',
   'host-plugins',
   'run/docker/plugins',
   'tmp',

@@ -67,6 +67,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
   const dataplane = new LinuxDataplane({
     directory: join(settings.stateDir, 'netns'),
     spareDirectory,
+    sandboxDirectory: settings.sandboxDir,
     logger: logger.child('dataplane'),
   })
   await dataplane.start()

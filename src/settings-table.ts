@@ -175,6 +175,11 @@ export const settingsTable = {
   }),
   stateDir: path('STATE_DIR', 'Where the plugin keeps what must survive it.', '/data'),
   legacySocketDir: path('LEGACY_SOCKET_DIR', "The engine's plugin directory.", '/host-plugins'),
+  sandboxDir: path(
+    'SANDBOX_DIR',
+    "Where the engine's network namespaces of containers are.",
+    '/host-docker/netns',
+  ),
   managedSocket: path(
     'MANAGED_SOCKET',
     'The socket that config.json names.',

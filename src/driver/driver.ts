@@ -6,6 +6,7 @@ import { Books } from './books.ts'
 import { type CreateNetworkRequest, createNetwork } from './create-network.ts'
 import {
   type CreateEndpointRequest,
+  type JoinRequest,
   createEndpoint,
   deleteEndpoint,
   join,
@@ -95,14 +96,11 @@ export class Driver {
     )
   }
 
-  join(request: {
-    networkId: string
-    endpointId: string
-  }): Promise<{ sourceName: string; prefix: string }> {
-    const { networkId, endpointId } = request
+  join(request: JoinRequest): Promise<{ sourceName: string; prefix: string }> {
+    const { networkId } = request
     return this.#queue.run(networkId, async () => {
       try {
-        return await join(this.#parts, this.#books, networkId, endpointId)
+        return await join(this.#parts, this.#books, request)
       } finally {
         // The engine may never come back to an endpoint whose join failed.
         this.#lingerIfIdle(networkId)

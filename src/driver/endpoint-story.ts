@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { AssertionError, messageOf, refusal } from '../base/errors.ts'
-import type { IpInCidr } from '../net/cidr.ts'
+import { type IpInCidr, ipWithLength } from '../net/cidr.ts'
 import { type Mac, isMulticastMac } from '../net/mac.ts'
 import type { Books } from './books.ts'
 import { type Endpoint, type Network, endpointClaim, shortId } from './network.ts'
@@ -13,6 +13,14 @@ export interface CreateEndpointRequest {
   readonly endpointId: string
   readonly addresses: readonly IpInCidr[]
   readonly mac: Mac | null
+}
+
+/** The engine's wish to plug an endpoint into a container. */
+export interface JoinRequest {
+  readonly networkId: string
+  readonly endpointId: string
+  /** The file of the container's namespace, which may not be there yet. */
+  readonly sandboxKey?: string | null
 }
 
 const noMac = '00:00:00:00:00:00'
@@ -47,8 +55,7 @@ export async function createEndpoint(
 export async function join(
   parts: DriverParts,
   books: Books,
-  networkId: string,
-  endpointId: string,
+  { networkId, endpointId, sandboxKey = null }: JoinRequest,
 ): Promise<{ sourceName: string; prefix: string }> {
   const network = networkOf(books, networkId)
   const endpoint = books.endpoint(networkId, endpointId)
@@ -64,8 +71,9 @@ export async function join(
     (holder.claimedAt === claimedAt && holder.origin < parts.cluster.self)
   refuseTaken(parts, books, network, endpoint, earlier)
   // First the disk, which may be full: then nothing is built.
-  await books.putEndpoint({ ...endpoint, joined: true })
-  const sourceName = await buildLinks(parts, network, endpoint).catch(async (error: unknown) => {
+  const joined = { ...endpoint, joined: true, sandboxKey }
+  await books.putEndpoint(joined)
+  const sourceName = await buildLinks(parts, network, joined).catch(async (error: unknown) => {
     await unbuild(parts, books, network, endpoint)
     throw error
   })
@@ -141,9 +149,13 @@ export function linksOf(parts: DriverParts, network: Network) {
 
 /** The link that a container plugs into. */
 export function linkOf(network: Network, endpoint: Endpoint) {
-  const ips = endpoint.addresses.map((address) => address.ip)
-  return { endpointId: endpoint.endpointId, mac: endpoint.mac, mtu: network.mtu, ips }
+  const { endpointId, mac, addresses, sandboxKey } = endpoint
+  const [ips, texts] = [addresses.map(({ ip }) => ip), addresses.map(addressText)]
+  const inside = sandboxKey ? { sandboxKey, addresses: texts } : undefined
+  return { endpointId, mac, mtu: network.mtu, ips, inside }
 }
+
+const addressText = ({ ip, cidr }: IpInCidr): string => ipWithLength(ip, cidr)
 
 function networkOf(books: Books, networkId: string): Network {
   const network = books.network(networkId)
@@ -181,5 +193,6 @@ function describe(
     mac: request.mac ?? present?.mac ?? freeMac(parts, books, network, first.ip),
     claimedAt: present?.claimedAt ?? Math.floor(parts.clock.wall() / 1000),
     joined: present?.joined ?? false,
+    sandboxKey: present?.sandboxKey ?? null,
   }
 }

@@ -30,6 +30,8 @@ export interface Endpoint {
   readonly claimedAt: number
   /** Whether its link is built: between Join and Leave. */
   readonly joined: boolean
+  /** The file of the container's namespace, by the engine's name; unknown before Join. */
+  readonly sandboxKey?: string | null
 }
 
 /** What this host tells the others of an overlay that it takes part in. */

@@ -87,7 +87,14 @@ export interface DriverWires {
   detachOverlay(overlayId: string): Promise<void>
   attachEndpoint(
     overlayId: string,
-    endpoint: { endpointId: string; mac: Mac; mtu: number; ips: readonly Ip[] },
+    endpoint: {
+      endpointId: string
+      mac: Mac
+      mtu: number
+      ips: readonly Ip[]
+      /** What the engine makes of the link, for when it has to be made anew. */
+      inside?: { sandboxKey: string; addresses: readonly string[] } | undefined
+    },
   ): Promise<{ sourceName: string }>
   detachEndpoint(overlayId: string, endpointId: string): Promise<void>
   /** Other members' endpoints that claim this address on this overlay. */

@@ -30,6 +30,7 @@ const sabotage: readonly (readonly [string, keyof ReconcilerStatus['drift']])[] 
   ['ip link del br0', 'links'],
   ['ip link set PORT down', 'endpoints'],
   ['ip link set PORT nomaster', 'endpoints'],
+  ['ip link del PORT', 'endpoints'],
 ]
 
 /** Links that have nothing of ours but the looks. */
@@ -66,8 +67,11 @@ describe('sabotage by hand', () => {
     const lines = await Promise.all(
       ['ip -o link', 'ip -o addr', 'ip neigh', 'bridge fdb', 'bridge -d link'].map(inside),
     )
+    // A veth pair that is made anew gets another address at the bridge's end.
+    const portMac = /tso\w+b@.*link\/ether (\S+)/.exec(lines[0]!)?.[1] ?? 'none'
     return lines
       .join('\n')
+      .replaceAll(portMac, 'PORTMAC')
       .replaceAll(/^\d+: /gm, '')
       .replaceAll(/@\w+|qlen \d+|state \w+|link-netns \S+|if\d+/g, '')
       .split('\n')

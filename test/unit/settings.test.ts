@@ -40,6 +40,7 @@ describe('settings', () => {
       underlayMtu: null,
       stateDir: '/data',
       legacySocketDir: '/host-plugins',
+      sandboxDir: '/host-docker/netns',
       managedSocket: '/run/docker/plugins/ts-overlay.sock',
     }
     expect(parseSettings({})).to.deep.equal(expected)
