@@ -1,7 +1,9 @@
 import type { Clock } from './base/clock.ts'
+import { Complaints } from './base/complaints.ts'
 import type { LoggedProblem, Logger } from './base/logger.ts'
 import type { Random } from './base/random.ts'
-import { Cluster } from './cluster/cluster.ts'
+import { claimFaults } from './claim-checks.ts'
+import { Cluster, type Transition } from './cluster/cluster.ts'
 import type { GossipTransport } from './cluster/gossip-transport.ts'
 import { Contacts } from './contacts.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
@@ -65,6 +67,8 @@ export class Plugin {
   readonly reconciler: Reconciler
   readonly #contacts: Contacts
   readonly #forgetting: Forgetting
+  /** What other members say and what counts for nothing here. */
+  readonly complaints: Complaints
   readonly #ports: PluginPorts
   readonly #options: PluginOptions
 
@@ -72,6 +76,7 @@ export class Plugin {
     this.#ports = ports
     this.#options = options
     const { clock, random, logger, store, dataplane, gossip } = ports
+    this.complaints = new Complaints(clock, logger.child('cluster'))
     this.reconciler = new Reconciler({
       dataplane,
       clock,
@@ -134,6 +139,7 @@ export class Plugin {
     this.cluster.onTransitions((batch) => {
       this.reconciler.applyPeers(peerTransitions(batch))
       this.network.othersChanged()
+      this.#complainOf(batch)
     })
   }
 
@@ -180,6 +186,13 @@ export class Plugin {
   /** What `/status` shows. */
   status(): PluginStatus {
     return composeStatus(this, this.#options, this.#ports.problems)
+  }
+
+  #complainOf(batch: readonly Transition[]): void {
+    const networks = this.network.networks().map(({ network }) => network)
+    for (const transition of batch)
+      for (const { who, what, text } of claimFaults(transition, networks, this.#options.vtep))
+        this.complaints.note(who, what, text)
   }
 
   async #mtuHere(): Promise<number> {

@@ -1,3 +1,4 @@
+import type { ComplaintStatus } from './base/complaints.ts'
 import type { LoggedProblem } from './base/logger.ts'
 import { ipWithLength } from './net/cidr.ts'
 import type { OrphanStatus } from './driver/orphans.ts'
@@ -23,6 +24,8 @@ export interface PluginStatus {
   readonly dataplane: unknown
   /** What this host and another member hold of one overlay and cannot both have. */
   readonly disagreements: DisagreementStatus
+  /** What other members said that is ignored here: bad records, addresses that cannot be theirs. */
+  readonly ignoredClaims: ComplaintStatus
   /** What looks unused and may be released soon, and what was released since the start. */
   readonly orphans: OrphanStatus
   readonly problems: readonly LoggedProblem[]
@@ -68,6 +71,7 @@ export function composeStatus(
     cluster: plugin.cluster.status(),
     dataplane: plugin.reconciler.status(),
     disagreements: plugin.network.disagreements(),
+    ignoredClaims: plugin.complaints.status(),
     orphans: plugin.network.orphans(),
     problems,
   }

@@ -117,6 +117,12 @@ export function isOfKind(id: Packed, kind: RecordKind): boolean {
   return id.charCodeAt(0) === kindNumbers[kind]
 }
 
+/** The kind that a log's id is of; null for one of a later release. */
+export function kindOf(id: Packed): RecordKind | null {
+  const kinds: readonly RecordKind[] = ['endpoint', 'overlay', 'pool', 'block']
+  return kinds.find((kind) => isOfKind(id, kind)) ?? null
+}
+
 /** A record as an id and a value. Throws BAD_REQUEST when a field is out of its range. */
 export function encodeRecord(record: ClusterRecord): { id: Packed; value: Packed } {
   const id = recordId(record.kind, recordKey(record))

@@ -6,7 +6,7 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Packed } from './bytes.ts'
-import { type ClusterRecord, decodeRecord } from './records.ts'
+import { type ClusterRecord, type RecordKind, decodeRecord, kindOf } from './records.ts'
 import { type Origin, visibleRecords, visibleValue } from './origin.ts'
 
 /** One record of another member, before and after. */
@@ -18,6 +18,8 @@ export interface Transition {
   readonly next: ClusterRecord | null
   /** Whether the origin is alive or suspect. `next: null` while it is not: its host is away. */
   readonly live: boolean
+  /** The kind of what is there now, when it is a kind that is known and a value that cannot be read. */
+  readonly unreadable: RecordKind | null
 }
 
 export type TransitionListener = (batch: readonly Transition[]) => void
@@ -94,9 +96,11 @@ function transitionsOf(origin: Origin, id: Packed, before: Marked): Transition[]
   if (value === before.value && origin.address === before.address) return []
   const previous = before.value === null ? null : decodeRecord(id, before.value)
   const next = value === null ? null : decodeRecord(id, value)
-  if ((previous === null && next === null) || origin.name === null) return []
+  const unreadable = value !== null && next === null ? kindOf(id) : null
+  const isOfNothing = previous === null && next === null && unreadable === null
+  if (isOfNothing || origin.name === null) return []
   const address = origin.address!
-  const bare = { origin: origin.name, address, live: origin.standing === 'visible' }
+  const bare = { origin: origin.name, address, live: origin.standing === 'visible', unreadable }
   if (previous === null || next === null || address === before.address) {
     return [
       { ...bare, address: next === null ? (before.address ?? address) : address, previous, next },

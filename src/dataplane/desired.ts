@@ -1,4 +1,5 @@
-import type { Ip } from '../net/ip.ts'
+import { type Cidr, cidrBits, cidrContains } from '../net/cidr.ts'
+import { type Ip, ipBits } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
 import { isHostIp, isStationMac } from './credible.ts'
@@ -9,7 +10,8 @@ import type { Peer, PeerTable, Touched } from './peer-table.ts'
  * The rows that an overlay should have in this host's kernel: a pure function of what the members say
  * and of this host's own endpoints. Only live peers have rows. What is here is not there: an address or
  * a MAC of an own endpoint has none, an address of the overlay's own bridge has none, and a peer behind
- * our own VTEP has none, or frames would go round. Nor has one whose claim cannot be true.
+ * our own VTEP has none, or frames would go round. Nor has one whose claim cannot be true, or whose
+ * address is not the overlay's.
  */
 
 /** An endpoint on this host. */
@@ -26,6 +28,8 @@ export interface Viewpoint {
   readonly local: ReadonlyMap<string, LocalEndpoint>
   /** The addresses of the overlay's bridge. */
   readonly gateways: ReadonlySet<Ip>
+  /** The overlay's subnets; of a family that has none, every address may be on it. */
+  readonly subnets: readonly Cidr[]
 }
 
 /** Some addresses of an overlay. */
@@ -50,10 +54,18 @@ export function desiredRows(peers: PeerTable, view: Viewpoint, addresses: Addres
   }
   for (const ip of addresses.ips) {
     const ours = here.ips.has(ip) || view.gateways.has(ip)
-    const peer = ours || !isHostIp(ip) ? undefined : winner(peers.holders(view.vni, ip), view)
+    const peer =
+      ours || !isHostIp(ip) || !isOn(view.subnets, ip)
+        ? undefined
+        : winner(peers.holders(view.vni, ip), view)
     if (peer !== undefined) neighbours.push({ ip, mac: peer.mac })
   }
   return { fdb, neighbours }
+}
+
+function isOn(subnets: readonly Cidr[], ip: Ip): boolean {
+  const family = subnets.filter((subnet) => cidrBits(subnet) === ipBits(ip))
+  return family.length === 0 || family.some((subnet) => cidrContains(subnet, ip))
 }
 
 /** The addresses that endpoints of this host have. */

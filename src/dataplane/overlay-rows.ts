@@ -211,8 +211,14 @@ export class OverlayRows {
 
   #view(): Viewpoint {
     const { vni, vtep, gateways } = this.links
-    const ips = gateways.flatMap((text) => parseIpInCidr(text)?.ip ?? [])
-    return { vni, vtep, local: this.local, gateways: new Set(ips) }
+    const bridge = gateways.flatMap((text) => parseIpInCidr(text) ?? [])
+    return {
+      vni,
+      vtep,
+      local: this.local,
+      gateways: new Set(bridge.map(({ ip }) => ip)),
+      subnets: bridge.map(({ cidr }) => cidr),
+    }
   }
 }
 

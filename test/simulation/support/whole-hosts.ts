@@ -1,9 +1,9 @@
 /** Whole plugins, with kernels and disks in memory and a virtual network between them, in virtual time. */
-import { type LoggedProblem, createLogger } from '../../../src/base/logger.ts'
+import { type LoggedProblem, type Logger, createLogger } from '../../../src/base/logger.ts'
 import { seededRandom } from '../../../src/base/random.ts'
 import { MemoryDataplane } from '../../../src/dataplane/memory.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
-import { parseIp } from '../../../src/net/ip.ts'
+import { type Ip, parseIp } from '../../../src/net/ip.ts'
 import { Plugin } from '../../../src/plugin.ts'
 import { MemoryStore } from '../../../src/store/memory-store.ts'
 import { EventClock } from './event-clock.ts'
@@ -14,6 +14,8 @@ export interface WholeHost {
   readonly name: string
   readonly plugin: Plugin
   readonly lines: string[]
+  /** The addresses that an overlay has neighbours for. */
+  readonly neighbours: (overlayId: string) => string[]
 }
 
 export class WholeHosts {
@@ -24,13 +26,17 @@ export class WholeHosts {
   readonly #directory: Directory = new Map()
 
   /** Adds a host, called host-1, host-2 and so on, and has it join the first. */
-  async add(options: { underlayMtu?: number } = {}): Promise<WholeHost> {
+  async add(options: { underlayMtu?: number; vtep?: Ip } = {}): Promise<WholeHost> {
     const name = `host-${this.hosts.length + 1}`
-    const vtep = parseIp(`192.0.2.${this.hosts.length + 1}`)!
+    const address = parseIp(`192.0.2.${this.hosts.length + 1}`)!
+    const dataplane = new MemoryDataplane()
     const lines: string[] = []
     const { logger, problems } = createLogger((line) => lines.push(line))
-    const plugin = this.#plugin(name, vtep, options.underlayMtu ?? 1500, { logger, problems })
-    const host = { name, plugin, lines }
+    const plugin = this.#plugin(name, address, { ...options, dataplane, logger, problems })
+    const neighbours = (overlayId: string): string[] => [
+      ...(dataplane.overlay(overlayId)?.neighbours.keys() ?? []),
+    ]
+    const host = { name, plugin, lines, neighbours }
     this.hosts.push(host)
     await plugin.start()
     await this.clock.advance(3000)
@@ -54,21 +60,29 @@ export class WholeHosts {
 
   #plugin(
     name: string,
-    vtep: NonNullable<ReturnType<typeof parseIp>>,
-    underlayMtu: number,
-    log: Pick<ReturnType<typeof createLogger>, 'logger'> & { problems: readonly LoggedProblem[] },
+    address: Ip,
+    here: {
+      underlayMtu?: number
+      /** Where endpoints are said to be, if that is not where gossip is. */
+      vtep?: Ip
+      dataplane: MemoryDataplane
+      logger: Logger
+      problems: readonly LoggedProblem[]
+    },
   ): Plugin {
+    const { logger, problems, dataplane, vtep = address, underlayMtu = 1500 } = here
     const { clock, net } = this
     const random = seededRandom(this.random.uint32())
     const parts = { net, directory: this.#directory, clock, random, misses: 0 }
     return new Plugin(
       {
-        ...log,
+        logger,
+        problems,
+        dataplane,
         clock,
         random,
         store: new MemoryStore(),
-        dataplane: new MemoryDataplane(),
-        gossip: new ModelGossip(name, vtep, parts),
+        gossip: new ModelGossip(name, address, parts),
       },
       {
         version: 'test',

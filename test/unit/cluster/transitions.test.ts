@@ -148,4 +148,22 @@ describe('cluster/transitions', () => {
     expect(await scene.told()).to.deep.equal([])
     expect(scene.replica.origin(oid)?.log.value('\x63key')).to.equal('x')
   })
+
+  it('tells of a kind that it knows and a value that it cannot read, which counts as no record', async () => {
+    const scene = new Scene()
+    scene.listen()
+    scene.member('alive')
+    const entries = [
+      { id: '\x02blue', version: 1, value: '{"vni":0}' },
+      { id: '\x01nonsense', version: 2, value: 'x' },
+    ]
+    const bare = { oid, epoch: 5, floor: 0, head: 2, reset: null, repair: false }
+    scene.replica.apply({ ...bare, ranges: [{ from: 0, to: 2, entries }] }, 0)
+    await scene.clock.advance(20)
+    const told = scene.batches.flat().map(({ next, unreadable }) => [next, unreadable])
+    expect(told).to.deep.equal([
+      [null, 'overlay'],
+      [null, 'endpoint'],
+    ])
+  })
 })

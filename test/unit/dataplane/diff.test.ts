@@ -10,6 +10,7 @@ import {
 import { diff } from '../../../src/dataplane/diff.ts'
 import { MemoryDataplane } from '../../../src/dataplane/memory.ts'
 import { type Peer, PeerTable, comparePeers } from '../../../src/dataplane/peer-table.ts'
+import { parseCidr } from '../../../src/net/cidr.ts'
 import type { Ip } from '../../../src/net/ip.ts'
 import type { Mac } from '../../../src/net/mac.ts'
 import { arbitraryHistory, ipOf, macOf, peer, survivors, vniOf, vtepOf } from './peer-worlds.ts'
@@ -122,6 +123,7 @@ describe('desired rows', () => {
           vtep: vtepOf(1),
           local: new Map(local.map((e, i) => [`${i}`, e])),
           gateways: new Set<Ip>(),
+          subnets: [],
         }
         const here = addressesOf(local)
         const eligible = survivors(history)
@@ -147,7 +149,13 @@ describe('desired rows', () => {
   })
 
   it('are not made from claims that no host can have, and the next claim counts', () => {
-    const view = { vni: vniOf(1), vtep: vtepOf(1), local: new Map(), gateways: new Set<Ip>() }
+    const view = {
+      vni: vniOf(1),
+      vtep: vtepOf(1),
+      local: new Map(),
+      gateways: new Set<Ip>(),
+      subnets: [],
+    }
     const good = peer({ origin: 'good', vtep: vtepOf(2), claimedAt: 1 })
     const rowsWith = (claim: Partial<Peer>) => {
       const table = new PeerTable()
@@ -166,6 +174,10 @@ describe('desired rows', () => {
       expect(rowsWith({ mac }), mac).to.deep.equal(wanted)
     for (const ip of ['224.0.0.1', '0.0.0.0', 'ff02::1'] as Ip[])
       expect(rowsWith({ ips: [ip], mac: macOf(2) }).neighbours, ip).to.deep.equal(wanted.neighbours)
+    const elsewhere = { ...view, subnets: [parseCidr('198.51.100.0/24')!, parseCidr('fd00::/64')!] }
+    const table = new PeerTable()
+    table.apply([{ previous: null, next: good }])
+    expect(desiredRows(table, elsewhere, table.addresses(view.vni)).neighbours).to.deep.equal([])
     expect(rowsWith({}).fdb, 'a good one').to.deep.equal([{ mac: good.mac, vtep: vtepOf(3) }])
   })
 })

@@ -446,7 +446,7 @@ describe('the reconciler', () => {
           expect(settled, overlayId).to.equal(true)
           const own = locals.get(overlayId)
           const here = new Map(own === undefined ? [] : [[own.endpointId, own]])
-          const view = { vni, vtep, local: here, gateways: new Set<Ip>() }
+          const view = { vni, vtep, local: here, gateways: new Set<Ip>(), subnets: [] }
           const desired = desiredRows(truth, view, truth.addresses(vni))
           const actual = (await kernel.dump(overlayId))!
           expect(actual.fdb).to.have.deep.members(desired.fdb)

@@ -1,0 +1,91 @@
+/** A member that says what cannot be: it counts for nothing, is counted, and is told once. */
+import { expect } from 'chai'
+import { parseIpInCidr } from '../../src/net/cidr.ts'
+import { type Ip, parseIp } from '../../src/net/ip.ts'
+import { macOfIp, parseMac } from '../../src/net/mac.ts'
+import { WholeHosts } from './support/whole-hosts.ts'
+
+const gateway = parseIpInCidr('10.10.0.1/16')!
+
+describe('claims that cannot be true', () => {
+  let world: WholeHosts
+
+  beforeEach(() => {
+    world = new WholeHosts()
+  })
+  afterEach(() => world.stop())
+
+  it('give no rows, are counted by member and kind, and are logged once', async () => {
+    const [victim, liar] = [await world.add(), await world.add()]
+    const pools = [{ addressSpace: 'null', pool: gateway.cidr, gateway }]
+    for (const { plugin } of [victim, liar])
+      await world.done(
+        plugin.network.createNetwork({
+          networkId: 'n1',
+          options: { overlay: 'blue' },
+          internal: false,
+          pools,
+        }),
+      )
+    await world.done(
+      victim.plugin.network.createEndpoint({
+        networkId: 'n1',
+        endpointId: 'aaaa000000000000',
+        addresses: [parseIpInCidr('10.10.0.2/16')!],
+        mac: null,
+      }),
+    )
+    await world.done(
+      victim.plugin.network.join({ networkId: 'n1', endpointId: 'aaaa000000000000' }),
+    )
+    const { vni } = victim.plugin.network.networks()[0]!.network
+    const claim = (n: number, ip: Ip, mac = macOfIp(ip)): void =>
+      liar.plugin.cluster.put({
+        kind: 'endpoint',
+        vni,
+        endpointId: `bbbb00000000000${n}`,
+        ips: [ip],
+        mac,
+        claimedAt: 1,
+      })
+    claim(1, parseIp('10.10.0.3')!)
+    for (let round = 0; round < 3; round++) {
+      claim(2, parseIp(`192.0.2.${round + 7}`)!)
+      claim(3, parseIp('10.10.0.1')!, parseMac(`02:00:00:00:00:0${round}`)!)
+      claim(4, parseIp('10.10.0.4')!, parseMac(`01:00:5e:00:00:0${round}`)!)
+      await world.clock.advance(1000)
+    }
+    const { overlays, ignoredClaims } = victim.plugin.status()
+    expect(overlays[0]!.peers).to.have.length(4)
+    const rows = await victim.plugin.reconciler.audit()
+    expect(rows[0]!.drift, 'what the kernel has is what it should').to.deep.equal(
+      Object.fromEntries(Object.keys(rows[0]!.drift).map((kind) => [kind, 0])),
+    )
+    expect(victim.neighbours('blue')).to.deep.equal(['10.10.0.3'])
+    const { total, list } = ignoredClaims
+    expect(total).to.equal(9)
+    expect(list.map(({ who, what, count }) => [who, what, count])).to.deep.equal([
+      ['host-2', 'address', 6],
+      ['host-2', 'mac', 3],
+    ])
+    expect(list[0]!.last.text).to.match(/^member host-2 says endpoint bbbb.* has .*; ignored$/)
+    expect(victim.lines.filter((line) => line.endsWith('; ignored'))).to.have.length(2)
+  })
+
+  it('are told of a member that advertises the address of this host', async () => {
+    const first = await world.add()
+    const clone = await world.add({ vtep: parseIp('192.0.2.1')! })
+    clone.plugin.cluster.put({
+      kind: 'endpoint',
+      vni: 7000 as never,
+      endpointId: 'bbbb000000000000',
+      ips: [parseIp('10.10.0.2')!],
+      mac: macOfIp(parseIp('10.10.0.2')!),
+      claimedAt: 1,
+    })
+    await world.clock.advance(3000)
+    expect(first.plugin.status().ignoredClaims.list[0]!.last.text).to.match(
+      /member host-2 says it is at 192\.0\.2\.1, which is this host; change its ADVERTISE_ADDR/,
+    )
+  })
+})
