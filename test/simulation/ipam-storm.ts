@@ -1,12 +1,10 @@
-import { OverlayError } from '../../src/base/errors.ts'
 import { below, pick } from '../../src/base/random.ts'
-import { type Cidr, parseCidr } from '../../src/net/cidr.ts'
-import { type Ip, parseIp } from '../../src/net/ip.ts'
-import type { Life, SimulatedHost } from './ipam-host.ts'
 import { compareBooks } from './ipam-books.ts'
+import type { SimulatedHost } from './ipam-host.ts'
 import { chooseHappening, type Happening } from './ipam-happenings.ts'
 import { Observer } from './ipam-observer.ts'
 import { operate, seatsOfNobody, seatsShown } from './ipam-operator.ts'
+import { poolId, pools, Requests } from './ipam-requests.ts'
 import { IpamWorld } from './ipam-world.ts'
 
 /** How long a storm blows, and what may happen in it. */
@@ -16,10 +14,6 @@ export interface StormOptions {
   /** Whether disks may be lost, hosts join and leave, and dead ones be forgotten. */
   readonly comingAndGoing: boolean
 }
-
-const pools: readonly Cidr[] = ['10.0.0.0/27', '10.0.1.0/24', 'fd00:1::/64'].map((text) =>
-  parseCidr(text)!,
-)
 
 /** An operator who is told that others are gone as well tries again, so often. */
 const operations = 4
@@ -31,14 +25,14 @@ const operations = 4
 export class Storm {
   readonly world: IpamWorld
   readonly observer: Observer
+  readonly requests: Requests
   readonly #options: StormOptions
-  readonly #open = new Set<Promise<void>>()
-  #violation: Error | null = null
   #hostsAdded: number
 
   constructor(seed: number, options: StormOptions) {
     this.world = new IpamWorld(seed)
     this.observer = new Observer(this.world)
+    this.requests = new Requests(this.world, this.observer)
     this.#options = options
     this.#hostsAdded = options.hosts
   }
@@ -46,12 +40,13 @@ export class Storm {
   async blow(): Promise<void> {
     const { steps, hosts } = this.#options
     await this.world.grow(hosts)
-    for (const host of this.world.hosts.values()) await this.#attach(host)
-    for (let step = 0; step < steps && this.#violation === null; step++) {
+    for (const host of this.world.hosts.values()) await this.requests.attach(host)
+    for (let step = 0; step < steps; step++) {
+      this.requests.check()
       await this.#happen(chooseHappening(this.world.random, this.#options.comingAndGoing))
       await this.world.clock.advance(below(this.world.random, 200))
     }
-    if (this.#violation !== null) throw this.#violation
+    this.requests.check()
   }
 
   /** The network heals and every host that was not removed comes back; then everything must agree. */
@@ -60,7 +55,7 @@ export class Storm {
     world.heal()
     Object.assign(world.weather, { loss: 0, duplication: 0, jitterMs: 0.5 })
     for (const host of world.hosts.values()) if (!host.up) await this.#restart(host)
-    await world.run(Promise.all(this.#open).then(() => {}))
+    await world.run(Promise.all(this.requests.open).then(() => {}))
     const seated = (): boolean =>
       [...world.hosts.values()].every(({ ipam }) => ipam.status().voter.seated)
     const settled = (): boolean => seated() && seatsOfNobody(world).length === 0
@@ -71,11 +66,11 @@ export class Storm {
       throw new Error(`not all have a seat: ${seatsShown(world)}`)
     })
     await world.clock.advance(30_000)
-    if (this.#violation !== null) throw this.#violation
+    this.requests.check()
     compareBooks(this.world, this.observer)
-    for (const host of world.hosts.values()) await this.#take(host, pools[1]!)
-    await world.run(Promise.all(this.#open).then(() => {}))
-    if (this.#violation !== null) throw this.#violation
+    for (const host of world.hosts.values()) await this.requests.take(host, pools[1]!)
+    await world.run(Promise.all(this.requests.open).then(() => {}))
+    this.requests.check()
   }
 
   /** Every host lets go of every pool; no vote may be left anywhere. */
@@ -109,13 +104,13 @@ export class Storm {
     const names = [...world.hosts.keys()]
     switch (happening) {
       case 'take':
-        if (host !== undefined) await this.#take(host, this.#anyPool())
+        if (host !== undefined) await this.requests.take(host, pick(world.random, pools)!)
         return
       case 'takeThis':
-        if (host !== undefined) await this.#takeThis(host)
+        if (host !== undefined) await this.requests.takeThis(host)
         return
       case 'free':
-        if (host !== undefined) this.#free(host)
+        if (host !== undefined) this.requests.free(host)
         return
       case 'cut': {
         const side = names.filter(() => world.chance(0.4))
@@ -156,78 +151,6 @@ export class Storm {
     }
   }
 
-  #anyPool(): Cidr {
-    return pick(this.world.random, pools)!
-  }
-
-  async #attach(host: SimulatedHost): Promise<void> {
-    for (const cidr of pools) {
-      const { life } = host
-      if (life === null) return
-      const { ipam } = life
-      const attached = (async () => {
-        const wish = { space: 'ts-overlay', pool: cidr, subPool: null, options: {}, ipv6: false }
-        const { poolId } = await ipam.requestPool(wish)
-        await ipam.requestAddress({ poolId, address: null, gateway: true })
-        await ipam.bindPool(cidr, `network-${host.name}`)
-      })()
-      attached.catch((error: unknown) =>
-        this.observer.note(`${host.name} attach: ${String(error)}`),
-      )
-      await this.world.run(Promise.race([attached, this.#timeOut(life)])).catch(() => {})
-    }
-  }
-
-  async #take(host: SimulatedHost, cidr: Cidr): Promise<void> {
-    const count = 1 + below(this.world.random, 4)
-    for (let i = 0; i < count; i++) this.#ask(host, cidr, null)
-    await this.world.clock.settle()
-  }
-
-  async #takeThis(host: SimulatedHost): Promise<void> {
-    const cidr = this.#anyPool()
-    const offset = BigInt(2 + below(this.world.random, 28))
-    const base = cidr.slice(0, cidr.indexOf('/'))
-    const text = base.includes(':')
-      ? `${base}${offset.toString(16)}`
-      : base.replace(/0$/, `${offset}`)
-    this.#ask(host, cidr, parseIp(text))
-    await this.world.clock.settle()
-  }
-
-  #ask(host: SimulatedHost, cidr: Cidr, address: Ip | null): void {
-    const { life } = host
-    if (life === null) return
-    const began = this.world.clock.now()
-    const asked = life.ipam.requestAddress({ poolId: poolId(cidr), address, gateway: false }).then(
-      (got) => {
-        if (life.alive) this.observer.takes(host.name, cidr, got)
-      },
-      (error: unknown) => {
-        if (!(error instanceof OverlayError)) throw error
-        this.observer.refuses(error.code)
-      },
-    )
-    const bounded = asked.then(() => {
-      const took = this.world.clock.now() - began
-      if (life.alive && took > 8000) throw new Error(`${host.name} took ${took} ms to answer`)
-    })
-    const tracked: Promise<void> = Promise.race([bounded, this.#timeOut(life)])
-      .catch((error: unknown) => {
-        this.#violation ??= error as Error
-      })
-      .finally(() => this.#open.delete(tracked))
-    this.#open.add(tracked)
-  }
-
-  #free(host: SimulatedHost): void {
-    const held = pick(this.world.random, this.observer.heldBy(host.name))
-    if (held === undefined) return
-    const [cidr, ip] = held
-    this.observer.frees(host.name, cidr, ip)
-    void host.ipam.releaseAddress({ poolId: poolId(cidr as Cidr), address: ip as Ip })
-  }
-
   async #restart(host: SimulatedHost): Promise<void> {
     this.observer.note(`${host.name} starts`)
     await this.world.run(host.start())
@@ -235,7 +158,7 @@ export class Storm {
     for (const [poolKey, ip] of this.observer.heldBy(host.name)) {
       if (!held.has(`${poolKey} ${ip}`)) throw new Error(`${host.name} forgot ${poolKey} ${ip}`)
     }
-    if (host.ipam.boundPools().length < pools.length) await this.#attach(host)
+    if (host.ipam.boundPools().length < pools.length) await this.requests.attach(host)
   }
 
   async #join(): Promise<void> {
@@ -244,7 +167,7 @@ export class Storm {
     const name = `h${++this.#hostsAdded}`
     this.observer.note(`${name} joins ${seed.name}`)
     const host = await this.world.add(name, [seed.name])
-    await this.#attach(host)
+    await this.requests.attach(host)
   }
 
   /** A host is drained and taken out of the cluster for good. */
@@ -263,27 +186,15 @@ export class Storm {
     else this.observer.note(`${host.name} could not give up its seat`)
   }
 
-  /** An operator declares a dead host gone for good; its containers are gone too. */
+  /** A dead host is gone for good, says an operator or the time that it was away; its containers are gone too. */
   #forget(host: SimulatedHost, gone: SimulatedHost): void {
     this.observer.note(`${host.name} is told to forget ${gone.name}`)
     this.observer.loses(gone.name)
     gone.crash(true)
-    host.ipam.forget(gone.name).catch(() => {})
+    const byHand = this.world.chance(0.5)
+    const forgotten = byHand ? host.ipam.forget(gone.name) : host.ipam.forgetAway(gone.name)
+    forgotten.catch(() => {})
   }
-
-  /** Nobody waits for an answer longer than this; of a host that crashed there is none to wait for. */
-  #timeOut(life: Life): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.world.clock.setTimeout(() => {
-        if (life.alive) reject(new Error('gave no answer in 30 s'))
-        else resolve()
-      }, 30_000)
-    })
-  }
-}
-
-function poolId(cidr: Cidr): string {
-  return `ts-overlay/${cidr}`
 }
 
 /** Runs a storm to its end; a failure says how to see it again. */
