@@ -62,6 +62,6 @@ export function statusOf(parts: {
     unpublished: exchange.own.waiting,
     transfers: exchange.serve.transfers,
     requests: requests.outstanding,
-    counters: { ...exchange.counters, digests: exchange.repair.rounds },
+    counters: { ...exchange.counters, ...exchange.post.counts, digests: exchange.repair.rounds },
   }
 }

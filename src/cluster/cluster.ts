@@ -24,7 +24,7 @@ import type { Json } from './json.ts'
 import { Joining } from './joining.ts'
 import { isKnown } from './known-members.ts'
 import { encodeMeta } from './member-meta.ts'
-import { type Member, MemberTable, type MemberView } from './member-table.ts'
+import { type Member, MemberTable, type MemberView, isLive } from './member-table.ts'
 import { type ClusterRecord, type RecordKind, encodeRecord, recordId } from './records.ts'
 import { OwnEpoch } from './own-epoch.ts'
 import { Pauses } from './pauses.ts'
@@ -102,7 +102,7 @@ export class Cluster {
       random,
       requestsMost: options.requestsMost,
       self: name,
-      send: (member, frames) => this.#exchange.send(member, frames),
+      send: (member, frames) => this.#exchange.post.send(member, frames),
       isLive: (member) => members.live().includes(member),
       maxPacketPayload: () => gossip.maxPacketPayload,
     })
@@ -255,15 +255,8 @@ export class Cluster {
     const member = this.#members.update(gossiped, now)
     if (member === null) return
     this.#follow(member)
-    const live = member.state === 'alive' || member.state === 'suspect'
-    if (!live) {
-      this.#requests.onAway(member.name)
-      this.#exchange.introductions.check()
-    } else {
-      const wasLive = before?.state === 'alive' || before?.state === 'suspect'
-      if (!wasLive || before.epoch !== member.epoch) this.#exchange.greet(member.name)
-      this.#exchange.firstSync.begin()
-    }
+    if (!isLive(member)) this.#requests.onAway(member.name)
+    this.#exchange.onMember(member, before)
     this.#tellMembers()
   }
 

@@ -8,15 +8,17 @@ import type { Random } from '../base/random.ts'
 import { CodecError, type Packed } from './bytes.ts'
 import type { ClusterOptions } from './cluster-options.ts'
 import { FirstSync } from './first-sync.ts'
-import { type Frame, decodeMessage, encodeFrame, encodeMessage } from './frames.ts'
+import { type Frame, decodeMessage } from './frames.ts'
 import type { GossipTransport } from './gossip-transport.ts'
 import { Greetings } from './greetings.ts'
 import { Introductions } from './introductions.ts'
-import type { MemberTable } from './member-table.ts'
+import { Knocks } from './knocks.ts'
+import { type Member, type MemberTable, isLive } from './member-table.ts'
 import type { Delta } from './origin-log.ts'
 import { OwnRecords } from './own-records.ts'
 import { Repair } from './repair.ts'
 import { headOf } from './origin.ts'
+import { Post } from './post.ts'
 import type { Replica } from './replica.ts'
 import { decodeRoot } from './root-payload.ts'
 import { Serve } from './serve.ts'
@@ -44,11 +46,13 @@ export interface ExchangePorts {
 }
 
 export class Exchange {
+  readonly post: Post
   readonly own: OwnRecords
   readonly spread: Spread
   readonly repair: Repair
   readonly serve: Serve
   readonly firstSync: FirstSync
+  readonly knocks: Knocks
   readonly introductions: Introductions
   readonly greetings: Greetings
   readonly counters = {
@@ -57,8 +61,6 @@ export class Exchange {
     broken: 0,
     foreign: 0,
     deltas: 0,
-    sent: 0,
-    sentBytes: 0,
   }
   readonly #ports: ExchangePorts
   #publishTimer: Timer | null = null
@@ -71,32 +73,27 @@ export class Exchange {
     this.#ports = ports
     const { clock, random, options, replica, members, gossip } = ports
     const peers = (): readonly string[] => members.live()
-    const send = (member: string, message: Uint8Array): void => this.#sendMessage(member, message)
-    const maxPacketPayload = (): number => gossip.maxPacketPayload
-    const sendFrames = (member: string, frames: readonly Frame[]): void => this.send(member, frames)
-    const sendReliable = (member: string, message: Uint8Array): Promise<void> => {
-      this.#count(message)
-      return gossip.sendReliable(member, message)
-    }
-    const shared = { clock, random, options, replica, members, peers, maxPacketPayload }
+    const post = (this.post = new Post(gossip, replica))
+    const shared = { clock, random, options, replica, members, peers, post }
     this.own = new OwnRecords(replica, options, clock.now())
-    this.spread = new Spread({ ...shared, send })
-    this.serve = new Serve({ ...shared, send, sendReliable })
-    this.repair = new Repair({
+    this.spread = new Spread(shared)
+    this.serve = new Serve(shared)
+    this.repair = new Repair({ ...shared, onOwnPast: (head) => ports.onOwnPast(head.epoch) })
+    const knocks = (this.knocks = new Knocks(shared))
+    const greetings = (this.greetings = new Greetings({
       ...shared,
-      send: sendFrames,
-      onOwnPast: (head) => ports.onOwnPast(head.epoch),
-    })
-    this.introductions = new Introductions({
-      ...shared,
-      send: sendFrames,
-      announceSelf: () => gossip.updateMeta(),
-    })
-    this.greetings = new Greetings({
-      ...shared,
-      send: sendFrames,
+      isOpen: () => this.#opened,
       announce: () => {
         if (!this.#announced) this.announce()
+      },
+    }))
+    this.introductions = new Introductions({
+      ...shared,
+      knocks,
+      greetings,
+      announceSelf: () => {
+        gossip.updateMeta()
+        if (this.#opened) this.spread.ownHead()
       },
     })
     this.firstSync = new FirstSync({
@@ -108,6 +105,7 @@ export class Exchange {
 
   start(): void {
     this.repair.start()
+    this.knocks.start()
     this.#armHousekeeping()
   }
 
@@ -120,14 +118,15 @@ export class Exchange {
     this.firstSync.close()
     this.spread.bye(oid, log.epoch)
     for (const member of sample(random, members.live(), goodbyesMost)) {
-      this.send(member, [{ kind: 'bye', oid, epoch: log.epoch }])
+      this.post.send(member, [{ kind: 'bye', oid, epoch: log.epoch }])
     }
   }
 
   close(): void {
     this.#closed = true
-    const { repair, firstSync, spread, serve, introductions, greetings } = this
-    for (const part of [repair, firstSync, spread, serve, introductions, greetings]) part.close()
+    const { repair, firstSync, spread, serve, knocks, introductions, greetings } = this
+    const parts = [repair, firstSync, spread, serve, knocks, introductions, greetings]
+    for (const part of parts) part.close()
     for (const timer of [this.#publishTimer, this.#housekeepingTimer]) {
       if (timer !== null) this.#ports.clock.clearTimeout(timer)
     }
@@ -144,7 +143,7 @@ export class Exchange {
     this.#opened = true
     this.own.publish(this.#ports.clock.now(), false)
     this.#ports.replica.open()
-    for (const member of this.#ports.members.live()) this.greet(member)
+    for (const member of this.#ports.members.live()) this.greetings.add(member)
     this.announce()
   }
 
@@ -161,14 +160,14 @@ export class Exchange {
     this.spread.flush()
   }
 
-  /** Tells a member that is new or back how far we are, once we may. */
-  greet(member: string): void {
-    if (this.#opened) this.greetings.add(member)
-  }
-
-  send(member: string, frames: readonly Frame[]): void {
-    const self = this.#ports.replica.self.oid
-    this.#sendMessage(member, encodeMessage(self, frames.map(encodeFrame)))
+  /** A member is new, or its state or epoch changed. */
+  onMember(member: Member, before: Member | undefined): void {
+    const { name, state, epoch } = member
+    if (state === 'dead' || state === 'suspect') this.knocks.at(name)
+    if (!isLive(member)) return this.introductions.check()
+    const sameRun = before?.epoch === epoch
+    if (!sameRun || !isLive(before)) this.greetings.add(name, sameRun && before.state === 'dead')
+    this.firstSync.begin()
   }
 
   /** The payload of a member's ack. */
@@ -219,7 +218,7 @@ export class Exchange {
         this.repair.onTransfer(from, frame.state)
         return this.firstSync.onTransfer(from, frame.state)
       case 'who':
-        return this.introductions.onWho(frame)
+        return this.introductions.onWho(from, frame)
       case 'request':
         return this.#ports.onRequest(from, frame)
       case 'answer':
@@ -243,9 +242,9 @@ export class Exchange {
         onOwnPast(delta.epoch)
     } else if (from !== undefined && reception.kind === 'stale') {
       const heads = [headOf(reception.origin.log)]
-      this.send(from, [{ kind: 'heads', answer: false, buckets: [], heads }])
+      this.post.send(from, [{ kind: 'heads', answer: false, buckets: [], heads }])
     } else if (from !== undefined && reception.kind === 'over' && reception.left) {
-      this.send(from, [{ kind: 'bye', oid: delta.oid, epoch: reception.epoch }])
+      this.post.send(from, [{ kind: 'bye', oid: delta.oid, epoch: reception.epoch }])
     }
   }
 
@@ -281,17 +280,5 @@ export class Exchange {
       this.introductions.remind()
       this.#armHousekeeping()
     }, housekeepingMs)
-  }
-
-  #sendMessage(member: string, message: Uint8Array): void {
-    const { gossip } = this.#ports
-    this.#count(message)
-    if (message.length <= gossip.maxPacketPayload) gossip.sendUnreliable(member, message)
-    else gossip.sendReliable(member, message).catch(() => {})
-  }
-
-  #count(message: Uint8Array): void {
-    this.counters.sent++
-    this.counters.sentBytes += message.length
   }
 }

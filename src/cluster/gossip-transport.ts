@@ -50,7 +50,7 @@ export interface GossipTransport {
   join(seeds: readonly string[]): Promise<JoinOutcome>
   /** Spreads what `hooks.meta()` says now. */
   updateMeta(): void
-  /** A datagram to a member; may be lost. Nothing happens when the member is unknown. */
+  /** A datagram to a member, the dead too; may be lost. Nothing happens when the member is unknown. */
   sendUnreliable(member: string, bytes: Uint8Array): void
   /** Over a stream; resolves when it was handed over, rejects when it could not be. */
   sendReliable(member: string, bytes: Uint8Array): Promise<void>

@@ -1,12 +1,15 @@
 /**
  * Tells members that are new, or back from the dead, how far our own log is; they ask for what they have
- * missed. So a member that was cut off is right again as soon as it is a member again. The first ones
- * come in a crowd, when we join: then everybody is told everything.
+ * missed, and we ask those who were away for what we have missed of theirs. So a member that was cut off is
+ * right again as soon as it is a member again. The first ones come in a crowd, when we join: then everybody
+ * is told everything.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { ClusterOptions } from './cluster-options.ts'
+import { oidOfName } from './digest.ts'
 import type { Frame } from './frames.ts'
 import { headOf } from './origin.ts'
+import type { Post } from './post.ts'
 import type { Replica } from './replica.ts'
 
 /** Members greeted in one turn, so that joining a large cluster blocks nothing. */
@@ -16,23 +19,39 @@ export interface GreetingsPorts {
   readonly clock: Clock
   readonly options: Pick<ClusterOptions, 'eagerDelayMs'>
   readonly replica: Replica
-  readonly send: (member: string, frames: readonly Frame[]) => void
+  readonly post: Post
+  /** Whether others may know how far our own log is. */
+  readonly isOpen: () => boolean
   /** Tells everybody, unless that was done. */
   readonly announce: () => void
 }
 
 export class Greetings {
   readonly #ports: GreetingsPorts
-  readonly #waiting = new Set<string>()
+  /** Whom to greet, and whether it was away. */
+  readonly #waiting = new Map<string, boolean>()
   #timer: Timer | null = null
 
   constructor(ports: GreetingsPorts) {
     this.#ports = ports
   }
 
-  add(member: string): void {
-    this.#waiting.add(member)
+  /** Greets a member soon. One that `wasAway` may have written what did not reach us. */
+  add(member: string, wasAway = false): void {
+    if (!this.#ports.isOpen()) return
+    this.#waiting.set(member, wasAway || this.#waiting.get(member) === true)
     this.#arm()
+  }
+
+  /** Greets a member now. */
+  tell(member: string, wasAway = false): void {
+    const { replica, post, isOpen } = this.#ports
+    if (!isOpen()) return
+    const heads = [headOf(replica.self.log)]
+    const frames: Frame[] = [{ kind: 'heads', answer: false, buckets: [], heads }]
+    const log = wasAway ? replica.origin(oidOfName(member))?.log : undefined
+    if (log !== undefined) frames.push({ kind: 'want', wants: [log] })
+    post.send(member, frames)
   }
 
   close(): void {
@@ -48,14 +67,12 @@ export class Greetings {
 
   #send(): void {
     this.#timer = null
-    const { replica, send, announce } = this.#ports
-    announce()
-    const heads = [headOf(replica.self.log)]
+    this.#ports.announce()
     let sent = 0
-    for (const member of this.#waiting) {
+    for (const [member, wasAway] of this.#waiting) {
       if (sent++ === greetingsMost) break
       this.#waiting.delete(member)
-      send(member, [{ kind: 'heads', answer: false, buckets: [], heads }])
+      this.tell(member, wasAway)
     }
     if (this.#waiting.size > 0) this.#arm()
   }

@@ -9,7 +9,10 @@ import type { Random } from '../base/random.ts'
 import type { Packed } from './bytes.ts'
 import type { ClusterOptions } from './cluster-options.ts'
 import type { Frame } from './frames.ts'
+import type { Greetings } from './greetings.ts'
+import type { Knocks } from './knocks.ts'
 import type { MemberTable } from './member-table.ts'
+import type { Post } from './post.ts'
 import type { Replica } from './replica.ts'
 import { sample } from './spread.ts'
 
@@ -19,6 +22,12 @@ const askedAtOnce = 2
 const rememberedMost = 4096
 /** Strangers asked after in one turn. */
 const strangersMost = 32
+/** We announce ourselves no more often, whoever asks. */
+const announceMs = 100
+/** Who doubts so many, or a tenth of all, was rather away itself. */
+const awayLeast = 3
+/** We tell all that we are back no more often. */
+const returnMs = 500
 /** Who has not been introduced by then is dead, and was so when its records came. */
 const hopelessMs = 30_000
 
@@ -28,8 +37,10 @@ export interface IntroductionsPorts {
   readonly options: Pick<ClusterOptions, 'introduceMs'>
   readonly replica: Replica
   readonly members: MemberTable
-  readonly send: (member: string, frames: readonly Frame[]) => void
-  /** Spreads once more that we are a member. */
+  readonly post: Post
+  readonly knocks: Knocks
+  readonly greetings: Greetings
+  /** Spreads once more that we are a member, and how far our log is. */
   readonly announceSelf: () => void
 }
 
@@ -37,6 +48,7 @@ export class Introductions {
   readonly #ports: IntroductionsPorts
   #timer: Timer | null = null
   #announcedMs = -Infinity
+  #returnedMs = -Infinity
 
   constructor(ports: IntroductionsPorts) {
     this.#ports = ports
@@ -44,8 +56,9 @@ export class Introductions {
 
   /** A message came from this member: if we take it for dead, or do not know it, we missed something. */
   heardFrom(sender: Packed): void {
-    const { clock, replica, members } = this.#ports
+    const { clock, replica, members, knocks } = this.#ports
     const state = members.stateOf(sender)
+    if (state === 'dead' || state === 'suspect') knocks.at(members.nameOf(sender)!)
     if (state !== undefined && state !== 'dead') return
     if (replica.strangers.has(sender) || replica.strangers.size >= rememberedMost) return
     replica.strangers.set(sender, clock.now())
@@ -60,16 +73,11 @@ export class Introductions {
   }
 
   /** Somebody asks after an origin: us, or one that we may know. */
-  onWho(frame: Extract<Frame, { kind: 'who' }>): void {
-    const { clock, options, replica, members, send, announceSelf } = this.#ports
-    if (frame.oid === replica.self.oid) {
-      if (clock.now() - this.#announcedMs < options.introduceMs) return
-      this.#announcedMs = clock.now()
-      announceSelf()
-      return
-    }
+  onWho(from: string, frame: Extract<Frame, { kind: 'who' }>): void {
+    const { replica, members, post } = this.#ports
+    if (frame.oid === replica.self.oid) return this.#answer(from)
     const name = members.nameOf(frame.oid)
-    if (name !== undefined && members.live().includes(name)) send(name, [frame])
+    if (name !== undefined && members.live().includes(name)) post.send(name, [frame])
   }
 
   /**
@@ -77,13 +85,13 @@ export class Introductions {
    * tells them, so that they begin a higher one.
    */
   remind(): void {
-    const { replica, members, send } = this.#ports
+    const { replica, members, post } = this.#ports
     for (const name of members.live()) {
       const { oid, epoch } = members.get(name)!
       const known = replica.knownEpoch(oid)
       if (known <= epoch) continue
       const heads = [{ oid, epoch: known, prefix: 0, head: 0 }]
-      send(name, [{ kind: 'heads', answer: false, buckets: [], heads }])
+      post.send(name, [{ kind: 'heads', answer: false, buckets: [], heads }])
     }
   }
 
@@ -92,9 +100,28 @@ export class Introductions {
     this.#timer = null
   }
 
+  /** We are here. The announcement of that travels with the packet. */
+  #answer(from: string): void {
+    const { clock, members, knocks, greetings, announceSelf } = this.#ports
+    if (clock.now() - this.#announcedMs >= announceMs) {
+      this.#announcedMs = clock.now()
+      announceSelf()
+    }
+    greetings.tell(from)
+    const doubted = members.doubted().length
+    if (
+      clock.now() - this.#returnedMs < returnMs ||
+      doubted < Math.min(awayLeast, members.size / 10)
+    )
+      return
+    this.#returnedMs = clock.now()
+    knocks.atAll()
+    for (const member of members.live()) greetings.add(member)
+  }
+
   #ask(): void {
     this.#timer = null
-    const { clock, random, options, replica, members, send } = this.#ports
+    const { clock, random, options, replica, members, post } = this.#ports
     const now = clock.now()
     const frames: Frame[] = []
     for (const [oid, since] of replica.strangers) {
@@ -103,7 +130,7 @@ export class Introductions {
       if (frames.length === strangersMost) break
     }
     if (frames.length > 0) {
-      for (const member of sample(random, members.live(), askedAtOnce)) send(member, frames)
+      for (const member of sample(random, members.live(), askedAtOnce)) post.send(member, frames)
     }
     this.check()
   }

@@ -33,6 +33,7 @@ export class MemberTable {
   readonly #members = new Map<string, Member>()
   readonly #names = new Map<Packed, string>()
   #live: readonly string[] | null = null
+  #doubted: readonly string[] | null = null
 
   constructor(self: { name: string; address: Ip }, now: number) {
     const oid = oidOfName(self.name)
@@ -78,6 +79,12 @@ export class MemberTable {
     return this.#live
   }
 
+  /** Those that are dead or suspect. The same array until that changes. */
+  doubted(): readonly string[] {
+    this.#doubted ??= this.#others(['dead', 'suspect']).map(({ name }) => name)
+    return this.#doubted
+  }
+
   /**
    * Follows what gossip says of another member. Returns it when that changed anything; null when it
    * did not, or when the member is none of ours. Who said goodbye stays away for that epoch, whatever
@@ -120,7 +127,7 @@ export class MemberTable {
   #put(member: Member): void {
     this.#members.set(member.name, member)
     this.#names.set(member.oid, member.name)
-    this.#live = null
+    this.#live = this.#doubted = null
     if (this.#members.size > goneMost) this.#forgetGone()
   }
 
@@ -135,6 +142,11 @@ export class MemberTable {
   #others(states: readonly MemberState[]): Member[] {
     return [...this.#members.values()].filter(({ self, state }) => !self && states.includes(state))
   }
+}
+
+/** Whether it counts: a suspect does until it is dead. */
+export function isLive({ state }: Pick<MemberView, 'state'>): boolean {
+  return state === 'alive' || state === 'suspect'
 }
 
 function viewOf({ name, address, state, self, sinceMs, paused }: Member): MemberView {

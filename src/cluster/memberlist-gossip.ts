@@ -66,6 +66,8 @@ const payloadBeforeStart = 1200
 class MemberlistGossip implements GossipTransport {
   readonly #options: MemberlistGossipOptions
   #list: Memberlist | null = null
+  /** The dead too, whom the list forgets after a while. */
+  readonly #known = new Map<string, Member>()
   #running = false
 
   constructor(options: MemberlistGossipOptions) {
@@ -98,6 +100,8 @@ class MemberlistGossip implements GossipTransport {
     const tell = (member: Member, state: MemberState = member.state): void => {
       const host = parseIp(member.address)
       if (host === null) return
+      if (state === 'left') this.#known.delete(member.name)
+      else this.#known.set(member.name, member)
       hooks.onMember({ name: member.name, host, port: member.port, state, meta: member.meta })
     }
     list.on('join', (member) => tell(member))
@@ -120,9 +124,8 @@ class MemberlistGossip implements GossipTransport {
   }
 
   sendUnreliable(member: string, bytes: Uint8Array): void {
-    if (this.#running && this.#list?.members.has(member) === true) {
-      this.#list.send(member, bytes).catch(() => {})
-    }
+    const to = this.#list?.members.get(member) ?? this.#known.get(member)
+    if (this.#running && to !== undefined) this.#list?.send(to, bytes).catch(() => {})
   }
 
   async sendReliable(member: string, bytes: Uint8Array): Promise<void> {

@@ -13,6 +13,7 @@ import type { ClusterOptions } from './cluster-options.ts'
 import type { Hash } from './digest.ts'
 import type { Frame, Head, Want } from './frames.ts'
 import { headOf } from './origin.ts'
+import type { Post } from './post.ts'
 import type { Replica } from './replica.ts'
 
 /** Waits double up to this power of two: what nobody has any more is asked for every 13 s. */
@@ -26,7 +27,7 @@ export interface RepairPorts {
   readonly options: ClusterOptions
   readonly replica: Replica
   readonly peers: () => readonly string[]
-  readonly send: (member: string, frames: readonly Frame[]) => void
+  readonly post: Post
   /** Somebody knows more of our own log than we do: it is a former run's. */
   readonly onOwnPast: (head: Head) => void
 }
@@ -71,7 +72,7 @@ export class Repair {
   compareWith(member: string): void {
     this.#digestMs = this.#ports.clock.now()
     this.#rounds++
-    this.#ports.send(member, [{ kind: 'digest', buckets: this.#ports.replica.digest.bytes() }])
+    this.#ports.post.send(member, [{ kind: 'digest', buckets: this.#ports.replica.digest.bytes() }])
   }
 
   /** A member's root came with an ack of its. */
@@ -86,16 +87,16 @@ export class Repair {
   }
 
   onDigest(member: string, bytes: Uint8Array): void {
-    const { replica, send } = this.#ports
+    const { replica, post } = this.#ports
     const buckets = replica.digest.differing(bytes)
     const asked = new Set(buckets)
     const heads = buckets.length === 0 ? [] : replica.heads((bucket) => asked.has(bucket))
-    send(member, [{ kind: 'heads', answer: true, buckets, heads }])
+    post.send(member, [{ kind: 'heads', answer: true, buckets, heads }])
   }
 
   /** Learns how far a member is; returns the heads that we have still to reach. */
   onHeads(member: string, frame: Extract<Frame, { kind: 'heads' }>): Head[] {
-    const { clock, send } = this.#ports
+    const { clock, post } = this.#ports
     const ahead: Frame[] = []
     const ours: Head[] = []
     const theirs: Head[] = []
@@ -112,7 +113,7 @@ export class Repair {
     if (frame.answer && ours.length > 0) {
       ahead.push({ kind: 'heads', answer: false, buckets: [], heads: ours })
     }
-    if (ahead.length > 0) send(member, ahead)
+    if (ahead.length > 0) post.send(member, ahead)
     return theirs
   }
 
@@ -209,7 +210,7 @@ export class Repair {
   /** Asks for what is missing: half of the time its owner, who has it for sure, else anybody. */
   #fillHoles(): void {
     this.#holeTimer = null
-    const { clock, random, options, replica, peers, send } = this.#ports
+    const { clock, random, options, replica, peers, post } = this.#ports
     const now = clock.now()
     const live = peers()
     const byMember = new Map<string, Packed[]>()
@@ -225,7 +226,7 @@ export class Repair {
     }
     for (const [member, oids] of byMember) {
       const wants = this.#wantsOf(member, oids)
-      if (wants.length > 0) send(member, [{ kind: 'want', wants }])
+      if (wants.length > 0) post.send(member, [{ kind: 'want', wants }])
     }
     this.#armHoles()
   }

@@ -8,9 +8,10 @@ import type { Packed } from './bytes.ts'
 import type { ClusterOptions } from './cluster-options.ts'
 import { type Coverage, type Range, coverageTo, coveredRanges, subtract } from './coverage.ts'
 import { deltasOf } from './delta-codec.ts'
-import { type Frame, type Want, encodeFrame, encodeMessage, envelopeBytes } from './frames.ts'
+import { type Want, encodeFrame, encodeMessage, envelopeBytes } from './frames.ts'
 import type { OriginLog } from './origin-log.ts'
 import { messagesOf } from './packets.ts'
+import type { Post } from './post.ts'
 import type { Replica } from './replica.ts'
 
 /** Room for the frame's own head, and in a transfer for the frame that says that more comes. */
@@ -28,9 +29,7 @@ export interface ServePorts {
   readonly clock: Clock
   readonly options: ClusterOptions
   readonly replica: Replica
-  readonly send: (member: string, message: Uint8Array) => void
-  readonly sendReliable: (member: string, message: Uint8Array) => Promise<void>
-  readonly maxPacketPayload: () => number
+  readonly post: Post
 }
 
 /** What a log has that the asker lacks; null when that is nothing. */
@@ -74,7 +73,7 @@ export class Serve {
       this.#sendPackets(member, replies)
     } else if (this.#receivers.has(member)) return
     else if (this.#receivers.size >= options.transfersMost) {
-      this.#ports.send(member, this.#message([{ kind: 'transfer', state: 'busy' }]))
+      this.#ports.post.send(member, [{ kind: 'transfer', state: 'busy' }])
     } else void this.#transfer(member, replies)
   }
 
@@ -83,13 +82,14 @@ export class Serve {
   }
 
   #sendPackets(member: string, replies: readonly Reply[]): void {
-    const payload = this.#ports.maxPacketPayload()
+    const { post } = this.#ports
+    const payload = post.packetMost
     const frames = [...framesOf(replies, payload - envelopeBytes - frameRoom)]
-    for (const message of messagesOf(this.#self, frames, payload)) this.#ports.send(member, message)
+    for (const message of messagesOf(this.#self, frames, payload)) post.sendMessage(member, message)
   }
 
   async #transfer(member: string, replies: readonly Reply[]): Promise<void> {
-    const { clock, options, sendReliable } = this.#ports
+    const { clock, options, post } = this.#ports
     this.#receivers.add(member)
     try {
       for (const frames of groupsOf(
@@ -97,11 +97,12 @@ export class Serve {
         options.transferBytes,
       )) {
         frames.push(encodeFrame({ kind: 'transfer', state: 'more' }))
-        await sendReliable(member, encodeMessage(this.#self, frames))
+        await post.sendReliable(member, encodeMessage(this.#self, frames))
         await sleep(clock, 0)
         if (this.#closed) return
       }
-      await sendReliable(member, this.#message([{ kind: 'transfer', state: 'done' }]))
+      const done = encodeFrame({ kind: 'transfer', state: 'done' })
+      await post.sendReliable(member, encodeMessage(this.#self, [done]))
     } catch {
       // The member went away or its stream broke: it asks again, here or elsewhere.
     } finally {
@@ -111,10 +112,6 @@ export class Serve {
 
   get #self(): Packed {
     return this.#ports.replica.self.oid
-  }
-
-  #message(frames: readonly Frame[]): Uint8Array {
-    return encodeMessage(this.#self, frames.map(encodeFrame))
   }
 }
 

@@ -11,6 +11,7 @@ import { entryBytes } from './delta-codec.ts'
 import { GossipQueue, type NewsItem } from './gossip-queue.ts'
 import type { Entry } from './origin-log.ts'
 import { framesOfNews, messagesOf } from './packets.ts'
+import type { Post } from './post.ts'
 import type { Replica } from './replica.ts'
 
 /** What a frame without records takes in a packet. */
@@ -25,9 +26,7 @@ export interface SpreadPorts {
   readonly replica: Replica
   /** Names of the other members that are alive or suspect. */
   readonly peers: () => readonly string[]
-  /** Sends a message to a member, as a packet or, when it is too long for one, by TCP. */
-  readonly send: (member: string, message: Uint8Array) => void
-  readonly maxPacketPayload: () => number
+  readonly post: Post
 }
 
 export class Spread {
@@ -105,21 +104,21 @@ export class Spread {
 
   #tick(): void {
     this.#tickTimer = null
-    const { options, peers, maxPacketPayload } = this.#ports
+    const { options, peers, post } = this.#ports
     const fanout = Math.min(options.tickFanout, peers().length)
-    const room = options.tickPackets * maxPacketPayload()
+    const room = options.tickPackets * post.packetMost
     if (fanout > 0) this.#tell(this.queue.take(room, fanout), fanout)
     else this.queue.clear()
     this.#armTick(false)
   }
 
   #tell(items: readonly NewsItem[], fanout: number): void {
-    const { replica, random, peers, send, maxPacketPayload } = this.#ports
+    const { replica, random, peers, post } = this.#ports
     const targets = sample(random, peers(), fanout)
     if (items.length === 0 || targets.length === 0) return
-    const payload = maxPacketPayload()
+    const payload = post.packetMost
     const messages = messagesOf(replica.self.oid, framesOfNews(items, replica, payload), payload)
-    for (const target of targets) for (const message of messages) send(target, message)
+    for (const target of targets) for (const message of messages) post.sendMessage(target, message)
   }
 }
 

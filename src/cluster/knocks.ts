@@ -1,0 +1,72 @@
+/**
+ * Asks members that gossip doubts whether they are there. Gossip of membership does not talk to the dead, so
+ * who was cut off comes back only when somebody dials it; and who was cut off doubts all the others, and
+ * says so as soon as it is back. One packet to the doubted one, answered with its head and a new
+ * announcement of itself, ends either within a round trip.
+ */
+import type { Clock, Timer } from '../base/clock.ts'
+import { type Random, below } from '../base/random.ts'
+import { oidOfName } from './digest.ts'
+import type { MemberTable } from './member-table.ts'
+import type { Post } from './post.ts'
+import { sample } from './spread.ts'
+
+/** Milliseconds between two turns, on average; nobody is knocked at twice in one. */
+const turnMs = 500
+/** In a turn this many of the dead are knocked at by all members together, at least, and by one at most. */
+const knocksATurn = 4
+/** Doubted ones asked at once, when somebody says that we were away. */
+const knocksMost = 64
+
+export interface KnocksPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly members: MemberTable
+  readonly post: Post
+}
+
+export class Knocks {
+  readonly #ports: KnocksPorts
+  readonly #thisTurn = new Set<string>()
+  #timer: Timer | null = null
+
+  constructor(ports: KnocksPorts) {
+    this.#ports = ports
+  }
+
+  start(): void {
+    const { clock, random } = this.#ports
+    const wait = turnMs * (0.75 + below(random, 512) / 1024)
+    this.#timer = clock.setTimeout(() => this.#turn(), wait)
+  }
+
+  close(): void {
+    if (this.#timer !== null) this.#ports.clock.clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  /** Asks a member whether it is there. */
+  at(member: string): void {
+    if (this.#timer === null || this.#thisTurn.has(member)) return
+    this.#thisTurn.add(member)
+    this.#ports.post.send(member, [{ kind: 'who', oid: oidOfName(member) }])
+  }
+
+  /** We were away, as it seems: then all whom we doubt may be there. */
+  atAll(): void {
+    const { random, members } = this.#ports
+    this.#thisTurn.clear()
+    for (const member of sample(random, members.doubted(), knocksMost)) this.at(member)
+  }
+
+  /** The more are dead, the likelier: so one dead member hears of all together, not of each. */
+  #turn(): void {
+    this.start()
+    this.#thisTurn.clear()
+    const { random, members } = this.#ports
+    const doubted = members.doubted()
+    const present = members.live().length + 1
+    if (below(random, present) >= knocksATurn * doubted.length) return
+    for (const member of sample(random, doubted, knocksATurn)) this.at(member)
+  }
+}
