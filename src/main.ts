@@ -11,6 +11,7 @@ import { defaultRouteAddress, routedPrefixes } from './host.ts'
 import { addressSpaces } from './ipam/pool-id.ts'
 import { memberName } from './member-name.ts'
 import type { Ip } from './net/ip.ts'
+import { whyReservedIp } from './net/reserved.ts'
 import { ownAddress } from './own-address.ts'
 import { CallStatistics } from './plugin-api/call-statistics.ts'
 import { PluginServer } from './plugin-api/plugin-server.ts'
@@ -78,6 +79,9 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
     routed: defaultRouteAddress,
     check: (address) => dataplane.underlayMtu(address),
   })
+  const reserved = whyReservedIp(vtep)
+  if (reserved !== null)
+    logger.warn(`no other host reaches this one at ${vtep}: ${reserved}; set ADVERTISE_ADDR`)
   const member = await memberName(store, systemRandom, settings.memberName)
   const plugin = new Plugin(
     {

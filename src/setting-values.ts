@@ -1,5 +1,6 @@
 import { type Cidr, cidrBits, cidrLength, parseCidr } from './net/cidr.ts'
 import { type Ip, parseIp } from './net/ip.ts'
+import { whyReserved } from './net/reserved.ts'
 
 /** A setting's value, or what is wrong with its text, as the end of the sentence "NAME=text …". */
 export type Parsed<T> = { readonly value: T } | { readonly reason: string }
@@ -50,11 +51,12 @@ export function parseAddress(text: string): Parsed<Ip> {
   return value === null ? { reason: 'is not an IP address' } : { value }
 }
 
-/** Reads `72h`: a whole number and a unit, at least `leastMs` milliseconds. */
-export function parseDuration(text: string, leastMs: number): Parsed<number> {
+/** Reads `72h`: a whole number and a unit, between `leastMs` and `mostMs` milliseconds. */
+export function parseDuration(text: string, leastMs: number, mostMs: number): Parsed<number> {
   const match = /^(\d{1,6})([smhd])$/.exec(text)
   if (match === null) return { reason: 'is not a number with one of the units s, m, h, d' }
   const value = Number(match[1]) * unitMs[match[2]!]!
+  if (value > mostMs) return { reason: `is longer than ${mostMs / unitMs['d']!} days` }
   return value >= leastMs ? { value } : { reason: `is shorter than ${leastMs / 1000} s` }
 }
 
@@ -98,6 +100,8 @@ function parsePoolRange(text: string): Parsed<PoolRange> {
   if (match === null) return { reason: 'is not range:length' }
   const cidr = parseCidr(match[1]!)
   if (cidr === null) return { reason: `has no valid range (host bits must be 0)` }
+  const reserved = whyReserved(cidr)
+  if (reserved !== null) return { reason: `is no range for containers: ${reserved}` }
   const most = cidrBits(cidr) - hostBitsLeast
   const length = parseInteger(match[2]!, cidrLength(cidr), most)
   if ('value' in length) return { value: { cidr, length: length.value } }

@@ -38,6 +38,10 @@ const underlayMtuMin = 576
 const forgetAfterMinMs = 10_000
 /** An engine that is busy may take some seconds between the calls for one container. */
 const orphanGraceMinMs = 5000
+/** A week: what is unused that long will not be missed. */
+const orphanGraceMaxMs = 7 * 86_400_000
+/** Ten years: never, as far as a host is concerned. */
+const forgetAfterMaxMs = 3650 * 86_400_000
 
 function setting<T, D extends string | null>(
   entry: Omit<Setting<T, D>, 'settable' | 'secret'>,
@@ -153,7 +157,7 @@ export const settingsTable = {
       'and that the engine has forgotten.',
     preset: '2m',
     example: '2m',
-    parse: (text) => parseDuration(text, orphanGraceMinMs),
+    parse: (text) => parseDuration(text, orphanGraceMinMs, orphanGraceMaxMs),
   }),
   forgetAfterMs: setting({
     name: 'FORGET_AFTER',
@@ -162,7 +166,7 @@ export const settingsTable = {
       'It must be the same on all hosts.',
     preset: '72h',
     example: '72h',
-    parse: (text) => parseDuration(text, forgetAfterMinMs),
+    parse: (text) => parseDuration(text, forgetAfterMinMs, forgetAfterMaxMs),
   }),
   underlayMtu: setting({
     name: 'MTU',

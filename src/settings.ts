@@ -1,6 +1,8 @@
 import { refusal } from './base/errors.ts'
 import { printable } from './base/printable.ts'
 import { type Ip, ipBits } from './net/ip.ts'
+import { mtuLeastOfIpv6 } from './net/mtu.ts'
+import { whyReservedIp } from './net/reserved.ts'
 import { cidrsOverlap } from './net/cidr.ts'
 import { type Setting, settingsTable } from './settings-table.ts'
 
@@ -53,7 +55,25 @@ function badSettings(faults: readonly string[]): Error {
 /** What is wrong between settings that are each right. */
 function clashesOf(raw: Raw): string[] {
   const clashes: string[] = []
-  const { advertiseAddress, bindAddress, gossipPort, vxlanPort, pools } = raw
+  const { bindAddress, gossipPort, vxlanPort, pools, underlayMtu } = raw
+  const advertiseAddress = raw.advertiseAddress ?? oneAddress(bindAddress)
+  const where = raw.advertiseAddress === null ? 'BIND_ADDR' : 'ADVERTISE_ADDR'
+  const reserved = advertiseAddress === null ? null : whyReservedIp(advertiseAddress)
+  // Who listens at loopback only means to be alone.
+  const isAlone = advertiseAddress === bindAddress && reserved?.endsWith('loopback')
+  if (reserved !== null && !isAlone)
+    clashes.push(
+      `${where}=${advertiseAddress} is where no other host reaches this one: ${reserved}`,
+    )
+  if (
+    underlayMtu !== null &&
+    underlayMtu < mtuLeastOfIpv6 &&
+    advertiseAddress !== null &&
+    ipBits(advertiseAddress) === 128
+  )
+    clashes.push(
+      `MTU=${underlayMtu} is too little for ${where}=${advertiseAddress}: IPv6 needs ${mtuLeastOfIpv6}`,
+    )
   if (gossipPort === vxlanPort)
     clashes.push(
       `GOSSIP_PORT and VXLAN_PORT are both ${vxlanPort}; each needs a UDP port of its own`,

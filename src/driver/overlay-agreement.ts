@@ -1,5 +1,7 @@
 import { refusal } from '../base/errors.ts'
-import type { Cidr } from '../net/cidr.ts'
+import { type Cidr, cidrBits } from '../net/cidr.ts'
+import { mtuLeastOfIpv6 } from '../net/mtu.ts'
+import { whyReserved } from '../net/reserved.ts'
 import { type Vni, vniOfOverlay } from '../net/vni.ts'
 import type { OverlayClaim } from './network.ts'
 
@@ -30,8 +32,29 @@ export function agreeOnOverlay(
   known: readonly KnownOverlay[],
 ): { vni: Vni; mtu: number } {
   const same = known.filter((overlay) => overlay.overlayId === wish.overlayId)
+  refuseOddPools(wish)
   for (const overlay of same) refuseOtherShape(wish, overlay)
-  return { vni: same[0]?.vni ?? freeVni(wish, known), mtu: leastMtu(wish, same) }
+  const mtu = leastMtu(wish, same)
+  refuseSmallMtu(wish, mtu)
+  return { vni: same[0]?.vni ?? freeVni(wish, known), mtu }
+}
+
+function refuseOddPools({ pools }: OverlayWish): void {
+  for (const pool of pools) {
+    const why = whyReserved(pool)
+    if (why !== null)
+      throw refusal('BAD_REQUEST', `subnet ${pool} is none for containers: ${why}; give another`)
+  }
+}
+
+/** Containers on a link with less than that would get no IPv6 address, and the engine would not say why. */
+function refuseSmallMtu({ overlayId, pools }: OverlayWish, mtu: number): void {
+  if (mtu >= mtuLeastOfIpv6 || !pools.some((pool) => cidrBits(pool) === 128)) return
+  throw refusal(
+    'OPTION_INVALID',
+    `overlay "${overlayId}" has MTU ${mtu}, and IPv6 needs ${mtuLeastOfIpv6}; leave --ipv6 out, or have a ` +
+      'larger MTU on every host, with -o com.docker.network.driver.mtu= or in the network between the hosts',
+  )
 }
 
 function refuseOtherShape(wish: OverlayWish, overlay: KnownOverlay): void {

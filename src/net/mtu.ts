@@ -5,6 +5,8 @@ const overheadOverIpv4 = 50
 /** The same with an IPv6 header of 40 bytes. */
 const overheadOverIpv6 = 70
 
+/** The least that a link with IPv6 has (RFC 8200 section 5); the kernel turns IPv6 off on one with less. */
+export const mtuLeastOfIpv6 = 1280
 /** The least that IPv4 works with (RFC 791). */
 const mtuLeast = 68
 /** The most that a VXLAN device takes. */

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync, readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { expect } from 'chai'
 import fc from 'fast-check'
@@ -98,6 +98,25 @@ describe('settings', () => {
       expect(advertised({ BIND_ADDR: everywhere })).to.equal(null)
   })
 
+  it('refuse addresses and ranges where nothing can be, and say why', () => {
+    for (const text of ['0.0.0.0', '224.0.0.5', '255.255.255.255', '127.0.0.1', '::1', 'fe80::1'])
+      expect(faultOf({ ADVERTISE_ADDR: text })).to.match(
+        /^ADVERTISE_ADDR=.* no other host .*\/\d+ /,
+      )
+    expect(faultOf({ BIND_ADDR: '224.0.0.5' })).to.match(/^BIND_ADDR=.*multicast/)
+    expect(parseSettings({ BIND_ADDR: '127.0.0.1' }).advertiseAddress).to.equal('127.0.0.1')
+    for (const text of ['127.0.0.0/8:24', '0.0.0.0/0:24', '224.0.0.0/4:24', 'ff00::/8:64'])
+      expect(faultOf({ POOLS: `10.0.0.0/8:24 ${text}` })).to.match(/no range for containers/)
+  })
+
+  it('refuse an MTU that the family of the address cannot work with', () => {
+    expect(faultOf({ MTU: '1279', ADVERTISE_ADDR: 'fd00::1' })).to.match(
+      /^MTU=1279 .*IPv6 needs 1280/,
+    )
+    expect(parseSettings({ MTU: '1280', ADVERTISE_ADDR: 'fd00::1' }).underlayMtu).to.equal(1280)
+    expect(parseSettings({ MTU: '1279', ADVERTISE_ADDR: '192.0.2.1' }).underlayMtu).to.equal(1279)
+  })
+
   it('read several pools, and refuse overlapping, odd or impossible ones', () => {
     expect(parseSettings({ POOLS: '10.0.0.0/8:24 fd00::/48:64' }).pools).to.deep.equal([
       { cidr: '10.0.0.0/8', length: 24 },
@@ -121,6 +140,9 @@ describe('settings', () => {
     expect(parseSettings({ AUDIT_SECONDS: '5' }).auditMs).to.equal(5000)
     expect(faultOf({ FORGET_AFTER: '72' })).to.match(/units s, m, h, d/)
     expect(faultOf({ FORGET_AFTER: '9s' })).to.match(/shorter than 10 s/)
+    // A timer of the machine's takes no more than 24 days.
+    expect(faultOf({ ORPHAN_AFTER: '8d' })).to.match(/longer than 7 days/)
+    expect(faultOf({ FORGET_AFTER: '99999d' })).to.match(/longer than 3650 days/)
   })
 
   it('keep the two UDP ports apart', () => {
@@ -182,21 +204,44 @@ describe('what is generated from the settings', () => {
     expect(JSON.parse(config)).to.deep.equal({ description: 'x', env: envSection() })
   })
 
-  it('stands in config.json', function () {
-    const path = resolve(root, 'config.json')
-    if (!existsSync(path)) this.skip()
-    const config = JSON.parse(readFileSync(path, 'utf8')) as { env: unknown }
+  it('stands in config.json', () => {
+    const config = JSON.parse(readFileSync(resolve(root, 'config.json'), 'utf8')) as {
+      env: unknown
+    }
     expect(config.env, 'run: node --conditions=source src/settings-docs.ts').to.deep.equal(
       envSection(),
     )
   })
 
-  it('stands in README', function () {
-    const path = resolve(root, 'README.md')
-    const readme = existsSync(path) ? readFileSync(path, 'utf8') : ''
-    if (!readme.includes('<!-- settings -->')) this.skip()
+  it('stands in README', () => {
+    const readme = readFileSync(resolve(root, 'README.md'), 'utf8')
     expect(readme, 'run: node --conditions=source src/settings-docs.ts').to.include(
       settingsMarkdown(),
     )
   })
+
+  it('has every name that a text for users gives to `docker plugin set` or `install`', () => {
+    const names = envSection().map(({ name }) => name)
+    const texts = ['README.md', 'plugin/README.md', ...docs('docs')]
+    for (const file of texts) {
+      const text = readFileSync(resolve(root, file), 'utf8')
+      for (const [line] of text.matchAll(/docker plugin (?:set|install) .*/g))
+        for (const [, name] of line.matchAll(/\b([A-Z][A-Z_]+)=/g))
+          if (name !== 'NAME') expect(names, `${file}: ${line}`).to.include(name)
+    }
+  })
+
+  it('is all that the source reads of its environment', () => {
+    const read = docs('src', '.ts').flatMap((file) => [
+      ...readFileSync(resolve(root, file), 'utf8').matchAll(/process\.env\b(?!\))/g),
+    ])
+    expect(read).to.have.length(0)
+  })
 })
+
+/** The files below a folder of the project whose names end so. */
+function docs(folder: string, end = '.md'): string[] {
+  return readdirSync(resolve(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith(end))
+    .map((name) => `${folder}/${name}`)
+}

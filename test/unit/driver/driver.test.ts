@@ -373,6 +373,24 @@ describe('driver, options and overlays', () => {
       expect(await refusedWith(driver.createNetwork(network('n1', wrong)))).to.match(/^options? /)
   })
 
+  it('refuses subnets where no container can be, and an MTU that IPv6 does not work with', async () => {
+    const driver = new Driver(driverPartsOf(createDriverWorld()))
+    const withPools = (mtu: string, ...texts: string[]) =>
+      driver.createNetwork({
+        networkId: 'n1',
+        options: { 'com.docker.network.driver.mtu': mtu },
+        internal: false,
+        pools: texts.map((text) => {
+          return { addressSpace: 'ours', pool: parseIpInCidr(text)!.cidr, gateway: null }
+        }),
+      })
+    expect(await refusedWith(withPools('1400', '224.1.0.0/16'))).to.match(/224\.1.*multicast/)
+    expect(await refusedWith(withPools('1279', '10.10.0.0/16', 'fd00::/64'))).to.match(
+      /MTU 1279, and IPv6 needs 1280/,
+    )
+    await withPools('1280', '10.10.0.0/16', 'fd00::/64')
+  })
+
   it("follows the cluster's VNI and least MTU, and refuses another VNI or subnet, with both names", async () => {
     const world = createDriverWorld()
     world.knownOverlays.push(other({}))

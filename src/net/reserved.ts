@@ -1,0 +1,24 @@
+import { type Cidr, cidrsOverlap, parseCidr } from './cidr.ts'
+import type { Ip } from './ip.ts'
+
+/** Ranges that no host or container can be reached in: RFC 6890, RFC 5771, RFC 1112, RFC 4291. */
+const reserved: readonly { readonly range: Cidr; readonly what: string }[] = [
+  ['0.0.0.0/8', 'stands for this host'],
+  ['127.0.0.0/8', 'is for loopback'],
+  ['224.0.0.0/4', 'is for multicast'],
+  ['240.0.0.0/4', 'is reserved'],
+  ['::/127', 'is for loopback'],
+  ['fe80::/10', 'is for single links'],
+  ['ff00::/8', 'is for multicast'],
+].map(([range, what]) => ({ range: parseCidr(range!)!, what: what! }))
+
+/** Why nothing in that range can be reached, as the end of a sentence; null when something can. */
+export function whyReserved(cidr: Cidr): string | null {
+  const found = reserved.find(({ range }) => cidrsOverlap(range, cidr))
+  return found === undefined ? null : `${found.range} ${found.what}`
+}
+
+/** The same for one address. */
+export function whyReservedIp(ip: Ip): string | null {
+  return whyReserved(parseCidr(`${ip}/${ip.includes(':') ? 128 : 32}`)!)
+}
