@@ -21,19 +21,28 @@ const toldMs = 30_000
 /** More addresses than this are not named in one error. */
 const namedMost = 5
 
+/** An address that a container here has, and a member that seems to have it too. */
+interface Doubt {
+  readonly item: Item
+  readonly lease: Lease
+  readonly member: string
+  /** The member said that it uses it. A vote alone may be left from a claim that failed. */
+  confirmed: boolean
+}
+
 /**
  * Addresses that two hosts use. That happens to members that were forgotten while their containers ran, and to clusters that lived
- * apart; nothing is taken from anybody. The side that finds out tells the other, and each reports it: in its state, once in
+ * apart; nothing is taken from anybody. The side that finds out asks the other, and each reports it: in its state, once in
  * its log, and once in the error of the next request for an address of the pool.
  */
 export class Conflicts {
   readonly #context: Context
-  /** By address what our own claims met; it holds while the lease they were for is the same. */
-  readonly #met = new Map<string, { item: Item; lease: Lease; member: string }>()
-  /** By member what it told us that it uses too, and when. */
+  /** By address what our own claims and our own blocks tell. */
+  readonly #doubts = new Map<string, Doubt>()
+  /** By member the addresses that it asked us about and that we use, and when that was. */
   readonly #told = new Map<string, { items: readonly Item[]; at: number }>()
-  /** Those we told, to be told as well when there is nothing any more. */
-  readonly #informed = new Set<string>()
+  /** Those we asked, to be told as well when there is nothing any more. */
+  readonly #asked = new Set<string>()
   readonly #clashes = new Map<string, string>()
   readonly #logged = new Set<string>()
   readonly #said = new Set<string>()
@@ -42,10 +51,12 @@ export class Conflicts {
     this.#context = context
   }
 
-  /** Our claim for an address that a container here has was refused: `member` has it. */
-  meet(pool: HeldPool, offset: number, lease: Lease, member: string): void {
+  /** Our claim for an address that a container here has was refused: `member` seems to have it. */
+  doubt(pool: HeldPool, offset: number, lease: Lease, member: string): void {
     const item = addressItem(pool.key, offset)
-    this.#met.set(itemKey(item), { item, lease, member })
+    const known = this.#doubts.get(itemKey(item))
+    if (known?.lease === lease && known.member === member) return
+    this.#doubts.set(itemKey(item), { item, lease, member, confirmed: false })
   }
 
   /** A pool of ours that the others refuse; null when they have it. Said once. */
@@ -58,42 +69,34 @@ export class Conflicts {
     else this.#clashes.set(poolKey, error)
   }
 
-  /** Another member says that containers of its own have these addresses, which it thinks are ours. */
-  hear(member: string, items: readonly Item[]): void {
-    this.#told.set(member, { items, at: this.#context.clock.now() })
+  /** Another member says that containers of its own have these addresses. Those that ours have too. */
+  hear(member: string, items: readonly Item[]): Item[] {
+    const doubled = items.filter((item) => this.#leased(item))
+    this.#told.set(member, { items: doubled, at: this.#context.clock.now() })
     this.#log()
+    return doubled
   }
 
   /** What is so now. */
   current(): Conflict[] {
-    const conflicts = [...this.#found(), ...this.#toldNow()].map(({ item, member }) => {
+    const found = [...this.#lasting()].filter(({ confirmed }) => confirmed)
+    const conflicts = [...found, ...this.#toldNow()].map(({ item, member }) => {
       const pool = this.#context.shelf.held(item.poolKey)!
       return { poolKey: item.poolKey, ip: addressAt(pool.geometry, item.number), member }
     })
     return [...new Map(conflicts.map((conflict) => [keyOf(conflict), conflict])).values()]
   }
 
-  /** Logs what is new, and tells the others concerned of what we found; what fails is said again at the next step. */
+  /** Asks the others concerned; who does not answer is asked again at the next step. */
   async step(): Promise<void> {
+    this.#lookAtLent()
+    const byMember = new Map<string, Doubt[]>(Array.from(this.#asked, (member) => [member, []]))
+    for (const doubt of this.#lasting()) {
+      byMember.set(doubt.member, [...(byMember.get(doubt.member) ?? []), doubt])
+    }
+    const asked = Array.from(byMember, ([member, doubts]) => this.#ask(member, doubts))
+    await Promise.all(asked)
     this.#log()
-    const byMember = new Map<string, Item[]>(Array.from(this.#informed, (member) => [member, []]))
-    for (const { item, member } of this.#found()) {
-      byMember.set(member, [...(byMember.get(member) ?? []), item])
-    }
-    const { logger, wire } = this.#context
-    const tell = async (member: string, items: readonly Item[]): Promise<void> => {
-      if (items.length > 0) this.#informed.add(member)
-      const keys = items.slice(0, itemsMost).map((item) => itemKey(item))
-      await wire.ask(member, { kind: 'conflicts', items: keys })
-      if (items.length === 0) this.#informed.delete(member)
-    }
-    const told = Array.from(byMember, ([member, items]) => {
-      return tell(member, items).catch((error: unknown) => {
-        logger.debug('could not tell of a conflict', { member, error: messageOf(error) })
-        if (!wire.states().has(member)) this.#informed.delete(member)
-      })
-    })
-    await Promise.all(told)
   }
 
   /** Throws ADDRESS_CONFLICT with those conflicts of the pool that no error has named yet; each is named once. */
@@ -113,36 +116,52 @@ export class Conflicts {
     )
   }
 
-  /** Ours by our own finding: what was refused us, and what our own block lends although a container here has it. */
-  *#found(): Iterable<{ item: Item; member: string }> {
-    const { seat, shelf } = this.#context
-    for (const [key, { item, lease, member }] of this.#met) {
-      const pool = shelf.held(item.poolKey)
-      const lasts = pool?.leases.get(item.number) === lease && !pool.ownsOffset(item.number)
-      if (lasts) yield { item, member }
-      else this.#met.delete(key)
+  async #ask(member: string, doubts: readonly Doubt[]): Promise<void> {
+    const { logger, wire } = this.#context
+    if (doubts.length > 0) this.#asked.add(member)
+    const items = doubts.slice(0, itemsMost).map(({ item }) => itemKey(item))
+    try {
+      const { body } = await wire.ask(member, { kind: 'conflicts', items })
+      if (body.kind !== 'doubled') return
+      const doubled = new Set(body.items.map((item) => itemKey(item)))
+      for (const doubt of doubts) doubt.confirmed = doubled.has(itemKey(doubt.item))
+      if (doubts.length === 0) this.#asked.delete(member)
+    } catch (error) {
+      logger.debug('could not ask about a conflict', { member, error: messageOf(error) })
+      if (!wire.states().has(member)) this.#asked.delete(member)
     }
+  }
+
+  /** Addresses of our own blocks that a container here has and that are lent as well. */
+  #lookAtLent(): void {
+    const { seat, shelf } = this.#context
     for (const pool of shelf.allHeld()) {
-      for (const [offset] of pool.leases.entries()) {
+      for (const [offset, lease] of pool.leases.entries()) {
         if (!pool.ownsOffset(offset)) continue
-        const item = addressItem(pool.key, offset)
-        const other = seat.book.otherHolder(item, seat.holder)
-        if (other !== null) yield { item, member: nameOfHolder(other) }
+        const other = seat.book.otherHolder(addressItem(pool.key, offset), seat.holder)
+        if (other !== null) this.doubt(pool, offset, lease, nameOfHolder(other))
       }
     }
   }
 
-  /** What others found, as far as we have such a container still. */
+  /** The doubts whose address is still the same container's, and not ours alone. */
+  *#lasting(): Iterable<Doubt> {
+    const { seat, shelf } = this.#context
+    for (const [key, doubt] of this.#doubts) {
+      const { item, lease } = doubt
+      const pool = shelf.held(item.poolKey)
+      const lent = seat.book.otherHolder(item, seat.holder) !== null
+      const open = pool !== undefined && (lent || !pool.ownsOffset(item.number))
+      if (open && pool.leases.get(item.number) === lease) yield doubt
+      else this.#doubts.delete(key)
+    }
+  }
+
   *#toldNow(): Iterable<{ item: Item; member: string }> {
     const states = this.#context.wire.states()
     for (const [member, { items, at }] of this.#told) {
       if (!this.#stands(member, at, states.get(member))) this.#told.delete(member)
-      else {
-        for (const item of items) {
-          const lease = this.#context.shelf.held(item.poolKey)?.leases.get(item.number)
-          if (lease !== undefined) yield { item, member }
-        }
-      }
+      else for (const item of items) if (this.#leased(item)) yield { item, member }
     }
   }
 
@@ -151,6 +170,10 @@ export class Conflicts {
     const { clock, seat } = this.#context
     if (state !== 'dead') return state !== undefined && clock.now() - at < toldMs
     return seat.roster !== null && voterNamed(seat.roster, member) !== undefined
+  }
+
+  #leased({ poolKey, number }: Item): boolean {
+    return this.#context.shelf.held(poolKey)?.leases.get(number) !== undefined
   }
 
   #log(): void {

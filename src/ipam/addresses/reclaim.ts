@@ -109,7 +109,7 @@ async function askOwner(
     const still = (): boolean => pool.held && pool.leases.get(offset) === lease
     const borrowed = await borrow(context, pool, offset, owner, loan, clock.now(), still)
     if (borrowed.got || borrowed.rival === null) continue
-    conflicts.meet(pool, offset, lease, nameOfHolder(borrowed.rival.holder))
+    conflicts.doubt(pool, offset, lease, nameOfHolder(borrowed.rival.holder))
   }
 }
 

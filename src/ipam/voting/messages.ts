@@ -69,7 +69,7 @@ const body = v.variant('kind', [
   v.object({ kind: v.literal('check'), items: v.pipe(v.array(claimed), v.maxLength(itemsMost)) }),
   /** I have no address left in this pool; give back what you can do without. `first` and `last` are offsets. */
   v.object({ kind: v.literal('spare'), poolKey: text, first: count, last: count, wanted: count }),
-  /** Containers of mine have these addresses, and so have yours; all there are, none any more if empty. */
+  /** Containers of mine have these addresses, all of which there is doubt; have yours, too? */
   v.object({ kind: v.literal('conflicts'), items }),
 ])
 
@@ -110,6 +110,8 @@ const answerBody = v.variant('kind', [
     released: v.array(count),
     offers: v.array(count),
   }),
+  /** Those of the addresses that we use as well. */
+  v.object({ kind: v.literal('doubled'), items }),
   v.object({ kind: v.literal('error'), message: v.string() }),
 ])
 

@@ -13,7 +13,7 @@ export interface Respondents {
   /** Whether we own or use an item. */
   readonly wanted: (item: Item) => boolean
   readonly spare: (asked: Asked<'spare'>) => Promise<Reply>
-  readonly conflicts: (member: string, items: readonly Item[]) => void
+  readonly conflicts: (member: string, items: readonly Item[]) => readonly Item[]
 }
 
 /** The answer to a request. */
@@ -46,7 +46,6 @@ export async function respond(parts: Respondents, { from, body }: Request): Prom
     case 'spare':
       return parts.spare(body)
     case 'conflicts':
-      parts.conflicts(from.name, body.items)
-      return { kind: 'done' }
+      return { kind: 'doubled', items: parts.conflicts(from.name, body.items).map(itemKey) }
   }
 }
