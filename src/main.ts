@@ -46,6 +46,9 @@ const { logger, problems } = createLogger((line, level) => {
   stream.write(`${line}\n`)
 })
 
+// Also what nobody waits for: work of the plugin's own that failed by a bug.
+process.on('uncaughtException', endOnBug)
+
 // No top-level await: the bundle is CommonJS, whose built-in modules load in less time.
 start().catch((error: unknown) => {
   sayWhy(messageOf(error))

@@ -70,6 +70,17 @@ export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new AssertionError(message)
 }
 
+/** Whether this came from the system: Node's own errors and the kernel's have a code such as `ENOSPC`. */
+export function isSystemError(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return error instanceof Error && typeof code === 'string' && /^(E[A-Z0-9]+$|errno )/.test(code)
+}
+
+/** Whether this is a bug of ours: no error that we made for somebody to read, and none of the system. */
+export function isBug(error: unknown): boolean {
+  return !(error instanceof OverlayError) && !isSystemError(error)
+}
+
 /** The message of anything thrown, for a log line or an answer. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)

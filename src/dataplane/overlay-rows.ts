@@ -75,6 +75,11 @@ export class OverlayRows {
     return !this.#unsure && isEmpty(this.#touched) && isEmpty(this.#refused)
   }
 
+  /** Whether it is not known what the kernel has. */
+  get isUnsure(): boolean {
+    return this.#unsure
+  }
+
   /** Whether rows of an earlier life are kept that nobody has claimed yet. */
   get keeps(): boolean {
     return !this.#kept.isEmpty

@@ -1,10 +1,11 @@
 import { type Clock, type Timer, sleep } from '../base/clock.ts'
-import { AssertionError, failure, messageOf } from '../base/errors.ts'
+import { failure, isBug } from '../base/errors.ts'
 import { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
+import { Attached } from './attached.ts'
 import { type AuditReport, auditOverlay, driftTotal } from './audit.ts'
 import { Audits } from './audits.ts'
 import type { Dataplane, OverlayLinks } from './dataplane.ts'
@@ -13,7 +14,7 @@ import { Reviews } from './kept-rows.ts'
 import { OverlayRows } from './overlay-rows.ts'
 import { type Peer, PeerTable, type PeerTransition } from './peer-table.ts'
 import { type ReconcilerStatus, overlayStatus } from './reconciler-status.ts'
-import { Removals, nextRetryMs, retryFirstMs } from './removals.ts'
+import { Removals } from './removals.ts'
 
 /**
  * Keeps the kernel as it should be. It is told what other members have (`applyPeers`) and what this host
@@ -42,15 +43,6 @@ export interface ReconcilerParts {
    * to it that an earlier life left are kept. Without this, none are.
    */
   readonly isKnown?: (vtep: Ip) => boolean
-}
-
-interface Attached {
-  readonly rows: OverlayRows
-  retryMs: number
-  retry: Timer | null
-  /** Endpoints of this host whose veth pair is gone, as the last audit found. */
-  missing: readonly string[]
-  lastError: string | null
 }
 
 export class Reconciler {
@@ -89,7 +81,7 @@ export class Reconciler {
     if (this.#flush !== null) this.#clock.clearTimeout(this.#flush)
     this.#flush = null
     this.#audits.stop()
-    for (const attached of this.#attached.values()) this.#cancelRetry(attached)
+    for (const attached of this.#attached.values()) attached.cancelRetry()
     this.#reviews?.stop()
     this.#removals.stop()
     await this.#queue.idle()
@@ -112,7 +104,7 @@ export class Reconciler {
    */
   attachOverlay(links: OverlayLinks): Promise<void> {
     const { overlayId } = links
-    return this.#queue.run(overlayId, async () => {
+    return this.#run(overlayId, async () => {
       const changed = await this.#dataplane.ensureOverlay(links)
       if (changed.length > 0) this.#logger.info(`overlay ${overlayId}: ${changed.join(', ')}`)
       const attached = this.#attached.get(overlayId) ?? this.#newAttached(links)
@@ -120,7 +112,7 @@ export class Reconciler {
       if (changed.length > 0 || moved) attached.rows.forget()
       attached.rows.links = links
       this.#attached.set(overlayId, attached)
-      await this.#write(overlayId, attached)
+      await write(attached)
       if (attached.rows.keeps && !this.#stopped) this.#reviews?.schedule()
     })
   }
@@ -128,8 +120,7 @@ export class Reconciler {
   /** Removes the overlay's links, also those of an earlier life. When it fails it is tried again later. */
   detachOverlay(overlayId: string): Promise<void> {
     return this.#queue.run(overlayId, async () => {
-      const attached = this.#attached.get(overlayId)
-      if (attached !== undefined) this.#cancelRetry(attached)
+      this.#attached.get(overlayId)?.cancelRetry()
       this.#attached.delete(overlayId)
       await this.#removals.remove(overlayId)
     })
@@ -137,7 +128,7 @@ export class Reconciler {
 
   /** Makes or adopts the endpoint's veth pair. Fails with KERNEL when the overlay is not attached. */
   attachEndpoint(overlayId: string, endpoint: LocalEndpoint): Promise<{ sourceName: string }> {
-    return this.#queue.run(overlayId, async () => {
+    return this.#run(overlayId, async () => {
       const attached = this.#attached.get(overlayId)
       if (attached === undefined)
         throw failure('KERNEL', `overlay ${overlayId} is not attached; attach it first`)
@@ -148,14 +139,14 @@ export class Reconciler {
       attached.rows.local.set(endpointId, endpoint)
       attached.rows.touch(addressesOf(before === undefined ? [endpoint] : [before, endpoint]))
       attached.missing = attached.missing.filter((id) => id !== endpointId)
-      await this.#write(overlayId, attached)
+      await write(attached)
       return { sourceName }
     })
   }
 
   /** Removes the endpoint's veth pair. Neither overlay nor endpoint need be known. */
   detachEndpoint(overlayId: string, endpointId: string): Promise<void> {
-    return this.#queue.run(overlayId, async () => {
+    return this.#run(overlayId, async () => {
       await this.#dataplane.removeEndpoint(overlayId, endpointId)
       const attached = this.#attached.get(overlayId)
       const endpoint = attached?.rows.local.get(endpointId)
@@ -163,7 +154,7 @@ export class Reconciler {
       attached.rows.local.delete(endpointId)
       attached.missing = attached.missing.filter((id) => id !== endpointId)
       attached.rows.touch(addressesOf([endpoint]))
-      await this.#write(overlayId, attached)
+      await write(attached)
     })
   }
 
@@ -201,6 +192,20 @@ export class Reconciler {
     return { overlays, ...this.#audits.figures }
   }
 
+  /** Work in the overlay's queue. After a failure it is not known what the kernel has, and all of it is compared soon. */
+  #run<T>(overlayId: string, work: () => Promise<T>): Promise<T> {
+    return this.#queue.run(overlayId, async () => {
+      try {
+        return await work()
+      } catch (error) {
+        const attached = this.#attached.get(overlayId)
+        attached?.rows.forget()
+        if (!isBug(error)) attached?.scheduleRetry()
+        throw error
+      }
+    })
+  }
+
   #newReviews(isKnown: (vtep: Ip) => boolean): Reviews {
     const overlays = (): [string, OverlayRows][] =>
       [...this.#attached].map(([overlayId, { rows }]) => [overlayId, rows])
@@ -213,7 +218,12 @@ export class Reconciler {
     const keepUntilMs = this.#reviews === null ? null : this.#clock.now() + keepRowsMs
     const [dataplane, peers] = [this.#dataplane, this.#peers]
     const rows = new OverlayRows({ dataplane, peers, pause, keepUntilMs }, links)
-    return { rows, retryMs: retryFirstMs, retry: null, missing: [], lastError: null }
+    const retry = (): void => this.#retry(links.overlayId, rows)
+    return new Attached(rows, {
+      clock: this.#clock,
+      warn: (text) => this.#logger.warn(text),
+      retry,
+    })
   }
 
   #markDirty(overlayId: string): void {
@@ -228,45 +238,23 @@ export class Reconciler {
     for (const overlayId of overlayIds) this.#enqueueWrite(overlayId)
   }
 
+  #retry(overlayId: string, rows: OverlayRows): void {
+    if (this.#stopped) return
+    if (rows.isUnsure) void this.#queue.run(overlayId, () => this.#auditOne(overlayId))
+    else this.#enqueueWrite(overlayId)
+  }
+
   #enqueueWrite(overlayId: string): void {
     void this.#queue.run(overlayId, async () => {
       const attached = this.#attached.get(overlayId)
-      if (attached !== undefined) await this.#write(overlayId, attached)
+      if (attached !== undefined) await write(attached)
     })
-  }
-
-  /** Writes what changed; what fails is noted and tried again later. */
-  async #write(overlayId: string, attached: Attached): Promise<void> {
-    await this.#guarded(overlayId, attached, () => attached.rows.write())
-  }
-
-  async #guarded<T>(
-    overlayId: string,
-    attached: Attached,
-    work: () => Promise<T>,
-  ): Promise<T | null> {
-    this.#cancelRetry(attached)
-    try {
-      const result = await work()
-      attached.retryMs = retryFirstMs
-      attached.lastError = null
-      return result
-    } catch (error) {
-      if (error instanceof AssertionError) throw error
-      const message = messageOf(error)
-      if (attached.lastError !== message) this.#logger.warn(message)
-      attached.lastError = message
-      this.#scheduleRetry(overlayId, attached)
-      return null
-    }
   }
 
   async #auditOne(overlayId: string): Promise<AuditReport | null> {
     const attached = this.#attached.get(overlayId)
     if (attached === undefined) return null
-    const report = await this.#guarded(overlayId, attached, () =>
-      auditOverlay(this.#dataplane, attached.rows),
-    )
+    const report = await attached.guarded(() => auditOverlay(this.#dataplane, attached.rows))
     if (report === null) return null
     attached.missing = report.missing
     this.#audits.noteDrift(report.drift)
@@ -276,15 +264,9 @@ export class Reconciler {
       })
     return report
   }
+}
 
-  #scheduleRetry(overlayId: string, attached: Attached): void {
-    if (this.#stopped) return
-    attached.retry = this.#clock.setTimeout(() => this.#enqueueWrite(overlayId), attached.retryMs)
-    attached.retryMs = nextRetryMs(attached.retryMs)
-  }
-
-  #cancelRetry(attached: Attached): void {
-    if (attached.retry !== null) this.#clock.clearTimeout(attached.retry)
-    attached.retry = null
-  }
+/** Writes what changed; what fails is noted and tried again later. */
+async function write(attached: Attached): Promise<void> {
+  await attached.guarded(() => attached.rows.write())
 }

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../base/clock.ts'
-import { AssertionError, messageOf } from '../base/errors.ts'
+import { isBug, messageOf } from '../base/errors.ts'
 import type { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Dataplane } from './dataplane.ts'
@@ -41,7 +41,7 @@ export class Removals {
     try {
       await this.#parts.dataplane.removeOverlay(overlayId)
     } catch (error) {
-      if (!this.#stopped && !(error instanceof AssertionError)) this.#tryLater(overlayId, retryMs)
+      if (!this.#stopped && !isBug(error)) this.#tryLater(overlayId, retryMs)
       throw error
     }
   }
@@ -66,7 +66,7 @@ export class Removals {
     try {
       await this.remove(overlayId, nextRetryMs(retryMs))
     } catch (error) {
-      if (error instanceof AssertionError) throw error
+      if (isBug(error)) throw error
       this.#parts.logger.warn(messageOf(error))
     }
   }

@@ -100,6 +100,21 @@ describe('a Linux kernel that does not play along', function () {
     expect((await dataplane.ensureEndpoint('uber-net', endpoint)).changed).to.deep.equal([])
   }
 
+  it('takes a bug of ours for none of its own', async () => {
+    const prototype = NetlinkSocket.prototype as unknown as Record<string, unknown>
+    const original = prototype['send']
+    const bug = new TypeError('made up')
+    prototype['send'] = () => {
+      throw bug
+    }
+    try {
+      const caught = host.dataplane.ensureOverlay(links).catch((error: unknown) => error)
+      expect(await caught).to.equal(bug)
+    } finally {
+      prototype['send'] = original
+    }
+  })
+
   it('has made all of an overlay or nothing, whichever call fails', async () => {
     const { dataplane } = host
     let reached = true

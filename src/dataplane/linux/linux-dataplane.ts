@@ -1,14 +1,7 @@
 import { mkdirSync, promises } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import {
-  AssertionError,
-  OverlayError,
-  assert,
-  failure,
-  messageOf,
-  refusal,
-} from '../../base/errors.ts'
+import { assert, failure, isSystemError, messageOf, refusal } from '../../base/errors.ts'
 import { sleep, systemClock } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
 import { parseIpInCidr } from '../../net/cidr.ts'
@@ -275,13 +268,12 @@ export class LinuxDataplane implements Dataplane {
     this.#open.delete(overlayId)
   }
 
-  /** Runs work on the kernel; its errors become failures that say on what. */
+  /** Runs work on the kernel, whose errors become failures that say on what. Any other error stays what it is. */
   #kernel<T>(what: string, work: () => T): T {
     try {
       return work()
     } catch (error) {
-      const own = [OverlayError, AssertionError, HiddenHolder]
-      if (own.some((kind) => error instanceof kind)) throw error
+      if (!isSystemError(error)) throw error
       throw failure('KERNEL', `${what}: ${messageOf(error)}`, error)
     }
   }

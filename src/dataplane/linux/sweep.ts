@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { AssertionError, messageOf } from '../../base/errors.ts'
+import { isBug, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import { deleteIfThere } from './endpoint-links.ts'
 import { linkGroup, overlayOfAlias, pinName, pinNamePattern } from './names.ts'
@@ -32,7 +32,7 @@ export function sweepPins(directories: readonly string[], logger: Logger): void 
     try {
       sweepPin(pin, logger)
     } catch (error) {
-      if (error instanceof AssertionError) throw error
+      if (isBug(error)) throw error
       logger.warn(`${pin.path} could not be looked through: ${messageOf(error)}`)
     }
   }

@@ -210,15 +210,45 @@ describe('the reconciler', () => {
     expect(kernel.dumps, 'a refused row needs no dump').to.equal(1)
   })
 
-  it('reads the kernel back when it does not know what was written', async () => {
+  it('audits the overlay when it does not know what was written, as when answers were lost', async () => {
     await reconciler.attachOverlay(linksOf(1))
     kernel.failCall('apply')
     reconciler.applyPeers([appears(peer())])
     await clock.advance(1)
     expect(await rows()).to.deep.equal([])
+    kernel.overlay('o1')!.links = { ...linksOf(1), mtu: 1400 }
     await clock.advance(100)
     expect(await rows()).to.deep.equal(plain)
-    expect(kernel.dumps).to.equal(2)
+    expect(kernel.overlay('o1')!.links.mtu).to.equal(1450)
+    expect(reconciler.status().drift.links).to.equal(1)
+  })
+
+  it('audits the overlay after a call for an endpoint that failed', async () => {
+    await reconciler.attachOverlay(linksOf(1))
+    for (const verb of ['ensureEndpoint', 'removeEndpoint'] as const) {
+      kernel.failCall(verb)
+      kernel.overlay('o1')!.fdb.set(macOf(2), [vtepOf(1)])
+      const call =
+        verb === 'ensureEndpoint'
+          ? reconciler.attachEndpoint('o1', local)
+          : reconciler.detachEndpoint('o1', 'l1')
+      expect(await call.catch((error: unknown) => error)).to.include({ code: 'KERNEL' })
+      await clock.advance(100)
+      expect(await rows(), verb).to.deep.equal([])
+    }
+  })
+
+  it('does not catch a bug, nor try again what has one', async () => {
+    await reconciler.attachOverlay(linksOf(1))
+    const bug = new TypeError('x is undefined')
+    kernel.failCall('apply', 1, bug)
+    reconciler.applyPeers([appears(peer())])
+    const caught = await reconciler.attachOverlay(linksOf(1)).catch((error: unknown) => error)
+    expect(caught).to.equal(bug)
+    kernel.failCall('removeOverlay', 1, bug)
+    expect(await reconciler.detachOverlay('o1').catch((error: unknown) => error)).to.equal(bug)
+    await clock.advance(longEnoughMs)
+    expect(await kernel.overlays(), 'nobody tried again').to.deep.equal(['o1'])
   })
 
   it('attaches an overlay although its rows fail, and not when its links do', async () => {

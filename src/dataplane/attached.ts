@@ -1,0 +1,57 @@
+import type { Clock, Timer } from '../base/clock.ts'
+import { isBug, messageOf } from '../base/errors.ts'
+import type { OverlayRows } from './overlay-rows.ts'
+import { nextRetryMs, retryFirstMs } from './removals.ts'
+
+export interface AttachedParts {
+  readonly clock: Clock
+  readonly warn: (message: string) => void
+  /** Does again what failed, in the overlay's queue. */
+  readonly retry: () => void
+}
+
+/** An overlay that this host is attached to: its rows, and when what failed is tried again. */
+export class Attached {
+  readonly rows: OverlayRows
+  /** Endpoints of this host whose veth pair is gone, as the last audit found. */
+  missing: readonly string[] = []
+  /** Why the last work failed; null when it did not. */
+  lastError: string | null = null
+  readonly #parts: AttachedParts
+  #retryMs = retryFirstMs
+  #retry: Timer | null = null
+
+  constructor(rows: OverlayRows, parts: AttachedParts) {
+    this.rows = rows
+    this.#parts = parts
+  }
+
+  /** Runs work; when it fails says why, returns null and has it tried again. A bug is thrown on. */
+  async guarded<T>(work: () => Promise<T>): Promise<T | null> {
+    this.cancelRetry()
+    try {
+      const result = await work()
+      this.#retryMs = retryFirstMs
+      this.lastError = null
+      return result
+    } catch (error) {
+      if (isBug(error)) throw error
+      const message = messageOf(error)
+      if (this.lastError !== message) this.#parts.warn(message)
+      this.lastError = message
+      this.scheduleRetry()
+      return null
+    }
+  }
+
+  scheduleRetry(): void {
+    this.cancelRetry()
+    this.#retry = this.#parts.clock.setTimeout(this.#parts.retry, this.#retryMs)
+    this.#retryMs = nextRetryMs(this.#retryMs)
+  }
+
+  cancelRetry(): void {
+    if (this.#retry !== null) this.#parts.clock.clearTimeout(this.#retry)
+    this.#retry = null
+  }
+}

@@ -1,0 +1,38 @@
+import { expect } from 'chai'
+import { readFile } from 'node:fs/promises'
+import { assert, failure, isBug, refusal } from '../../../src/base/errors.ts'
+import { NetlinkError } from '../../../src/dataplane/linux/netlink-socket.ts'
+
+/** What `work` throws. */
+const thrownBy = (work: () => unknown): unknown => {
+  try {
+    return work()
+  } catch (error) {
+    return error
+  }
+}
+
+describe('an error', () => {
+  it('is no bug when it is one of ours, of the kernel or of the system', async () => {
+    const missing: unknown = await readFile('/no/such/file').catch((error: unknown) => error)
+    for (const error of [
+      refusal('BAD_REQUEST', 'x'),
+      failure('KERNEL', 'x'),
+      new NetlinkError(16, 'x'),
+      new NetlinkError(524, 'a number without a name'),
+      missing,
+    ])
+      expect(isBug(error), String(error)).to.equal(false)
+  })
+
+  it('is a bug when it is anything else', () => {
+    for (const error of [
+      thrownBy(() => assert(false, 'x')),
+      thrownBy(() => (undefined as unknown as { x: 1 }).x),
+      thrownBy(() => Buffer.alloc(1).readUInt32LE(0)),
+      'text',
+      undefined,
+    ])
+      expect(isBug(error), String(error)).to.equal(true)
+  })
+})
