@@ -143,6 +143,11 @@ export class Membership {
     return { type: 'alive', body: toAlive(this.self) }
   }
 
+  /** Whether others suspect this member and our word would bring the end nearer. */
+  couldConfirm(name: string): boolean {
+    return this.#suspicions.get(name)?.welcomes(this.#parts.name) ?? false
+  }
+
   /** Our accusation of a member that failed a probe. */
   accuse({ name, incarnation }: Member): void {
     this.heardSuspect({ name, incarnation, from: this.#parts.name })

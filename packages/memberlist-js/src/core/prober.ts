@@ -1,27 +1,24 @@
-import type { Member } from '../member.ts'
-import { isPresent } from '../member.ts'
 import { Probe, type ProbeParts } from './probe.ts'
-import type { Membership } from './membership.ts'
 import type { Random } from '../random.ts'
-import type { Roster } from './roster.ts'
+import { ProbeOrder, type ProbeOrderParts } from './probe-order.ts'
 import { Ticker } from './ticker.ts'
 
-export interface ProberParts extends ProbeParts {
+export interface ProberParts extends ProbeParts, ProbeOrderParts {
   readonly random: Random
-  readonly roster: Roster
-  readonly membership: Membership
 }
 
-/** Probes one member per interval, in rounds; the silent are accused. */
+/** Probes one member per interval; the silent are accused. */
 export class Prober {
   readonly #parts: ProberParts
   readonly #ticker: Ticker
+  readonly #order: ProbeOrder
   #probe: Probe | undefined
   /** A tick that fell due during a probe is made up for right after it, but only one. */
   #owed = false
 
   constructor(parts: ProberParts) {
     this.#parts = parts
+    this.#order = new ProbeOrder(parts)
     const { clock, random, config } = parts
     this.#ticker = new Ticker(
       clock,
@@ -47,25 +44,14 @@ export class Prober {
   }
 
   #next(): void {
-    const { roster, membership } = this.#parts
-    const self = membership.self.name
-    const target = roster.nextInRound(
-      (member) => isPresent(member) && member.name !== self,
-      (member) => this.#expired(member),
-    )
+    const target = this.#order.next()
     if (target === undefined) return
     this.#probe = new Probe(this.#parts, target, (outcome) => {
       this.#probe = undefined
-      if (outcome === 'silent') membership.accuse(target)
+      if (outcome === 'silent') this.#parts.membership.accuse(target)
       if (!this.#owed) return
       this.#owed = false
       this.#next()
     })
-  }
-
-  #expired(member: Member): boolean {
-    const { clock, config, membership } = this.#parts
-    const gone = !isPresent(member) && member.name !== membership.self.name
-    return gone && clock.now() - member.since > config.gossipToTheDeadMs
   }
 }

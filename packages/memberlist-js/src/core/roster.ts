@@ -47,6 +47,21 @@ export class Roster {
     return names.map((name) => this.#members.get(name)!)
   }
 
+  /** The `count` members that come next after `name` in the order of names, of those that satisfy `wanted`. */
+  following(name: string, count: number, wanted: (member: Member) => boolean): Member[] {
+    const comesBefore = (a: string, b: string) => (a > name === b > name ? a < b : a > name)
+    const nearest: Member[] = []
+    for (const member of this.#members.values()) {
+      if (member.name === name || !wanted(member)) continue
+      const last = nearest.at(-1)
+      if (nearest.length === count && !comesBefore(member.name, last!.name)) continue
+      const at = nearest.findIndex((other) => comesBefore(member.name, other.name))
+      nearest.splice(at < 0 ? nearest.length : at, 0, member)
+      if (nearest.length > count) nearest.pop()
+    }
+    return nearest
+  }
+
   /**
    * The next member of the round that satisfies `wanted`. When a round is over the members that are `expired` are
    * removed, and the rest is shuffled: so each is probed once per round, and twice in a row at most.

@@ -33,12 +33,16 @@ export class Suspicion {
 
   /** Counts an accuser; true when it is a new one that brings the end nearer. */
   confirm(accuser: string): boolean {
-    const confirmations = this.#accusers.size - 1
-    if (confirmations >= this.#terms.expected || this.#accusers.has(accuser)) return false
+    if (!this.welcomes(accuser)) return false
     this.#accusers.add(accuser)
     this.cancel()
     this.#timer = this.#arm()
     return true
+  }
+
+  /** Whether this accuser would bring the end nearer. */
+  welcomes(accuser: string): boolean {
+    return this.#accusers.size <= this.#terms.expected && !this.#accusers.has(accuser)
   }
 
   cancel(): void {

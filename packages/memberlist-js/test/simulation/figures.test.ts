@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { lan } from 'memberlist-js'
-import { broadcastTimes, deathTimes, median, quantile } from '../support/measures.ts'
+import { broadcastTimes, deathTimes, median } from '../support/measures.ts'
 import { replayable, SEED } from '../support/seed.ts'
 import { tuned } from '../support/simulation.ts'
 
@@ -41,18 +41,21 @@ describe(`lan preset beside Go's figures (SEED=${SEED})`, function () {
   }
 })
 
-describe(`tuned for the overlay plugin (SEED=${SEED})`, function () {
-  this.timeout(60_000)
+/** SIM_LONG=1 lets as many die as make a maximum mean something: two minutes. */
+const tunedDeaths = process.env['SIM_LONG'] === '1' ? 5000 : 200
 
-  it('the death of one of 25 is seen by all in 4 s (median), 6 s (99 of 100)', async () => {
-    await replayable(SEED, async () => {
-      const times: number[] = []
-      for (let run = 0; run < 100; run++) {
-        const { last } = await deathTimes({ seed: SEED + run, size: 25, config: tuned })
+describe(`tuned for the overlay plugin (SEED=${SEED})`, function () {
+  this.timeout(tunedDeaths * 300)
+
+  it(`the death of one of 25 is seen by all in 4 s (median), 6 s at most, ${tunedDeaths} deaths`, async () => {
+    const times: number[] = []
+    for (let seed = SEED; seed < SEED + tunedDeaths; seed++) {
+      await replayable(seed, async () => {
+        const { last } = await deathTimes({ seed, size: 25, config: tuned })
+        expect(last).to.be.at.most(6000)
         times.push(last)
-      }
-      expect(median(times)).to.be.at.most(4000)
-      expect(quantile(times, 0.99)).to.be.at.most(6000)
-    })
+      })
+    }
+    expect(median(times)).to.be.at.most(4000)
   })
 })

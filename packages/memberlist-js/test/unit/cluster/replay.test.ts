@@ -57,7 +57,7 @@ describe(`an eavesdropper who sends everything again (SEED=${SEED})`, () => {
     await first!.send('m1', bytes('over UDP'))
     await cluster.run(second!.send('m2', bytes('over TCP'), { reliable: true }))
     await cluster.clock.advance(1000)
-    expect(messages).to.deep.equal(['m1 over UDP', 'm2 over TCP'])
+    expect(messages).to.have.members(['m1 over UDP', 'm2 over TCP'])
   }
 
   /** Sends it all again, and returns how much that was and what the streams were answered. */
@@ -124,6 +124,6 @@ describe(`an eavesdropper who sends everything again (SEED=${SEED})`, () => {
     await cluster.clock.advance(60_000)
     expect(seen).to.deep.equal([[], [], []])
     expect(counted('packet-replayed')).to.equal(packets.length)
-    expect(messages).to.deep.equal(['m1 over UDP', 'm2 over TCP'])
+    expect(messages).to.have.members(['m1 over UDP', 'm2 over TCP'])
   })
 })

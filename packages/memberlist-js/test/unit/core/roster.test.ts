@@ -59,6 +59,18 @@ describe(`the roster (SEED=${SEED})`, () => {
     for (const count of counts.values()) expect(count).to.be.within(2450, 2890)
   })
 
+  it('tells who follows by name, around the end', () => {
+    const roster = rosterOf('c', 'e', 'a', 'd', 'b')
+    const after = (name: string, count: number, wanted = all as (member: Member) => boolean) =>
+      roster.following(name, count, wanted).map((each) => each.name)
+    expect(after('b', 2)).to.deep.equal(['c', 'd'])
+    expect(after('d', 3)).to.deep.equal(['e', 'a', 'b'])
+    expect(after('e', 9)).to.deep.equal(['a', 'b', 'c', 'd'])
+    expect(after('bb', 1)).to.deep.equal(['c'])
+    expect(after('b', 2, ({ name }) => name !== 'd')).to.deep.equal(['c', 'e'])
+    expect(after('b', 2, none)).to.deep.equal([])
+  })
+
   it('gives a newcomer any place in the round', () => {
     const places = new Set<number>()
     for (let seed = 0; seed < 200; seed++) {
