@@ -100,6 +100,8 @@ export class Engine {
     this.joiner = new Joiner({
       ...common,
       contact: (to, join, bounds) => this.#contact(to, join, bounds),
+      answersAsUs: async (at) =>
+        await exchange.ping(at, pingFor(parts.name, 0, self()), config.probeTimeoutMs),
     })
     this.#gossiper = new Gossiper(common)
     const prober = new Prober({ ...common, ...this.#probeParts() })

@@ -27,6 +27,8 @@ export interface JoinerParts {
   readonly roster: Roster
   /** Exchanges states, as a join or not. */
   readonly contact: (to: Endpoint, join: boolean, bounds: Bounds) => Promise<void>
+  /** Whether it is our own name that answers there. */
+  readonly answersAsUs: (at: Endpoint) => Promise<boolean>
 }
 
 /** How long a seed that is a member is left alone, unless some member fails. */
@@ -111,8 +113,8 @@ export class Joiner {
         errors.push(new MemberlistError('invalid-address', `${text}: ${endpoint.message}`))
       } else if (!this.#isSelf(endpoint)) {
         const failure = await this.#contact(endpoint, { signal })
-        if (failure === undefined) contacted++
-        else errors.push(failure)
+        if (failure !== undefined) errors.push(failure)
+        else if (await this.#isAnother(endpoint)) contacted++
       }
     }
     return { contacted, errors }
@@ -174,12 +176,21 @@ export class Joiner {
     return sameEndpoint(endpoint, this.#parts.transport.advertise)
   }
 
+  /**
+   * Whether it was somebody else who answered there. We have further addresses than the one that the others know, such
+   * as the 127.0.1.1 that Debian gives a host's name: if no member is known by this one, it may be ours.
+   */
+  async #isAnother(endpoint: Endpoint): Promise<boolean> {
+    return this.#memberAt(endpoint) !== undefined || !(await this.#parts.answersAsUs(endpoint))
+  }
+
   #isPresent(endpoint: Endpoint): boolean {
-    if (this.#isSelf(endpoint)) return true
-    for (const member of this.#parts.roster.members.values()) {
-      const same = unmapped(member.address) === endpoint.address && member.port === endpoint.port
-      if (same && isPresent(member)) return true
-    }
-    return false
+    const member = this.#memberAt(endpoint)
+    return this.#isSelf(endpoint) || (member !== undefined && isPresent(member))
+  }
+
+  #memberAt({ address, port }: Endpoint): Member | undefined {
+    const members = [...this.#parts.roster.members.values()]
+    return members.find((each) => unmapped(each.address) === address && each.port === port)
   }
 }

@@ -12,8 +12,15 @@ function memberAt(index: number, state: Member['state'] = 'alive'): Member {
   return { name: `m${index}`, ...endpointOf(index), ...rest }
 }
 
-/** A joiner at 10.0.0.1 whose contacts are only written down; `answers` tells who is there. */
-function joinerAmong(members: readonly Member[], answers: (endpoint: Endpoint) => boolean) {
+/**
+ * A joiner at 10.0.0.1 whose contacts are only written down; `answers` tells who is there, `ours` where that is
+ * ourselves.
+ */
+function joinerAmong(
+  members: readonly Member[],
+  answers: (endpoint: Endpoint) => boolean,
+  ours: (endpoint: Endpoint) => boolean = nobody,
+) {
   const clock = new VirtualClock()
   const random = seededRandom(SEED)
   const roster = new Roster(random)
@@ -37,6 +44,7 @@ function joinerAmong(members: readonly Member[], answers: (endpoint: Endpoint) =
       contacts.push({ at: clock.now(), address: to.address })
       if (!answers(to)) throw new Error('nobody there')
     },
+    answersAsUs: async (at) => ours(at),
   })
   joiner.start()
   return { clock, roster, joiner, contacts }
@@ -69,6 +77,16 @@ describe(`the joiner (SEED=${SEED})`, () => {
       errors: [],
       contacts: [],
     })
+  })
+
+  it('counts no further address of its own, and soon leaves it alone', async () => {
+    const own = ({ address }: { readonly address: string }) => address === '127.0.1.1'
+    const { clock, joiner, contacts } = joinerAmong([memberAt(0)], everybody, own)
+    const { contacted, errors } = await joiner.join(['127.0.1.1', '10.0.0.9'])
+    expect({ contacted, errors }).to.deep.equal({ contacted: 1, errors: [] })
+    contacts.length = 0
+    await clock.advance(120_000)
+    expect(contacts.filter(own).length).to.be.at.most(8)
   })
 
   it('asks a seed that answers but is no member less and less often', async () => {
