@@ -16,9 +16,9 @@ const coreAddresses = 25
 /** Hosts that come and go and are up at the same time. */
 const guestsUp = 4
 /** A host joins, and another dies, this often, ms. */
-const cycleMs = 15_000
+const cycleMs = 4000
 /** How long a dead one is remembered when nobody says anything, ms. */
-const forgetAfterMs = 60_000
+const forgetAfterMs = 16_000
 /** An address of a host that is forgotten has to be had within this time, ms. */
 const atOnceMs = 500
 
@@ -55,7 +55,7 @@ export class Churn {
       await this.#join()
       if (this.#guests.length > guestsUp) await this.#die(this.#guests.shift()!)
       for (const host of this.#core) await this.#change(host)
-      await this.world.clock.advance(this.#byHand ? cycleMs / 5 : cycleMs)
+      await this.world.clock.advance(this.#byHand ? cycleMs / 2 : cycleMs)
       if (this.#violation !== null) throw this.#violation
     }
     await this.world.until(() => this.#dead.size === 0, 5 * forgetAfterMs)
