@@ -21,7 +21,7 @@ export interface MemberlistEvents {
   health: [score: number]
 }
 
-/** An event as {@link Memberlist.events} yields it. */
+/** An event as {@link Memberlist.changes} yields it. */
 export type MemberlistEvent =
   | { readonly type: 'join' | 'suspect' | 'refuted'; readonly member: Member }
   | { readonly type: 'update'; readonly member: Member; readonly previous: Member }

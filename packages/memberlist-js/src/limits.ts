@@ -57,5 +57,5 @@ export const MAX_LOST_MEMBERS = 4096
 /** How far ahead of what we know an incarnation may be: a forged one near 2^32 could not be refuted. */
 export const MAX_INCARNATION_JUMP = 2 ** 31
 
-/** Events that a slow reader of `events()` may be behind; then the oldest are dropped and it is told. */
+/** Events that a slow reader of `changes()` may be behind; then the oldest are dropped and it is told. */
 export const MAX_BUFFERED_EVENTS = 4096

@@ -13,7 +13,7 @@ import { Ticker } from './ticker.ts'
 
 /** What became of a join. */
 export interface JoinResult {
-  /** How many addresses answered and were merged with. */
+  /** How many addresses of others answered and were merged with. */
   readonly contacted: number
   /** What went wrong with the others. */
   readonly errors: readonly Error[]

@@ -86,7 +86,11 @@ function* entriesOf(text: string): Generator<Entry> {
   const lines = text.split('\n')
   for (let i = 0; i < lines.length; i++) {
     const opening = /^( *)\/\*\*/.exec(lines[i]!)
-    if (opening === null) continue
+    if (opening === null) {
+      // What has no comment is not shown, nor what belongs to it.
+      if (lines[i]!.startsWith('export ')) yield { indent: 0, comment: '', signature: '' }
+      continue
+    }
     const comment: string[] = []
     for (; i < lines.length; i++) {
       comment.push(lines[i]!)
