@@ -1,8 +1,16 @@
 import { expect } from 'chai'
 import { below, pick } from '../../src/base/random.ts'
 import { recordKey } from '../../src/cluster/records.ts'
-import { type Figures, figuresLine, figuresOf } from './support/figures.ts'
-import { forSeeds, long, seedsOf } from './support/seeds.ts'
+import {
+  finish,
+  hasLost,
+  patienceMs,
+  report,
+  sampled,
+  settled,
+  untilAll,
+} from './support/samples.ts'
+import { long } from './support/seeds.ts'
 import { type Host, World } from './support/world.ts'
 
 /*
@@ -12,65 +20,34 @@ import { type Host, World } from './support/world.ts'
  */
 
 const file = 'test/simulation/cluster-latency.test.ts'
-/** Nothing takes that long; what has not arrived by then counts as this long. */
-const patienceMs = 60_000
-
-async function settled(hosts: number, seed: number): Promise<World> {
-  const world = new World({ seed, hosts, membership: 'memberlist' })
-  await world.startAll()
-  await world.clock.until(() => world.acquainted(), patienceMs)
-  return world
-}
-
-/** Virtual milliseconds until `done` holds for every running host. */
-async function untilAll(world: World, done: (host: Host) => boolean): Promise<number> {
-  const start = world.clock.now()
-  await world.clock.until(() => world.up.every(done), patienceMs)
-  return world.clock.now() - start
-}
-
-/** Virtual milliseconds, to about 20, until everybody has everything. */
-async function untilConverged(world: World): Promise<number> {
-  const start = world.clock.now()
-  while (world.clock.now() - start < patienceMs && !world.converged()) await world.clock.advance(20)
-  return world.clock.now() - start
-}
 
 /** Milliseconds until all others have been told of a record that was put just now. */
 function untilTold(world: World, owner: Host): Promise<number> {
   const record = world.put(owner)
-  return untilAll(world, (host) => host === owner || world.sees(host, owner, record))
+  return untilAll(world, world.up, (host) => host === owner || world.sees(host, owner, record))
 }
 
 /** Milliseconds from the moment a host begins to leave until nobody shows a record of it. */
 async function untilForgotten(world: World, host: Host): Promise<number> {
-  const start = world.clock.now()
-  let gone = false
-  const keys = [...host.truth.keys()].map((key) => `${host.name} ${key}`)
-  void world.leave(host).then(() => (gone = true))
+  const forgotten = hasLost(host)
+  const left = world.leave(host)
   const rest = world.up.filter((other) => other !== host)
-  const forgotten = (): boolean =>
-    rest.every(({ believed }) => keys.every((key) => !believed.has(key)))
-  await world.clock.until(forgotten, patienceMs)
-  const took = world.clock.now() - start
-  await world.clock.until(() => gone, patienceMs)
+  const took = await untilAll(world, rest, forgotten)
+  await finish(world, left)
   return took
 }
 
-function report(what: string, samples: readonly number[]): Figures {
-  const figures = figuresOf(samples)
-  process.stdout.write(`    ${figuresLine(what, figures)}\n`)
-  return figures
-}
-
-/** One sample after another, in as many worlds as there are seeds. */
-async function sampled(
-  seeds: number,
-  each: (seed: number, add: (ms: number) => void) => Promise<void>,
-): Promise<number[]> {
-  const samples: number[] = []
-  await forSeeds(file, seedsOf(seeds), (seed) => each(seed, (ms) => void samples.push(ms)))
-  return samples
+/** Writes, pauses at once, and stops: milliseconds until all others have been told of the record. */
+async function untilToldByPausing(world: World, host: Host): Promise<number> {
+  const record = world.put(host)
+  const start = world.clock.now()
+  await world.clock.advance(below(world.random, 30))
+  const stopped = host.cluster!.pause().then(() => world.crash(host, 'kept'))
+  const rest = world.up.filter((other) => other !== host)
+  await untilAll(world, rest, (other) => world.sees(other, host, record))
+  const took = world.clock.now() - start
+  await finish(world, stopped)
+  return took
 }
 
 describe('simulation/cluster latency', function () {
@@ -84,7 +61,7 @@ describe('simulation/cluster latency', function () {
   ] as const) {
     const what = `quiet write, N = ${hosts}, ${100 * loss} % loss`
     it(what, async () => {
-      const samples = await sampled(long ? 25 : hosts > 50 ? 1 : 3, async (seed, add) => {
+      const samples = await sampled(file, long ? 25 : hosts > 50 ? 1 : 3, async (seed, add) => {
         const world = await settled(hosts, seed)
         world.memory.conditions = { ...world.memory.conditions, loss }
         for (let i = 0; i < (hosts > 50 ? 20 : 40); i++) {
@@ -98,30 +75,45 @@ describe('simulation/cluster latency', function () {
     })
   }
 
-  for (const hosts of [10, 25]) {
-    it(`write by one who is just joining, and by one who leaves, N = ${hosts}`, async () => {
+  for (const [hosts, loss] of [
+    [10, 0],
+    [25, 0],
+    [25, 0.05],
+  ] as const) {
+    const where = `N = ${hosts}, ${100 * loss} % loss`
+    it(`write by one who is just joining, pausing or leaving, ${where}`, async () => {
       const leaves: number[] = []
-      const joins = await sampled(long ? 250 : 4, async (seed, add) => {
+      const pauses: number[] = []
+      const joins = await sampled(file, long ? 250 : 4, async (seed, add) => {
         const world = await settled(hosts, seed)
+        world.memory.conditions = { ...world.memory.conditions, loss }
         const last = world.hosts[hosts - 1]!
+        const startAgain = async (): Promise<void> => {
+          await world.clock.advance(below(world.random, 3000))
+          await world.start(last, [pick(world.random, world.hosts.slice(0, hosts - 1))!])
+          await world.clock.advance(below(world.random, 50))
+        }
         for (let i = 0; i < 4; i++) {
           world.put(last)
           await world.clock.advance(below(world.random, 30))
           leaves.push(await untilForgotten(world, last))
-          await world.clock.advance(below(world.random, 3000))
-          await world.start(last, [pick(world.random, world.hosts.slice(0, hosts - 1))!])
-          await world.clock.advance(below(world.random, 50))
+          await startAgain()
           add(await untilTold(world, last))
           await world.clock.advance(below(world.random, 2000))
+          pauses.push(await untilToldByPausing(world, last))
+          await startAgain()
+          await world.clock.advance(1000)
         }
+        expect(world.problems).to.deep.equal([])
       })
-      expect(report(`write while joining, N = ${hosts}`, joins).most).to.be.at.most(2000)
-      expect(report(`write, then leave, N = ${hosts}`, leaves).most).to.be.at.most(2000)
+      expect(report(`write while joining, ${where}`, joins).most).to.be.at.most(2000)
+      expect(report(`write, then pause, ${where}`, pauses).most).to.be.at.most(2000)
+      expect(report(`write, then leave, ${where}`, leaves).most).to.be.at.most(2000)
     })
   }
 
   it('write under churn, N = 25: 8 junk writes per 20 ms and one flapping member', async () => {
-    const samples = await sampled(long ? 20 : 2, async (seed, add) => {
+    const samples = await sampled(file, long ? 20 : 2, async (seed, add) => {
       const world = await settled(25, seed)
       const flapper = world.hosts[24]!
       const stop = [junk(world, flapper), flapping(world, flapper)]
@@ -129,11 +121,8 @@ describe('simulation/cluster latency', function () {
       for (let i = 0; i < 10; i++) {
         const owner = pick(world.random, world.hosts.slice(0, 24))!
         const record = world.put(owner, 1000 + i)
-        const rest = world.hosts.slice(0, 24)
-        const start = world.clock.now()
-        const told = (host: Host): boolean => host === owner || world.sees(host, owner, record)
-        await world.clock.until(() => rest.every(told), patienceMs)
-        add(world.clock.now() - start)
+        const rest = world.hosts.slice(0, 24).filter((host) => host !== owner)
+        add(await untilAll(world, rest, (host) => world.sees(host, owner, record)))
         await world.clock.advance(below(world.random, 500))
       }
       for (const each of stop) each()
@@ -143,53 +132,6 @@ describe('simulation/cluster latency', function () {
     expect(median).to.be.at.most(1000)
     expect(most).to.be.at.most(3000)
   })
-
-  it('a host that dies is gone everywhere, and back when its cable is, N = 25', async () => {
-    const healed: number[] = []
-    const gone = await sampled(long ? 100 : 4, async (seed, add) => {
-      const world = await settled(25, seed)
-      const lost = pick(world.random, world.hosts)!
-      for (const host of world.hosts) world.put(host)
-      await world.clock.advance(1000)
-      const rest = world.hosts.filter((host) => host !== lost)
-      const endpoint = { address: lost.address, port: 7946 }
-      world.memory.partition([[endpoint]])
-      const start = world.clock.now()
-      const keys = [...lost.truth.keys()].map((key) => `${lost.name} ${key}`)
-      const hidden = (host: Host): boolean => keys.every((key) => !host.believed.has(key))
-      await world.clock.until(() => rest.every(hidden), patienceMs)
-      add(world.clock.now() - start)
-      for (const host of world.hosts) world.put(host)
-      await world.clock.advance(10_000 + below(world.random, 20_000))
-      world.memory.heal()
-      healed.push(await untilConverged(world))
-    })
-    // All but one in three hundred are within 6 s; how soon death is noticed is the library's affair.
-    const death = report('death, gone everywhere, N = 25', gone)
-    expect(death.median).to.be.at.most(4000)
-    expect(death.most).to.be.at.most(8000)
-    const back = report('cable back, all equal, N = 25', healed)
-    expect(back.p90).to.be.at.most(3000)
-    expect(back.most).to.be.at.most(5000)
-  })
-
-  it('two halves that were cut apart are equal again, N = 25', async () => {
-    const samples = await sampled(long ? 100 : 4, async (seed, add) => {
-      const world = await settled(25, seed)
-      const half = world.hosts.slice(0, 12).map(({ address }) => ({ address, port: 7946 }))
-      for (const host of world.hosts) world.put(host)
-      world.memory.partition([half])
-      for (let second = 0; second < 30; second++) {
-        await world.clock.advance(1000)
-        world.put(pick(world.random, world.hosts)!)
-        world.remove(pick(world.random, world.hosts)!)
-      }
-      world.memory.heal()
-      add(await untilConverged(world))
-      expect(world.problems).to.deep.equal([])
-    })
-    expect(report('cut of 30 s healed, all equal, N = 25', samples).most).to.be.at.most(4000)
-  })
 })
 
 describe('simulation/cluster introductions', function () {
@@ -197,7 +139,7 @@ describe('simulation/cluster introductions', function () {
 
   it('a write reaches those who missed that its owner joined, N = 10', async () => {
     // One in five announcements of a member is missed, and views are exchanged only every 15 s.
-    const samples = await sampled(long ? 1000 : 100, async (seed, add) => {
+    const samples = await sampled(file, long ? 1000 : 100, async (seed, add) => {
       const world = new World({ seed, hosts: 10, misses: 0.2 })
       await world.startAll()
       await world.clock.until(() => world.acquainted(), patienceMs)
