@@ -1,5 +1,5 @@
 import createDebug from 'debug'
-import { printable } from './printable.ts'
+import { printable, shortened } from './printable.ts'
 
 /** Facts that go with a log line. */
 export type LogFields = Readonly<Record<string, unknown>>
@@ -24,6 +24,9 @@ export interface LoggedProblem {
 /** How many problems `/status` can show: enough for one incident, small enough to read. */
 const problemsKept = 50
 
+/** The longest line, in characters: what others sent may be in it. The longest stack of ours fits. */
+const lineMost = 4000
+
 /** How much a line matters: the engine logs our standard output as information, our errors as errors. */
 export type LogLevel = 'debug' | 'info' | 'warn'
 
@@ -35,9 +38,9 @@ export function createLogger(write: (line: string, level: LogLevel) => void): {
   const problems: LoggedProblem[] = []
   const forRoom = (room: string): Logger => {
     const trace = createDebug(`ts-overlay:${room}`)
-    trace.log = (...args: unknown[]) => write(printable(args.join(' ')), 'debug')
+    trace.log = (...args: unknown[]) => write(lineOf(args.join(' ')), 'debug')
     const line = (level: string, message: string, fields?: LogFields): string =>
-      printable(
+      lineOf(
         `${level} ${room}: ${message}${fields === undefined ? '' : ` ${JSON.stringify(fields)}`}`,
       )
     return {
@@ -45,13 +48,17 @@ export function createLogger(write: (line: string, level: LogLevel) => void): {
       info: (message, fields) => write(line('info', message, fields), 'info'),
       warn: (message, fields) => {
         write(line('warn', message, fields), 'warn')
-        problems.push({ at: new Date().toISOString(), room, message: printable(message) })
+        problems.push({ at: new Date().toISOString(), room, message: lineOf(message) })
         if (problems.length > problemsKept) problems.shift()
       },
       child: (name) => forRoom(name),
     }
   }
   return { logger: forRoom('main'), problems }
+}
+
+function lineOf(text: string): string {
+  return printable(shortened(text, lineMost))
 }
 
 /** A logger that says nothing, for tests. */

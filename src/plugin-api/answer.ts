@@ -1,5 +1,8 @@
 import { OverlayError, messageOf } from '../base/errors.ts'
-import { printable } from '../base/printable.ts'
+import { printable, shortened } from '../base/printable.ts'
+
+/** The longest message of an error, in characters: it may repeat what was asked for, of any length. */
+const messageMost = 2000
 
 /** What goes back to the engine: a status and a JSON object. */
 export interface Answer {
@@ -23,7 +26,7 @@ export function errorAnswer(error: unknown): Answer {
     error instanceof OverlayError
       ? error.message
       : `a fault in the plugin, which restarts now: ${messageOf(error)}`
-  const text = printable(message)
+  const text = printable(shortened(message, messageMost))
   return { status: statusOf(error), body: { Err: text, Error: text } }
 }
 

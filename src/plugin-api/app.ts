@@ -2,9 +2,11 @@ import express, {
   type Express,
   type NextFunction,
   type Request,
+  type RequestHandler,
   type Response,
   type Router,
 } from 'express'
+import type { Clock } from '../base/clock.ts'
 import { refusal } from '../base/errors.ts'
 import { errorAnswer } from './answer.ts'
 import type { CallRunner, Outcome } from './call-runner.ts'
@@ -20,6 +22,12 @@ import { networkMethods } from './network-methods.ts'
  */
 const bodyBytesMax = 32 * 1024 * 1024
 
+/**
+ * How long a body may take to arrive, in milliseconds. The engine sends head and body in one go; who stops
+ * in between would keep its connection for ever, because connections themselves have no time limit.
+ */
+const bodyMostMs = 30_000
+
 /** What the engine asks for in its Accept header. */
 const contentType = 'application/vnd.docker.plugins.v1.2+json'
 
@@ -30,6 +38,7 @@ export interface AppOptions {
   readonly role: SocketRole
   readonly introduction: Introduction
   readonly runner: CallRunner
+  readonly clock: Clock
   /** Told of a bug once its call has been answered. */
   readonly onBug: (error: unknown) => void
   /** Whether connections are to end with their next answer. */
@@ -43,6 +52,7 @@ export function createApp(options: AppOptions): Express {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
+  app.use(hangUpOnSlow(options.clock))
   if (options.hostRoutes !== null) app.use(options.hostRoutes)
   const introductions = introductionsOf(options)
   // The engine names no content type, and an empty body must not be taken for `{}`.
@@ -65,6 +75,14 @@ export function createApp(options: AppOptions): Express {
     reply(response, outcomeOf(error, request.path), options)
   })
   return app
+}
+
+function hangUpOnSlow(clock: Clock): RequestHandler {
+  return (request, _response, next) => {
+    const timer = clock.setTimeout(() => request.destroy(), bodyMostMs)
+    for (const event of ['end', 'close']) request.once(event, () => clock.clearTimeout(timer))
+    next()
+  }
 }
 
 /** Calls without arguments, and their constant answers. */

@@ -1,4 +1,3 @@
-import { chmod } from 'node:fs/promises'
 import { type Server, createServer } from 'node:http'
 import type { Router } from 'express'
 import type { Clock } from '../base/clock.ts'
@@ -28,6 +27,13 @@ import { removeStaleSocket } from './socket-file.ts'
 const deadlineMsDefault = 8_000
 /** How long calls may finish when the plugin stops: the engine kills it 10 s after its SIGTERM. */
 const closeGraceMsDefault = 1_500
+/**
+ * Connections that may wait to be taken: an engine that starts hundreds of containers dials as often at
+ * once, and one that is refused loses the body of its call. The kernel's own limit is 4096.
+ */
+const backlog = 4096
+/** What a new socket is not: open to anybody but its owner, root. */
+const umask = 0o177
 /** How long the last answers get to leave the process. */
 const lastAnswersMs = 100
 
@@ -82,8 +88,9 @@ export class PluginServer {
 
   async #listen(role: SocketRole, path: string): Promise<void> {
     await removeStaleSocket(path)
-    const { introduction, onBug, hostRoutes } = this.#options
+    const { introduction, clock, onBug, hostRoutes } = this.#options
     const app = createApp({
+      clock,
       role,
       introduction,
       runner: this.#runner,
@@ -98,7 +105,6 @@ export class PluginServer {
     })
     await listening(server, path)
     this.#servers.push(server)
-    await chmod(path, 0o600)
     this.#options.logger.info(`listening at ${path}`, { role })
   }
 
@@ -120,7 +126,10 @@ function listening(server: Server, path: string): Promise<void> {
     server.once('error', (error) => {
       reject(failure('SOCKET', `cannot listen at ${path}: ${error.message}`, error))
     })
-    server.listen(path, resolve)
+    // The socket is made before `listen` returns, so there is no moment at which others could open it.
+    const before = process.umask(umask)
+    server.listen({ path, backlog }, resolve)
+    process.umask(before)
   })
 }
 

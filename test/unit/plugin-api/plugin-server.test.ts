@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { statSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
 import { get } from 'node:http'
@@ -340,13 +342,30 @@ describe('PluginServer', () => {
     expect(summary['NetworkDriver.GetCapabilities']).to.include({ count: 1, errors: 0 })
   })
 
-  it('answers many calls at once on many connections', async () => {
+  it('answers many calls at once on many connections, all dialled in one moment', async () => {
     await start({ handlers: recordingHandlers((handled = [])) })
-    const bodies = Array.from({ length: 200 }, (_, n) => ({ NetworkID: 'n', EndpointID: `e${n}` }))
+    const bodies = Array.from({ length: 1500 }, (_, n) => ({ NetworkID: 'n', EndpointID: `e${n}` }))
     await Promise.all(
       bodies.map((body) => engine.call('NetworkDriver.DeleteEndpoint', JSON.stringify(body))),
     )
-    expect(subject.calls.summary()['NetworkDriver.DeleteEndpoint']).to.include({ count: 200 })
+    expect(subject.calls.summary()['NetworkDriver.DeleteEndpoint']).to.include({ count: 1500 })
+  })
+
+  it('hangs up on who stops in the middle of a body, and on nobody else', async () => {
+    const clock = new VirtualClock()
+    await start({ clock, handlers: recordingHandlers((handled = [])) })
+    const [half, idle] = [createConnection(subject.managed), createConnection(subject.managed)]
+    half.write('POST /NetworkDriver.Leave HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"Net')
+    const closed = once(half, 'close')
+    half.resume()
+    idle.once('close', () => expect.fail('the engine keeps connections for later'))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    await clock.advance(29_999)
+    expect(half.destroyed).to.equal(false)
+    await clock.advance(1)
+    await closed
+    expect(subject.bugs).to.deep.equal([])
+    idle.removeAllListeners('close').destroy()
   })
 
   describe('GET /status', () => {
@@ -458,8 +477,18 @@ describe('PluginServer', () => {
       return (error as OverlayError).message
     }
 
-    it('gives the socket to its owner alone', async () => {
+    it('gives the socket to its owner alone, from the first moment on and whatever the mask', async () => {
       expect((await stat(subject.managed)).mode & 0o777).to.equal(0o600)
+      const before = process.umask(0)
+      const listening = subject.server.listen({ managed: null, legacy: path })
+      let mode = 0
+      while (mode === 0) {
+        await new Promise(setImmediate)
+        mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
+      }
+      expect(mode & 0o777).to.equal(0o600)
+      expect(process.umask(before), 'the mask of the process').to.equal(0)
+      await listening
     })
 
     it('takes the place of a socket that a killed process left', async () => {
