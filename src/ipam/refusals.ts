@@ -3,7 +3,12 @@ import type { Ip } from '../net/ip.ts'
 import type { Context } from './context.ts'
 import type { HeldPool } from './pools/held-pool.ts'
 import { blockRange, type OffsetRange, rangeSize } from './pools/pool-geometry.ts'
+import { blockItem } from './voting/items.ts'
+import { nameOfHolder } from './voting/roster.ts'
 import type { Shortage } from './voting/tally.ts'
+
+/** More members than this are not named in one message. */
+const namedMost = 12
 
 /** What this room says when it cannot do what it is asked for: what, which, and what to do. */
 
@@ -17,14 +22,20 @@ export function noMajority(context: Context, what: string, shortage: Shortage): 
         'check JOIN, and that port 7946 (TCP and UDP) is open between the hosts',
     )
   }
-  const away = missing.length === 0 ? 'nobody is missing' : `no answer from ${missing.join(', ')}`
+  const away = missing.length === 0 ? 'nobody is missing' : `no answer from ${named(missing)}`
   const state = seat.seated ? '' : `${cluster.self} is not admitted as a voter yet; `
   return failure(
     'NO_MAJORITY',
     `${cluster.self} cannot take ${what}: ${state}${got} of ${of} members gave their vote and ${needed} are needed; ${away}. ` +
       'What runs goes on running, and addresses from blocks that this host has can be used. Bring those members back or, ' +
-      'if they are gone for good, have them forgotten',
+      `if they are gone for good, have them forgotten: ts-overlay forget ${missing.length === 0 ? 'MEMBER' : named(missing, ' ')}`,
   )
+}
+
+/** Names for a message; of a large cluster only the first. */
+function named(members: readonly string[], between = ', '): string {
+  const more = members.length - namedMost
+  return members.slice(0, namedMost).join(between) + (more > 0 ? ` and ${more} more` : '')
 }
 
 export function inUse(ip: Ip, pool: HeldPool, by: string, remedy: string): OverlayError {
@@ -71,21 +82,30 @@ function isWithin(range: OffsetRange | null, offset: number): boolean {
   return range !== null && range.first <= offset && offset <= range.last
 }
 
-/** Who owns how much of a pool, by record. */
+/**
+ * Who owns how much of a pool: by record, and by the votes that we gave to members that are dead, since the cluster forgets their
+ * records after a while and the voters do not.
+ */
 export function usage(
-  { cluster, surroundings }: Context,
+  { cluster, seat, surroundings, wire }: Context,
   pool: HeldPool,
 ): { owner: string; alive: boolean; blocks: number; addresses: number }[] {
   const byOwner = new Map<string, { alive: boolean; blocks: number; addresses: number }>()
-  const count = (owner: string, alive: boolean, index: number): void => {
+  const records = surroundings.owners(pool.key)
+  const states = wire.states()
+  for (let index = 0; index < pool.geometry.blockCount; index++) {
+    const [voted] = seat.book.holders(blockItem(pool.key, index)).keys()
+    const record = records.get(index)
+    const owner = pool.ownsBlock(index)
+      ? cluster.self
+      : (record?.owner ?? (voted && nameOfHolder(voted)))
+    if (owner === undefined) continue
+    const alive = owner === cluster.self || (record?.alive ?? states.get(owner) === 'alive')
+    if (record === undefined && alive && owner !== cluster.self) continue
     const sum = byOwner.get(owner) ?? { alive, blocks: 0, addresses: 0 }
     sum.blocks++
     sum.addresses += rangeSize(blockRange(pool.geometry, index))
     byOwner.set(owner, sum)
-  }
-  for (const index of pool.blocks().keys()) count(cluster.self, true, index)
-  for (const { owner, alive, index } of surroundings.owners(pool.key).values()) {
-    if (index < pool.geometry.blockCount) count(owner, alive, index)
   }
   return [...byOwner].map(([owner, sum]) => ({ owner, ...sum }))
 }

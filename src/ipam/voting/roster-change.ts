@@ -121,9 +121,11 @@ export class RosterChange {
     kind: Kind,
     query: Parameters<Wire['gather']>[1],
   ): Promise<Failed & { agreed: Answered<Kind>[] }> {
+    const own = this.#seat.voter.name
     const { answers, missing } = await this.#wire.gather(among, query, (answers, outstanding) => {
       const agreed = [...answers.values()].filter((answer) => answer.kind === kind).length
-      return agreed >= needed || agreed + outstanding < needed
+      // Our own answer is waited for, so that people are told the right count.
+      return agreed >= needed || (agreed + outstanding < needed && answers.has(own))
     })
     for (const answer of answers.values()) {
       if (answer.kind === 'outbid') this.#counter = Math.max(this.#counter, answer.ballot.counter)
@@ -181,6 +183,7 @@ function noMajority(base: Roster, { agreed, missing }: Failed, needed: number): 
   return failure(
     'NO_MAJORITY',
     `roster ${refOf(base).number} cannot be changed: ${agreed.length} of ${base.voters.length} members ` +
-      `agreed and ${needed} are needed; no answer from ${missing.join(', ') || 'nobody'}`,
+      `agreed and ${needed} are needed; no answer from ${missing.join(', ') || 'nobody'}. ` +
+      'Bring those members back or, if they are gone for good, have all of them forgotten at once',
   )
 }

@@ -25,7 +25,9 @@ describe('a cut', () => {
       const blocks = three.ipam.status().pools[0]!.blocks.owners.find(({ owner }) => owner === 'h3')
       for (let i = 1; i < blocks!.addresses; i++) await desk.take(three, id)
       const before = desk.world.clock.now()
-      await refused(desk.take(three, id), 'NO_MAJORITY', '1 of 3', '2 are needed', 'h1, h2', 'h3')
+      const words = ['1 of 3', '2 are needed', 'no answer from h1, h2', 'h3 cannot take']
+      const todo = 'ts-overlay forget h1 h2'
+      await refused(desk.take(three, id), 'NO_MAJORITY', ...words, todo)
       expect(desk.world.clock.now() - before).to.be.lessThan(8000)
       await desk.takeMany(one, id, 60)
       desk.world.heal()
@@ -216,7 +218,8 @@ describe('members that come and go', () => {
       two.crash(true)
       three.crash(true)
       await desk.pass(200)
-      await refused(desk.run(one.ipam.forget('h2')), 'NO_MAJORITY', 'h3')
+      const words = ['1 of 3', '2 are needed', 'no answer from h3', 'forgotten at once']
+      await refused(desk.run(one.ipam.forget('h2')), 'NO_MAJORITY', ...words)
       await desk.run(one.ipam.forget('h2', 'h3'))
       const all = await desk.takeMany(one, id, 252)
       expect(new Set(all).size).to.equal(252)

@@ -1,0 +1,41 @@
+import { expect } from 'chai'
+import { Desk, refused } from './desk.ts'
+
+const subnet = '10.10.0.0/24'
+const id = `ts-overlay/${subnet}`
+const hourMs = 3_600_000
+
+describe('a member that is dead for an hour', () => {
+  it('keeps its blocks and what was lent to it, although its records are forgotten', () =>
+    Desk.with(3, async (desk, one, two, three) => {
+      for (const host of [one, two, three]) await desk.create(host, { subnet })
+      await desk.take(one, id, '10.10.0.200')
+      await desk.gossip()
+      const lent = await desk.take(three, id, '10.10.0.201')
+      const had = [lent, ...(await desk.takeMany(three, id, 10))]
+      const blocks = three.ipam.status().pools[0]!.blocks.mine
+      await desk.gossip()
+      three.crash(false)
+      desk.world.gossipMs = 5000
+      await desk.pass(hourMs)
+      expect(one.copies.has('h3'), 'its records').to.equal(false)
+      const [pool] = two.ipam.status().pools
+      const its = pool!.blocks.owners.find(({ owner }) => owner === 'h3')
+      expect(its).to.deep.include({ alive: false, blocks: blocks.length })
+      const free = 253 - 2 - blocks.length * 8
+      const all: string[] = []
+      for (let i = 0; i < free; i++) all.push(await desk.take(i % 2 === 0 ? one : two, id))
+      expect(all.filter((address) => had.includes(address))).to.deep.equal([])
+      for (const host of [one, two]) {
+        await refused(desk.take(host, id), 'POOL_EXHAUSTED', 'h3 (dead) has', 'h1', 'h2')
+        const inBlock = had.at(-1)!.split('/')[0]!
+        await refused(desk.take(host, id, inBlock), 'MEMBER_AWAY', inBlock, 'h3')
+        await refused(desk.take(host, id, '10.10.0.201'), 'ADDRESS_IN_USE', 'h3')
+      }
+      await desk.run(three.start())
+      const again = three.ipam.leases(subnet).map(({ ip }) => `${ip}/24`)
+      expect(again).to.have.members(had)
+      expect(three.ipam.status().pools[0]!.blocks.mine).to.have.members(blocks)
+      expect(had).to.not.include(await desk.take(three, id))
+    })).timeout(60_000)
+})
