@@ -57,6 +57,16 @@ export function poolNotFound(pool: string): OverlayError {
 
 export const chooseAnother = 'choose another --ip or leave it out'
 
+/** Nothing was to be had in the time there was. */
+export function noAddress(context: Context, pool: HeldPool): OverlayError {
+  if (!hasUnowned(context, pool)) return poolExhausted(context, pool)
+  return failure(
+    'DEADLINE',
+    `pool ${pool.key} has blocks that nobody has, and ${context.cluster.self} could not get one in time: ` +
+      'the members answer slowly, or many ask at once; try again',
+  )
+}
+
 export function poolExhausted(context: Context, pool: HeldPool): OverlayError {
   const parts = usage(context, pool).map(
     ({ owner, alive, blocks, addresses }) =>
@@ -82,30 +92,52 @@ function isWithin(range: OffsetRange | null, offset: number): boolean {
   return range !== null && range.first <= offset && offset <= range.last
 }
 
-/**
- * Who owns how much of a pool: by record, and by the votes that we gave to members that are dead, since the cluster forgets their
- * records after a while and the voters do not.
- */
+/** Who owns how much of a pool. */
 export function usage(
-  { cluster, seat, surroundings, wire }: Context,
+  context: Context,
   pool: HeldPool,
 ): { owner: string; alive: boolean; blocks: number; addresses: number }[] {
   const byOwner = new Map<string, { alive: boolean; blocks: number; addresses: number }>()
-  const records = surroundings.owners(pool.key)
-  const states = wire.states()
+  const states = context.wire.states()
   for (let index = 0; index < pool.geometry.blockCount; index++) {
-    const [voted] = seat.book.holders(blockItem(pool.key, index)).keys()
-    const record = records.get(index)
-    const owner = pool.ownsBlock(index)
-      ? cluster.self
-      : (record?.owner ?? (voted && nameOfHolder(voted)))
-    if (owner === undefined) continue
-    const alive = owner === cluster.self || (record?.alive ?? states.get(owner) === 'alive')
-    if (record === undefined && alive && owner !== cluster.self) continue
+    const owner = ownerOf(context, pool, index, states)
+    if (owner === null) continue
+    const state = states.get(owner)
+    const alive = state === 'alive' || state === 'suspect'
     const sum = byOwner.get(owner) ?? { alive, blocks: 0, addresses: 0 }
     sum.blocks++
     sum.addresses += rangeSize(blockRange(pool.geometry, index))
     byOwner.set(owner, sum)
   }
   return [...byOwner].map(([owner, sum]) => ({ owner, ...sum }))
+}
+
+/** Whether some block that our automatic addresses may come from is nobody's. */
+function hasUnowned(context: Context, pool: HeldPool): boolean {
+  const { geometry, window } = pool
+  const states = context.wire.states()
+  for (let index = 0; index < geometry.blockCount; index++) {
+    const inWindow = window !== null && blockRange(geometry, index, window) !== null
+    if (inWindow && ownerOf(context, pool, index, states) === null) return true
+  }
+  return false
+}
+
+/**
+ * By record; of the dead also by the vote that we gave them, since the cluster forgets their records after a while and the
+ * voters do not.
+ */
+function ownerOf(
+  { cluster, seat, surroundings }: Context,
+  pool: HeldPool,
+  index: number,
+  states: ReturnType<Context['wire']['states']>,
+): string | null {
+  if (pool.ownsBlock(index)) return cluster.self
+  const record = surroundings.owners(pool.key).get(index)
+  if (record !== undefined) return record.owner
+  const [holder] = seat.book.holders(blockItem(pool.key, index)).keys()
+  const voted = holder === undefined ? cluster.self : nameOfHolder(holder)
+  const state = states.get(voted)
+  return voted !== cluster.self && (state === undefined || state === 'dead') ? voted : null
 }

@@ -1,7 +1,7 @@
 import { withDeadline } from '../../base/deadline.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Context } from '../context.ts'
-import { poolExhausted, requireHeld } from '../refusals.ts'
+import { noAddress, requireHeld } from '../refusals.ts'
 import { addressesBlocked } from './blocked.ts'
 import { borrow } from './borrowing.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
@@ -61,7 +61,7 @@ async function supplied(
   pool: HeldPool,
   deadline: number,
 ): Promise<number | null> {
-  if (context.clock.now() >= deadline) throw poolExhausted(context, pool)
+  if (context.clock.now() >= deadline) throw noAddress(context, pool)
   pool.waiting++
   try {
     // The claim that runs may be another request's, with a later deadline than ours.
@@ -77,7 +77,7 @@ async function supplied(
       // Other requests were quicker to take what was offered; there may be more.
       if (blocks > 0 || offers.length > 0) return null
     }
-    throw poolExhausted(context, pool)
+    throw noAddress(context, pool)
   } finally {
     pool.waiting--
   }
