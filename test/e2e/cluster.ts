@@ -28,6 +28,9 @@ export const host = (index: number): Host => theLab().host(index)
 export const members = (): readonly Host[] => [host(1), host(2), host(3)]
 export const bareHost = (): Host => host(4)
 
+/** `E2E_LONG=1`: the sizes that the figures in docs/benchmarks.md are made with. */
+export const long = process.env['E2E_LONG'] === '1'
+
 /** The options with which most tests make a network: ours, and our address management. */
 export const ours = ['-d', 'ts-overlay', '--ipam-driver', 'ts-overlay'] as const
 
@@ -116,8 +119,13 @@ export async function expectSilence(on: Host, container: string, address: string
 /** Expects a docker command to fail with a message that has all these parts. */
 export function expectRefusal(ran: Ran, ...parts: readonly (string | RegExp)[]): void {
   expect(ran.exitCode, ran.stdout).not.to.equal(0)
+  expectParts(ran.stderr, ...parts)
+}
+
+/** Expects a message that has all these parts. */
+export function expectParts(message: string, ...parts: readonly (string | RegExp)[]): void {
   for (const part of parts) {
-    if (typeof part === 'string') expect(ran.stderr).to.contain(part)
-    else expect(ran.stderr).to.match(part)
+    if (typeof part === 'string') expect(message).to.contain(part)
+    else expect(message).to.match(part)
   }
 }

@@ -18,6 +18,7 @@ const engineSocket = '/run/docker.sock'
 const startTimeoutMs = 60_000
 /** dockerd itself gives containers 15 s and plugins 10 s to end. */
 const stopTimeoutMs = 40_000
+const callTimeoutMs = 30_000
 
 export class Engine {
   readonly logFile: string
@@ -58,8 +59,14 @@ export class Engine {
   }
 
   /** One call of the engine's API, with the newest version that the engine speaks. */
-  async api(method: string, apiPath: string, body?: unknown): Promise<Answer> {
-    return callUnixSocket(this.#machine.path(engineSocket), method, apiPath, { body })
+  async api(
+    method: string,
+    apiPath: string,
+    body?: unknown,
+    timeoutMs = callTimeoutMs,
+  ): Promise<Answer> {
+    const socket = this.#machine.path(engineSocket)
+    return callUnixSocket(socket, method, apiPath, { body, timeoutMs })
   }
 
   /** What dockerd has written since the machine was made, plugins' output included. */

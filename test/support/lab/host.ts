@@ -84,8 +84,9 @@ export class Host {
     return this.machine.exec(command, options)
   }
 
-  async api(method: string, path: string, body?: unknown): Promise<Answer> {
-    return this.#engine.api(method, path, body)
+  /** One call of the engine's API; the default time-out is 30 s. */
+  async api(method: string, path: string, body?: unknown, timeoutMs?: number): Promise<Answer> {
+    return this.#engine.api(method, path, body, timeoutMs)
   }
 
   /** dockerd's log so far; plugins write into it. */
