@@ -9,8 +9,6 @@ import {
   type Member,
 } from 'memberlist-js'
 import { Engine } from '../../src/core/engine.ts'
-import { addressToBytes } from '../../src/endpoint.ts'
-import { versionsToBytes } from '../../src/member.ts'
 import { endpointOf } from './cluster.ts'
 import { StoppableClock } from './stoppable-clock.ts'
 
@@ -147,16 +145,7 @@ export class Simulation {
 
   #acquaint(engine: Engine): void {
     for (const other of this.engines) {
-      if (other === engine) continue
-      const { name, address, port, versions } = other.membership.self
-      engine.membership.heardAlive({
-        incarnation: 1,
-        node: name,
-        addr: addressToBytes(address),
-        port,
-        meta: null,
-        vsn: versionsToBytes(versions),
-      })
+      if (other !== engine) engine.roster.set(other.membership.self)
     }
     engine.outbox.clear()
   }
