@@ -1,16 +1,17 @@
 /**
  * Deltas in bytes.
  *
- *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair) | floor | head | [reset] | ranges
- *     range   from, less the last range's end | length | number of records | records
- *     record  endpoint   tag 1 | version | [vni 3] | endpoint id 8 | [time] | [tail]
- *             any kind   tag 1 | version | kind 1 | key length, key | [value length, value]
+ *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair, 4 time) | floor | head | [reset] | [time] | ranges
+ *     range   from, less the last range's end | length | records, twice, and 1 when the last is at the end | records
+ *     record  endpoint   tag 1 | [version] | [vni 3] | endpoint id 8 | [time] | [tail]
+ *             any kind   tag 1 | [version] | kind 1 | key length, key | [value length, value]
  *
  * Numbers without a size are varints. A record's version is told as its distance from the one before
- * it in the range, less one. An endpoint's tag is the form of endpoint-record.ts, with MAC form 3 for a
- * tombstone and bit 6 when the VNI is that of the endpoint before it in this delta; its time is told as
- * the difference from the one before, at first from the epoch's. The tag of any other record has bit 7,
- * and bit 0 for a tombstone. So the usual endpoint takes 17 to 20 bytes, and 17 to 24 with a MAC of its own.
+ * it in the range, less one; a last one at the range's end leaves it out. An endpoint's tag is the form of
+ * endpoint-record.ts, with MAC form 3 for a tombstone and bit 6 when the VNI is that of the endpoint before it
+ * in this delta. The time of a delta is that of its first endpoint, which leaves its own out, as the difference from
+ * the second in which the epoch began; those of later ones are differences from the one before. The tag of any
+ * other record has bit 7, and bit 0 for a tombstone. So the usual endpoint takes 15 to 18 bytes.
  */
 import { ByteReader, ByteWriter, CodecError, type Packed, varintLength } from './bytes.ts'
 import type { Range } from './coverage.ts'
@@ -25,6 +26,8 @@ import type { Delta, DeltaRange, Entry, OriginLog } from './origin-log.ts'
 
 const flagReset = 1
 const flagRepair = 2
+const flagTime = 4
+const flagsKnown = 7
 const tagOther = 0x80
 const tagSameVni = 0x40
 const tagTombstone = 0x30
@@ -36,22 +39,24 @@ const scratch = new ByteWriter()
 interface Context {
   vni: Packed
   claim: number
+  /** Whether the next endpoint's time is `claim`. */
+  isClaimOfNext: boolean
 }
 
 /** Encodes one delta. */
 export function encodeDelta(delta: Delta): Uint8Array {
   const out = new ByteWriter()
-  writeHead(out, delta)
-  const context = contextOf(delta.epoch)
+  const context = writeHead(out, delta)
   let before = 0
   for (const range of delta.ranges) {
     out
       .varint(range.from - before)
       .varint(range.to - range.from)
-      .varint(range.entries.length)
+      .varint(2 * range.entries.length + (endsWithRecord(range) ? 1 : 0))
     let version = range.from
     for (const entry of range.entries) {
-      writeEntry(out, entry, version, context)
+      const distance = entry.version === range.to ? null : entry.version - version - 1
+      writeEntry(out, entry, distance, context)
       version = entry.version
     }
     before = range.to
@@ -59,15 +64,19 @@ export function encodeDelta(delta: Delta): Uint8Array {
   return out.bytes()
 }
 
-/** Decodes one delta. Throws CodecError for anything that no encoder makes. */
-export function decodeDelta(reader: ByteReader): Delta {
+/** Decodes one delta; null for one of a later release. Throws CodecError for anything that no encoder makes. */
+export function decodeDelta(reader: ByteReader): Delta | null {
   const oid = reader.packed(8)
   const epoch = reader.uint(6)
   const flags = reader.uint(1)
+  if (flags > flagsKnown) return null
   const floor = reader.varint()
   const head = reader.varint()
   const reset = flags & flagReset ? reader.varint() : null
-  const context = contextOf(epoch)
+  const isClaimOfNext = (flags & flagTime) !== 0
+  const began = secondOf(epoch)
+  const claim = isClaimOfNext ? readClaim(reader, began) : began
+  const context: Context = { vni: '', claim, isClaimOfNext }
   const ranges: DeltaRange[] = []
   let before = 0
   while (reader.left > 0) {
@@ -115,7 +124,7 @@ export function entryBytes(entry: Entry): number {
 
 /** The most bytes that a delta takes before its ranges. */
 export function headBytes({ floor, head }: Pick<Delta, 'floor' | 'head'>): number {
-  return 15 + varintLength(floor) + 2 * varintLength(head)
+  return 20 + varintLength(floor) + 2 * varintLength(head)
 }
 
 function pieceBytes(piece: DeltaRange): number {
@@ -143,61 +152,99 @@ function* piecesOf(entries: readonly Entry[], range: Range, room: number): Gener
   yield { from, to: range.to, entries: entries.slice(start) }
 }
 
-function writeHead(out: ByteWriter, delta: Omit<Delta, 'ranges'>): void {
-  const flags = (delta.reset === null ? 0 : flagReset) + (delta.repair ? flagRepair : 0)
-  out.packed(delta.oid).uint(delta.epoch, 6).uint(flags, 1).varint(delta.floor).varint(delta.head)
-  if (delta.reset !== null) out.varint(delta.reset)
+function writeHead(out: ByteWriter, delta: Delta): Context {
+  const { oid, epoch, floor, head, reset, repair } = delta
+  const began = secondOf(epoch)
+  const claim = firstClaim(delta)
+  const flags =
+    (reset === null ? 0 : flagReset) + (repair ? flagRepair : 0) + (claim === null ? 0 : flagTime)
+  out.packed(oid).uint(epoch, 6).uint(flags, 1).varint(floor).varint(head)
+  if (reset !== null) out.varint(reset)
+  if (claim !== null) out.zigzag(claim - began)
+  return { vni: '', claim: claim ?? began, isClaimOfNext: claim !== null }
+}
+
+function firstClaim({ ranges }: Delta): number | null {
+  for (const { entries } of ranges) {
+    for (const { id, value } of entries) {
+      if (value !== null && isCompact(id, value)) return uint32At(value, 1)
+    }
+  }
+  return null
+}
+
+function endsWithRecord({ to, entries }: DeltaRange): boolean {
+  return entries.at(-1)?.version === to
 }
 
 function readRange(reader: ByteReader, before: number, context: Context): DeltaRange {
   const from = before + reader.varint()
   const to = from + reader.varint()
-  const count = reader.varint()
+  const counted = reader.varint()
+  const count = Math.floor(counted / 2)
+  const atEnd = counted % 2 === 1
   if (to > Number.MAX_SAFE_INTEGER) throw new CodecError('a version is too large')
   if (count > reader.left) throw new CodecError('more records than bytes')
   const entries: Entry[] = []
   let version = from
   for (let i = 0; i < count; i++) {
-    const entry = readEntry(reader, version, context)
+    const entry = readEntry(
+      reader,
+      { before: version, at: atEnd && i === count - 1 ? to : null },
+      context,
+    )
+    if (entry.version <= version || entry.version > to)
+      throw new CodecError('a record outside its range')
     version = entry.version
     entries.push(entry)
   }
-  if (version > to) throw new CodecError('a record outside its range')
   return { from, to, entries }
 }
 
-/** Times are told from the second in which the epoch began. */
-function contextOf(epoch: number): Context {
-  return { vni: '', claim: Math.min(Math.floor(epoch / 1000), claimMost) }
+function secondOf(epoch: number): number {
+  return Math.min(Math.floor(epoch / 1000), claimMost)
 }
 
-function writeEntry(out: ByteWriter, entry: Entry, before: number, context: Context): void {
+/** Whether it is an endpoint that can be told without the lengths of its parts. */
+function isCompact(id: Packed, value: Packed | null): boolean {
+  const isEndpoint = id.charCodeAt(0) === endpointKind && id.length === 1 + endpointKeyBytes
+  return isEndpoint && (value === null || isEndpointValue(value))
+}
+
+function writeEntry(
+  out: ByteWriter,
+  entry: Entry,
+  distance: number | null,
+  context: Context,
+): void {
   const { id, value } = entry
-  const distance = entry.version - before - 1
-  const compact =
-    id.charCodeAt(0) === endpointKind &&
-    id.length === 1 + endpointKeyBytes &&
-    (value === null || isEndpointValue(value))
-  if (!compact) {
-    out.uint(tagOther + (value === null ? 1 : 0), 1).varint(distance)
+  if (!isCompact(id, value)) {
+    out.uint(tagOther + (value === null ? 1 : 0), 1)
+    if (distance !== null) out.varint(distance)
     out.uint(id.charCodeAt(0), 1).block(id.slice(1))
     if (value !== null) out.block(value)
     return
   }
   const vni = id.slice(1, 4)
   const form = value === null ? tagTombstone : value.charCodeAt(0)
-  out.uint(form + (vni === context.vni ? tagSameVni : 0), 1).varint(distance)
+  out.uint(form + (vni === context.vni ? tagSameVni : 0), 1)
+  if (distance !== null) out.varint(distance)
   out.packed(vni === context.vni ? id.slice(4) : id.slice(1))
   context.vni = vni
   if (value === null) return
   const claim = uint32At(value, 1)
-  out.zigzag(claim - context.claim).packed(value.slice(5))
-  context.claim = claim
+  if (!context.isClaimOfNext) out.zigzag(claim - context.claim)
+  out.packed(value.slice(5))
+  Object.assign(context, { claim, isClaimOfNext: false })
 }
 
-function readEntry(reader: ByteReader, before: number, context: Context): Entry {
+function readEntry(
+  reader: ByteReader,
+  { before, at }: { before: number; at: number | null },
+  context: Context,
+): Entry {
   const tag = reader.uint(1)
-  const version = before + 1 + reader.varint()
+  const version = at ?? before + 1 + reader.varint()
   if (tag >= tagOther) {
     const kind = String.fromCharCode(reader.uint(1))
     const id = kind + reader.block()
@@ -214,12 +261,17 @@ function readEntry(reader: ByteReader, before: number, context: Context): Entry 
 }
 
 function readEndpointValue(reader: ByteReader, form: number, context: Context): Packed {
-  const claim = context.claim + reader.zigzag()
-  if (claim < 0 || claim > claimMost) throw new CodecError('a time out of range')
-  context.claim = claim
+  const claim = context.isClaimOfNext ? context.claim : readClaim(reader, context.claim)
+  Object.assign(context, { claim, isClaimOfNext: false })
   const tail = endpointTail(reader, form)
   scratch.truncate(0)
   return scratch.uint(form, 1).uint(claim, 4).packed(tail).text()
+}
+
+function readClaim(reader: ByteReader, before: number): number {
+  const claim = before + reader.zigzag()
+  if (claim < 0 || claim > claimMost) throw new CodecError('a time out of range')
+  return claim
 }
 
 function uint32At(text: Packed, at: number): number {

@@ -1,10 +1,11 @@
 /**
  * What members say to each other. A message is
  *
- *     4f 01 | sender's oid 8 | frames        frame: kind 1 | length varint | body
+ *     4f 02 | sender's oid 8 | frames        frame: kind 1 | length varint | body
  *
  * The first byte is one that neither serf nor Docker's own gossip takes for theirs, the second the
- * version of this format. A frame of an unknown kind is skipped, so a later release can say more.
+ * version of this format. A frame of an unknown kind is skipped, and so is a delta with an unknown flag, so a
+ * later release can say more.
  */
 import { ByteReader, ByteWriter, CodecError, type Packed, varintLength } from './bytes.ts'
 import { type Coverage, type Range, rangesMost } from './coverage.ts'
@@ -14,7 +15,7 @@ import type { Delta } from './origin-log.ts'
 /** First byte of everything of ours: messages, metadata, payloads of acks. */
 export const magicByte = 0x4f
 /** Second byte: the version of the format. */
-export const formatVersion = 1
+export const formatVersion = 2
 
 /** How far somebody has one origin. */
 export interface Head {
@@ -149,8 +150,10 @@ function encodeBody(frame: Frame): Uint8Array {
 
 function decodeBody(kind: number, reader: ByteReader): Frame | null {
   switch (kind) {
-    case kindNumbers.delta:
-      return { kind: 'delta', delta: decodeDelta(reader) }
+    case kindNumbers.delta: {
+      const delta = decodeDelta(reader)
+      return delta === null ? null : { kind: 'delta', delta }
+    }
     case kindNumbers.digest:
       return { kind: 'digest', buckets: Buffer.from(reader.packed(reader.left), 'latin1') }
     case kindNumbers.heads:

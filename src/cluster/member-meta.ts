@@ -1,5 +1,5 @@
 /**
- * What a member's gossip metadata says about it: `4f 01 | epoch 6 | address length 1, address | flags 1`.
+ * What a member's gossip metadata says about it: `4f 02 | epoch 6 | address length 1, address | flags 1`.
  * Of the flags, 1 says that its plugin pauses and its endpoints live on; the others are unused. The address is the VTEP's, which need not be the one that gossip uses. Bytes that follow are a later
  * release's.
  */

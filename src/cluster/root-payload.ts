@@ -1,4 +1,4 @@
-/** What our acks of probes carry: `4f 01 | root 8`. */
+/** What our acks of probes carry: `4f 02 | root 8`. */
 import { ByteReader, ByteWriter } from './bytes.ts'
 import type { Hash } from './digest.ts'
 import { formatVersion, magicByte } from './frames.ts'

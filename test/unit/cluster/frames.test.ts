@@ -72,11 +72,11 @@ describe('cluster/frames', () => {
   })
 
   it('begins with our byte and the version of the format', () => {
-    expect([...messageOf('sender-1', []).subarray(0, 2)]).to.deep.equal([0x4f, 1])
+    expect([...messageOf('sender-1', []).subarray(0, 2)]).to.deep.equal([0x4f, 2])
   })
 
   it('leaves alone what is not of this format', () => {
-    for (const bytes of [[], [0x4f], [0x4f, 2, 0], [1, 2, 3]]) {
+    for (const bytes of [[], [0x4f], [0x4f, 1, 0], [1, 2, 3]]) {
       expect(decodeMessage(Uint8Array.from(bytes))).to.equal(null)
     }
   })
@@ -112,7 +112,7 @@ describe('cluster/frames', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (noise) => {
         try {
-          decodeMessage(Uint8Array.of(0x4f, 1, ...noise))
+          decodeMessage(Uint8Array.of(0x4f, 2, ...noise))
         } catch (error) {
           expect(error).to.be.instanceOf(CodecError)
         }

@@ -83,7 +83,7 @@ describe('cluster/member-meta', () => {
     for (let length = 0; length < bytes.length - 1; length++) {
       expect(decodeMeta(bytes.subarray(0, length))).to.equal(null)
     }
-    expect(decodeMeta(Uint8Array.of(0x4f, 2, ...bytes.subarray(2)))).to.equal(null)
-    expect(decodeMeta(Uint8Array.of(0x4f, 1, 0, 0, 0, 0, 0, 5, 3, 1, 2, 3, 0))).to.equal(null)
+    expect(decodeMeta(Uint8Array.of(0x4f, 1, ...bytes.subarray(2)))).to.equal(null)
+    expect(decodeMeta(Uint8Array.of(0x4f, 2, 0, 0, 0, 0, 0, 5, 3, 1, 2, 3, 0))).to.equal(null)
   })
 })
