@@ -4,8 +4,9 @@ import { type Cidr, type IpInCidr, ipWithLength } from '../net/cidr.ts'
 import type { Books } from './books.ts'
 import { type Network, overlayClaim, shortId } from './network.ts'
 import { type NetworkOptions, parseNetworkOptions } from './options.ts'
-import { agreeOnOverlay } from './overlay-agreement.ts'
+import { type KnownOverlay, agreeOnOverlay } from './overlay-agreement.ts'
 import type { DriverParts } from './ports.ts'
+import { isSwarmId } from './swarm.ts'
 
 /** One subnet of a network, as the engine describes it. */
 export interface NetworkPool {
@@ -82,11 +83,12 @@ async function describe(
   const poolKeys = request.pools
     .map(({ addressSpace, pool }) => parts.pools.poolFor(addressSpace, pool, options.overlay))
     .filter((key) => key !== null)
-  const overlayId = options.overlay ?? poolKeys[0] ?? request.networkId
+  const ownName = isSwarmId(request.networkId) ? undefined : poolKeys[0]
+  const overlayId = options.overlay ?? ownName ?? request.networkId
   refuseSecondNetwork(books, overlayId, request.networkId)
   const agreed = agreeOnOverlay(
     { overlayId, vni: options.vni, mtu: options.mtu, pools, mtuHere: await parts.mtuHere() },
-    [...parts.cluster.overlays(), ...otherOverlaysHere(parts, books, request.networkId)],
+    knownOverlays(parts, books, request.networkId),
   )
   return {
     networkId: request.networkId,
@@ -111,9 +113,12 @@ function refuseSecondNetwork(books: Books, overlayId: string, networkId: string)
   )
 }
 
-function otherOverlaysHere(parts: DriverParts, books: Books, networkId: string) {
-  return books
-    .networks()
-    .filter((network) => network.networkId !== networkId)
-    .map((network) => ({ ...overlayClaim(network), member: parts.cluster.self, live: true }))
+/** The overlays of all other members, and of this host's other networks. */
+export function knownOverlays(parts: DriverParts, books: Books, networkId: string): KnownOverlay[] {
+  const others = books.networks().filter((network) => network.networkId !== networkId)
+  const here = { member: parts.cluster.self, live: true }
+  return [
+    ...parts.cluster.overlays(),
+    ...others.map((network) => ({ ...overlayClaim(network), ...here })),
+  ]
 }

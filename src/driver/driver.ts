@@ -3,7 +3,7 @@ import { messageOf } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import { Books } from './books.ts'
-import { type CreateNetworkRequest, createNetwork } from './create-network.ts'
+import { type CreateNetworkRequest, createNetwork, knownOverlays } from './create-network.ts'
 import {
   type CreateEndpointRequest,
   type JoinRequest,
@@ -21,6 +21,7 @@ import { findOrphans } from './orphan-rules.ts'
 import { type OrphanStatus, Orphans } from './orphans.ts'
 import type { DriverParts } from './ports.ts'
 import { Restore } from './restore.ts'
+import { SwarmAllocations } from './swarm.ts'
 import { type DisagreementStatus, Watch } from './watch.ts'
 
 /** The queue of creating and removing networks. No id of the engine's has a space. */
@@ -46,6 +47,7 @@ export class Driver {
   readonly #orphans: Orphans
   readonly #restore: Restore
   readonly #watch: Watch
+  readonly #swarm = new SwarmAllocations()
 
   constructor(parts: DriverParts) {
     this.#parts = parts
@@ -128,15 +130,20 @@ export class Driver {
     return this.#books.hasAddress(poolKey, ip)
   }
 
-  /** Swarm's manager asks for what its workers need to know: the options as they came. */
-  async allocateNetwork(request: {
-    options: Readonly<Record<string, string>>
-  }): Promise<Readonly<Record<string, string>>> {
-    return request.options
+  /** Swarm's leader asks what all nodes need to know of a network: its options, and the VNI. */
+  allocateNetwork(
+    request: Pick<CreateNetworkRequest, 'networkId' | 'options' | 'pools'>,
+  ): Promise<Readonly<Record<string, string>>> {
+    return this.#networks(async () => {
+      const known = knownOverlays(this.#parts, this.#books, request.networkId)
+      const mtu = await this.#parts.mtuHere()
+      return this.#swarm.allocate(request, { known, mtu, member: this.#parts.cluster.self })
+    })
   }
 
-  /** Nothing was allocated. */
-  async freeNetwork(_networkId: string): Promise<void> {}
+  async freeNetwork(networkId: string): Promise<void> {
+    this.#swarm.free(networkId)
+  }
 
   /** Swarm tells of its nodes; our members find each other. */
   discover(address: Ip, _self: boolean, present: boolean): void {

@@ -133,7 +133,10 @@ export class Ipam {
   poolFor(cidr: Cidr, overlay: string | undefined, space: string): string | null {
     if (space !== addressSpaces.local && space !== addressSpaces.global) return null
     const { shelf } = this.#upkeep.context
-    const pools = shelf.allHeld().filter(({ name }) => name.cidr === cidr)
+    const ofBooks = space === addressSpaces.global
+    const pools = shelf.allHeld().filter(({ name }) => {
+      return name.cidr === cidr && (name.kind === 'books') === ofBooks
+    })
     const unbound = pools.filter(({ row }) => row!.networkId === null)
     for (const candidates of [unbound, pools]) {
       const named = candidates.find(({ name }) => name.overlay === (overlay ?? null))

@@ -35,7 +35,10 @@ export async function startLonePlugin(
     dataplane: new MemoryDataplane(),
     store: new MemoryStore(),
   },
-  { orphanGraceMs = 120_000 }: { orphanGraceMs?: number } = {},
+  {
+    orphanGraceMs = 120_000,
+    scope = 'local',
+  }: { orphanGraceMs?: number; scope?: 'local' | 'global' } = {},
 ): Promise<LonePlugin> {
   const { dataplane, store } = parts
   const plugin = new Plugin(
@@ -53,7 +56,7 @@ export async function startLonePlugin(
       member: 'alone',
       vtep: parseIp('192.0.2.1')!,
       vxlanPort: 4789,
-      scope: 'local',
+      scope,
       seeds: [],
       pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],
       underlayMtu: null,

@@ -54,7 +54,10 @@ export function nameOfWish(context: Context, wish: PoolWish, cidr: Cidr): PoolNa
     )
   }
   const books: PoolName = { kind: 'books', cidr, overlay }
-  const swarm = context.settings.scope === 'global' && isKnown(context, poolKeyOf(books))
+  const key = poolKeyOf(books)
+  // A manager keeps the books and, for its own tasks, is told like any other node.
+  const isSwarms = context.shelf.held(key) !== undefined || isKnown(context, key)
+  const swarm = context.settings.scope === 'global' && isSwarms
   return { kind: swarm ? 'told' : 'shared', cidr, overlay }
 }
 
