@@ -46,6 +46,17 @@ describe(`user messages (SEED=${SEED})`, () => {
     expect([...got]).to.deep.equal(['new'])
   })
 
+  it('4,096 broadcasts wait, and more push out others', async () => {
+    const lists = await cluster.assemble(2, { config: { gossipIntervalMs: 60_000 } })
+    let finished = 0
+    for (let i = 0; i < 5000; i++) {
+      void lists[0]!.broadcast(bytes(`${i}`)).then(() => finished++)
+    }
+    await Promise.resolve()
+    await cluster.clock.advance(0)
+    expect(finished).to.equal(5000 - 4096)
+  })
+
   it('go to one member over UDP or TCP, by name or address', async () => {
     const lists = await cluster.assemble(3)
     const got: string[] = []
