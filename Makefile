@@ -5,7 +5,7 @@ run = node --conditions=source
 
 .DEFAULT_GOAL := help
 .PHONY: help setup plugin test lint types unit contract conformance interop sim netns e2e e2e-all soak \
-	demo bench fmt clean ci
+	demo bench fmt clean ci root
 
 help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and `types` run one level of test
 	@sed -n 's/^\([a-z0-9 -]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -13,6 +13,9 @@ help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and
 
 setup: ## install what is missing: Debian packages (as root), npm packages of the lockfile
 	@sh test/support/setup.sh
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo 'make $(MAKECMDGOALS) makes network namespaces and mounts: run it as root' >&2; exit 1; }
 
 plugin: setup ## build/plugin, what `docker plugin create` takes (DOCKER=1: with plugin/Dockerfile)
 	@$(run) plugin/build.ts $(if $(DOCKER),--docker)
@@ -38,13 +41,13 @@ e2e: setup ## real Docker Engines on this machine (root); ENGINE=28.5, 26.1, 20.
 e2e-all: setup ## the same with each engine in turn, and with all three in one cluster
 	@for engine in 28.5 26.1 20.10 mixed; do ENGINE=$$engine $(run) test/support/run-levels.ts e2e || exit 1; done
 
-soak: setup ## three hosts, containers, and all that can die, at random (root); MINUTES=10, SEED=…, ENGINE=…
+soak: root setup ## three hosts, containers, and all that can die, at random (root); MINUTES=10, SEED=…, ENGINE=…
 	@MINUTES=$(MINUTES) SEED=$(SEED) ENGINE=$(ENGINE) $(run) test/soak/soak.ts
 
-demo: setup ## two Docker hosts on this machine, a network across, a drawing of it (root); KEEP=1 leaves it running
+demo: root setup ## two Docker hosts on this machine, a network across, a drawing of it (root); KEEP=1 leaves it running
 	@KEEP=$(KEEP) $(run) test/support/demo.ts
 
-bench: setup ## measure what docs/benchmarks.md shows
+bench: root setup ## measure what docs/benchmarks.md shows (root)
 	@npm run --silent bench
 
 fmt: setup ## format everything
