@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../base/clock.ts'
-import { isBug, messageOf } from '../base/errors.ts'
+import { type OverlayError, failure, isBug, messageOf } from '../base/errors.ts'
 import type { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Dataplane } from './dataplane.ts'
@@ -21,13 +21,17 @@ export interface RemovalParts {
 
 /**
  * Removes overlays from the kernel, and goes on trying when that fails: the engine asks once, and what
- * stays behind would hold its VNI. An overlay that is wanted again in the meantime is left alone.
+ * stays behind would hold its VNI. An overlay that is wanted again in the meantime is left alone, and so is
+ * one that a container is attached to, until that is gone: who asks has no endpoint there, but another
+ * installation of the plugin may, which is disabled while its containers go on.
  */
 export class Removals {
   readonly #parts: RemovalParts
   readonly #queue: KeyedQueue
   readonly #isWanted: (overlayId: string) => boolean
   readonly #timers = new Set<Timer>()
+  /** What was last said of an overlay. */
+  readonly #said = new Map<string, string>()
   #stopped = false
 
   constructor(parts: RemovalParts, queue: KeyedQueue, isWanted: (overlayId: string) => boolean) {
@@ -38,8 +42,12 @@ export class Removals {
 
   /** To be called in the overlay's queue. Rejects when it fails now, and goes on trying. */
   async remove(overlayId: string, retryMs = retryFirstMs): Promise<void> {
+    const { dataplane } = this.#parts
     try {
-      await this.#parts.dataplane.removeOverlay(overlayId)
+      const attached = (await dataplane.dump(overlayId))?.endpoints.filter(({ parked }) => !parked)
+      if (attached !== undefined && attached.length > 0) throw inUse(overlayId, attached.length)
+      await dataplane.removeOverlay(overlayId)
+      this.#said.delete(overlayId)
     } catch (error) {
       if (!this.#stopped && !isBug(error)) this.#tryLater(overlayId, retryMs)
       throw error
@@ -67,7 +75,17 @@ export class Removals {
       await this.remove(overlayId, nextRetryMs(retryMs))
     } catch (error) {
       if (isBug(error)) throw error
-      this.#parts.logger.warn(messageOf(error))
+      const message = messageOf(error)
+      if (this.#said.get(overlayId) !== message) this.#parts.logger.warn(message)
+      this.#said.set(overlayId, message)
     }
   }
+}
+
+function inUse(overlayId: string, containers: number): OverlayError {
+  return failure(
+    'KERNEL',
+    `overlay ${overlayId} is left as it is while containers are attached to it (${containers}) that this ` +
+      'plugin does not know: enable the plugin that started them, or remove them',
+  )
 }

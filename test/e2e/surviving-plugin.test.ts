@@ -123,6 +123,31 @@ describe('traffic', () => {
   })
 })
 
+describe('a second installation of the plugin, under another name', () => {
+  const other = 'ts-overlay/ts-overlay:other'
+
+  it("leaves the first one's containers alone while that is disabled, and the first goes on with them", () =>
+    withTraffic('10.80.4', async () => {
+      const on = host(1)
+      await disable(on)
+      try {
+        await on.installPlugin({ JOIN: host(2).address, AUDIT_SECONDS: '1' }, { name: other })
+        await on.pluginStatusWhen(({ problems }) =>
+          problems.some(({ message }) => message.includes('enable the plugin that started them')),
+        )
+        await sleep(longerThanDeathMs)
+        await createNetwork([on], 'mine', [...ours, '--subnet', '10.80.5.0/24'])
+        await start(on, 'mine', 'one')
+        await on.docker(['rm', '-f', 'one'])
+        await on.docker(['network', 'rm', 'mine'])
+      } finally {
+        await on.docker(['plugin', 'disable', '-f', other])
+        await on.docker(['plugin', 'rm', other])
+        await enable(on)
+      }
+    }))
+})
+
 /** Makes the build that is installed into one that calls itself otherwise, and pushes it. */
 async function pushAnotherBuild(on: Host, name: string, version: string): Promise<void> {
   const folder = '/lab/next-build'

@@ -104,7 +104,10 @@ describe('the audit of a Linux kernel', function () {
     lab.close()
   })
 
-  const reach = (): Promise<boolean> => lab.ping(near.netns, far.ip)
+  const reach = async (): Promise<boolean> => {
+    await lab.forwarding(hosts[0]!.pin('uber-net'))
+    return lab.ping(near.netns, far.ip)
+  }
 
   async function auditOnce(): Promise<number> {
     const [report] = await reconciler.audit()

@@ -86,10 +86,11 @@ describe('every fault of a Linux kernel', function () {
     lab.close()
   })
 
-  const join = async (id: string, ip: string): Promise<void> => {
+  const join = async (id: string, ip: string, sandboxKey?: string): Promise<string> => {
     const addresses = [parseIpInCidr(`${ip}/16`)!]
-    await driver.createEndpoint({ networkId: 'n', endpointId: id, addresses, mac: null })
-    await driver.join({ networkId: 'n', endpointId: id })
+    const endpoint = { networkId: 'n', endpointId: id }
+    await driver.createEndpoint({ ...endpoint, addresses, mac: null })
+    return (await driver.join({ ...endpoint, sandboxKey: sandboxKey ?? null })).sourceName
   }
   const remove = async (id: string): Promise<void> => {
     await driver.leave('n', id)
@@ -174,6 +175,26 @@ describe('every fault of a Linux kernel', function () {
           await new Promise((resolve) => setTimeout(resolve, 20))
         }
         expect(await host.leftovers(), note).to.deep.equal([])
+      }
+    })
+
+    it(`${code}: a veth pair that somebody removed is made anew or not, and is on the next audit`, async () => {
+      const container = await lab.namespace('c')
+      const name = await join('e', '10.30.0.2', '/var/run/docker/netns/c')
+      await lab.run(host.netns, 'ip', 'link', 'set', name, 'netns', container, 'name', 'eth0')
+      const inside = async (): Promise<unknown[]> =>
+        (await lab.json(container, 'ip', 'addr'))
+          .filter(({ ifname }) => ifname !== 'lo')
+          .map(({ ifname, addr_info }) => [ifname, addr_info!.map(({ local }) => local)])
+      for (let nth = 1, reached = true; reached; nth++) {
+        const note = `${code} at call ${nth}`
+        await lab.run(host.pin(overlayId), 'ip', 'link', 'del', portNameOf(overlayId, 'e'))
+        ;({ reached } = await disturbed(nth, fail, () => reconciler.audit()))
+        const seen = await inside()
+        if (seen.length > 0) expect(seen, note).to.deep.equal([['eth0', ['10.30.0.2']]])
+        await reconciler.audit()
+        await expectWhole(note, 'e')
+        expect(await inside(), note).to.deep.equal([['eth0', ['10.30.0.2']]])
       }
     })
   }

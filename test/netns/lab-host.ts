@@ -63,6 +63,7 @@ export class LabUnderlay {
     const vtep6 = `fd00:200::${number}` as Ip
     await lab.run(netns, 'ip', 'addr', 'add', `${vtep}/24`, 'dev', 'eth0')
     await lab.run(netns, 'ip', 'addr', 'add', `${vtep6}/64`, 'dev', 'eth0', 'nodad')
+    await lab.forwarding(this.#netns)
     const directory = lab.folder(`pins${number}`)
     const dataplane = new LinuxDataplane({
       directory,
@@ -119,6 +120,7 @@ export class LabHost implements HostParts {
     links: OverlayLinks,
     ip: Ip,
     dataplane: LinuxDataplane = this.dataplane,
+    pins = this.directory,
   ): Promise<LabContainer> {
     const { overlayId, mtu } = links
     const endpointId = `endpoint-${ip}-${++this.#containers}`
@@ -133,6 +135,7 @@ export class LabHost implements HostParts {
       await this.#lab.run(netns, 'sh', '-c', 'echo 1 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6')
     await run('addr', 'add', `${ip}/${length}`, 'dev', 'eth0', ...(length === 64 ? ['nodad'] : []))
     await run('link', 'set', 'eth0', 'up')
+    await this.#lab.forwarding(join(pins, pinName(overlayId)))
     return { netns, endpointId, overlayId, sourceName, ip, mac }
   }
 

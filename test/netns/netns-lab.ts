@@ -1,10 +1,14 @@
 import { mkdirSync, mkdtempSync, promises, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { execa, execaSync } from 'execa'
 import { inNewNetns, pinHere, unpin } from '../../src/dataplane/linux/netns.ts'
 
 /** What an overlay is made of. Tried with other tools than ours, or a bug of ours would look like a lack. */
 const devices = ['name v type veth', 'name b type bridge', 'name x type vxlan id 1 dstport 4789']
+
+/** How often a bridge is looked at until its ports forward: ten seconds or more. */
+const forwardingAttempts = 500
 
 /** What `ip -json` and `bridge -json` print, as far as tests look at it. */
 export interface Json {
@@ -16,6 +20,8 @@ export interface Json {
   readonly address?: string
   readonly mtu?: number
   readonly group?: string
+  readonly state?: string
+  readonly flags?: readonly string[]
   readonly operstate?: string
   readonly addr_info?: readonly { readonly local: string; readonly prefixlen: number }[]
   readonly stats64: Readonly<Record<'rx' | 'tx', { readonly packets: number }>>
@@ -87,6 +93,23 @@ export class NetnsLab {
   async json(path: string, tool: 'ip' | 'bridge', ...args: string[]): Promise<Json[]> {
     const output = await this.run(path, tool, '-json', '-details', ...args)
     return output === '' ? [] : (JSON.parse(output) as Json[])
+  }
+
+  /**
+   * Waits until all bridge ports in a namespace forward. The kernel sees to that after a link came up, by a worker that
+   * waits for its lock on links, which may take a second on a busy machine.
+   */
+  async forwarding(path: string): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const ports = await this.json(path, 'bridge', 'link', 'show')
+      const waiting = ports.filter(
+        ({ state, flags }) => flags?.includes('UP') && state !== 'forwarding',
+      )
+      if (waiting.length === 0) return
+      if (attempt === forwardingAttempts)
+        throw new Error(`not forwarding: ${JSON.stringify(waiting)}`)
+      await sleep(20)
+    }
   }
 
   /** Whether one packet is answered within a second. `size` is the inner IPv4 packet's, not to be cut. */

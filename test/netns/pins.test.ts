@@ -45,7 +45,7 @@ describe('a namespace that is pinned at two places', function () {
     await dataplane.ensureOverlay(links)
     containers = []
     for (const ip of ['10.30.0.10', '10.30.0.11'] as Ip[])
-      containers.push(await host.startContainer(links, ip, dataplane))
+      containers.push(await host.startContainer(links, ip, dataplane, first))
   })
   afterEach(async () => {
     await dataplane.close()

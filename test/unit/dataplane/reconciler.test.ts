@@ -175,6 +175,19 @@ describe('the reconciler', () => {
     expect(await kernel.overlays()).to.deep.equal([])
   })
 
+  it('leaves an overlay alone that a container is attached to, until it is gone', async () => {
+    await kernel.ensureOverlay(linksOf(1))
+    await kernel.ensureEndpoint('o1', { endpointId: 'theirs', mac: macOf(3), mtu: 1450 })
+    kernel.moveEndpoint('o1', 'theirs', 'container')
+    const refused = await reconciler.detachOverlay('o1').catch((error: Error) => error.message)
+    expect(refused).to.match(/overlay o1 is left as it is .* enable the plugin that started them/)
+    await clock.advance(60_000)
+    expect(await kernel.overlays()).to.deep.equal(['o1'])
+    kernel.moveEndpoint('o1', 'theirs', 'host')
+    await clock.advance(longEnoughMs)
+    expect(await kernel.overlays()).to.deep.equal([])
+  })
+
   it('removes an overlay later when it fails now, unless it is wanted again', async () => {
     for (const back of [false, true]) {
       await reconciler.attachOverlay(linksOf(1))
