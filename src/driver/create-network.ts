@@ -113,9 +113,9 @@ function refuseSecondNetwork(books: Books, overlayId: string, networkId: string)
   )
 }
 
-/** The overlays of all other members, and of this host's other networks. */
-export function knownOverlays(parts: DriverParts, books: Books, networkId: string): KnownOverlay[] {
-  const others = books.networks().filter((network) => network.networkId !== networkId)
+/** The overlays of all other members, and of this host's networks but one. */
+export function knownOverlays(parts: DriverParts, books: Books, without?: string): KnownOverlay[] {
+  const others = books.networks().filter((network) => network.networkId !== without)
   const here = { member: parts.cluster.self, live: true }
   return [
     ...parts.cluster.overlays(),

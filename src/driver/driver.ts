@@ -135,7 +135,8 @@ export class Driver {
     request: Pick<CreateNetworkRequest, 'networkId' | 'options' | 'pools'>,
   ): Promise<Readonly<Record<string, string>>> {
     return this.#networks(async () => {
-      const known = knownOverlays(this.#parts, this.#books, request.networkId)
+      // With our own part in it, if there is one: swarm asks again when it starts.
+      const known = knownOverlays(this.#parts, this.#books)
       const mtu = await this.#parts.mtuHere()
       return this.#swarm.allocate(request, { known, mtu, member: this.#parts.cluster.self })
     })

@@ -3,7 +3,7 @@ import { Driver } from '../../../src/driver/driver.ts'
 import { parseIpInCidr } from '../../../src/net/cidr.ts'
 import { parseIp } from '../../../src/net/ip.ts'
 import { parseMac } from '../../../src/net/mac.ts'
-import type { Vni } from '../../../src/net/vni.ts'
+import { type Vni, vniOfOverlay } from '../../../src/net/vni.ts'
 import { createDriverWorld, driverPartsOf } from '../../support/fake-driver-parts.ts'
 
 const pool = parseIpInCidr('10.10.0.1/16')!
@@ -403,6 +403,20 @@ describe('driver, options and overlays', () => {
     world.knownOverlays[0] = other({})
     await driver.createNetwork(network('n1', { overlay: 'blue' }))
     expect(world.told.overlays.get('blue')).to.include({ vni: 7000, mtu: 1400 })
+  })
+
+  it("keeps the VNI of a swarm's network, whoever had it at first, also after a restart", async () => {
+    const world = createDriverWorld()
+    const networkId = 'y6rz292ak19tg2jdnz2t36ue3'
+    const wish = { networkId, options: {}, pools: network(networkId).pools }
+    const usual = vniOfOverlay(networkId, () => false)!
+    world.knownOverlays.push(other({ vni: usual }))
+    const before = new Driver(driverPartsOf(world))
+    const options = await before.allocateNetwork(wish)
+    expect(options).to.deep.equal({ vni: `${usual + 1}` })
+    await before.createNetwork({ ...wish, options, internal: false })
+    world.knownOverlays.length = 0
+    expect(await new Driver(driverPartsOf(world)).allocateNetwork(wish)).to.deep.equal(options)
   })
 
   it('refuses a VNI that another overlay has, here or there', async () => {
