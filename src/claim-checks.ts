@@ -1,13 +1,16 @@
 import type { Transition } from './cluster/cluster.ts'
+import type { BlockRecord, PoolRecord } from './cluster/records.ts'
 import { isHostIp, isStationMac } from './dataplane/credible.ts'
 import type { Network } from './driver/network.ts'
+import { parsePoolKey } from './ipam/pool-id.ts'
+import { geometryOf } from './ipam/pools/pool-geometry.ts'
 import { cidrBits, cidrContains, ipWithLength } from './net/cidr.ts'
 import { type Ip, ipBits } from './net/ip.ts'
 
 /** Something that another member says and that counts for nothing here. */
 export interface ClaimFault {
   readonly who: string
-  readonly what: 'record' | 'vtep' | 'mac' | 'address'
+  readonly what: 'record' | 'vtep' | 'mac' | 'address' | 'pool' | 'block'
   readonly text: string
 }
 
@@ -25,6 +28,10 @@ export function claimFaults(
     return { who: origin, what, text: `member ${origin} ${text}; ignored` }
   }
   if (unreadable !== null) return [fault('record', `sent a bad record of kind "${unreadable}"`)]
+  if (next?.kind === 'pool' || next?.kind === 'block') {
+    const why = oddPool(next)
+    return why === null ? [] : [fault(next.kind, why)]
+  }
   if (next?.kind !== 'endpoint') return []
   const { endpointId, ips, mac, vni } = next
   const faults: ClaimFault[] = []
@@ -42,6 +49,21 @@ export function claimFaults(
     if (why !== null) faults.push(fault('address', `says endpoint ${endpointId} has ${ip}, ${why}`))
   }
   return faults
+}
+
+/** A pool or block that address management makes nothing of. */
+function oddPool(record: PoolRecord | BlockRecord): string | null {
+  const { poolKey } = record
+  const cidr = parsePoolKey(poolKey)?.cidr
+  if (cidr === undefined) return `has a ${record.kind} of "${poolKey}", which is no pool`
+  if (record.kind === 'block') {
+    const { index } = record
+    const most = geometryOf(cidr).blockCount - 1
+    return index <= most ? null : `has block ${index} of pool ${poolKey}, whose last one is ${most}`
+  }
+  const { gateway, reserved } = record
+  const outside = [gateway, ...reserved].find((ip) => ip !== null && !cidrContains(cidr, ip))
+  return outside == null ? null : `sets ${outside} aside in pool ${poolKey}, where it is not`
 }
 
 function outOfPlace(ip: Ip, network: Network | undefined): string | null {

@@ -8,6 +8,7 @@ import * as v from 'valibot'
 import { refusal } from '../base/errors.ts'
 import { type Cidr, parseCidr } from '../net/cidr.ts'
 import { type Ip, parseIp } from '../net/ip.ts'
+import { isOverlayMtu } from '../net/mtu.ts'
 import { type Vni, vniLast } from '../net/vni.ts'
 import { type Packed, pack, unpack } from './bytes.ts'
 import {
@@ -81,7 +82,8 @@ const vniSchema = v.pipe(
 const overlaySchema = v.object({
   vni: vniSchema,
   pools: v.array(parsed<Cidr>(parseCidr)),
-  mtu: natural,
+  // Others take the least that any member has.
+  mtu: v.pipe(v.number(), v.check(isOverlayMtu)),
 })
 const poolSchema = v.object({
   gateway: v.nullable(parsed<Ip>(parseIp)),

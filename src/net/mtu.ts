@@ -17,9 +17,14 @@ export function overlayMtu(underlayMtu: number, vtep: Ip): number {
   return underlayMtu - (ipBits(vtep) === 32 ? overheadOverIpv4 : overheadOverIpv6)
 }
 
+/** Whether a link of an overlay can have that MTU, in bytes. */
+export function isOverlayMtu(value: number): boolean {
+  return Number.isInteger(value) && value >= mtuLeast && value <= mtuMost
+}
+
 /** Reads an MTU in bytes: 68 to 65485; null for anything else. */
 export function parseMtu(text: string): number | null {
   if (!/^[1-9]\d{1,4}$/.test(text)) return null
   const value = Number(text)
-  return value >= mtuLeast && value <= mtuMost ? value : null
+  return isOverlayMtu(value) ? value : null
 }

@@ -72,6 +72,26 @@ describe('claims that cannot be true', () => {
     expect(victim.lines.filter((line) => line.endsWith('; ignored'))).to.have.length(2)
   })
 
+  it('are told of pools and blocks that address management makes nothing of', async () => {
+    const [victim, liar] = [await world.add(), await world.add()]
+    const { cluster } = liar.plugin
+    const pool = { kind: 'pool', auto: false, since: 1, gateway: null, reserved: [] } as const
+    cluster.put({ ...pool, poolKey: 'nonsense' })
+    cluster.put({ ...pool, poolKey: '10.20.0.0/24', gateway: parseIp('10.21.0.1') })
+    cluster.put({ ...pool, poolKey: '10.22.0.0/24', gateway: parseIp('10.22.0.1') })
+    cluster.put({ kind: 'block', poolKey: '10.20.0.0/24', index: 32, since: 1 })
+    cluster.put({ kind: 'block', poolKey: '10.20.0.0/24', index: 31, since: 1 })
+    await world.clock.advance(3000)
+    const { list } = victim.plugin.status().ignoredClaims
+    expect(list.map(({ what, count }) => [what, count])).to.deep.equal([
+      ['pool', 2],
+      ['block', 1],
+    ])
+    expect(list[1]!.last.text).to.match(
+      /has block 32 of pool 10\.20\.0\.0\/24, whose last one is 31/,
+    )
+  })
+
   it('are told of a member that advertises the address of this host', async () => {
     const first = await world.add()
     const clone = await world.add({ vtep: parseIp('192.0.2.1')! })

@@ -77,6 +77,10 @@ describe('cluster/records', () => {
     expect(decodeRecord('\x63key', '{}')).to.equal(null)
     expect(decodeRecord(recordId('pool', '10.0.0.0/8'), '{"gateway":"10.0.0.01"}')).to.equal(null)
     expect(decodeRecord(recordId('overlay', 'o'), '{"vni":0,"pools":[],"mtu":1450}')).to.equal(null)
+    for (const mtu of ['0', '67', '65486', '1450.5', '"1450"'])
+      expect(decodeRecord(recordId('overlay', 'o'), `{"vni":5,"pools":[],"mtu":${mtu}}`)).to.equal(
+        null,
+      )
   })
 
   it('refuses what it cannot say', () => {
