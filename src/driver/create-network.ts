@@ -4,7 +4,7 @@ import { type Cidr, type IpInCidr, ipWithLength } from '../net/cidr.ts'
 import type { Books } from './books.ts'
 import { type Network, overlayClaim, shortId } from './network.ts'
 import { type NetworkOptions, parseNetworkOptions } from './options.ts'
-import { type KnownOverlay, agreeOnOverlay } from './overlay-agreement.ts'
+import { type KnownOverlay, agreeOnOverlay, mtuFault } from './overlay-agreement.ts'
 import type { DriverParts } from './ports.ts'
 import { isSwarmId } from './swarm.ts'
 
@@ -86,10 +86,13 @@ async function describe(
   const ownName = isSwarmId(request.networkId) ? undefined : poolKeys[0]
   const overlayId = options.overlay ?? ownName ?? request.networkId
   refuseSecondNetwork(books, overlayId, request.networkId)
+  const mtuHere = await parts.mtuHere()
   const agreed = agreeOnOverlay(
-    { overlayId, vni: options.vni, mtu: options.mtu, pools, mtuHere: await parts.mtuHere() },
+    { overlayId, vni: options.vni, mtu: options.mtu, pools, mtuHere },
     knownOverlays(parts, books, request.networkId),
   )
+  const fault = mtuFault(overlayId, agreed.mtu, mtuHere)
+  if (fault !== null) parts.logger.warn(fault)
   return {
     networkId: request.networkId,
     overlayId,

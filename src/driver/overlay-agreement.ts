@@ -90,6 +90,16 @@ function freeVni(wish: OverlayWish, known: readonly KnownOverlay[]): Vni {
   throw refusal('VNI_IN_USE', 'all VNIs are in use; remove overlays that are not needed')
 }
 
+/** What is wrong with an overlay's MTU on this host, whose underlay leaves `mtuHere` bytes; null when nothing is. */
+export function mtuFault(overlayId: string, mtu: number, mtuHere: number): string | null {
+  if (mtu <= mtuHere) return null
+  return (
+    `overlay "${overlayId}" has MTU ${mtu}, and the network between the hosts leaves ${mtuHere} here; larger packets ` +
+    "arrive in fragments or not at all. Make that network larger, or remove the overlay's network on every " +
+    'host and create it again with a smaller -o com.docker.network.driver.mtu=, or none'
+  )
+}
+
 /** What the operator asked for, else the least that any member of the overlay has: no hole on any path. */
 function leastMtu(wish: OverlayWish, same: readonly KnownOverlay[]): number {
   return wish.mtu ?? Math.min(wish.mtuHere, ...same.map((overlay) => overlay.mtu))

@@ -4,6 +4,7 @@ import type { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Books } from './books.ts'
 import { linkOf, linksOf } from './endpoint-story.ts'
 import { type Endpoint, type Network, endpointClaim, overlayClaim } from './network.ts'
+import { mtuFault } from './overlay-agreement.ts'
 import type { DriverParts, LinkPlace } from './ports.ts'
 
 /** What failed is tried again after this, then after twice as long, up to the most; in milliseconds. */
@@ -36,6 +37,7 @@ export class Restore {
       if (!wanted.has(overlayId))
         await this.#attempt(() => this.#parts.wires.detachOverlay(overlayId))
     for (const network of networks) this.#parts.cluster.putOverlay(overlayClaim(network))
+    await warnOfMtus(this.#parts, networks)
     await this.#restore(
       networks.map(({ networkId }) => networkId),
       retryFirstMs,
@@ -73,6 +75,16 @@ export class Restore {
       this.#parts.logger.warn(`restoring after a start: ${messageOf(error)}; trying again`)
       return false
     }
+  }
+}
+
+/** The network between the hosts may have changed meanwhile; overlays keep the MTU that their containers have. */
+async function warnOfMtus(parts: DriverParts, networks: readonly Network[]): Promise<void> {
+  // At boot that network may not be there yet.
+  const mtuHere = await parts.mtuHere().catch(() => Infinity)
+  for (const { overlayId, mtu } of networks) {
+    const fault = mtuFault(overlayId, mtu, mtuHere)
+    if (fault !== null) parts.logger.warn(fault)
   }
 }
 

@@ -137,6 +137,22 @@ describe('an overlay that two hosts see differently', () => {
   })
 })
 
+describe('an MTU that is more than the network between the hosts leaves', () => {
+  it('is warned of when somebody asks for it, and at a start after that network has changed', async () => {
+    const a = host()
+    await create(a)
+    expect(a.lines.some((line) => line.startsWith('warn'))).to.equal(false)
+    a.world.mtuHere = 1400
+    const after = new Driver(driverPartsOf(a.world))
+    await after.start()
+    expect(a.lines.at(-1)).to.match(/^warn .*has MTU 1450, and .* leaves 1400 here; .*mtu=/)
+    await after.stop()
+    const b = host()
+    await create(b, { 'com.docker.network.driver.mtu': '1500' })
+    expect(b.lines.join('\n')).to.match(/warn .*has MTU 1500, and .* leaves 1450 here/)
+  })
+})
+
 describe('a MAC address', () => {
   async function refusal(work: Promise<unknown>): Promise<string> {
     return work.then(
