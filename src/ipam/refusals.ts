@@ -2,7 +2,8 @@ import { failure, type OverlayError, refusal } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Context } from './context.ts'
 import type { HeldPool } from './pools/held-pool.ts'
-import { blockRange, type OffsetRange, rangeSize } from './pools/pool-geometry.ts'
+import { blockOf, blockRange, type OffsetRange, rangeSize } from './pools/pool-geometry.ts'
+import type { MemberState } from './ports.ts'
 import { blockItem } from './voting/items.ts'
 import { nameOfHolder } from './voting/roster.ts'
 import type { Shortage } from './voting/tally.ts'
@@ -99,9 +100,7 @@ export function usage(
 ): { owner: string; alive: boolean; blocks: number; addresses: number }[] {
   const byOwner = new Map<string, { alive: boolean; blocks: number; addresses: number }>()
   const states = context.wire.states()
-  for (let index = 0; index < pool.geometry.blockCount; index++) {
-    const owner = ownerOf(context, pool, index, states)
-    if (owner === null) continue
+  for (const [index, owner] of ownersOf(context, pool, states)) {
     const state = states.get(owner)
     const alive = state === 'alive' || state === 'suspect'
     const sum = byOwner.get(owner) ?? { alive, blocks: 0, addresses: 0 }
@@ -115,29 +114,31 @@ export function usage(
 /** Whether some block that our automatic addresses may come from is nobody's. */
 function hasUnowned(context: Context, pool: HeldPool): boolean {
   const { geometry, window } = pool
-  const states = context.wire.states()
-  for (let index = 0; index < geometry.blockCount; index++) {
-    const inWindow = window !== null && blockRange(geometry, index, window) !== null
-    if (inWindow && ownerOf(context, pool, index, states) === null) return true
-  }
-  return false
+  if (window === null) return false
+  const owners = ownersOf(context, pool, context.wire.states())
+  const owned = [...owners.keys()].filter((index) => blockRange(geometry, index, window) !== null)
+  return owned.length < blockOf(geometry, window.last) - blockOf(geometry, window.first) + 1
 }
 
 /**
- * By record; of the dead also by the vote that we gave them, since the cluster forgets their records after a while and the
- * voters do not.
+ * By index who has a block: by record, and of the dead also by the votes that we gave them, since the cluster forgets their
+ * records after a while and the voters do not.
  */
-function ownerOf(
+function ownersOf(
   { cluster, seat, surroundings }: Context,
   pool: HeldPool,
-  index: number,
-  states: ReturnType<Context['wire']['states']>,
-): string | null {
-  if (pool.ownsBlock(index)) return cluster.self
-  const record = surroundings.owners(pool.key).get(index)
-  if (record !== undefined) return record.owner
-  const [holder] = seat.book.holders(blockItem(pool.key, index)).keys()
-  const voted = holder === undefined ? cluster.self : nameOfHolder(holder)
-  const state = states.get(voted)
-  return voted !== cluster.self && (state === undefined || state === 'dead') ? voted : null
+  states: ReadonlyMap<string, MemberState['state']>,
+): Map<number, string> {
+  const owners = new Map<number, string>()
+  for (const index of seat.book.blocksOf(pool.key)) {
+    for (const holder of seat.book.holders(blockItem(pool.key, index)).keys()) {
+      const voted = nameOfHolder(holder)
+      if ((states.get(voted) ?? 'dead') === 'dead') owners.set(index, voted)
+    }
+  }
+  for (const { owner, index } of surroundings.owners(pool.key).values()) {
+    if (index < pool.geometry.blockCount) owners.set(index, owner)
+  }
+  for (const index of pool.blocks().keys()) owners.set(index, cluster.self)
+  return owners
 }

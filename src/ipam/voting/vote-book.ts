@@ -29,9 +29,12 @@ const nobody: Holders = new Map()
  */
 export class VoteBook {
   readonly #items = new Map<string, Map<Holder, number>>()
-  /** Per pool the offsets of addresses that have votes. */
-  readonly #addresses = new Map<string, Set<number>>()
-  readonly #pools = new Set<string>()
+  /** By kind and pool the numbers of the items that have votes. */
+  readonly #numbers = {
+    block: new Map<string, Set<number>>(),
+    address: new Map<string, Set<number>>(),
+    pool: new Map<string, Set<number>>(),
+  }
 
   holders(item: Item): Holders {
     return this.#items.get(itemKey(item)) ?? nobody
@@ -51,11 +54,16 @@ export class VoteBook {
     return { granted: true, taken: item.kind === 'block' ? this.addressesIn(item, holder) : [] }
   }
 
+  /** The blocks of a pool that have votes. */
+  blocksOf(poolKey: string): Iterable<number> {
+    return this.#numbers.block.get(poolKey) ?? []
+  }
+
   /** Votes for single addresses of a block that others than `holder` have. */
   addressesIn(block: Item, holder: Holder): Vote[] {
     const geometry = geometryOfKey(block.poolKey)
     const taken: Vote[] = []
-    for (const offset of this.#addresses.get(block.poolKey) ?? []) {
+    for (const offset of this.#numbers.address.get(block.poolKey) ?? []) {
       if (blockOf(geometry, offset) !== block.number) continue
       const item: Item = { kind: 'address', poolKey: block.poolKey, number: offset }
       for (const [other, claim] of this.holders(item)) {
@@ -101,7 +109,7 @@ export class VoteBook {
 
   #judgePool(item: Item, holder: Holder, exclusive: boolean): Verdict {
     const name = poolNameOf(item.poolKey)
-    for (const poolKey of this.#pools) {
+    for (const poolKey of this.#numbers.pool.keys()) {
       const other = poolNameOf(poolKey)
       const clash = exclusive ? cidrsOverlap(name.cidr, other.cidr) : poolsClash(name, other)
       const held: Item = { kind: 'pool', poolKey, number: 0 }
@@ -111,18 +119,15 @@ export class VoteBook {
     return { granted: true, taken: [] }
   }
 
-  #index(item: Item): void {
-    if (item.kind === 'pool') this.#pools.add(item.poolKey)
-    if (item.kind !== 'address') return
-    const offsets = this.#addresses.get(item.poolKey) ?? new Set<number>()
-    this.#addresses.set(item.poolKey, offsets.add(item.number))
+  #index({ kind, poolKey, number }: Item): void {
+    const numbers = this.#numbers[kind].get(poolKey) ?? new Set<number>()
+    this.#numbers[kind].set(poolKey, numbers.add(number))
   }
 
-  #forget(item: Item, key: string): void {
+  #forget({ kind, poolKey, number }: Item, key: string): void {
     this.#items.delete(key)
-    if (item.kind === 'pool') this.#pools.delete(item.poolKey)
-    const offsets = item.kind === 'address' ? this.#addresses.get(item.poolKey) : undefined
-    offsets?.delete(item.number)
-    if (offsets?.size === 0) this.#addresses.delete(item.poolKey)
+    const numbers = this.#numbers[kind].get(poolKey)
+    numbers?.delete(number)
+    if (numbers?.size === 0) this.#numbers[kind].delete(poolKey)
   }
 }
