@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { Keyring, SocketTransport, type Memberlist, type MemberlistOptions } from 'memberlist-js'
 import { present } from '../support/cluster.ts'
@@ -70,6 +73,22 @@ describe('encrypted and compressed with serf', function () {
     const { contacted } = await begin([`-encrypt=${base64(keys['AES-256'])}`], { keyring })
     expect(contacted).to.equal(1)
     await thrives()
+  })
+
+  it('our primary key changes while it runs, and theirs stays', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'serf-'))
+    const file = join(directory, 'keys')
+    writeFileSync(file, JSON.stringify([keys['AES-128'], keys['AES-256']].map(base64)))
+    try {
+      const keyring = new Keyring([keys['AES-128']])
+      await begin([`-keyring-file=${file}`], { keyring })
+      await thrives()
+      keyring.add(keys['AES-256'])
+      keyring.use(keys['AES-256'])
+      await thrives()
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
   })
 
   it('packets of theirs that come twice are dropped once, and nothing else changes', async () => {

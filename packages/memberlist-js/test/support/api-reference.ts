@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { presets } from 'memberlist-js'
 
 const source = (path: string): string =>
   readFileSync(new URL(`../../src/${path}`, import.meta.url), 'utf8')
@@ -36,6 +37,21 @@ interface Entry {
 export function apiReference(): string {
   const exported = exportedNames(source('index.ts'))
   return FILES.map((file) => describeFile(source(file), exported)).join('')
+}
+
+/** The knobs and their values; wan and local only where they differ from lan. */
+export function presetTable(): string {
+  const { lan, wan, local } = presets
+  const knobs = Object.keys(lan) as (keyof typeof lan)[]
+  const differing = (value: unknown, knob: keyof typeof lan) => (value === lan[knob] ? '' : value)
+  const rows = knobs.map((knob) => [
+    `\`${knob}\``,
+    lan[knob],
+    differing(wan[knob], knob),
+    differing(local[knob], knob),
+  ])
+  const lines = [['knob', 'lan', 'wan', 'local'], ['-', '-', '-', '-'], ...rows]
+  return `\n${lines.map((cells) => `| ${cells.join(' | ')} |\n`).join('')}\n`
 }
 
 function exportedNames(index: string): ReadonlySet<string> {

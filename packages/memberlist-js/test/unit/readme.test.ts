@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { apiReference } from '../support/api-reference.ts'
+import { apiReference, presetTable } from '../support/api-reference.ts'
 import { codeOf, sectionOf } from '../support/readme.ts'
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
@@ -22,9 +22,13 @@ describe('the README', () => {
   it('has the API as the doc comments tell it (npm run readme)', () => {
     expect(words(sectionOf(readme, 'api'))).to.equal(words(apiReference()))
   })
+
+  it('has the presets as they are (npm run readme)', () => {
+    expect(words(sectionOf(readme, 'presets'))).to.equal(words(presetTable()))
+  })
 })
 
 /** The formatter may wrap lines. */
 function words(text: string): string {
-  return text.replaceAll(/\s+/g, ' ').trim()
+  return text.replaceAll(/-+/g, '-').replaceAll(/\s+/g, ' ').trim()
 }
