@@ -36,6 +36,10 @@ async function withTraffic(subnet: string, disturb: () => Promise<void>): Promis
   }
   for (const pinger of pingers) {
     const tally = await pinger.stop()
+    const { sent, lost, gapMs } = tally
+    process.stdout.write(
+      `    ${sent} packets, ${lost} lost, ${gapMs} ms at most between two answers\n`,
+    )
     expect(tally.sent).to.be.greaterThan(100)
     expect(tally, 'a ping every 10 ms').to.include({ lost: 0 })
   }
@@ -106,7 +110,9 @@ describe('traffic', () => {
   it('loses nothing in an upgrade to another build, from a registry', async () => {
     const name = `${registryAddress}/ts-overlay/ts-overlay:next`
     const next = '9.9.9-next'
-    await pushAnotherBuild(host(2), name, next)
+    await createAnotherBuild(host(2), name, next)
+    await host(2).docker(['plugin', 'push', name])
+    await host(2).docker(['plugin', 'rm', name])
     await withTraffic('10.80.3', async () => {
       const on = host(1)
       await disable(on)
@@ -129,9 +135,11 @@ describe('a second installation of the plugin, under another name', () => {
   it("leaves the first one's containers alone while that is disabled, and the first goes on with them", () =>
     withTraffic('10.80.4', async () => {
       const on = host(1)
+      await createAnotherBuild(on, other, '9.9.9-other')
       await disable(on)
       try {
-        await on.installPlugin({ JOIN: host(2).address, AUDIT_SECONDS: '1' }, { name: other })
+        await on.setPlugin({ JOIN: host(2).address }, other)
+        await on.docker(['plugin', 'enable', other])
         await on.pluginStatusWhen(({ problems }) =>
           problems.some(({ message }) => message.includes('enable the plugin that started them')),
         )
@@ -148,14 +156,14 @@ describe('a second installation of the plugin, under another name', () => {
     }))
 })
 
-/** Makes the build that is installed into one that calls itself otherwise, and pushes it. */
-async function pushAnotherBuild(on: Host, name: string, version: string): Promise<void> {
+/** Makes the build that is installed into one that calls itself otherwise, and a plugin of it. */
+async function createAnotherBuild(on: Host, name: string, version: string): Promise<void> {
   const folder = '/lab/next-build'
   const { version: present } = await on.pluginStatus()
   const script = `
     mkdir ${folder} && cp -a /project/build/plugin/. ${folder}/
     sed -i 's/"${present.replaceAll('.', '\\.')}"/"${version}"/' ${folder}/rootfs/app/main.cjs
-    docker plugin create ${name} ${folder} && docker plugin push ${name} && docker plugin rm ${name}
+    docker plugin create ${name} ${folder}
     rm -rf ${folder}`
   await on.exec(['sh', '-euc', script])
 }
