@@ -100,6 +100,14 @@ export class Requests {
     void host.ipam.releaseAddress({ poolId: poolId(cidr as Cidr), address: ip as Ip })
   }
 
+  /** Releases what the host has leases for and no container of, as the plugin does after a while. */
+  freeUnused(host: SimulatedHost): void {
+    const held = new Set(this.observer.heldBy(host.name).map(([cidr, ip]) => `${cidr} ${ip}`))
+    for (const { poolKey, ip } of host.ipam.leases()) {
+      if (!held.has(`${poolKey} ${ip}`)) void host.ipam.freeLease(poolKey, ip)
+    }
+  }
+
   /** Nobody waits for an answer longer than this; of a host that crashed there is none to wait for. */
   #timeOut(life: Life): Promise<void> {
     return new Promise((resolve, reject) => {

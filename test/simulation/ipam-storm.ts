@@ -27,6 +27,8 @@ export class Storm {
   readonly observer: Observer
   readonly requests: Requests
   readonly #options: StormOptions
+  /** Hosts whose containers are gone and whose disks are not. */
+  readonly #emptied = new Set<SimulatedHost>()
   #hostsAdded: number
 
   constructor(seed: number, options: StormOptions) {
@@ -159,6 +161,7 @@ export class Storm {
       if (!held.has(`${poolKey} ${ip}`)) throw new Error(`${host.name} forgot ${poolKey} ${ip}`)
     }
     if (host.ipam.boundPools().length < pools.length) await this.requests.attach(host)
+    if (this.#emptied.delete(host)) this.requests.freeUnused(host)
   }
 
   async #join(): Promise<void> {
@@ -186,11 +189,12 @@ export class Storm {
     else this.observer.note(`${host.name} could not give up its seat`)
   }
 
-  /** A dead host is gone for good, says an operator or the time that it was away; its containers are gone too. */
+  /** A dead host is gone for good, says an operator or the time that it was away; its containers are gone too, and its disk perhaps. */
   #forget(host: SimulatedHost, gone: SimulatedHost): void {
     this.observer.note(`${host.name} is told to forget ${gone.name}`)
     this.observer.loses(gone.name)
-    gone.crash(true)
+    if (this.world.chance(0.5)) gone.crash(true)
+    else this.#emptied.add(gone)
     const byHand = this.world.chance(0.5)
     const forgotten = byHand ? host.ipam.forget(gone.name) : host.ipam.forgetAway(gone.name)
     forgotten.catch(() => {})
