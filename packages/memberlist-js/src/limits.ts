@@ -39,6 +39,12 @@ export const MAX_PUSH_PULL_MEMBERS = 65_536
 /** Streams served at once; Go's limit on concurrent push-pulls. Each may hold MAX_STREAM_BYTES while it lasts. */
 export const MAX_INBOUND_STREAMS = 128
 
+/**
+ * What all streams that are served may have brought together: a dozen of the longest, or the states of large clusters
+ * from everybody at once. Without it 128 strangers could make us hold as many frames before any key is tried.
+ */
+export const MAX_INBOUND_BYTES = 256 << 20
+
 /** Streams that we open at once. Some per member of a middling cluster; each costs a descriptor. */
 export const MAX_OUTBOUND_STREAMS = 512
 

@@ -89,7 +89,7 @@ export class Exchange {
   }
 
   /** Reads the wrappers of one message. */
-  async open(stream: Stream, dialler: boolean): Promise<OpenedStream> {
+  async open(stream: AsyncIterable<Uint8Array>, dialler: boolean): Promise<OpenedStream> {
     const { config, keyring, label, replays } = this.#parts
     return await openStream(stream, {
       label,

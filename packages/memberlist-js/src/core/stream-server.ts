@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import type { Endpoint } from '../endpoint.ts'
-import { MAX_INBOUND_STREAMS } from '../limits.ts'
+import { MAX_INBOUND_BYTES, MAX_INBOUND_STREAMS } from '../limits.ts'
 import type { Stream } from '../transport/transport.ts'
 import { decodeBody, encodeMessage, MessageType } from '../wire/messages.ts'
 import type { OpenedStream } from '../wire/stream-frame.ts'
@@ -12,7 +12,7 @@ import {
   type PushPull,
 } from '../wire/stream-messages.ts'
 import type { StreamReader } from '../wire/stream-reader.ts'
-import { WireError } from '../wire/wire-error.ts'
+import { WireError, type WireErrorCode } from '../wire/wire-error.ts'
 import type { Exchange } from './exchange.ts'
 
 export interface StreamServerParts {
@@ -30,6 +30,8 @@ export interface StreamServerParts {
 export class StreamServer {
   readonly #parts: StreamServerParts
   readonly #streams = new Set<Stream>()
+  /** What the streams under way have brought so far. */
+  #bytes = 0
 
   constructor(parts: StreamServerParts) {
     this.#parts = parts
@@ -47,13 +49,21 @@ export class StreamServer {
       count('stream-timed-out')
       stream.destroy()
     }, config.tcpTimeoutMs)
+    let brought = 0
+    const meter = (bytes: number) => {
+      brought += bytes
+      this.#bytes += bytes
+      if (this.#bytes <= MAX_INBOUND_BYTES) return
+      throw new WireError('overload', `all streams bring more than ${MAX_INBOUND_BYTES} bytes`)
+    }
     try {
-      await this.#answer(stream, from)
+      await this.#answer(stream, metered(stream, meter), from)
       stream.close()
     } catch (error) {
       await this.#refuse(stream, error)
     } finally {
       clock.clearTimeout(timer)
+      this.#bytes -= brought
       this.#streams.delete(stream)
     }
   }
@@ -62,8 +72,8 @@ export class StreamServer {
     for (const stream of this.#streams) stream.destroy()
   }
 
-  async #answer(stream: Stream, from: Endpoint): Promise<void> {
-    const opened = await this.#parts.exchange.open(stream, false)
+  async #answer(stream: Stream, source: AsyncIterable<Uint8Array>, from: Endpoint): Promise<void> {
+    const opened = await this.#parts.exchange.open(source, false)
     switch (opened.type) {
       case MessageType.pushPull:
         return await this.#answerPushPull(stream, opened.reader, from)
@@ -93,7 +103,7 @@ export class StreamServer {
     await exchange.write(stream, ack, false)
   }
 
-  /** Says why, as Go does; it is encrypted when we have a key. Who hung up early, or repeats another, gets no answer. */
+  /** Says why, as Go does, encrypted when we have a key, unless nobody honest waits for it or we have enough to do. */
   async #refuse(stream: Stream, error: unknown): Promise<void> {
     if (!(error instanceof WireError)) {
       if (isBug(error)) throw error
@@ -101,7 +111,7 @@ export class StreamServer {
       return stream.destroy()
     }
     this.#parts.count(`stream-${error.code}`)
-    if (error.code === 'truncated' || error.code === 'replayed') return stream.destroy()
+    if (UNANSWERED.has(error.code)) return stream.destroy()
     try {
       const reply = encodeMessage({ type: 'error', body: { error: error.message } })
       await this.#parts.exchange.write(stream, reply, false)
@@ -109,6 +119,18 @@ export class StreamServer {
     } catch {
       stream.destroy()
     }
+  }
+}
+
+const UNANSWERED: ReadonlySet<WireErrorCode> = new Set(['truncated', 'replayed', 'overload'])
+
+async function* metered(
+  source: AsyncIterable<Uint8Array>,
+  count: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    count(chunk.length)
+    yield chunk
   }
 }
 

@@ -4,6 +4,7 @@ export type WireErrorCode =
   | 'malformed'
   | 'too-large'
   | 'too-deep'
+  | 'overload'
   | 'unknown-type'
   | 'bad-crc'
   | 'bad-label'

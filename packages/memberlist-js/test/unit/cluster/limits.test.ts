@@ -44,6 +44,21 @@ describe(`limits of streams (SEED=${SEED})`, () => {
     expect((await cluster.run(member.join(['10.0.0.1']))).contacted).to.equal(1)
   })
 
+  it('holds 256 MiB of all of them together', async () => {
+    const list = cluster.add({ keyring: new Keyring([new Uint8Array(16)]) })
+    // An encrypted frame of 20 MiB that does not end.
+    const begun = Buffer.alloc(19 << 20)
+    begun.set([0x0a, 0x01, 0x40, 0x00, 0x00])
+    const bringing = Math.floor((256 << 20) / begun.length)
+    for (let i = 0; i < bringing + 3; i++) await (await dial()).write(begun)
+    await cluster.clock.advance(100)
+    expect(list.counters['stream-overload']).to.equal(3)
+    // When they have timed out, there is room again.
+    await cluster.clock.advance(10_000)
+    expect((await counted(begun))['stream-overload']).to.equal(3)
+    expect(list.counters['stream-timed-out']).to.equal(bringing)
+  })
+
   it('refuses a state of too many members or bytes before it comes', async () => {
     cluster.add()
     const pushPull = Buffer.of(6)
