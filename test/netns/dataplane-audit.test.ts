@@ -146,6 +146,21 @@ describe('the audit of a Linux kernel', function () {
     }
   })
 
+  it("leaves alone what others put into an overlay's namespace, whatever its name", async () => {
+    const [pin, add] = [hosts[0]!.pin('uber-net'), ['ip', 'link', 'add']]
+    const strangers = ['br1', 'vxlan1', 'tso0123456789ab', 'ts-overlay']
+    for (const name of strangers) await lab.run(pin, ...add, name, 'type', 'bridge')
+    const veth = ['type', 'veth', 'peer', 'name', 'theirs2']
+    await lab.run(pin, ...add, 'theirs', 'master', 'br0', ...veth)
+    expect(await auditOnce()).to.equal(0)
+    await hosts[0]!.dataplane.close()
+    await hosts[0]!.dataplane.start()
+    expect(await auditOnce()).to.equal(0)
+    const names = (await lab.json(pin, 'ip', 'link')).map(({ ifname }) => ifname)
+    expect(names).to.include.members([...strangers, 'theirs', 'theirs2'])
+    expect(await reach()).to.equal(true)
+  })
+
   it('puts a pin back that somebody took away, and goes on', async () => {
     const pin = hosts[0]!.pin('uber-net')
     await lab.run('/proc/self/ns/net', 'umount', pin)

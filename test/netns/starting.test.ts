@@ -7,6 +7,7 @@ import type { IpamStatus } from '../../src/ipam/status.ts'
 import { EngineStory } from '../support/engine-story.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
 import { type Program, PluginProcess, bundleProgram } from '../support/plugin-process.ts'
+import { encodeRecord } from '../../src/store/record.ts'
 import { NetnsLab } from './netns-lab.ts'
 
 /*
@@ -17,8 +18,8 @@ import { NetnsLab } from './netns-lab.ts'
 const obstacle = NetnsLab.obstacle()
 /** The engine dials half a second after the start; the plugin is to be there before that. */
 const answersWithinMs = 300
-/** The machine may be busy with other things: the best of so many counts. */
-const starts = 5
+/** The machine may be busy with other things: the best of so many at the most counts. */
+const starts = 20
 /** No call may wait for a member that is away. */
 const callMostMs = 1500
 /** Two calls, each with the least patience that an engine has. */
@@ -84,7 +85,7 @@ describe('a plugin that starts', function () {
     }
     engine.close()
     const times: number[] = []
-    for (let n = 0; n < starts; n++) {
+    while (times.length < starts && !times.some((ms) => ms < answersWithinMs)) {
       await plugin!.end('SIGKILL')
       const again = await start({ JOIN: 'no-such-host.invalid,192.0.2.77,192.0.2.78:7947' })
       times.push(Math.round(again.answeredAfterMs))
@@ -141,8 +142,12 @@ describe('a plugin that starts', function () {
     damaged[good.length >> 1]! ^= 0xff
     await writeFile(path, damaged)
     expect(await messageOf(start())).to.match(/journal cannot be read, at byte \d+/)
-    await writeFile(path, Buffer.from('not a journal at all\n'))
-    expect(await messageOf(start())).to.match(/journal cannot be read, at byte 0/)
+    for (const useless of [Buffer.from('not a journal at all\n'), good.subarray(0, 20), '']) {
+      await writeFile(path, useless)
+      expect(await messageOf(start())).to.match(/journal cannot be read, at byte 0/)
+    }
+    await writeFile(path, encodeRecord('{"format":99,"sequence":0,"rows":[]}'))
+    expect(await messageOf(start())).to.match(/its format is 99 .*use the newer version/)
     await writeFile(path, good)
     expect((await (await start()).status()).overlays).to.have.length(1)
   })
