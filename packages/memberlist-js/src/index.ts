@@ -32,4 +32,8 @@ export { VirtualClock } from './virtual-clock.ts'
 export { seededRandom } from './seeded-random.ts'
 export type { Stream, Transport } from './transport/transport.ts'
 export { SocketTransport, type SocketTransportOptions } from './transport/socket.ts'
-export { MemoryNetwork, type LinkConditions } from './transport/memory.ts'
+export {
+  MemoryNetwork,
+  type LinkConditions,
+  type MemoryNetworkOptions,
+} from './transport/memory.ts'

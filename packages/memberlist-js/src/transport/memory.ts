@@ -20,9 +20,13 @@ const GOOD: LinkConditions = { delayMs: [0.2, 1], loss: 0, duplication: 0 }
 /** What a lost segment costs a stream; about TCP's least retransmission time-out. */
 const STREAM_RETRY_MS = 200
 
+/** What a {@link MemoryNetwork} runs on. */
 export interface MemoryNetworkOptions {
+  /** Delays pass on it. */
   readonly clock: Clock
+  /** For delays, losses and duplicates. */
   readonly random: Random
+  /** At the start; 0.2 to 1 ms and nothing lost unless given. */
   readonly conditions?: Partial<LinkConditions>
   /** Called whenever a stream makes progress: `() => clock.settle()` with a virtual clock. */
   readonly onStreamProgress?: () => void

@@ -1,6 +1,5 @@
 import type { MsgpackReader } from './msgpack-reader.ts'
 import { MsgpackWriter } from './msgpack-writer.ts'
-import { WireError } from './wire-error.ts'
 
 /**
  * A message body as Go declares it. The keys here are Go's field names with a small first letter, in declaration
@@ -162,11 +161,4 @@ function isEmpty(value: unknown): boolean {
 
 function isEmptyArray(value: unknown): boolean {
   return value instanceof Uint8Array && value.length === 0
-}
-
-/** Refuses bytes left over after a body, which no sender produces. */
-export function assertConsumed(reader: MsgpackReader): void {
-  if (reader.remaining > 0) {
-    throw new WireError('malformed', `${reader.remaining} bytes follow the message`)
-  }
 }
