@@ -7,7 +7,7 @@
  * version of this format. A frame of an unknown kind is skipped, and so is a delta with an unknown flag, so a
  * later release can say more.
  */
-import { ByteReader, ByteWriter, CodecError, type Packed, varintLength } from './bytes.ts'
+import { ByteReader, ByteWriter, CodecError, type Packed } from './bytes.ts'
 import { type Coverage, type Range, rangesMost } from './coverage.ts'
 import { decodeDelta, encodeDelta } from './delta-codec.ts'
 import type { Delta } from './origin-log.ts'
@@ -80,11 +80,6 @@ export const envelopeBytes = 10
 export function encodeFrame(frame: Frame): Uint8Array {
   const body = encodeBody(frame)
   return new ByteWriter().uint(kindNumbers[frame.kind], 1).varint(body.length).raw(body).bytes()
-}
-
-/** The bytes that a body of this length takes as a frame. */
-export function frameBytes(bodyBytes: number): number {
-  return 1 + varintLength(bodyBytes) + bodyBytes
 }
 
 /** A message of encoded frames. */

@@ -19,7 +19,6 @@ import {
   encodeEndpoint,
   packEndpointKey,
 } from './endpoint-record.ts'
-import type { Entry } from './origin-log.ts'
 
 export type { EndpointRecord } from './endpoint-record.ts'
 
@@ -141,11 +140,6 @@ export function decodeRecord(id: Packed, value: Packed): ClusterRecord | null {
   const key = id.slice(1)
   if (id.charCodeAt(0) === endpointKind) return decodeEndpoint(key, value)
   return decodeRare(id.charCodeAt(0), Buffer.from(key, 'latin1').toString('utf8'), value)
-}
-
-/** An entry's id and value as the record it is, or null for a tombstone or an unknown kind. */
-export function recordOfEntry(entry: Entry): ClusterRecord | null {
-  return entry.value === null ? null : decodeRecord(entry.id, entry.value)
 }
 
 /** Kinds of which a member has few are JSON without what the key says already. */

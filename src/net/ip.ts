@@ -55,13 +55,6 @@ export function ipFromBytes(bytes: Uint8Array): Ip | null {
   )
 }
 
-/** Orders by family, then by number: negative when `a` comes first. */
-export function compareIps(a: Ip, b: Ip): number {
-  if (ipBits(a) !== ipBits(b)) return ipBits(a) - ipBits(b)
-  const difference = ipToInteger(a) - ipToInteger(b)
-  return difference < 0n ? -1 : difference > 0n ? 1 : 0
-}
-
 function ipv4Bytes(ip: Ip): Uint8Array {
   const bytes = new Uint8Array(4)
   let part = 0

@@ -87,6 +87,5 @@ export interface JoinResponse {
 }
 
 export type CreateNetworkRequest = v.InferOutput<typeof createNetworkRequest>
-export type AllocateNetworkRequest = v.InferOutput<typeof allocateNetworkRequest>
 export type CreateEndpointRequest = v.InferOutput<typeof createEndpointRequest>
 export type IpamData = v.InferOutput<typeof ipamData>
