@@ -173,14 +173,6 @@ export class Ipam {
     await store.write([pool.set({ ...row, networkId: null })])
   }
 
-  /** All pools of this host that a network has. */
-  boundPools(): { poolKey: string; networkId: string }[] {
-    return this.#upkeep.context.shelf
-      .allHeld()
-      .map(({ key, row }) => ({ poolKey: key, networkId: row!.networkId }))
-      .filter((bound): bound is { poolKey: string; networkId: string } => bound.networkId !== null)
-  }
-
   /** All pools that the engine holds on this host. `since` is wall clock, ms. */
   heldPools(): { poolKey: string; networkId: string | null; gateway: Ip | null; since: number }[] {
     return this.#upkeep.context.shelf.allHeld().map(({ key, row }) => {

@@ -160,7 +160,8 @@ export class Storm {
     for (const [poolKey, ip] of this.observer.heldBy(host.name)) {
       if (!held.has(`${poolKey} ${ip}`)) throw new Error(`${host.name} forgot ${poolKey} ${ip}`)
     }
-    if (host.ipam.boundPools().length < pools.length) await this.requests.attach(host)
+    const attached = host.ipam.heldPools().filter(({ networkId }) => networkId !== null)
+    if (attached.length < pools.length) await this.requests.attach(host)
     if (this.#emptied.delete(host)) this.requests.freeUnused(host)
   }
 

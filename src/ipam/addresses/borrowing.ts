@@ -31,7 +31,7 @@ export async function borrow(
   let unwanted: number | null = null
   pool.wishes.add(offset)
   try {
-    const wish = { items, exclusive: false, lender, bestEffort: false, deadline }
+    const wish = { items, lender, deadline }
     const { won, lost, shortage } = await claims.claim(wish, (_, claim) => {
       if (still()) return [pool.lease(offset, lease)]
       unwanted = claim

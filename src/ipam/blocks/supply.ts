@@ -59,9 +59,8 @@ export class Supply {
     const { claims, clock, cluster, surroundings } = this.#context
     const items = indices.map((index) => blockItem(pool.key, index))
     const since = clock.wall()
-    const result = await claims.claim(
-      { items, exclusive: false, lender: null, bestEffort: false, deadline },
-      (won) => won.map(({ number }) => pool.own(number, since)),
+    const result = await claims.claim({ items, deadline }, (won) =>
+      won.map(({ number }) => pool.own(number, since)),
     )
     const { won, lost } = result
     for (const { number } of won) cluster.publishBlock({ poolKey: pool.key, index: number, since })

@@ -51,7 +51,7 @@ function sourcesFor({ seat, settings }: Context, ipv6: boolean): PoolSource[] {
 /** Null when somebody else has it, or one that overlaps. */
 async function win(context: Context, name: PoolName, deadline: number): Promise<HeldPool | null> {
   const items = [poolItem(poolKeyOf(name))]
-  const wish = { items, exclusive: true, lender: null, bestEffort: false, deadline }
+  const wish = { items, exclusive: true, deadline }
   const { won, shortage } = await context.claims.claim(wish, () => [
     hold(context, name, null, true).change,
   ])

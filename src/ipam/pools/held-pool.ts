@@ -112,15 +112,6 @@ export class HeldPool {
     return { table: tables.leases, key: itemKey(addressItem(this.key, offset)), value: null }
   }
 
-  /** Leased offsets inside a block. */
-  leasedIn(index: number): number[] {
-    const inside: number[] = []
-    for (const [offset] of this.leases.entries()) {
-      if (blockOf(this.geometry, offset) === index) inside.push(offset)
-    }
-    return inside
-  }
-
   /** Indices of our blocks that have a lease of ours in them. */
   usedBlocks(): Set<number> {
     const used = new Set<number>()

@@ -128,8 +128,6 @@ function isKnown({ surroundings }: Context, key: string): boolean {
 export async function register({ claims, clock }: Context, name: PoolName): Promise<void> {
   const wish = {
     items: [poolItem(poolKeyOf(name))],
-    exclusive: false,
-    lender: null,
     bestEffort: true,
     deadline: clock.now() + registerMs,
   }

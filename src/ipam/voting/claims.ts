@@ -18,11 +18,11 @@ const retryMs = 30
 export interface ClaimWish {
   readonly items: readonly Item[]
   /** Pools: nobody else may have an overlapping one. */
-  readonly exclusive: boolean
+  readonly exclusive?: boolean
   /** Addresses: the owner of the block, who must consent. */
-  readonly lender: string | null
+  readonly lender?: string
   /** Votes are worth having without a majority too: only what a rival has is given back. */
-  readonly bestEffort: boolean
+  readonly bestEffort?: boolean
   /** On our clock, ms: no new round begins after it. */
   readonly deadline: number
 }
@@ -113,12 +113,12 @@ export class Claims {
         if (open.length === 0 || round.final) break
       }
       if (this.#ports.clock.now() >= wish.deadline) break
-      if (wish.bestEffort && !this.#seat.seated) break
+      if (wish.bestEffort === true && !this.#seat.seated) break
       await this.#wire.pause(retryMs + below(this.#ports.random, retryMs))
     }
     const rivals = new Map(standings.map(({ item, rival }) => [itemKey(item), rival]))
     const lost = open.map((item) => ({ item, rival: rivals.get(itemKey(item)) ?? null }))
-    const hopeless = lost.filter(({ rival }) => rival !== null || !wish.bestEffort)
+    const hopeless = lost.filter(({ rival }) => rival !== null || wish.bestEffort !== true)
     await this.#abandon(
       hopeless.map(({ item }) => item),
       claim,
@@ -129,7 +129,7 @@ export class Claims {
 
   /** One question to all voters. Null when we have no say: not on a roster, or it is being changed. */
   async #round(
-    { items, exclusive, lender }: ClaimWish,
+    { items, exclusive = false, lender: owner }: ClaimWish,
     claim: number,
     keep: Keep,
   ): Promise<{
@@ -140,6 +140,7 @@ export class Claims {
   } | null> {
     const { roster, seated, sealed } = this.#seat
     if (roster === null || !seated || sealed) return null
+    const lender = owner ?? null
     const query = {
       kind: 'vote',
       tag: roster.tag,
