@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { execa } from 'execa'
 import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import type { Ip } from '../../src/net/ip.ts'
+import { macOfIp } from '../../src/net/mac.ts'
 import { LabUnderlay, type LabContainer, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
 
@@ -219,6 +220,30 @@ describe('traffic between hosts', function () {
       await sleep(2)
     }
     expect((await pinging).stdout).to.include('100 received, 0% packet loss')
+  })
+
+  it('gives other work its turn between the removals of many links at once', async () => {
+    await plug(1)
+    const [host] = hosts
+    const overlays = Array.from({ length: 4 }, (_, n) => `net${n}`)
+    for (const [n, overlayId] of overlays.entries()) {
+      await attach(host!, overlayId, 5001 + n)
+      const endpoint = { endpointId: 'e', mac: macOfIp(ipOf(10)), mtu: 1400 }
+      await host!.dataplane.ensureEndpoint(overlayId, endpoint)
+    }
+    let turns = 0
+    const turn = (): void => {
+      turns++
+      pending = setImmediate(turn)
+    }
+    let pending = setImmediate(turn)
+    await Promise.all([
+      ...overlays.map((overlayId) => host!.dataplane.removeEndpoint(overlayId, 'e')),
+      ...overlays.map((overlayId) => host!.dataplane.removeOverlay(overlayId)),
+    ])
+    clearImmediate(pending)
+    expect(turns).to.be.at.least(2 * overlays.length - 1)
+    expect(await host!.leftovers()).to.deep.equal([])
   })
 
   it('leaves nothing behind', async () => {
