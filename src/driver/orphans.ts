@@ -11,6 +11,11 @@ import { type Orphan, type OrphanKind, orphanId } from './orphan-rules.ts'
 
 /** Looks that an orphan is seen at before it is released, at the least. */
 const looksPerGrace = 4
+/**
+ * A parked link may wait for a container that starts slowly, because its volumes do: engines up to 27 join
+ * first and mount then. It is given this many times the grace.
+ */
+const gracesOfParked = 5
 /** Between two looks, in milliseconds: a look reads the tables of all overlays. */
 const lookLeastMs = 1000
 
@@ -89,7 +94,8 @@ export class Orphans {
       }),
     )
     for (const [id, { orphan, sinceMs }] of this.#seen)
-      if (now - sinceMs >= graceMs && !this.#stopped) await this.#release(id, orphan)
+      if (now - sinceMs >= graceOf(orphan, graceMs) && !this.#stopped)
+        await this.#release(id, orphan)
   }
 
   async #release(id: string, orphan: Orphan): Promise<void> {
@@ -112,4 +118,8 @@ export class Orphans {
       return null
     }
   }
+}
+
+function graceOf({ kind }: Orphan, graceMs: number): number {
+  return kind === 'endpoint-parked' ? gracesOfParked * graceMs : graceMs
 }

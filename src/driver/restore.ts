@@ -31,17 +31,20 @@ export class Restore {
 
   async run(): Promise<void> {
     const networks = this.#books.networks()
-    const wanted = new Set(networks.map((network) => network.overlayId))
-    for (const overlayId of await this.#parts.wires.overlaysPresent())
-      // When it fails the data plane goes on trying by itself.
-      if (!wanted.has(overlayId))
-        await this.#attempt(() => this.#parts.wires.detachOverlay(overlayId))
-    for (const network of networks) this.#parts.cluster.putOverlay(overlayClaim(network))
+    await this.#attempt(() => this.#removeUnknown(networks))
     await warnOfMtus(this.#parts, networks)
     await this.#restore(
       networks.map(({ networkId }) => networkId),
       retryFirstMs,
     )
+  }
+
+  /** When it fails the data plane goes on trying by itself, or the next start does. */
+  async #removeUnknown(networks: readonly Network[]): Promise<void> {
+    const { wires } = this.#parts
+    const wanted = new Set(networks.map((network) => network.overlayId))
+    for (const overlayId of await wires.overlaysPresent())
+      if (!wanted.has(overlayId)) await this.#attempt(() => wires.detachOverlay(overlayId))
   }
 
   stop(): void {
@@ -72,7 +75,7 @@ export class Restore {
       return true
     } catch (error) {
       if (error instanceof AssertionError) throw error
-      this.#parts.logger.warn(`restoring after a start: ${messageOf(error)}; trying again`)
+      this.#parts.logger.warn(`restoring after a start: ${messageOf(error)}`)
       return false
     }
   }
@@ -92,6 +95,7 @@ async function restoreNetwork(parts: DriverParts, books: Books, networkId: strin
   const network = books.network(networkId)
   if (network === undefined) return
   const { overlayId } = network
+  parts.cluster.putOverlay(overlayClaim(network))
   const present = await linksThere(parts, books, network)
   await forgetLinks(books, network, present)
   const adopted = books
@@ -113,14 +117,15 @@ async function linksThere(
   try {
     return (await parts.wires.endpointsPresent(network.overlayId)) ?? new Map()
   } catch (error) {
-    const joined = books.endpointsOf(network.networkId).filter((endpoint) => endpoint.joined)
-    claim(parts, network, joined)
+    claim(parts, network, books.endpointsOf(network.networkId))
     throw error
   }
 }
 
+/** What was left and is not deleted yet has a link and no claim. */
 function claim(parts: DriverParts, network: Network, endpoints: readonly Endpoint[]): void {
-  for (const endpoint of endpoints) parts.cluster.putEndpoint(endpointClaim(network, endpoint))
+  for (const endpoint of endpoints)
+    if (endpoint.joined) parts.cluster.putEndpoint(endpointClaim(network, endpoint))
 }
 
 /** Endpoints whose link is gone are not joined any more; the engine will delete them in its own time. */

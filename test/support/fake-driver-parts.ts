@@ -34,6 +34,8 @@ export interface DriverWorld {
   readonly clock: VirtualClock
   /** The next call of this verb of the data plane or the disk fails. */
   failNext: string | null
+  /** Overlays whose links cannot be read. */
+  readonly unreadable: Set<string>
   mtuHere: number
   logger: Logger
 }
@@ -51,6 +53,7 @@ export function createDriverWorld(): DriverWorld {
     leases: [],
     clock: new VirtualClock(),
     failNext: null,
+    unreadable: new Set(),
     mtuHere: 1450,
     logger: silentLogger,
   }
@@ -148,6 +151,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
       overlaysPresent: async () => [...world.kernel.keys()],
       endpointsPresent: async (overlayId) => {
         step('endpointsPresent')
+        if (world.unreadable.has(overlayId)) throw new Error(`${overlayId} cannot be read`)
         return world.kernel.get(overlayId)?.endpoints ?? null
       },
     },

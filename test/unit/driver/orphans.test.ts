@@ -111,6 +111,9 @@ describe('what nothing uses', () => {
   it('is an endpoint whose link nobody takes, and no namespace is kept for it', async () => {
     await scene.createEndpoint('e1', first)
     await scene.join('e1', 'parked')
+    // Engines up to 27 join before they mount the container's volumes.
+    await scene.advance(orphanGraceMs * 4)
+    expect(scene.endpoints).to.deep.equal(['e1'])
     await scene.advance(longEnoughMs)
     expect(scene.endpoints).to.deep.equal([])
     expect(scene.released).to.deep.equal({ 'endpoint-parked': 1 })
@@ -245,10 +248,20 @@ describe('what nothing uses', () => {
     await scene.createEndpoint('e1', first)
     await scene.join('e1', 'parked')
     scene.world.failNext = 'detachEndpoint'
-    await scene.advance(longEnoughMs)
+    await scene.advance(orphanGraceMs * 4 + longEnoughMs)
     expect(scene.world.failNext).to.equal(null)
     await scene.advance(orphanGraceMs)
     expect(scene.endpoints).to.deep.equal([])
+  })
+
+  it('is found although another overlay cannot be read', async () => {
+    const pools = [{ addressSpace: 'theirs', pool: gateway.cidr, gateway }]
+    await scene.driver.createNetwork({ networkId: 'n2', options: {}, internal: false, pools })
+    await scene.createEndpoint('e1', first)
+    scene.world.unreadable.add('n2')
+    await scene.advance(longEnoughMs)
+    expect(scene.endpoints).to.deep.equal([])
+    expect(scene.released).to.deep.equal({ 'endpoint-unjoined': 1 })
   })
 
   it('is let go when the engine remembers it meanwhile', async () => {
