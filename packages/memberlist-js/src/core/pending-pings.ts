@@ -18,10 +18,6 @@ export class PendingPings {
     this.#sequence = random.uint32()
   }
 
-  get size(): number {
-    return this.#waiting.size
-  }
-
   /** Takes a new number for a ping. */
   open(waiter: PingWaiter): number {
     this.#sequence = (this.#sequence + 1) >>> 0

@@ -23,12 +23,6 @@ export class MsgpackReader {
     return this.bytes.length - this.position
   }
 
-  peek(): number {
-    const byte = this.bytes[this.position]
-    if (byte === undefined) throw truncated()
-    return byte
-  }
-
   /** The head of a struct: a map or, in declaration order, an array; nil is an empty map. */
   structHead(): { readonly form: 'map' | 'array'; readonly length: number } {
     const head = this.#byte()
@@ -107,13 +101,6 @@ export class MsgpackReader {
     const values = form === 'map' ? 2 * length : length
     if (values > this.remaining) throw truncated()
     for (let i = 0; i < values; i++) this.skip(depth + 1)
-  }
-
-  /** `n` bytes as they are. */
-  take(n: number): Uint8Array {
-    const start = this.position
-    this.#advance(n)
-    return this.bytes.subarray(start, this.position)
   }
 
   #byte(): number {
