@@ -1,5 +1,5 @@
 import { KeyedQueue } from '../base/keyed-queue.ts'
-import { messageOf } from '../base/errors.ts'
+import { isBug, messageOf } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import { Books } from './books.ts'
@@ -179,6 +179,7 @@ export class Driver {
     this.#lingering.cancel(networkId)
     // The engine forgets the network whatever we answer; the data plane goes on trying.
     await this.#parts.wires.detachOverlay(network.overlayId).catch((error: unknown) => {
+      if (isBug(error)) throw error
       this.#parts.logger.warn(`network ${shortId(networkId)}: ${messageOf(error)}; trying again`)
     })
     for (const key of network.poolKeys) await this.#parts.pools.unbindPool(key, networkId)
@@ -240,6 +241,7 @@ export class Driver {
       try {
         await this.#parts.wires.detachOverlay(network.overlayId)
       } catch (error) {
+        if (isBug(error)) throw error
         this.#parts.logger.warn(`removing idle overlay: ${messageOf(error)}; trying again`)
         this.#lingering.schedule(networkId)
       }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { AssertionError, messageOf, refusal } from '../base/errors.ts'
+import { isBug, messageOf, refusal } from '../base/errors.ts'
 import { type IpInCidr, ipWithLength } from '../net/cidr.ts'
 import { type Mac, isMulticastMac } from '../net/mac.ts'
 import type { Books } from './books.ts'
@@ -104,7 +104,7 @@ async function unbuild(
     await parts.wires.detachEndpoint(network.overlayId, before.endpointId)
     await books.putEndpoint(before)
   } catch (error) {
-    if (error instanceof AssertionError) throw error
+    if (isBug(error)) throw error
     parts.logger.warn(`undoing a join that failed: ${messageOf(error)}`)
   }
 }

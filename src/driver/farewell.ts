@@ -1,4 +1,4 @@
-import { messageOf } from '../base/errors.ts'
+import { isBug, messageOf } from '../base/errors.ts'
 import type { Books } from './books.ts'
 import { type Endpoint, type Network, endpointClaim } from './network.ts'
 import type { DriverParts, LinkPlace } from './ports.ts'
@@ -32,6 +32,7 @@ async function linksOf(
   try {
     return (await parts.wires.endpointsPresent(network.overlayId)) ?? new Map()
   } catch (error) {
+    if (isBug(error)) throw error
     parts.logger.warn(`before stopping: ${messageOf(error)}`)
     return 'unknown'
   }

@@ -1,3 +1,4 @@
+import { failure } from '../../src/base/errors.ts'
 import { type Logger, silentLogger } from '../../src/base/logger.ts'
 import type { EndpointClaim, OverlayClaim } from '../../src/driver/network.ts'
 import type { KnownOverlay } from '../../src/driver/overlay-agreement.ts'
@@ -64,7 +65,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
   const step = (verb: string): void => {
     if (world.failNext !== verb) return
     world.failNext = null
-    throw new Error(`${verb} failed`)
+    throw failure('KERNEL', `${verb} failed`)
   }
   const holdersOf = (vni: Vni, address: string): Holder[] => {
     const holder = world.holders.get(`${vni} ${address}`)
