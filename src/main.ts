@@ -86,7 +86,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
   if (reserved !== null)
     logger.warn(`no other host reaches this one at ${vtep}: ${reserved}; set ADVERTISE_ADDR`)
   const member = await memberName(store, systemRandom, settings.memberName)
-  const plugin = new Plugin(
+  const plugin: Plugin = new Plugin(
     {
       clock: systemClock,
       random: systemRandom,
@@ -101,6 +101,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
         random: systemRandom,
         label: gossipLabel,
         secret: settings.secret,
+        onNameClash: (name, known, claimant) => plugin.noteNameClash(name, known, claimant),
         transport: () => openGossip(settings, vtep),
       }),
     },

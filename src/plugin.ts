@@ -178,6 +178,14 @@ export class Plugin {
     await this.#ports.dataplane.close()
   }
 
+  /** Gossip found two hosts of one name; the claimant is kept out by all that know the other. */
+  noteNameClash(name: string, known: string, claimant: string): void {
+    const remedy =
+      "give one of the two another MEMBER_NAME or, if its disk is a copy of the other's, an empty state"
+    const text = `hosts ${known} and ${claimant} both call themselves ${name}, and only one is let in; ${remedy}`
+    this.complaints.note(name, 'name', text)
+  }
+
   /** What the engine's calls are handed to. */
   get handlers() {
     return { network: this.network, ipam: ipamHandlers(this.ipam, this.network) }

@@ -41,6 +41,8 @@ export interface MemberlistGossipOptions {
   /** Encrypts all gossip; null or empty: in the clear. */
   readonly secret?: string | null
   readonly config?: ConfigInput
+  /** Two hosts call themselves by one name: `known` is the one that has it, for us. */
+  readonly onNameClash?: (name: string, known: string, claimant: string) => void
   /** Opens the sockets, or a test's. */
   readonly transport: () => Promise<Transport>
 }
@@ -109,6 +111,10 @@ class MemberlistGossip implements GossipTransport {
     list.on('suspect', (member) => tell(member))
     list.on('refuted', (member) => tell(member))
     list.on('leave', (member, how) => tell(member, how === 'left' ? 'left' : 'dead'))
+    const { onNameClash } = this.#options
+    list.on('conflict', (known, claimant) => {
+      onNameClash?.(known.name, known.address, claimant.address)
+    })
     this.#list = list
     list.start()
     this.#running = true

@@ -1,6 +1,9 @@
 /** Whole plugins, with kernels and disks in memory and a virtual network between them, in virtual time. */
+import { MemoryNetwork, type Transport } from 'memberlist-js'
 import { type LoggedProblem, type Logger, createLogger } from '../../../src/base/logger.ts'
-import { seededRandom } from '../../../src/base/random.ts'
+import { type Random, seededRandom } from '../../../src/base/random.ts'
+import type { GossipTransport } from '../../../src/cluster/gossip-transport.ts'
+import { createMemberlistGossip } from '../../../src/cluster/memberlist-gossip.ts'
 import { MemoryDataplane } from '../../../src/dataplane/memory.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../../src/net/ip.ts'
@@ -24,10 +27,17 @@ export class WholeHosts {
   readonly net = new VirtualNetwork(this.clock, this.random)
   readonly hosts: WholeHost[] = []
   readonly #directory: Directory = new Map()
+  readonly #memory: MemoryNetwork | null
 
-  /** Adds a host, called host-1, host-2 and so on, and has it join the first. */
-  async add(options: { underlayMtu?: number; vtep?: Ip } = {}): Promise<WholeHost> {
-    const name = `host-${this.hosts.length + 1}`
+  /** `membership`: the fast model's, or memberlist-js on a virtual network of its own. */
+  constructor(membership: 'model' | 'memberlist' = 'model') {
+    const { clock, random } = this
+    this.#memory = membership === 'model' ? null : new MemoryNetwork({ clock, random })
+  }
+
+  /** Adds a host, called host-1, host-2 and so on if it has no other name, and has it join the first. */
+  async add(options: { underlayMtu?: number; vtep?: Ip; name?: string } = {}): Promise<WholeHost> {
+    const { name = `host-${this.hosts.length + 1}` } = options
     const address = parseIp(`192.0.2.${this.hosts.length + 1}`)!
     const dataplane = new MemoryDataplane()
     const lines: string[] = []
@@ -71,10 +81,10 @@ export class WholeHosts {
     },
   ): Plugin {
     const { logger, problems, dataplane, vtep = address, underlayMtu = 1500 } = here
-    const { clock, net } = this
+    const { clock } = this
     const random = seededRandom(this.random.uint32())
-    const parts = { net, directory: this.#directory, clock, random, misses: 0 }
-    return new Plugin(
+    const clash = (...said: [string, string, string]): void => plugin.noteNameClash(...said)
+    const plugin: Plugin = new Plugin(
       {
         logger,
         problems,
@@ -82,7 +92,7 @@ export class WholeHosts {
         clock,
         random,
         store: new MemoryStore(),
-        gossip: new ModelGossip(name, address, parts),
+        gossip: this.#gossip(name, address, random, clash),
       },
       {
         version: 'test',
@@ -98,5 +108,26 @@ export class WholeHosts {
         orphanGraceMs: 120_000,
       },
     )
+    return plugin
+  }
+
+  #gossip(
+    name: string,
+    address: Ip,
+    random: Random,
+    onNameClash: (name: string, known: string, claimant: string) => void,
+  ): GossipTransport {
+    const { clock, net } = this
+    const memory = this.#memory
+    if (memory === null)
+      return new ModelGossip(name, address, {
+        net,
+        directory: this.#directory,
+        clock,
+        random,
+        misses: 0,
+      })
+    const transport = async (): Promise<Transport> => memory.transport({ address, port: 7946 })
+    return createMemberlistGossip({ name, clock, random, label: 'test', transport, onNameClash })
   }
 }
