@@ -46,7 +46,7 @@ export class Requests {
       attached.catch((error: unknown) =>
         this.observer.note(`${host.name} attach: ${String(error)}`),
       )
-      await this.world.run(Promise.race([attached, this.#timeOut(life)])).catch(() => {})
+      await this.world.run(Promise.race([attached, this.timeOut(life)])).catch(() => {})
     }
   }
 
@@ -84,7 +84,7 @@ export class Requests {
       const took = this.world.clock.now() - began
       if (life.alive && took > 8000) throw new Error(`${host.name} took ${took} ms to answer`)
     })
-    const tracked: Promise<void> = Promise.race([bounded, this.#timeOut(life)])
+    const tracked: Promise<void> = Promise.race([bounded, this.timeOut(life)])
       .catch((error: unknown) => {
         this.#violation ??= error as Error
       })
@@ -109,7 +109,7 @@ export class Requests {
   }
 
   /** Nobody waits for an answer longer than this; of a host that crashed there is none to wait for. */
-  #timeOut(life: Life): Promise<void> {
+  timeOut(life: Life): Promise<void> {
     return new Promise((resolve, reject) => {
       this.world.clock.setTimeout(() => {
         if (life.alive) reject(new Error('gave no answer in 30 s'))

@@ -13,6 +13,8 @@ export interface StormOptions {
   readonly steps: number
   /** Whether disks may be lost, hosts join and leave, and dead ones be forgotten. */
   readonly comingAndGoing: boolean
+  /** Whether hosts see each other's records; true if left out. */
+  readonly records?: boolean
 }
 
 /** An operator who is told that others are gone as well tries again, so often. */
@@ -27,7 +29,9 @@ export class Storm {
   readonly observer: Observer
   readonly requests: Requests
   readonly #options: StormOptions
-  /** Hosts whose containers are gone and whose disks are not. */
+  /** Hosts that are being forgotten: nobody starts them before that is done. */
+  readonly #forgetting = new Map<SimulatedHost, Promise<void>>()
+  /** Forgotten hosts whose containers are gone and whose disks are not. */
   readonly #emptied = new Set<SimulatedHost>()
   #hostsAdded: number
 
@@ -40,7 +44,8 @@ export class Storm {
   }
 
   async blow(): Promise<void> {
-    const { steps, hosts } = this.#options
+    const { steps, hosts, records = true } = this.#options
+    this.world.records = records
     await this.world.grow(hosts)
     for (const host of this.world.hosts.values()) await this.requests.attach(host)
     for (let step = 0; step < steps; step++) {
@@ -54,8 +59,8 @@ export class Storm {
   /** The network heals and every host that was not removed comes back; then everything must agree. */
   async calm(): Promise<void> {
     const { world } = this
-    world.heal()
-    Object.assign(world.weather, { loss: 0, duplication: 0, jitterMs: 0.5 })
+    this.#clearUp()
+    await world.run(Promise.all(this.#forgetting.values()))
     for (const host of world.hosts.values()) if (!host.up) await this.#restart(host)
     await world.run(Promise.all(this.requests.open).then(() => {}))
     const seated = (): boolean =>
@@ -101,7 +106,7 @@ export class Storm {
     const host = world.anyUp()
     const down = pick(
       world.random,
-      [...world.hosts.values()].filter(({ up }) => !up),
+      [...world.hosts.values()].filter((host) => !host.up && !this.#forgetting.has(host)),
     )
     const names = [...world.hosts.keys()]
     switch (happening) {
@@ -153,8 +158,15 @@ export class Storm {
     }
   }
 
+  #clearUp(): void {
+    this.world.heal()
+    Object.assign(this.world.weather, { loss: 0, duplication: 0, jitterMs: 0.5 })
+  }
+
   async #restart(host: SimulatedHost): Promise<void> {
     this.observer.note(`${host.name} starts`)
+    // Alone, one that was forgotten goes on with what it had: it cannot know.
+    if (this.#emptied.has(host)) this.#clearUp()
     await this.world.run(host.start())
     const held = new Set(host.ipam.leases().map(({ poolKey, ip }) => `${poolKey} ${ip}`))
     for (const [poolKey, ip] of this.observer.heldBy(host.name)) {
@@ -195,10 +207,18 @@ export class Storm {
     this.observer.note(`${host.name} is told to forget ${gone.name}`)
     this.observer.loses(gone.name)
     if (this.world.chance(0.5)) gone.crash(true)
-    else this.#emptied.add(gone)
     const byHand = this.world.chance(0.5)
     const forgotten = byHand ? host.ipam.forget(gone.name) : host.ipam.forgetAway(gone.name)
-    forgotten.catch(() => {})
+    const { life } = host
+    const over = Promise.race([forgotten, this.requests.timeOut(life!)])
+      .then(() => {
+        if (life?.alive !== true) throw new Error('nobody knows what came of it')
+        this.#emptied.add(gone)
+      })
+      // It may still come about, so nobody starts it as it was.
+      .catch(() => gone.crash(true))
+      .finally(() => this.#forgetting.delete(gone))
+    this.#forgetting.set(gone, over)
   }
 }
 

@@ -31,6 +31,8 @@ export class IpamWorld {
   readonly weather: Weather = { loss: 0, duplication: 0, delayMs: 0.3, jitterMs: 0.5 }
   readonly endpoints = new Map<string, string>()
   logger: Logger | null = null
+  /** Whether members see what others publish. It saves asking in vain; votes must do without. */
+  records = true
   /** Members tell each other of records and members this often, ms. */
   gossipMs = 80
   /** Which side of a cut a host is on; hosts on different sides do not hear each other. */
@@ -209,6 +211,7 @@ export class IpamWorld {
     for (const name of from.known) to.known.add(name)
     const published = from.life?.published
     if (published === undefined) return false
+    if (!this.records) return to.known.size > before
     const blocks = [...published.blocks.values()]
     const pools = [...published.pools.values()]
     to.copies.set(from.name, { blocks, pools, at: this.clock.now() })

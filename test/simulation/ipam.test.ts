@@ -41,4 +41,11 @@ describe('addresses in a storm', function () {
     if (only === undefined)
       expect(given, 'the storm leaves room to work').to.be.greaterThan(20 * count)
   })
+
+  it('and votes alone decide: the same without any published record', async () => {
+    const options = { hosts: 5, steps, comingAndGoing: true, records: false }
+    const given = await storms(20_001, options)
+    if (only === undefined)
+      expect(given, 'the storm leaves room to work').to.be.greaterThan(20 * count)
+  })
 })

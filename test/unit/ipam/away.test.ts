@@ -38,4 +38,25 @@ describe('a member that is dead for an hour', () => {
       expect(three.ipam.status().pools[0]!.blocks.mine).to.have.members(blocks)
       expect(had).to.not.include(await desk.take(three, id))
     })).timeout(60_000)
+
+  it('keeps its pools, also when the others have started anew meanwhile', () =>
+    Desk.with(3, async (desk, one, two, three) => {
+      await desk.create(three, { subnet: '10.20.0.0/16' })
+      await desk.gossip()
+      three.crash(false)
+      desk.world.gossipMs = 5000
+      await desk.pass(hourMs / 2)
+      for (const host of [one, two]) {
+        host.crash(false)
+        await desk.run(host.start())
+        host.known.delete('h3')
+      }
+      await desk.pass(60_000)
+      for (const host of [one, two]) {
+        const create = desk.create(host, { subnet: '10.20.7.0/24' })
+        await refused(create, 'POOL_OVERLAP', '10.20.7.0/24', '10.20.0.0/16', 'h3')
+      }
+      await desk.run(one.ipam.forget('h3'))
+      await desk.create(two, { subnet: '10.20.7.0/24' })
+    })).timeout(60_000)
 })

@@ -89,6 +89,13 @@ describe('pools', () => {
       await desk.create(two, { subnet: '10.10.0.0/16' })
     }))
 
+  it('and one that overlaps another of the same host', () =>
+    Desk.with(1, async (desk, host) => {
+      await desk.create(host, { subnet: '10.10.0.0/16' })
+      const create = desk.create(host, { subnet: '10.10.7.0/24' })
+      await refused(create, 'POOL_OVERLAP', '10.10.7.0/24', '10.10.0.0/16', 'h1')
+    }))
+
   it('also when the other host asked at the same moment, before anybody published anything', () =>
     Desk.with(3, async (desk, one, two) => {
       const wishes = ['10.10.0.0/16', '10.10.7.0/24'].map((text, i) =>
