@@ -14,6 +14,8 @@ const usage = `usage: ts-overlay [--socket PATH] COMMAND
   members            this cluster's hosts, one a line: name, address, state
   forget MEMBER...   these hosts are gone for good, and their containers with them: their addresses are
                      free. When so many are gone that no majority is left, name them all at once
+  drop-network ID    removes a network that this host's engine does not have (docker network ls), as after
+                     the engine was killed while it created it; the first digits of its id will do
 `
 const socketDefault = '/run/docker/plugins/ts-overlay.sock'
 /** Forgetting waits for the other members; nothing takes longer, in milliseconds. */
@@ -45,6 +47,10 @@ async function main(): Promise<void> {
   if (command === 'forget' && names.length > 0) {
     await ask(values.socket, 'DELETE', `/members/${names.map(encodeURIComponent).join(',')}`)
     return print(`forgotten: ${printable(names.join(', '))}\n`)
+  }
+  if (command === 'drop-network' && names.length === 1) {
+    await ask(values.socket, 'DELETE', `/networks/${encodeURIComponent(names[0]!)}`)
+    return print(`removed: ${printable(names[0]!)}\n`)
   }
   process.stderr.write(usage)
   process.exitCode = 2

@@ -133,6 +133,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
     hostRoutes: adminRoutes({
       status: () => ({ ...plugin.status(), calls: calls.summary() }),
       forget: (members) => plugin.ipam.forget(...members),
+      dropNetwork: (id) => plugin.network.dropNetwork(id),
     }),
     onBug: endOnBug,
   })

@@ -1,5 +1,6 @@
 import { Router } from 'express'
 import { memberRoutes } from './member-routes.ts'
+import { networkRoutes } from './network-routes.ts'
 import { statusRoutes } from './status-routes.ts'
 
 /** What an operator on this host can ask for and do. */
@@ -8,6 +9,8 @@ export interface Administration {
   readonly status: () => unknown
   /** Agrees with the other members that these are gone for good. Fails when no majority is left. */
   readonly forget: (members: readonly string[]) => Promise<void>
+  /** Removes a network that the engine does not have, by (the beginning of) its id; resolves with the id. */
+  readonly dropNetwork: (id: string) => Promise<string>
 }
 
 /**
@@ -15,5 +18,8 @@ export interface Administration {
  * which only root can open. It keeps no state, and every answer is JSON.
  */
 export function adminRoutes(administration: Administration): Router {
-  return Router().use(statusRoutes(administration.status)).use(memberRoutes(administration.forget))
+  return Router()
+    .use(statusRoutes(administration.status))
+    .use(memberRoutes(administration.forget))
+    .use(networkRoutes(administration.dropNetwork))
 }

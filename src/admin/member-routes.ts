@@ -1,5 +1,5 @@
 import { Router } from 'express'
-import { OverlayError, messageOf } from '../base/errors.ts'
+import { refusedOr } from './refused.ts'
 
 /**
  * `DELETE /members/NAME`, or `NAME,NAME`: forgets members that are gone for good. 200 with their names
@@ -9,13 +9,7 @@ export function memberRoutes(forget: (members: readonly string[]) => Promise<voi
   const router = Router()
   router.delete('/members/:names', (request, response, next) => {
     const names = request.params.names.split(',')
-    forget(names).then(
-      () => response.json({ forgotten: names }),
-      (error: unknown) => {
-        if (error instanceof OverlayError) response.status(409).json({ error: messageOf(error) })
-        else next(error)
-      },
-    )
+    forget(names).then(() => response.json({ forgotten: names }), refusedOr(response, next))
   })
   return router
 }

@@ -106,13 +106,30 @@ async function describe(
   }
 }
 
+/** The one network with that id, or that beginning of an id, if it has no endpoints; else a refusal. */
+export function networkToDrop(books: Books, id: string): Network {
+  const [network, ...more] = books.networks().filter(({ networkId }) => networkId.startsWith(id))
+  if (network === undefined || more.length > 0)
+    throw refusal(
+      'NETWORK_NOT_FOUND',
+      `no or more than one network of this host has an id that begins with "${id}"`,
+    )
+  const endpoints = books.endpointsOf(network.networkId).length
+  if (endpoints === 0) return network
+  throw refusal(
+    'NETWORK_EXISTS',
+    `network ${shortId(network.networkId)} has ${endpoints} endpoints on this host; remove their containers first`,
+  )
+}
+
 function refuseSecondNetwork(books: Books, overlayId: string, networkId: string): void {
   const other = books.networkOfOverlay(overlayId)
   if (other === undefined || other.networkId === networkId) return
   throw refusal(
     'OVERLAY_CONFLICT',
     `network ${shortId(other.networkId)} on this host already attaches to overlay "${overlayId}"; ` +
-      'use that one, or keep them apart with --ipam-opt overlay=NAME and -o overlay=NAME',
+      'use that one, or keep them apart with --ipam-opt overlay=NAME and -o overlay=NAME; ' +
+      `if "docker network ls" does not have it, DELETE /networks/${shortId(other.networkId)} (see README) removes it`,
   )
 }
 

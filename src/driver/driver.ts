@@ -3,7 +3,12 @@ import { isBug, messageOf } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import { Books } from './books.ts'
-import { type CreateNetworkRequest, createNetwork, knownOverlays } from './create-network.ts'
+import {
+  type CreateNetworkRequest,
+  createNetwork,
+  knownOverlays,
+  networkToDrop,
+} from './create-network.ts'
 import {
   type CreateEndpointRequest,
   type JoinRequest,
@@ -92,6 +97,19 @@ export class Driver {
     return this.#networks(() => this.#queue.run(networkId, () => this.#deleteNetwork(networkId)))
   }
 
+  /**
+   * Removes a network that the engine does not have: the call that made it was given up, or the engine died
+   * before it wrote it down. `id` is its id, or the beginning of it. Refuses one with endpoints.
+   * @returns its id.
+   */
+  dropNetwork(id: string): Promise<string> {
+    return this.#networks(async () => {
+      const { networkId } = networkToDrop(this.#books, id)
+      await this.#queue.run(networkId, () => this.#deleteNetwork(networkId))
+      return networkId
+    })
+  }
+
   createEndpoint(request: CreateEndpointRequest): Promise<{ mac: Mac | null }> {
     return this.#queue.run(request.networkId, () =>
       createEndpoint(this.#parts, this.#books, request),
@@ -168,29 +186,31 @@ export class Driver {
 
   /** For `/status`. */
   networks(): { network: Network; endpoints: Endpoint[] }[] {
+    const endpoints = Map.groupBy(this.#books.endpoints(), ({ networkId }) => networkId)
     return this.#books
       .networks()
-      .map((network) => ({ network, endpoints: this.#books.endpointsOf(network.networkId) }))
+      .map((network) => ({ network, endpoints: endpoints.get(network.networkId) ?? [] }))
   }
 
   async #deleteNetwork(networkId: string): Promise<void> {
     const network = this.#books.network(networkId)
     if (network === undefined) return
     this.#lingering.cancel(networkId)
+    for (const key of network.poolKeys) await this.#parts.pools.unbindPool(key, networkId)
+    const claims = this.#books.endpointsOf(networkId).map((e) => endpointClaim(network, e))
+    const held = this.#parts.pools
+      .held()
+      .filter(({ poolKey }) => network.poolKeys.includes(poolKey))
+    const left = new Map(held.map(({ poolKey, since }) => [poolKey, since]))
+    // The disk first: when it refuses, the network is still whole, and what is in no book is removed at a start.
+    await this.#books.dropNetwork(networkId, left)
+    for (const claim of claims) this.#parts.cluster.removeEndpoint(claim)
+    this.#parts.cluster.removeOverlay(network.overlayId)
     // The engine forgets the network whatever we answer; the data plane goes on trying.
     await this.#parts.wires.detachOverlay(network.overlayId).catch((error: unknown) => {
       if (isBug(error)) throw error
       this.#parts.logger.warn(`network ${shortId(networkId)}: ${messageOf(error)}; trying again`)
     })
-    for (const key of network.poolKeys) await this.#parts.pools.unbindPool(key, networkId)
-    for (const endpoint of this.#books.endpointsOf(networkId))
-      this.#parts.cluster.removeEndpoint(endpointClaim(network, endpoint))
-    this.#parts.cluster.removeOverlay(network.overlayId)
-    const held = this.#parts.pools
-      .held()
-      .filter(({ poolKey }) => network.poolKeys.includes(poolKey))
-    const left = new Map(held.map(({ poolKey, since }) => [poolKey, since]))
-    await this.#books.dropNetwork(networkId, left)
     this.#parts.logger.info('network deleted', { network: shortId(networkId) })
   }
 

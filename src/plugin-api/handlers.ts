@@ -68,6 +68,8 @@ export interface JoinCall {
 export interface NetworkDriverHandlers {
   createNetwork(call: CreateNetworkCall): Promise<void>
   deleteNetwork(networkId: string): Promise<void>
+  /** Removes a network that the engine does not have. Refuses one with endpoints. */
+  dropNetwork(networkId: string): Promise<unknown>
   /** The MAC address when the call had none, else null: the engine refuses to have one repeated. */
   createEndpoint(call: CreateEndpointCall): Promise<{ readonly mac: Mac | null }>
   deleteEndpoint(networkId: string, endpointId: string): Promise<void>

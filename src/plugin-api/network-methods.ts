@@ -9,15 +9,20 @@ const linkNameBytesMax = 15
 
 /** The NetworkDriver calls that have arguments, from the engine's words to ours and back. */
 export const networkMethods: Methods = new Map([
-  method('NetworkDriver.CreateNetwork', messages.createNetworkRequest, async ({ network }, r) => {
-    await network.createNetwork({
-      networkId: r.NetworkID,
-      options: r.Options['com.docker.network.generic'],
-      internal: r.Options['com.docker.network.internal'],
-      pools: poolsOf(r),
-    })
-    return {}
-  }),
+  method(
+    'NetworkDriver.CreateNetwork',
+    messages.createNetworkRequest,
+    async ({ network }, r) => {
+      await network.createNetwork({
+        networkId: r.NetworkID,
+        options: r.Options['com.docker.network.generic'],
+        internal: r.Options['com.docker.network.internal'],
+        pools: poolsOf(r),
+      })
+      return {}
+    },
+    async ({ network }, r) => void (await network.dropNetwork(r.NetworkID)),
+  ),
   method('NetworkDriver.DeleteNetwork', messages.networkRequest, async ({ network }, r) => {
     await network.deleteNetwork(r.NetworkID)
     return {}

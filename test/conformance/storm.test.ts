@@ -21,6 +21,7 @@ describe('the whole plugin, under a storm', () => {
     const hostRoutes = adminRoutes({
       status: () => lone.plugin.status(),
       forget: (members) => lone.plugin.ipam.forget(...members),
+      dropNetwork: (id) => lone.plugin.network.dropNetwork(id),
     })
     const { handlers } = lone.plugin
     subject = await startServer({ introduction: { addressSpaces }, handlers, hostRoutes })

@@ -32,6 +32,7 @@ export function recordingHandlers(calls: HandledCall[]): PluginHandlers {
         note('allocateNetwork', call)
         return call.options
       },
+      dropNetwork: async (networkId) => note('dropNetwork', networkId),
       freeNetwork: async (networkId) => note('freeNetwork', networkId),
       discover: (address, self, present) => note('discover', address, self, present),
     },

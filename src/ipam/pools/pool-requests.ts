@@ -165,7 +165,8 @@ function refuseHeld({ clock }: Context, pool: HeldPool | undefined): void {
   if (row.networkId !== null) {
     throw refusal(
       'POOL_IN_USE',
-      `pool ${pool.key} is used by network ${row.networkId} on this host; ${remedy}`,
+      `pool ${pool.key} is used by network ${row.networkId.slice(0, 12)} on this host; ${remedy}; if "docker network ls" ` +
+        `does not have it, DELETE /networks/${row.networkId.slice(0, 12)} (see README) removes it`,
     )
   }
   if (clock.wall() - row.since < requestedGraceMs) {

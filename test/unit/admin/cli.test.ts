@@ -5,7 +5,7 @@ import { expect } from 'chai'
 import { execa } from 'execa'
 import { adminRoutes } from '../../../src/admin/admin-routes.ts'
 import { systemClock } from '../../../src/base/clock.ts'
-import { failure } from '../../../src/base/errors.ts'
+import { failure, refusal } from '../../../src/base/errors.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { CallStatistics } from '../../../src/plugin-api/call-statistics.ts'
 import { PluginServer } from '../../../src/plugin-api/plugin-server.ts'
@@ -43,6 +43,10 @@ describe('cli', () => {
         forget: async (members) => {
           if (members.includes('one')) throw failure('NO_MAJORITY', 'one of two voters is away')
           forgotten.push([...members])
+        },
+        dropNetwork: async (id) => {
+          if (id !== 'abc') throw refusal('NETWORK_NOT_FOUND', `0 networks begin with "${id}"`)
+          return 'abcdef'
         },
       }),
     })
@@ -87,6 +91,12 @@ describe('cli', () => {
     expect(forgotten).to.deep.equal([['two', 'three']])
     const refused = await run('forget', 'one')
     expect(refused).to.include({ stderr: 'ts-overlay: one of two voters is away', exitCode: 1 })
+  })
+
+  it('removes a network that the engine does not have, and says why it cannot', async () => {
+    expect(await run('drop-network', 'abc')).to.include({ stdout: 'removed: abc', exitCode: 0 })
+    const refused = await run('drop-network', 'x/y')
+    expect(refused).to.include({ stderr: 'ts-overlay: 0 networks begin with "x/y"', exitCode: 1 })
   })
 
   it('says how it is used, and what is wrong when there is no plugin', async () => {

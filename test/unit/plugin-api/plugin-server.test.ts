@@ -20,6 +20,12 @@ import { type HandledCall, recordingHandlers } from '../../support/recording-han
 import { VirtualClock } from '../../support/virtual-clock.ts'
 
 const leave = JSON.stringify({ NetworkID: 'n', EndpointID: 'e' })
+const createNetwork = JSON.stringify({
+  NetworkID: 'n',
+  Options: {},
+  IPv4Data: [],
+  IPv6Data: [],
+})
 const createEndpoint = JSON.stringify({
   NetworkID: 'n',
   EndpointID: 'e',
@@ -254,6 +260,7 @@ describe('PluginServer', () => {
       subject.server.ready({
         network: {
           ...plain.network,
+          createNetwork: (call) => late(() => plain.network.createNetwork(call)),
           createEndpoint: (call) => late(() => plain.network.createEndpoint(call)),
         },
         ipam: {
@@ -280,6 +287,9 @@ describe('PluginServer', () => {
       expect(
         await lateCalls(request('NetworkDriver.CreateEndpoint', JSON.parse(createEndpoint))),
       ).to.deep.equal(['deleteEndpoint ["n","e"]'])
+      expect(
+        await lateCalls(request('NetworkDriver.CreateNetwork', JSON.parse(createNetwork))),
+      ).to.deep.equal(['dropNetwork ["n"]'])
       expect(await lateCalls(request('IpamDriver.RequestPool', pool))).to.deep.equal([
         'releasePool ["here 10.200.1.0/24"]',
       ])
