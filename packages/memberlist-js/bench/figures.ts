@@ -46,7 +46,7 @@ for (const [size, runs] of [
   [10, 201],
   [30, 101],
   [100, 41],
-  [1000, 21],
+  [1000, 11],
 ] as const) {
   if (!(QUICK && size === 1000)) await deathRow('lan', size, runs, lan)
 }
@@ -54,7 +54,7 @@ for (const [size, runs] of [
   [10, 201],
   [25, 3001],
   [100, 41],
-  [1000, 21],
+  [1000, 11],
 ] as const) {
   if (!(QUICK && size === 1000)) await deathRow('tuned', size, runs, tuned)
 }

@@ -1,7 +1,7 @@
 /**
- * Whom to probe next. SWIM goes through all members in a new random order each round. With many probers that leaves
- * to chance how soon anybody probes one that died: three intervals on average in a thousand deaths become seven. So
- * every second probe goes to the next member by name, and each one is probed by the one before it every other interval.
+ * Whom to probe next. SWIM goes through all members in a new random order each round. That leaves to chance how soon
+ * anybody probes one that died: one interval on average, more than seven in one death of a thousand. So every second
+ * probe goes to the next member by name, and each one is probed by the one before it every other interval.
  */
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
