@@ -17,9 +17,13 @@ export interface ClusterStatus {
   /** Members of whose records something is missing at the moment. */
   readonly incomplete: number
   readonly certificates: number
+  /** Records and epochs of those who are no live member. */
+  readonly strangers: number
   /** Of everything here; equal roots are equal replicas. */
   readonly root: string
   readonly queue: { readonly items: number; readonly bytes: number; readonly dropped: number }
+  /** Our own versions in this epoch, and changes that have none yet. */
+  readonly published: number
   readonly unpublished: number
   readonly transfers: number
   readonly requests: number
@@ -57,8 +61,10 @@ export function statusOf(parts: {
     tombstones,
     incomplete: replica.incomplete.size,
     certificates: replica.certificates.size,
+    strangers: replica.strangers.size,
     root: hex(root.high) + hex(root.low),
     queue: { items: queue.size, bytes: queue.bytes, dropped: queue.dropped },
+    published: replica.self.log.head,
     unpublished: exchange.own.waiting,
     transfers: exchange.serve.transfers,
     requests: requests.outstanding,

@@ -1,12 +1,15 @@
 import { expect } from 'chai'
 import { below, pick, seededRandom } from '../../src/base/random.ts'
-import { recover, trouble } from './support/faults.ts'
+import type { Cluster } from '../../src/cluster/cluster.ts'
+import type { ClusterStatus } from '../../src/cluster/cluster-status.ts'
+import { die, recover, trouble, writeUnheard } from './support/faults.ts'
 import { forSeeds, seedsOf } from './support/seeds.ts'
-import { World } from './support/world.ts'
+import { type Host, World } from './support/world.ts'
 
 /*
  * Anything may go wrong for a while, all at once. When it has stopped, every member knows exactly what
  * every other that runs has put and shows nothing of those that do not, its listeners were told so, and nothing that was deleted came back meanwhile.
+ * After a quiet time nothing is left of those that do not run, anywhere.
  * Nothing is said of how long things take: cluster-latency.test.ts does that.
  */
 
@@ -14,26 +17,38 @@ import { World } from './support/world.ts'
 const options = {
   tombstoneMs: 3000,
   tombstonesMost: 12,
-  hiddenHoldMs: 12_000,
-  certificateMs: 60_000,
+  hiddenHoldMs: 10_000,
+  certificateMs: 20_000,
   publishRate: 50,
   publishBurst: 60,
+  queueBytes: 3000,
 }
 const troubleMs = 30_000
 /** Far above what repair needs: what is not right by then never will be. */
 const recoveryMs = 30_000
+/** Of each host on average; a few times what the runs need. */
+const packetsASecond = 100
+/** Views of membership are exchanged every 15 s: by then everybody knows who is dead. */
+const noticeMs = 20_000
+/** One more piece of news is let in before others are dropped. */
+const queueSlack = 100
+/** Tombstones above the prefix do not count as old. */
+const tombstoneSlack = 60
 
 async function run(seed: number): Promise<void> {
   const random = seededRandom(seed ^ 0x5eed)
-  const world = new World({ seed, hosts: 3 + below(random, 8), options })
+  const world = new World({ seed, hosts: 3 + below(random, 8), options, addresses: 60 })
   const log: string[] = []
   const note = (what: string): void => void log.push(`${Math.round(world.clock.now())} ${what}`)
+  const pace = new Pace(world)
   for (const host of world.hosts) for (let i = below(random, 6); i > 0; i--) world.put(host)
   await world.startAll()
   let nextTrouble = world.clock.now()
   const end = nextTrouble + troubleMs
   while (world.clock.now() < end) {
     await world.clock.advance(below(random, 150))
+    pace.check()
+    checkCaps(world)
     const host = pick(random, world.up)
     if (host !== undefined && !host.leaving) {
       if (below(random, 3) === 0) world.remove(host)
@@ -45,30 +60,96 @@ async function run(seed: number): Promise<void> {
   }
   await world.clock.until(() => world.hosts.every((host) => !host.leaving), 5000)
   await recover(world, 2)
+  if (below(random, 2) === 0) await die(world, note)
   await world.clock.advance(2000)
+  await writeUnheard(world, note)
   for (let waited = 0; waited < recoveryMs && !world.converged(); waited += 500) {
-    await world.clock.advance(500)
+    await quiet(world, 500)
   }
   const history = log.join('\n')
   assertNone('must never happen', world.problems, history)
   assertNone('does not converge', world.differences(), history)
-  checkCaps(world)
+  await quiet(world, options.hiddenHoldMs + noticeMs)
+  assertNone('is left of the dead', leftovers(world), history)
+  await quiet(world, options.certificateMs + noticeMs)
+  assertNone('is not forgotten', leftovers(world, true), history)
+  assertNone('does not stay right', [...world.problems, ...world.differences()], history)
+}
+
+async function quiet(world: World, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 500) {
+    await world.clock.advance(500)
+    checkCaps(world)
+  }
 }
 
 function assertNone(what: string, found: readonly string[], history: string): void {
   if (found.length > 0) throw new Error([`${what}:`, ...found, 'after', history].join('\n'))
 }
 
-/** Memory stays within what the options say. */
+function statuses(world: World): { host: Host; status: ClusterStatus }[] {
+  return world.up.map((host) => ({ host, status: host.cluster!.status() }))
+}
+
+/** Memory stays within what the options say, and nothing is told for ever. */
 function checkCaps(world: World): void {
-  for (const host of world.up) {
-    const { queue, origins, certificates, tombstones } = host.cluster!.status()
-    expect(queue.bytes, 'queue').to.be.at.most(64 * 1024)
+  const seconds = world.clock.now() / 1000
+  const packets = world.hosts.length * packetsASecond * (seconds + 10)
+  expect(world.net.sent.packets, 'packets').to.be.at.most(packets)
+  for (const { status } of statuses(world)) {
+    const { queue, origins, certificates, tombstones } = status
+    expect(queue.bytes, 'queue').to.be.at.most(options.queueBytes + queueSlack)
     expect(origins, 'origins').to.be.at.most(world.hosts.length + 64)
     expect(certificates, 'certificates').to.be.at.most(world.hosts.length)
     expect(tombstones, 'tombstones').to.be.at.most(
-      world.hosts.length * (options.tombstonesMost + 60),
+      world.hosts.length * (options.tombstonesMost + tombstoneSlack),
     )
+  }
+}
+
+/** What members keep of others after a quiet time, and do not need. */
+function leftovers(world: World, late = false): string[] {
+  const found: string[] = []
+  const all = statuses(world)
+  const note = (host: Host, what: string, count: number): void => {
+    if (count !== 0) found.push(`${host.name}: ${count} ${what}`)
+  }
+  for (const { host, status } of all) {
+    note(host, 'hidden records', status.records.hidden)
+    note(host, 'origins too many', status.origins - world.up.length)
+    note(host, 'origins incomplete', status.incomplete)
+    note(host, 'changes unpublished', status.unpublished)
+    note(host, 'tombstones', status.tombstones)
+    if (late) note(host, 'certificates', status.certificates)
+    note(host, 'root that differs', status.root === all[0]!.status.root ? 0 : 1)
+  }
+  return found
+}
+
+/** That nobody gives out more versions than it may. */
+class Pace {
+  readonly #world: World
+  readonly #seen = new Map<Cluster, { epoch: number; published: number; atMs: number }>()
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  check(): void {
+    const atMs = this.#world.clock.now()
+    for (const { host, status } of statuses(this.#world)) {
+      const { epoch, published, members } = status
+      const before = this.#seen.get(host.cluster!)
+      // Alone one may write what one likes.
+      if (members.filter(({ state }) => state === 'alive').length < 3) {
+        this.#seen.delete(host.cluster!)
+        continue
+      }
+      this.#seen.set(host.cluster!, { epoch, published, atMs })
+      if (before === undefined || before.epoch !== epoch) continue
+      const may = options.publishBurst + ((atMs - before.atMs) * options.publishRate) / 1000
+      expect(published - before.published, 'versions at once').to.be.at.most(may + 1)
+    }
   }
 }
 

@@ -4,11 +4,15 @@ import type { Host, World } from './world.ts'
 
 /** At least this many hosts stay up, so that somebody can remember. */
 const upLeast = 2
+/** More than the burst that the tests allow. */
+const burstSlots = 100
+/** Longer than news are told again. */
+const silenceMs = 1000
 
 /** One fault, or the end of one. */
 export async function trouble(world: World, log: (what: string) => void): Promise<void> {
   const { random } = world
-  const kind = below(random, 10)
+  const kind = below(random, 13)
   if (kind <= 1) network(world, log)
   else if (kind === 2) split(world, log)
   else if (kind === 3) cutSome(world, log)
@@ -17,6 +21,9 @@ export async function trouble(world: World, log: (what: string) => void): Promis
     log('heal')
   } else if (kind <= 7) await restart(world, log)
   else if (kind === 8) await leave(world, log)
+  else if (kind === 9) await leaveUnheard(world, log)
+  else if (kind === 10) burst(world, log)
+  else if (kind === 11) await writeUnheard(world, log)
   else jump(world, log)
 }
 
@@ -94,13 +101,58 @@ async function restart(world: World, log: (what: string) => void): Promise<void>
   log(`start ${host.name}`)
 }
 
-async function leave(world: World, log: (what: string) => void): Promise<void> {
+/** Whether a host left. */
+async function leave(world: World, log: (what: string) => void, spared?: Host): Promise<boolean> {
   const host = pick(world.random, world.up)
-  if (host === undefined || host.leaving || world.up.length <= upLeast) return
+  if (host === undefined || host === spared || host.leaving || world.up.length <= upLeast) {
+    return false
+  }
   log(`leave ${host.name}`)
   host.leaving = true
   void world.leave(host).then(() => (host.leaving = false))
   await world.clock.advance(100)
+  return true
+}
+
+/** A host leaves while another hears nothing of anybody, and so goes on believing in it. */
+async function leaveUnheard(world: World, log: (what: string) => void): Promise<void> {
+  const deaf = pick(world.random, world.up)
+  if (deaf === undefined) return
+  for (const { name } of world.hosts) {
+    if (name !== deaf.name) world.net.cut(name, deaf.name)
+  }
+  log(`${deaf.name} is deaf`)
+  if (!(await leave(world, log, deaf))) return
+  await world.clock.advance(below(world.random, 3000))
+}
+
+/** One host writes more at once than it may tell at once. */
+function burst(world: World, log: (what: string) => void): void {
+  const host = pick(world.random, world.up)
+  if (host === undefined || host.leaving) return
+  for (let slot = 0; slot < burstSlots; slot++) world.put(host, slot)
+  log(`burst of ${host.name}`)
+}
+
+/** All packets get lost for a moment in which somebody writes: nobody hears that there is anything to miss. */
+export async function writeUnheard(world: World, log: (what: string) => void): Promise<void> {
+  world.net.faults.silent = true
+  for (const host of world.up) {
+    if (host.leaving || below(world.random, 2) === 0) continue
+    if (below(world.random, 2) === 0) world.put(host)
+    else world.remove(host)
+  }
+  log('writes unheard')
+  await world.clock.advance(silenceMs)
+  world.net.faults.silent = false
+}
+
+/** A host dies, and stays dead. */
+export async function die(world: World, log: (what: string) => void): Promise<void> {
+  const host = pick(world.random, world.up)
+  if (host === undefined || host.leaving || world.up.length <= upLeast) return
+  log(`crash ${host.name}, for good`)
+  await world.crash(host, 'kept')
 }
 
 function jump(world: World, log: (what: string) => void): void {

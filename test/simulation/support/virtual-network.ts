@@ -10,6 +10,8 @@ export interface LinkFaults {
   /** Milliseconds of every packet, and the most that chance adds; the latter reorders. */
   delayMs: number
   jitterMs: number
+  /** Every packet vanishes; membership, which the model gossips by itself, notices nothing. */
+  silent: boolean
 }
 
 /** How long a stream to nowhere takes to fail. */
@@ -19,7 +21,13 @@ const streamBytesPerMs = 125_000
 
 /** Hosts by name, and what happens to bytes between them. */
 export class VirtualNetwork {
-  readonly faults: LinkFaults = { loss: 0, duplication: 0, delayMs: 0.2, jitterMs: 0.8 }
+  readonly faults: LinkFaults = {
+    loss: 0,
+    duplication: 0,
+    delayMs: 0.2,
+    jitterMs: 0.8,
+    silent: false,
+  }
   readonly sent = { packets: 0, packetBytes: 0, streams: 0, streamBytes: 0, lost: 0 }
   readonly #clock: Clock
   readonly #random: Random
@@ -58,7 +66,8 @@ export class VirtualNetwork {
   packet(from: string, to: string, bytes: number, deliver: () => void): void {
     this.sent.packets++
     this.sent.packetBytes += bytes
-    if (!this.passes(from, to) || this.chance(this.faults.loss)) {
+    const { silent, loss } = this.faults
+    if (silent || !this.passes(from, to) || this.chance(loss)) {
       this.sent.lost++
       return
     }

@@ -10,8 +10,10 @@ import type { ClusterOptions } from '../../../src/cluster/cluster-options.ts'
 import type { EndpointRecord } from '../../../src/cluster/records.ts'
 import { recordKey } from '../../../src/cluster/records.ts'
 import type { Ip } from '../../../src/net/ip.ts'
+import { PeerTable } from '../../../src/dataplane/peer-table.ts'
 import { macOfIp } from '../../../src/net/mac.ts'
 import type { Vni } from '../../../src/net/vni.ts'
+import { peerTransitions } from '../../../src/peer-transitions.ts'
 import type { GossipTransport } from '../../../src/cluster/gossip-transport.ts'
 import { createMemberlistGossip } from '../../../src/cluster/memberlist-gossip.ts'
 import { EventClock, HostClock } from './event-clock.ts'
@@ -29,6 +31,8 @@ export class Host {
   readonly truth = new Map<string, EndpointRecord>()
   /** What listeners believe, by origin and key. */
   readonly believed = new Map<string, EndpointRecord>()
+  /** What its data plane goes by. */
+  peers = new PeerTable()
   cluster: Cluster | null = null
   /** Says goodbye at the moment. */
   leaving = false
@@ -47,6 +51,8 @@ export interface WorldOptions {
   readonly options?: Partial<ClusterOptions>
   /** Whose membership: the fast model's, or memberlist-js on its own virtual network. */
   readonly membership?: 'model' | 'memberlist'
+  /** How many addresses there are to choose from; few, and some are claimed twice. */
+  readonly addresses?: number
   /** Of the model: the share of its announcements that somebody misses. Many, unless told otherwise. */
   readonly misses?: number
 }
@@ -61,19 +67,28 @@ export class World {
   readonly problems: string[] = []
   readonly #membership: 'model' | 'memberlist'
   readonly #misses: number
+  readonly #addresses: number
   readonly #options: Partial<ClusterOptions>
   readonly #directory: Directory = new Map()
   /** Claims that their owner has replaced or deleted, each a number of its own. */
   readonly #retired = new Set<number>()
   #claims = 1_000_000_000
 
-  constructor({ seed, hosts, options = {}, membership = 'model', misses = 0.01 }: WorldOptions) {
+  constructor({
+    seed,
+    hosts,
+    options = {},
+    membership = 'model',
+    misses = 0.01,
+    addresses = 1000,
+  }: WorldOptions) {
     this.random = seededRandom(seed)
     this.net = new VirtualNetwork(this.clock, this.random)
     this.hosts = Array.from({ length: hosts }, (_, i) => new Host(i + 1, this.clock))
     this.#options = options
     this.#membership = membership
     this.#misses = misses
+    this.#addresses = addresses
     this.memory = new MemoryNetwork({ clock: this.clock, random: this.random })
   }
 
@@ -99,6 +114,7 @@ export class World {
     host.gossip = gossip
     host.cluster = cluster
     host.believed.clear()
+    host.peers = new PeerTable()
     cluster.onTransitions((batch) => this.#believe(host, batch))
     for (const record of host.truth.values()) cluster.put(record)
     await cluster.start()
@@ -158,7 +174,8 @@ export class World {
 
   /** Creates or replaces an endpoint. */
   put(host: Host, slot = below(this.random, 40)): EndpointRecord {
-    const ip = `10.200.${below(this.random, 4)}.${below(this.random, 250) + 1}` as Ip
+    const serial = below(this.random, this.#addresses)
+    const ip = `10.200.${serial >> 8}.${serial & 255}` as Ip
     const record: EndpointRecord = {
       kind: 'endpoint',
       vni: (5000 + (slot % 3)) as Vni,
@@ -224,6 +241,7 @@ export class World {
     const truth = this.#truthByName()
     for (const host of this.up) {
       this.#compare(host, truth, found)
+      this.#compareClaims(host, found)
       if (found.length >= most) break
     }
     return found.slice(0, most)
@@ -255,8 +273,29 @@ export class World {
     for (const key of host.believed.keys()) if (!truth.has(key)) report(key, 'was told what is not')
   }
 
+  /** Whether each address leads to the latest of those who claim it, and to nobody when nobody does. */
+  #compareClaims(host: Host, found: string[]): void {
+    const latest = new Map<string, EndpointRecord>()
+    for (const owner of this.up) {
+      for (const record of owner === host ? [] : owner.truth.values()) {
+        const address = `${record.vni} ${record.ips[0]!}`
+        const before = latest.get(address)
+        if (before === undefined || before.claimedAt < record.claimedAt) latest.set(address, record)
+      }
+    }
+    const vnis = new Set([...latest.values()].map(({ vni }) => vni))
+    let known = 0
+    for (const vni of vnis) known += [...host.peers.addresses(vni).ips].length
+    if (known !== latest.size) found.push(`${host.name} has ${known} addresses of ${latest.size}`)
+    for (const [address, { vni, ips, claimedAt }] of latest) {
+      const first = host.peers.holders(vni, ips[0]!)[0]?.claimedAt
+      if (first !== claimedAt) found.push(`${host.name} of ${address}: ${first}, not ${claimedAt}`)
+    }
+  }
+
   /** Follows transitions as a data plane would, and notes what must never happen. */
   #believe(host: Host, batch: readonly Transition[]): void {
+    host.peers.apply(peerTransitions(batch))
     for (const { origin, previous, next, live } of batch) {
       const record = next ?? previous
       if (record?.kind !== 'endpoint') continue
