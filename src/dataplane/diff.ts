@@ -13,6 +13,17 @@ export function diff(desired: Rows, actual: Rows): Change[] {
   return [...fdb.sets, ...neighbours.sets, ...fdb.removes, ...neighbours.removes]
 }
 
+/** The VTEPs of each MAC address, in the order of the entries. */
+export function vtepsByMac(entries: readonly FdbEntry[]): Map<Mac, Ip[]> {
+  const vteps = new Map<Mac, Ip[]>()
+  for (const { mac, vtep } of entries) {
+    const known = vteps.get(mac)
+    if (known === undefined) vteps.set(mac, [vtep])
+    else known.push(vtep)
+  }
+  return vteps
+}
+
 interface Changes {
   readonly sets: Change[]
   readonly removes: Change[]
@@ -25,12 +36,7 @@ interface Changes {
  */
 function diffFdb(desired: readonly FdbEntry[], actual: readonly FdbEntry[]): Changes {
   const changes: Changes = { sets: [], removes: [] }
-  const vteps = new Map<Mac, Ip[]>()
-  for (const { mac, vtep } of actual) {
-    const known = vteps.get(mac)
-    if (known === undefined) vteps.set(mac, [vtep])
-    else known.push(vtep)
-  }
+  const vteps = vtepsByMac(actual)
   for (const { mac, vtep } of desired) {
     const present = vteps.get(mac) ?? []
     vteps.delete(mac)

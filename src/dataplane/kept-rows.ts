@@ -3,6 +3,7 @@ import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Change } from './dataplane.ts'
 import type { Rows } from './desired.ts'
+import { vtepsByMac } from './diff.ts'
 import type { Touched } from './peer-table.ts'
 
 /**
@@ -24,11 +25,7 @@ export class KeptRows {
   /** Keeps what is found in the kernel, until `untilMs` of the clock at the latest. */
   adopt({ fdb, neighbours }: Rows, untilMs: number): void {
     this.#untilMs = untilMs
-    for (const { mac, vtep } of fdb) {
-      const vteps = this.#fdb.get(mac)
-      if (vteps === undefined) this.#fdb.set(mac, new Set([vtep]))
-      else vteps.add(vtep)
-    }
+    for (const [mac, vteps] of vtepsByMac(fdb)) this.#fdb.set(mac, new Set(vteps))
     for (const { ip, mac } of neighbours) if (this.#fdb.has(mac)) this.#neighbours.set(ip, mac)
   }
 

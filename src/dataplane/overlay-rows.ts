@@ -19,7 +19,7 @@ import {
   addressesOf,
   desiredRows,
 } from './desired.ts'
-import { diff } from './diff.ts'
+import { diff, vtepsByMac } from './diff.ts'
 import { KeptRows } from './kept-rows.ts'
 import type { PeerTable, Touched } from './peer-table.ts'
 
@@ -48,8 +48,8 @@ export class OverlayRows {
   readonly #dataplane: Dataplane
   readonly #peers: PeerTable
   readonly #pause: () => Promise<void>
-  readonly #fdb = new Map<Mac, readonly Ip[]>()
-  readonly #neighbours = new Map<Ip, Mac>()
+  #fdb = new Map<Mac, readonly Ip[]>()
+  #neighbours = new Map<Ip, Mac>()
   #touched: Touched = nothing()
   #refused: Touched = nothing()
   readonly #kept = new KeptRows()
@@ -194,13 +194,8 @@ export class OverlayRows {
   }
 
   #believe(rows: Rows): void {
-    this.#fdb.clear()
-    this.#neighbours.clear()
-    for (const { mac, vtep } of rows.fdb) {
-      const others = this.#fdb.get(mac)
-      this.#fdb.set(mac, others === undefined ? [vtep] : [...others, vtep])
-    }
-    for (const { ip, mac } of rows.neighbours) this.#neighbours.set(ip, mac)
+    this.#fdb = vtepsByMac(rows.fdb)
+    this.#neighbours = new Map(rows.neighbours.map(({ ip, mac }) => [ip, mac]))
   }
 
   #believed({ ips, macs }: Addresses): Rows {
