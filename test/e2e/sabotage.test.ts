@@ -103,6 +103,10 @@ describe('sabotage by hand', () => {
       await expectAnswersIn(host(1), 'here', there)
     }
     expect(await inside('bridge fdb')).to.contain(hereMac)
+    // The engine takes the link that was made anew for its own.
+    for (const words of [['disconnect'], ['connect', '--ip', here]])
+      await host(1).docker(['network', ...words, 'n', 'here'])
+    await expectAnswersIn(host(1), 'here', there)
   })
 
   it("leaves others' links alone, with names like ours, and says where one is that is in the way", async () => {
