@@ -100,7 +100,7 @@ export class Plugin {
       contacts: () => this.cluster.contacts(),
     })
     this.ipam = new Ipam({
-      settings: { pools: options.pools, scope: options.scope },
+      settings: options,
       store,
       cluster: ipamCluster(this.cluster, options.member, {
         networks: () => this.network.networks(),

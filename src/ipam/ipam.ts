@@ -5,7 +5,7 @@
  * The invariant: no address of a pool is held by two members of one cluster, whatever is lost, cut or
  * restarted. Votes, the roster of voters, owned blocks, pools and addresses are on the disk before an answer or a message
  * promises something of them. This room does not speak with the engine or the kernel, never waits for a member without a
- * bound, and lets no clock decide who has what.
+ * bound, and lets no clock decide who has what, but for the forgetting of those who stay away (`voting/fence.ts`).
  */
 import { refusal } from '../base/errors.ts'
 import { type Cidr, ipWithLength } from '../net/cidr.ts'
@@ -23,7 +23,7 @@ import { reserve } from './addresses/reserved.ts'
 import { takeTold } from './addresses/told-pool.ts'
 import type { IpamPorts } from './ports.ts'
 import { addressSpaces, parsePoolId, poolIdOf, poolKeyOf, requirePoolId } from './pool-id.ts'
-import { poolNotFound } from './refusals.ts'
+import { poolNotFound, requireHeld } from './refusals.ts'
 import { type IpamStatus, statusOf } from './status.ts'
 import { Upkeep } from './upkeep.ts'
 
@@ -211,9 +211,11 @@ export class Ipam {
   }
 
   async #take(pool: HeldPool, address: Ip | null, gateway: boolean, deadline: number): Promise<Ip> {
-    const { conflicts, context, supply } = this.#upkeep
+    const { conflicts, context, fence, supply } = this.#upkeep
     if (gateway) return takeGateway(context, pool, address)
     if (pool.name.kind !== 'shared') return takeTold(context, pool, address)
+    await fence.pass(`an address of pool ${pool.key}`, deadline)
+    requireHeld(pool)
     if (pool.row!.networkId !== null) conflicts.raise(pool.key)
     if (address === null) return takeAny(context, supply, pool, deadline)
     if (this.#isAuxiliary(pool)) await reserve(context, supply, pool, address, deadline)

@@ -10,6 +10,7 @@ import type { IpamPorts } from './ports.ts'
 import { tables } from './tables.ts'
 import { Claims } from './voting/claims.ts'
 import { Enrolment } from './voting/enrolment.ts'
+import { Fence } from './voting/fence.ts'
 import { GiveBack } from './voting/give-back.ts'
 import { geometryOfKey, type Item } from './voting/items.ts'
 import { randomHex } from './voting/random-hex.ts'
@@ -25,6 +26,7 @@ export interface Parts {
   readonly supply: Supply
   readonly conflicts: Conflicts
   readonly enrolment: Enrolment
+  readonly fence: Fence
   /** Whether this host owns a block, uses a borrowed address, or holds a pool. */
   readonly wanted: (item: Item) => boolean
 }
@@ -50,8 +52,10 @@ export function assemble(ports: IpamPorts): Parts {
   const context: Context = { ...ports, shelf, surroundings, seat, wire, claims, giveBack }
   const change = new RosterChange(seat, wire, ports)
   const enrolment = new Enrolment(seat, wire, change, ports, () => cluster.synced())
+  const { forgetAfterMs } = ports.settings
   return {
     context,
+    fence: new Fence(seat, wire, { ...ports, forgetAfterMs }, () => enrolment.following),
     supply: new Supply(context),
     conflicts: new Conflicts(context),
     enrolment,

@@ -82,6 +82,8 @@ export interface IpamSettings {
   /** Where automatic pools come from, and how long their prefixes are. */
   readonly pools: readonly { cidr: Cidr; length: number }[]
   readonly scope: 'local' | 'global'
+  /** After how long away the others have a member forgotten, ms; the same on all. */
+  readonly forgetAfterMs: number
 }
 
 /** Everything this room is built from. */

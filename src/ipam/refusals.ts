@@ -34,7 +34,7 @@ export function noMajority(context: Context, what: string, shortage: Shortage): 
 }
 
 /** Names for a message; of a large cluster only the first. */
-function named(members: readonly string[], between = ', '): string {
+export function named(members: readonly string[], between = ', '): string {
   const more = members.length - namedMost
   return members.slice(0, namedMost).join(between) + (more > 0 ? ` and ${more} more` : '')
 }

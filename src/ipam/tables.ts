@@ -1,6 +1,6 @@
 /** The store's tables that belong to this room. */
 export const tables = {
-  /** `identity`: our voter id. `claims`: no claim number at or above `below` was used. */
+  /** `identity`: our voter id. `claims`: no claim number at or above `below` was used. `heard`: see `Fence`. */
   self: 'ipam.self',
   /** `current`: the roster we follow. `promise`: what we promised about the next one. */
   roster: 'ipam.roster',

@@ -9,6 +9,7 @@ import { type Context, publishPool } from './context.ts'
 import { assemble, open, type Parts } from './parts.ts'
 import type { IpamPorts } from './ports.ts'
 import { auditVotes } from './voting/audit.ts'
+import type { Fence } from './voting/fence.ts'
 import type { Item } from './voting/items.ts'
 import { type Holder, nameOfHolder } from './voting/roster.ts'
 
@@ -18,7 +19,7 @@ const stepMs = 1000
 const seatlessStepMs = 150
 /** Something changed around us: the next step comes this soon, ms, so that a burst of changes is one step. */
 const soonMs = 20
-/** After a start nothing is handed out before most voters were heard, or this long, ms. */
+/** After a start nothing is handed out before most voters were heard, or this long, ms; see also `Fence`. */
 const refreshMs = 1500
 /** What is not urgent is done every so many steps. */
 const stepsBetweenTrims = 5
@@ -52,6 +53,10 @@ export class Upkeep {
     return this.#parts.conflicts
   }
 
+  get fence(): Fence {
+    return this.#parts.fence
+  }
+
   async start(): Promise<void> {
     const { cluster, shelf, surroundings } = this.context
     await open(this.#parts)
@@ -67,7 +72,7 @@ export class Upkeep {
       if (!this.context.seat.seated) this.#schedule(soonMs)
     })
     const { clock, wire } = this.context
-    const heard = this.#parts.enrolment.refresh(clock.now() + refreshMs)
+    const heard = this.fence.refresh(clock.now() + refreshMs)
     this.#refreshed = Promise.race([heard, wire.pause(refreshMs)])
     void this.#step()
   }
@@ -152,6 +157,7 @@ export class Upkeep {
     await this.#parts.enrolment.step()
     if (giveBack.pending > 0) void giveBack.send()
     if (!seat.seated) return
+    await this.fence.step()
     await reclaim(this.context, this.supply, this.conflicts)
     await this.conflicts.step()
     if (this.#steps % stepsBetweenTrims === 0) await this.supply.trim()

@@ -64,6 +64,7 @@ export class SimulatedHost {
   life: Life | null = null
   /** Prefixes that the host has routes to. */
   routes: readonly Cidr[] = []
+  forgetAfterMs = 72 * 3_600_000
   synced: boolean
   /** Members heard of in this life, ourselves included. */
   readonly known = new Set<string>()
@@ -108,6 +109,7 @@ export class SimulatedHost {
       settings: {
         pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],
         scope: 'local',
+        forgetAfterMs: this.forgetAfterMs,
         ...settings,
       },
       store: this.#store(life as Life),

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import { below, pick, type Random } from '../../base/random.ts'
-import { majorityOf, type Roster, voterNamed, type Voter } from './roster.ts'
+import { type Roster, voterNamed, type Voter } from './roster.ts'
 import { renewal, type RosterChange } from './roster-change.ts'
 import type { Seat } from './seat.ts'
 import type { Wire } from './wire.ts'
@@ -18,8 +18,6 @@ const sealedMostMs = 2000
  * given this long to call, ms.
  */
 const foundingGraceMs = 1500
-/** How often voters are asked anew at a start, while too few answer, ms. */
-const refreshPollMs = 50
 /** Every so many steps a random member is asked which roster it follows. */
 const stepsBetweenHellos = 5
 
@@ -72,23 +70,9 @@ export class Enrolment {
     }
   }
 
-  /**
-   * Resolves when most voters have told us, since this start, which roster they follow, and we follow the best. A member
-   * that was forgotten while it was away learns of it here. No question begins after `until`, on our clock, ms.
-   */
-  async refresh(until: number): Promise<void> {
-    while (this.#ports.clock.now() < until) {
-      const { roster, voter } = this.#seat
-      if (roster === null || (roster.voters.length === 1 && this.#seat.seated)) return
-      const most = majorityOf(roster.voters.length)
-      const { answers } = await this.#wire.gather(
-        roster.voters.filter(({ name }) => name !== voter.name),
-        { kind: 'hello' },
-        ({ size }) => size + 1 >= most,
-      )
-      if (answers.size + 1 >= most && this.#fetching.size === 0) return
-      await this.#wire.pause(refreshPollMs)
-    }
+  /** Whether a member told of a better roster, and we are about to follow it. */
+  get following(): boolean {
+    return this.#fetching.size > 0
   }
 
   /** Follows the roster of a member whose envelope told of a better one. */

@@ -17,11 +17,11 @@ export interface Respondents {
 }
 
 /** The answer to a request. */
-export async function respond(parts: Respondents, { from, body }: Request): Promise<Reply> {
+export async function respond(parts: Respondents, { from, roster, body }: Request): Promise<Reply> {
   const { seat, claims, enrolment, wanted } = parts
   switch (body.kind) {
     case 'hello':
-      return { kind: 'done' }
+      return { kind: roster?.tag === seat.roster?.tag ? 'done' : 'elsewhere' }
     case 'fetch':
       return { kind: 'state', decision: seat.state() }
     case 'install':

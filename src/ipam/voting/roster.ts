@@ -80,11 +80,15 @@ export function majorityOf(count: number): number {
   return Math.floor(count / 2) + 1
 }
 
+/** So few voters that they meet every majority in one of their own: the others are none without them. */
+export function blockingCount(count: number): number {
+  return count - majorityOf(count) + 1
+}
+
 /**
  * Who must agree to change `roster`, and how many of them. Without `gone` a majority. The seats of `gone` are known to be
  * empty for good (a lost disk, or an operator's word); then the others must be so many that they meet every majority of
- * all in one of their own: that is the number of all voters less a majority, and one. Where not so many are left
- * they must be all: every owner among them knows its own blocks, and the blocks of the gone are free.
+ * all. Where not so many are left they must be all: every owner among them knows its own blocks, and the blocks of the gone are free.
  */
 export function changeQuorum(
   roster: Roster,
@@ -93,9 +97,7 @@ export function changeQuorum(
   const count = roster.voters.length
   const among = roster.voters.filter(({ name }) => !gone.includes(name))
   const needed =
-    among.length === count
-      ? majorityOf(count)
-      : Math.min(among.length, count - majorityOf(count) + 1)
+    among.length === count ? majorityOf(count) : Math.min(among.length, blockingCount(count))
   return { among, needed }
 }
 

@@ -67,7 +67,7 @@ describe('the time of an address from an owned block, with a real disk', functio
 
 async function ipamOn(store: IpamStore): Promise<Ipam> {
   const ipam = new Ipam({
-    settings: { pools: [], scope: 'local' },
+    settings: { pools: [], scope: 'local', forgetAfterMs: 259_200_000 },
     store,
     cluster: alone,
     clock: systemClock,
