@@ -10,15 +10,14 @@ import type { Host } from './host.ts'
 /** A batch is a group against a group: 2 × 15 × 15 neighbours. */
 const groupSize = 15
 
-/** Standard input: the containers that ping, then those that forget. By its shell busybox's ping needs no new program. */
-const script = `
-  while read what pid from addresses; do
-    case $what in
-      ping) nsenter --net=/proc/$pid/ns/net busybox sh -c \\
-        'for a; do ping -c 1 -W 1 $a > /dev/null || echo $a; done' sh $addresses < /dev/null | sed "s/^/$from to /" ;;
-      forget) nsenter --net=/proc/$pid/ns/net ip neigh flush all < /dev/null ;;
-    esac
+/** Standard input: containers, each with what it pings. By its shell, busybox's ping needs no new program. */
+const pingAll = `
+  while read pid from addresses; do
+    nsenter --net=/proc/$pid/ns/net busybox sh -c \
+      'for a; do ping -c 1 -W 1 $a > /dev/null || echo $a; done' sh $addresses < /dev/null | sed "s/^/$from to /"
   done`
+const forgetAll = `
+  while read pid; do nsenter --net=/proc/$pid/ns/net ip neigh flush all < /dev/null; done`
 
 type Pinger = Placed & { readonly pid: number }
 
@@ -41,6 +40,8 @@ export async function unreachedPairs(network: string, all: readonly Placed[]): P
     for (const to of groups.slice(i)) {
       const found = await Promise.all(hosts.map((on) => unreachedFrom(on, from, to)))
       unreached.push(...found.flat())
+      // Not before all have their answers: what is forgotten too early takes a packet that waits for it along.
+      await Promise.all(hosts.map((on) => forget(on, [...new Set([...from, ...to])])))
     }
   }
   return unreached
@@ -51,15 +52,18 @@ async function unreachedFrom(
   from: readonly Pinger[],
   to: readonly Pinger[],
 ): Promise<string[]> {
-  const here = from.filter(({ host }) => host === on)
-  const pings = here.map(({ pid, ip }, i) => {
+  const lines = from.map(({ host, pid, ip }, i) => {
     // Within one group each pair once.
-    const others = from === to ? from.slice(from.indexOf(here[i]!) + 1) : to
-    return `ping ${pid} ${ip} ${others.map((other) => other.ip).join(' ')}`
+    const others = from === to ? from.slice(i + 1) : to
+    return host === on ? `${pid} ${ip} ${others.map((other) => other.ip).join(' ')}` : ''
   })
-  const learned = new Set([...from, ...to].filter(({ host }) => host === on))
-  const forgets = [...learned].map(({ pid }) => `forget ${pid}`)
-  const input = `${[...pings, ...forgets].join('\n')}\n`
-  const { stdout } = await on.exec(['sh', '-c', script], { input })
+  const { stdout } = await on.exec(['sh', '-c', pingAll], { input: linesOf(lines) })
   return stdout.split('\n').filter(Boolean)
 }
+
+async function forget(on: Host, some: readonly Pinger[]): Promise<void> {
+  const lines = some.map(({ host, pid }) => (host === on ? String(pid) : ''))
+  await on.exec(['sh', '-c', forgetAll], { input: linesOf(lines) })
+}
+
+const linesOf = (lines: readonly string[]): string => `${lines.filter(Boolean).join('\n')}\n`
