@@ -181,6 +181,14 @@ export class Enrolment {
     if (body.kind === 'state' && body.decision !== null) await this.#seat.install(body.decision)
   }
 
+  /** Whether the disk that has the seat of this name still answers: whoever asks for it now is somebody else. */
+  async #isThere(name: string): Promise<boolean> {
+    const seat = voterNamed(this.#seat.roster!, name)
+    if (seat === undefined) return false
+    const answer = await this.#wire.ask(name, { kind: 'hello' }).catch(() => null)
+    return answer?.from.id === seat.id
+  }
+
   /**
    * All that ask within a moment come in one change; but only one at a time may take over the seat of a lost disk,
    * because the others must then decide without it.
@@ -194,6 +202,7 @@ export class Enrolment {
     const returning = joiners.filter(({ name }) => names.has(name))
     const joining = joiners.filter(({ name }) => !names.has(name))
     for (const voter of returning) {
+      if (await this.#isThere(voter.name)) continue
       await this.#change.change({ joining: [voter], leaving: [], gone: [voter.name] }, deadline)
     }
     if (joining.length > 0) await this.#change.change({ joining, leaving: [], gone: [] }, deadline)

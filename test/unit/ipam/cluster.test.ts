@@ -262,3 +262,20 @@ describe('members that come and go', () => {
       expect(new Set(all).size).to.equal(220)
     }))
 })
+
+describe('a second host with the name of a living one', () => {
+  it('does not get its seat, and the living one keeps its blocks', () =>
+    Desk.with(3, async (desk, ...hosts) => {
+      await createOnAll(desk, hosts)
+      const [one, , three] = hosts as Three
+      const before = three.ipam.status()
+      const from = { name: 'h3', id: 'another disk' }
+      const join = { version: 1, from, roster: null, body: { kind: 'join' } }
+      const answer = await desk.run(one.life!.handler!('h3', join))
+      expect(answer).to.deep.include({ body: { kind: 'elsewhere' } })
+      await desk.pass(2000)
+      const after = three.ipam.status()
+      expect(after.voter).to.deep.equal(before.voter).and.include({ seated: true })
+      expect(after.pools[0]!.blocks.mine).to.deep.equal(before.pools[0]!.blocks.mine)
+    }))
+})
