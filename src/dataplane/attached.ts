@@ -26,22 +26,33 @@ export class Attached {
     this.#parts = parts
   }
 
-  /** Runs work; when it fails says why, returns null and has it tried again. A bug is thrown on. */
-  async guarded<T>(work: () => Promise<T>): Promise<T | null> {
+  /**
+   * Runs work; when it fails, in part by what `failureOf` says of its result or as a whole, says why and has
+   * it tried again; as a whole, returns null. A bug is thrown on.
+   */
+  async guarded<T>(
+    work: () => Promise<T>,
+    failureOf: (result: T) => string | null,
+  ): Promise<T | null> {
     this.cancelRetry()
     try {
       const result = await work()
-      this.#retryMs = retryFirstMs
-      this.lastError = null
+      this.#note(failureOf(result))
       return result
     } catch (error) {
       if (isBug(error)) throw error
-      const message = messageOf(error)
-      if (this.lastError !== message) this.#parts.warn(message)
-      this.lastError = message
-      this.scheduleRetry()
+      this.#note(messageOf(error))
       return null
     }
+  }
+
+  #note(failure: string | null): void {
+    if (failure === null) this.#retryMs = retryFirstMs
+    else {
+      if (this.lastError !== failure) this.#parts.warn(failure)
+      this.scheduleRetry()
+    }
+    this.lastError = failure
   }
 
   scheduleRetry(): void {

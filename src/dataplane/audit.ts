@@ -1,3 +1,4 @@
+import { isBug, messageOf } from '../base/errors.ts'
 import type { ActualEndpoint, Dataplane } from './dataplane.ts'
 import type { LocalEndpoint } from './desired.ts'
 import type { OverlayRows } from './overlay-rows.ts'
@@ -12,14 +13,16 @@ export interface Drift {
   readonly neighbours: number
 }
 
-/** What an audit of one overlay found. All but `missing` and `unknown` has been repaired. */
+/** What an audit of one overlay found. All but what it names has been repaired. */
 export interface AuditReport {
   readonly overlayId: string
   readonly drift: Drift
-  /** Endpoints of this host whose veth pair is gone, and their container too, or it was not found. */
+  /** Endpoints of this host whose veth pair is gone, and their container too, or that cannot be repaired. */
   readonly missing: readonly string[]
   /** Endpoints that have a veth pair of ours and were never attached. The driver knows what to do. */
   readonly unknown: readonly string[]
+  /** The first thing that could not be repaired, and why; null when all could. */
+  readonly failure: string | null
 }
 
 export const noDrift: Drift = { links: 0, endpoints: 0, fdb: 0, neighbours: 0 }
@@ -49,17 +52,21 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
   const { actual, changes } = await rows.resync()
   const present = new Map(actual.endpoints.map((endpoint) => [endpoint.endpointId, endpoint]))
   const missing: string[] = []
+  let failure: string | null = null
   let endpoints = 0
   for (const wanted of rows.local.values()) {
-    const { endpointId, mac, mtu, inside } = wanted
-    const [found, link] = [present.get(endpointId), { endpointId, mac, mtu }]
-    if (found !== undefined && isRight(wanted, found)) continue
-    if (found !== undefined) {
-      const { changed } = await dataplane.ensureEndpoint(overlayId, link)
-      if (changed.length > 0) endpoints++
-    } else if (inside !== undefined && (await dataplane.rewireEndpoint(overlayId, link, inside))) {
-      endpoints++
-    } else missing.push(endpointId)
+    const { endpointId } = wanted
+    try {
+      const outcome = await repairEndpoint(dataplane, overlayId, wanted, present.get(endpointId))
+      if (outcome === 'repaired') endpoints++
+      else if (outcome === 'missing') missing.push(endpointId)
+    } catch (error) {
+      if (isBug(error)) throw error
+      // What was done is not known; all of it is looked at again soon.
+      rows.forget()
+      missing.push(endpointId)
+      failure ??= messageOf(error)
+    }
   }
   const count = (kind: 'fdb' | 'neighbour'): number =>
     changes.filter((change) => change.kind === kind).length
@@ -68,7 +75,25 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
     drift: { links: links.length, endpoints, fdb: count('fdb'), neighbours: count('neighbour') },
     missing,
     unknown: [...present.keys()].filter((id) => !rows.local.has(id)),
+    failure,
   }
+}
+
+async function repairEndpoint(
+  dataplane: Dataplane,
+  overlayId: string,
+  wanted: LocalEndpoint,
+  found: ActualEndpoint | undefined,
+): Promise<'right' | 'repaired' | 'missing'> {
+  const { endpointId, mac, mtu, inside } = wanted
+  const link = { endpointId, mac, mtu }
+  if (found !== undefined) {
+    if (isRight(wanted, found)) return 'right'
+    const { changed } = await dataplane.ensureEndpoint(overlayId, link)
+    return changed.length > 0 ? 'repaired' : 'right'
+  }
+  const rewired = inside !== undefined && (await dataplane.rewireEndpoint(overlayId, link, inside))
+  return rewired ? 'repaired' : 'missing'
 }
 
 function isRight(wanted: LocalEndpoint, found: ActualEndpoint): boolean {

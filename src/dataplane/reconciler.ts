@@ -22,8 +22,8 @@ import { Removals } from './removals.ts'
  * The kernel is a cache: what is written is what differs from what is believed to be there, and every
  * `auditIntervalMs` the belief itself is checked against a dump and repaired.
  *
- * It never makes an endpoint's veth pair anew on its own: the engine moved the other end into a
- * container, and a new pair would not get there. It reports such endpoints as missing.
+ * An endpoint's veth pair that is gone is made anew only inside its container, where the engine had moved
+ * the other end. Where that cannot be, the endpoint is reported as missing.
  */
 
 /** Changes within that time are written together. */
@@ -254,7 +254,8 @@ export class Reconciler {
   async #auditOne(overlayId: string): Promise<AuditReport | null> {
     const attached = this.#attached.get(overlayId)
     if (attached === undefined) return null
-    const report = await attached.guarded(() => auditOverlay(this.#dataplane, attached.rows))
+    const work = (): Promise<AuditReport> => auditOverlay(this.#dataplane, attached.rows)
+    const report = await attached.guarded(work, ({ failure: what }) => what)
     if (report === null) return null
     attached.missing = report.missing
     this.#audits.noteDrift(report.drift)
@@ -268,5 +269,8 @@ export class Reconciler {
 
 /** Writes what changed; what fails is noted and tried again later. */
 async function write(attached: Attached): Promise<void> {
-  await attached.guarded(() => attached.rows.write())
+  await attached.guarded(
+    () => attached.rows.write(),
+    () => null,
+  )
 }

@@ -1,4 +1,4 @@
-import { assert } from '../../base/errors.ts'
+import { assert, refusal } from '../../base/errors.ts'
 import { parseIpInCidr } from '../../net/cidr.ts'
 import { type Ip, ipFromBytes, ipToBytes } from '../../net/ip.ts'
 import { type Message, type MessageWriter, type Request, readAttributes } from './message.ts'
@@ -23,6 +23,14 @@ export function addAddress(index: number, address: string): Request {
 
 export function removeAddress(index: number, address: string): Request {
   return addressRequest(rt.RTM_DELADDR, 0, index, address)
+}
+
+/** A bridge's address as the kernel will tell it. Refuses what is none. */
+export function canonicalAddress(text: string): string {
+  const parsed = parseIpInCidr(text)
+  if (parsed === null)
+    throw refusal('BAD_REQUEST', `gateway "${text}": give an address with its prefix length`)
+  return `${parsed.ip}${text.slice(text.indexOf('/'))}`
 }
 
 /** Asks for the addresses of a link, of both families; with 0 for those of all links. */

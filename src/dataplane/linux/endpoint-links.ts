@@ -1,13 +1,15 @@
-import { failure } from '../../base/errors.ts'
+import { failure, isSystemError, messageOf } from '../../base/errors.ts'
 import type { EndpointLink, EnsuredEndpoint } from '../dataplane.ts'
 import type { Link } from './link.ts'
 import { addAddress } from './addresses.ts'
 import { changeLink, createVethPair, deleteLink, noOwnAddresses } from './link-requests.ts'
 import { bridgeName, endpointAliasOf, isMarked, portNameOf, sourceNameOf } from './names.ts'
+import { inNetns } from './netns.ts'
 import type { NetlinkSocket } from './netlink-socket.ts'
 import { dress, wrongIn } from './link-repair.ts'
 import { type HostNetns, type OverlayNetns, linkOf, linksOf } from './overlay-netns.ts'
 import { getFdb, readPortMac, removePortMac, setPortMac } from './rows.ts'
+import { writeNetSysctl } from './sysctl.ts'
 
 /**
  * The veth pair of an endpoint. One end is a port of the bridge. The other lies in the host's namespace
@@ -47,34 +49,60 @@ export function ensureVethPair(
   return { sourceName, changed }
 }
 
-/** Makes the pair that somebody removed, the other end in its container at once, as the engine had it. */
+/**
+ * Makes the pair that somebody removed, the other end in its container at once, as the engine had it.
+ * @returns why the container could not be given its IPv6 addresses, in words; null when it has all.
+ */
 export function remakeVethPair(
   netns: OverlayNetns,
   container: HostNetns,
   overlayId: string,
   link: EndpointLink,
   addresses: readonly string[],
-): void {
+): string | null {
   const { socket } = container
   const names = new Set(linksOf(socket).map(({ name }) => name))
   // The engine numbers a container's links; ours is the one that is missing.
   let number = 0
   while (names.has(`eth${number}`)) number++
   const name = `eth${number}`
-  makePair(
-    netns,
-    { ...container, name },
-    overlayId,
-    link,
-    wantedPort(netns, overlayId, link),
-    () => {
-      socket.send([noOwnAddresses(name)])
-      const index = linkOf(socket, name)?.index
-      if (index === undefined) throw failure('KERNEL', `${name}: the new veth pair is gone`)
-      const given = addresses.map((address) => addAddress(index, address))
-      socket.sendAll([...given, changeLink(index, { up: true })])
-    },
-  )
+  const ipv6 = addresses.filter((address) => address.includes(':'))
+  const ipv4 = addresses.filter((address) => !address.includes(':'))
+  const lacks: string[] = []
+  const wanted = wantedPort(netns, overlayId, link)
+  makePair(netns, { ...container, name }, overlayId, link, wanted, () => {
+    if (ipv6.length === 0) socket.send([noOwnAddresses(name)])
+    const index = linkOf(socket, name)?.index
+    if (index === undefined) throw failure('KERNEL', `${name}: the new veth pair is gone`)
+    socket.sendAll(ipv4.map((address) => addAddress(index, address)))
+    if (ipv6.length > 0) lacks.push(...addIpv6(container, { name, index }, ipv6))
+    socket.sendAll([changeLink(index, { up: true })])
+  })
+  if (lacks.length === 0) return null
+  const { endpointId } = link
+  return `endpoint ${endpointId} of overlay ${overlayId} has its link again, but IPv6 only after a restart of its container: ${lacks.join('; ')}`
+}
+
+/** What the kernel says where a link has no IPv6, cannot have it, or the kernel itself has none. */
+const noIpv6: readonly string[] = ['EACCES', 'EINVAL', 'EAFNOSUPPORT', 'EOPNOTSUPP']
+
+/** The engine has IPv6 off in a container, but for the links that have such addresses. @returns what failed. */
+function addIpv6(
+  { socket, fd }: HostNetns,
+  { name, index }: { readonly name: string; readonly index: number },
+  addresses: readonly string[],
+): string[] {
+  const lacks: string[] = []
+  try {
+    inNetns(fd, () => writeNetSysctl(`ipv6/conf/${name}/disable_ipv6`, '0'))
+  } catch (error) {
+    if (!isSystemError(error)) throw error
+    lacks.push(messageOf(error))
+  }
+  const [error] = socket.send(addresses.map((address) => addAddress(index, address))).values()
+  if (error === undefined) return []
+  if (!noIpv6.includes(error.code)) throw error
+  return [...lacks, error.message]
 }
 
 /** The bridge's end of the pair. */

@@ -5,7 +5,6 @@ import { assert, failure, isSystemError, messageOf, refusal } from '../../base/e
 import { sleep, systemClock } from '../../base/clock.ts'
 import { KeyedQueue } from '../../base/keyed-queue.ts'
 import type { Logger } from '../../base/logger.ts'
-import { parseIpInCidr } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
 import type {
   ActualOverlay,
@@ -17,7 +16,7 @@ import type {
   Inside,
   OverlayLinks,
 } from '../dataplane.ts'
-import { getAddresses, readAddress } from './addresses.ts'
+import { canonicalAddress } from './addresses.ts'
 import { dumpOverlay } from './dump.ts'
 import { deleteIfThere, ensureVethPair, remakeVethPair, removeVethPair } from './endpoint-links.ts'
 import { checkEndpointId, checkOverlayId, isMarked, pinName, vxlanName } from './names.ts'
@@ -29,15 +28,15 @@ import {
   type HostNetns,
   OverlayNetns,
   closeNetns,
-  linkOf,
   linksOf,
   netnsOf,
   openNetns,
 } from './overlay-netns.ts'
 import { probeKernel } from './probe.ts'
 import { Pin } from './pin.ts'
-import { rowRequest } from './rows.ts'
+import { writeRows } from './rows.ts'
 import { pinnedOverlays, sweepPins } from './sweep.ts'
+import { underlayMtu } from './underlay.ts'
 import { HiddenHolder } from './vni-holders.ts'
 
 /**
@@ -97,7 +96,7 @@ export class LinuxDataplane implements Dataplane {
   async ensureOverlay(links: OverlayLinks): Promise<string[]> {
     const { overlayId, vni } = links
     checkOverlayId(overlayId)
-    const wanted = { ...links, gateways: links.gateways.map(canonicalGateway) }
+    const wanted = { ...links, gateways: links.gateways.map(canonicalAddress) }
     for (let attempt = 1; ; attempt++) {
       try {
         return this.#ensureOverlay(wanted)
@@ -139,7 +138,9 @@ export class LinuxDataplane implements Dataplane {
       if (!isPinned(path)) return false
       const container = openNetns(path)
       try {
-        remakeVethPair(this.#existing(overlayId), container, overlayId, link, inside.addresses)
+        const netns = this.#existing(overlayId)
+        const lack = remakeVethPair(netns, container, overlayId, link, inside.addresses)
+        if (lack !== null) this.#logger.warn(lack)
         return true
       } finally {
         closeNetns(container)
@@ -180,17 +181,7 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async underlayMtu(vtep: Ip): Promise<number> {
-    return this.#kernel(`MTU of ${vtep}`, () => {
-      const { socket } = this.#theHost()
-      const addresses = socket.dump(getAddresses(0)).map(readAddress)
-      const index = addresses.find((address) => address?.ip === vtep)?.index
-      const link = index === undefined ? null : linkOf(socket, index)
-      if (link !== null) return link.mtu
-      throw refusal(
-        'BAD_SETTING',
-        `no interface of this host has the address ${vtep}; set ADVERTISE_ADDR to one that has`,
-      )
-    })
+    return this.#kernel(`MTU of ${vtep}`, () => underlayMtu(this.#theHost().socket, vtep))
   }
 
   async close(): Promise<void> {
@@ -222,12 +213,7 @@ export class LinuxDataplane implements Dataplane {
       const netns = this.#existing(overlayId)
       const vxlan = netns.link(vxlanName)
       if (vxlan === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
-      const errors = netns.socket.send(changes.map((change) => rowRequest(vxlan.index, change)))
-      return [...errors].flatMap(([position, error]) => {
-        const change = changes[position]!
-        const isGone = change.op === 'remove' && error.code === 'ENOENT'
-        return isGone ? [] : [{ change, error: error.message }]
-      })
+      return writeRows(netns.socket, vxlan.index, changes)
     })
   }
 
@@ -290,11 +276,4 @@ export class LinuxDataplane implements Dataplane {
       throw failure('KERNEL', `${what}: ${messageOf(error)}`, error)
     }
   }
-}
-
-function canonicalGateway(text: string): string {
-  const parsed = parseIpInCidr(text)
-  if (parsed === null)
-    throw refusal('BAD_REQUEST', `gateway "${text}": give an address with its prefix length`)
-  return `${parsed.ip}${text.slice(text.indexOf('/'))}`
 }

@@ -1,7 +1,8 @@
-import type { Change, FdbEntry, Neighbour } from '../dataplane.ts'
+import type { Change, FailedChange, FdbEntry, Neighbour } from '../dataplane.ts'
 import { type Ip, ipBits, ipFromBytes, ipToBytes } from '../../net/ip.ts'
 import { type Mac, macFromBytes, macToBytes } from '../../net/mac.ts'
 import { type Message, type MessageWriter, type Request, findAttribute } from './message.ts'
+import type { NetlinkSocket } from './netlink-socket.ts'
 import * as rt from './rtnetlink.ts'
 
 /**
@@ -11,8 +12,21 @@ import * as rt from './rtnetlink.ts'
 
 const neighbourHeaderBytes = 12
 
-/** The request for one row of the VXLAN device with that index. */
-export function rowRequest(vxlanIndex: number, change: Change): Request {
+/** Writes rows of the VXLAN device with that index, as `Dataplane.apply` does. */
+export function writeRows(
+  socket: NetlinkSocket,
+  vxlanIndex: number,
+  changes: readonly Change[],
+): FailedChange[] {
+  const errors = socket.send(changes.map((change) => rowRequest(vxlanIndex, change)))
+  return [...errors].flatMap(([position, error]) => {
+    const change = changes[position]!
+    const isGone = change.op === 'remove' && error.code === 'ENOENT'
+    return isGone ? [] : [{ change, error: error.message }]
+  })
+}
+
+function rowRequest(vxlanIndex: number, change: Change): Request {
   const set = change.op === 'set'
   return {
     type: set ? rt.RTM_NEWNEIGH : rt.RTM_DELNEIGH,

@@ -27,6 +27,11 @@ const SOCK_NONBLOCK = 0o4000
 const SOCK_CLOEXEC = 0o2000000
 const NETLINK_ROUTE = 0
 /** From <sys/mount.h>. */
+const MS_RDONLY = 1
+const MS_NOSUID = 2
+const MS_NODEV = 4
+const MS_NOEXEC = 8
+const MS_REMOUNT = 32
 const MS_BIND = 4096
 const MNT_DETACH = 2
 
@@ -86,4 +91,11 @@ export function bindMount(source: string, target: string): void {
 /** Takes a mount away; users of it keep what they have open. */
 export function detachMount(target: string): void {
   check(`umount ${target}`, cUmount(target, MNT_DETACH))
+}
+
+/** Makes a part of /proc that is a mount of its own writable or read-only, for this process's container alone. */
+export function remountProc(target: string, how: 'writable' | 'read-only'): void {
+  const kept = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC
+  const flags = how === 'writable' ? kept : kept | MS_RDONLY
+  check(`mount ${target} ${how}`, cMount('none', target, 'none', flags, null))
 }

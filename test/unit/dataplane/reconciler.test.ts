@@ -350,6 +350,33 @@ describe('the reconciler', () => {
       expect(reconciler.status().overlays[0]!.missing).to.deep.equal([])
     })
 
+    it('go on with the other endpoints when one cannot be repaired, say so and try again', async () => {
+      const inside = { sandboxKey: '/netns/c', addresses: [] }
+      kernel.sandboxes.add(inside.sandboxKey)
+      await reconciler.attachEndpoint('o1', { ...local, inside })
+      await reconciler.attachEndpoint('o1', { ...local, endpointId: 'l2', mac: macOf(3) })
+      const { endpoints } = kernel.overlay('o1')!
+      endpoints.delete('l1')
+      endpoints.get('l2')!.sound = false
+      kernel.failCall('rewireEndpoint')
+      const [report] = await reconciler.audit()
+      expect(report).to.deep.include({ missing: ['l1'], unknown: [] })
+      expect(report!.drift.endpoints).to.equal(1)
+      expect(endpoints.get('l2')!.sound).to.equal(true)
+      const [status] = reconciler.status().overlays
+      expect(status).to.deep.include({ missing: ['l1'], lastError: 'rewireEndpoint: EBUSY' })
+      await clock.advance(200)
+      expect(reconciler.status().overlays[0]).to.deep.include({ missing: [], lastError: null })
+      expect(endpoints.has('l1')).to.equal(true)
+    })
+
+    it('throw a bug in the repair of an endpoint on', async () => {
+      kernel.overlay('o1')!.endpoints.get('l1')!.sound = false
+      kernel.failCall('ensureEndpoint', 1, new TypeError('made up'))
+      const caught = await reconciler.audit().catch((error: unknown) => error)
+      expect(caught).to.be.instanceOf(TypeError)
+    })
+
     it('build a whole overlay anew after everything was lost', async () => {
       const wanted = await rows()
       kernel.clear()

@@ -1,0 +1,95 @@
+import { resolve } from 'node:path'
+import { expect } from 'chai'
+import { execa } from 'execa'
+import { silentLogger } from '../../src/base/logger.ts'
+import type { EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
+import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
+import { type Ip } from '../../src/net/ip.ts'
+import { macOfIp } from '../../src/net/mac.ts'
+import { LabUnderlay, type LabHost } from './lab-host.ts'
+import { NetnsLab } from './netns-lab.ts'
+
+const obstacle = NetnsLab.obstacle()
+const sysctl = resolve(import.meta.dirname, '../../src/dataplane/linux/sysctl.ts')
+
+describe('a veth pair that is made anew in its container', function () {
+  this.timeout(30_000)
+  let lab: NetnsLab
+  let host: LabHost
+  let links: OverlayLinks
+  let dataplane: LinuxDataplane
+  let container: string
+  let warnings: string[]
+  const inside = {
+    sandboxKey: '/var/run/docker/netns/c',
+    addresses: ['10.30.0.10/16', 'fd00:30::10/64'],
+  }
+
+  before(function () {
+    if (obstacle === null) return
+    process.stdout.write(`veth pairs made anew skipped: ${obstacle}\n`)
+    this.skip()
+  })
+
+  beforeEach(async () => {
+    lab = await NetnsLab.create()
+    host = await (await LabUnderlay.create(lab)).addHost()
+    links = await host.links('uber-net', 5001)
+    warnings = []
+    const warn = (message: string): unknown => warnings.push(message)
+    dataplane = new LinuxDataplane({
+      directory: host.directory,
+      hostNetns: host.netns,
+      sandboxDirectory: lab.directory,
+      logger: { ...silentLogger, warn },
+    })
+    await dataplane.start()
+    await dataplane.ensureOverlay(links)
+    container = await lab.namespace('c')
+    // As the engine does with every container.
+    const off = 'echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6'
+    await lab.run(container, 'sh', '-c', off)
+  })
+  afterEach(async () => {
+    await dataplane.close()
+    await host.close()
+    lab.close()
+  })
+
+  const endpoint = (mtu: number): EndpointLink => ({
+    endpointId: 'e1',
+    mac: macOfIp('10.30.0.10' as Ip),
+    mtu,
+  })
+  const addresses = async (): Promise<string[]> => {
+    const [link] = await lab.json(container, 'ip', 'addr', 'show', 'eth0')
+    return link!.addr_info!.map(({ local, prefixlen }) => `${local}/${prefixlen}`)
+  }
+
+  it('has its IPv6 address again, although IPv6 is off in the container', async () => {
+    expect(await dataplane.rewireEndpoint('uber-net', endpoint(links.mtu), inside)).to.equal(true)
+    expect(await addresses()).to.include.members(inside.addresses)
+    expect(warnings).to.deep.equal([])
+    expect(await lab.ping(container, '10.30.0.1')).to.equal(true)
+  })
+
+  it('has its IPv4 address where there can be no IPv6, and that is told', async () => {
+    expect(await dataplane.rewireEndpoint('uber-net', endpoint(1000), inside)).to.equal(true)
+    expect(await addresses()).to.deep.equal(['10.30.0.10/16'])
+    expect(warnings).to.have.length(1)
+    expect(warnings[0]).to.include('endpoint e1').and.include('IPv6 only after a restart')
+  })
+
+  it('gets that setting where /proc/sys is read-only, as in a container, and stays so', async () => {
+    const script = [
+      'mount --bind /proc/sys /proc/sys',
+      'mount -o remount,bind,ro,nosuid,nodev,noexec /proc/sys',
+      `"$0" --conditions=source -e 'import("${sysctl}").then((s) => s.writeNetSysctl("ipv6/conf/lo/disable_ipv6", "0"))'`,
+      'cat /proc/sys/net/ipv6/conf/lo/disable_ipv6',
+      'findmnt -n -o OPTIONS /proc/sys | cut -d, -f1',
+    ].join(' && ')
+    const args = ['--mount', `nsenter`, `--net=${container}`, 'sh', '-c', script, process.execPath]
+    const { stdout } = await execa('unshare', args)
+    expect(stdout).to.equal('0\nro')
+  })
+})
