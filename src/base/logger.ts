@@ -19,6 +19,8 @@ export interface LoggedProblem {
   readonly at: string
   readonly room: string
   readonly message: string
+  /** What went with the line, such as which network or which member. */
+  readonly fields?: LogFields
 }
 
 /** How many problems `/status` can show: enough for one incident, small enough to read. */
@@ -48,7 +50,8 @@ export function createLogger(write: (line: string, level: LogLevel) => void): {
       info: (message, fields) => write(line('info', message, fields), 'info'),
       warn: (message, fields) => {
         write(line('warn', message, fields), 'warn')
-        problems.push({ at: new Date().toISOString(), room, message: lineOf(message) })
+        const at = new Date().toISOString()
+        problems.push({ at, room, message: lineOf(message), ...(fields && { fields }) })
         if (problems.length > problemsKept) problems.shift()
       },
       child: (name) => forRoom(name),
