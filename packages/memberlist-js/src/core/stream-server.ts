@@ -78,7 +78,7 @@ export class StreamServer {
       case MessageType.pushPull:
         return await this.#answerPushPull(stream, opened.reader, from)
       case MessageType.user:
-        return this.#parts.onUserMessage((await readReliable(opened.reader)).slice(), from)
+        return this.#parts.onUserMessage(Uint8Array.from(await readReliable(opened.reader)), from)
       case MessageType.ping:
         return await this.#answerPing(stream, opened)
       default:

@@ -28,7 +28,7 @@ export class MemoryStream implements Stream {
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#broken !== undefined) throw this.#broken
     if (this.#ended) throw new Error('write after end')
-    const copy = bytes.slice()
+    const copy = Uint8Array.from(bytes)
     this.#pipe(() => this.#peer().#arrive(copy))
   }
 

@@ -99,7 +99,7 @@ describe('encrypted and compressed with serf', function () {
     transport.onPacket = (receive) =>
       onPacket((packet, from, at) => {
         packets++
-        receive(packet.slice(), from, at)
+        receive(Uint8Array.from(packet), from, at)
         receive(packet, from, at)
       })
     await begin([`-encrypt=${base64(key)}`], { transport, keyring: new Keyring([key]) })

@@ -82,8 +82,8 @@ export class Attack implements AsyncDisposable {
   }
 
   #keep(kept: Uint8Array[], bytes: Uint8Array): void {
-    if (kept.length < KEPT) kept.push(bytes.slice())
-    else kept[below(this.#random, KEPT)] = bytes.slice()
+    if (kept.length < KEPT) kept.push(Uint8Array.from(bytes))
+    else kept[below(this.#random, KEPT)] = Uint8Array.from(bytes)
   }
 
   /** Invented, or a real one flipped, cut, doubled, extended or replayed as it was. */
@@ -92,7 +92,7 @@ export class Attack implements AsyncDisposable {
     const sample = samples[below(random, samples.length)]
     const kind = below(random, 6)
     if (sample === undefined || kind === 0) return random.bytes(below(random, MAX_INVENTED))
-    const bytes = sample.slice()
+    const bytes = Uint8Array.from(sample)
     if (kind === 1) return bytes.subarray(0, below(random, bytes.length + 1))
     if (kind === 2) return Buffer.concat([bytes, bytes])
     if (kind === 3) return Buffer.concat([bytes, random.bytes(1 + below(random, 20))])

@@ -24,7 +24,7 @@ function mutated(samples: readonly Uint8Array[]): fc.Arbitrary<Uint8Array> {
   const damaged = fc
     .tuple(fc.constantFrom(...samples), flips, fc.double({ min: 0, max: 1, noNaN: true }))
     .map(([sample, changes, keep]) => {
-      const bytes = sample.slice(0, Math.ceil(sample.length * keep))
+      const bytes = Uint8Array.from(sample.subarray(0, Math.ceil(sample.length * keep)))
       for (const [at, mask] of changes) if (bytes.length > 0) bytes[at % bytes.length]! ^= mask
       return bytes
     })
