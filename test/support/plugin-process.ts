@@ -1,7 +1,7 @@
 /** The real plugin as a process of its own: the bundle that the image has, in a network and a mount namespace of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
@@ -39,7 +39,10 @@ export interface PluginProcessOptions {
 /** A host's plugin, from its start to its end. */
 export class PluginProcess {
   readonly managed: string
-  /** Milliseconds from the start of the process to its first answer. */
+  /**
+   * Milliseconds from the start of the process to its first answer, less those in which it could have gone on and other
+   * programs had the processors.
+   */
   answeredAfterMs = 0
   readonly #child: ChildProcess
   readonly #legacy: string
@@ -75,7 +78,7 @@ export class PluginProcess {
     const plugin = new PluginProcess(child, folder)
     const started = performance.now()
     await until(() => plugin.#answers(), 'the first answer', 20_000, 5)
-    plugin.answeredAfterMs = performance.now() - started
+    plugin.answeredAfterMs = performance.now() - started - (await waitedMs(child.pid!))
     return plugin
   }
 
@@ -122,4 +125,10 @@ export class PluginProcess {
     const call = callUnixSocket(this.managed, 'POST', '/NetworkDriver.GetCapabilities')
     return (await call.catch(() => null))?.status === 200
   }
+}
+
+/** How long the process's main thread was ready to run and waited for a processor. */
+async function waitedMs(pid: number): Promise<number> {
+  const [, waitedNs] = (await readFile(`/proc/${pid}/schedstat`, 'utf8')).split(' ')
+  return Number(waitedNs) / 1e6
 }
