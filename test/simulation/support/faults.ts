@@ -5,7 +5,7 @@ import type { Host, World } from './world.ts'
 /** At least this many hosts stay up, so that somebody can remember. */
 const upLeast = 2
 /** More than the burst that the tests allow. */
-const burstSlots = 100
+const burstSlots = 150
 /** Longer than news are told again. */
 const silenceMs = 1000
 
@@ -23,7 +23,7 @@ export async function trouble(world: World, log: (what: string) => void): Promis
   else if (kind === 8) await leave(world, log)
   else if (kind === 9) await leaveUnheard(world, log)
   else if (kind === 10) burst(world, log)
-  else if (kind === 11) await writeUnheard(world, log)
+  else if (kind === 11) await writeUnheardThenHeard(world, log)
   else jump(world, log)
 }
 
@@ -32,7 +32,13 @@ export async function trouble(world: World, log: (what: string) => void): Promis
  * host may stay down for good: then the others must stop showing what it had.
  */
 export async function recover(world: World, downMost = 0): Promise<void> {
-  Object.assign(world.net.faults, { loss: 0, duplication: 0, jitterMs: 0.8, delayMs: 0.2 })
+  Object.assign(world.net.faults, {
+    loss: 0,
+    duplication: 0,
+    jitterMs: 0.8,
+    delayMs: 0.2,
+    echoes: 0,
+  })
   world.net.heal()
   let down = 0
   for (const host of world.hosts) {
@@ -48,6 +54,7 @@ function network(world: World, log: (what: string) => void): void {
   Object.assign(net.faults, {
     loss: pick(random, [0, 0.05, 0.3])!,
     duplication: share(0.3),
+    echoes: pick(random, [0, 0.05])!,
     delayMs: share(5),
     jitterMs: pick(random, [1, 20, 150])!,
   })
@@ -127,24 +134,41 @@ async function leaveUnheard(world: World, log: (what: string) => void): Promise<
 }
 
 /** One host writes more at once than it may tell at once. */
-function burst(world: World, log: (what: string) => void): void {
+export function burst(world: World, log: (what: string) => void): void {
   const host = pick(world.random, world.up)
   if (host === undefined || host.leaving) return
   for (let slot = 0; slot < burstSlots; slot++) world.put(host, slot)
   log(`burst of ${host.name}`)
 }
 
-/** All packets get lost for a moment in which somebody writes: nobody hears that there is anything to miss. */
+/** All packets get lost for a while in which some write: nobody hears that there is anything to miss. */
 export async function writeUnheard(world: World, log: (what: string) => void): Promise<void> {
-  world.net.faults.silent = true
-  for (const host of world.up) {
-    if (host.leaving || below(world.random, 2) === 0) continue
-    if (below(world.random, 2) === 0) world.put(host)
-    else world.remove(host)
-  }
+  const { random, net } = world
+  net.faults.silent = true
   log('writes unheard')
-  await world.clock.advance(silenceMs)
-  world.net.faults.silent = false
+  for (let turns = 1 + below(random, 4); turns > 0; turns--) {
+    for (const host of world.up) {
+      if (host.leaving || below(random, 2) === 0) continue
+      if (below(random, 2) === 0) world.put(host)
+      else world.remove(host)
+    }
+    await world.clock.advance(silenceMs)
+  }
+  net.faults.silent = false
+}
+
+/** And what is written next is heard before anything else. */
+async function writeUnheardThenHeard(world: World, log: (what: string) => void): Promise<void> {
+  await writeUnheard(world, log)
+  for (const host of world.up) if (!host.leaving) world.put(host)
+}
+
+/** One host deletes all that it has. */
+export function purge(world: World, log: (what: string) => void): void {
+  const [host] = world.up.toSorted((a, b) => b.truth.size - a.truth.size)
+  if (host === undefined) return
+  log(`${host.name} deletes ${host.truth.size} records`)
+  for (const key of [...host.truth.keys()]) world.remove(host, key)
 }
 
 /** A host dies, and stays dead. */

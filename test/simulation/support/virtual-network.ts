@@ -10,10 +10,14 @@ export interface LinkFaults {
   /** Milliseconds of every packet, and the most that chance adds; the latter reorders. */
   delayMs: number
   jitterMs: number
+  /** Share of packets that arrive once more, up to ten seconds later. */
+  echoes: number
   /** Every packet vanishes; membership, which the model gossips by itself, notices nothing. */
   silent: boolean
 }
 
+/** The latest that an echo comes. */
+const echoMostMs = 10_000
 /** How long a stream to nowhere takes to fail. */
 const dialTimeoutMs = 1000
 /** A stream's speed: 1 Gbit/s. */
@@ -26,6 +30,7 @@ export class VirtualNetwork {
     duplication: 0,
     delayMs: 0.2,
     jitterMs: 0.8,
+    echoes: 0,
     silent: false,
   }
   readonly sent = { packets: 0, packetBytes: 0, streams: 0, streamBytes: 0, lost: 0 }
@@ -75,6 +80,9 @@ export class VirtualNetwork {
     for (let i = 0; i < copies; i++) {
       this.#clock.setTimeout(() => this.#up.has(to) && deliver(), this.delayMs())
     }
+    if (!this.chance(this.faults.echoes)) return
+    const late = (echoMostMs * this.#random.uint32()) / 2 ** 32
+    this.#clock.setTimeout(() => this.#up.has(to) && deliver(), late)
   }
 
   /** A stream there and back: resolves when its bytes have arrived, rejects when there is no way. */
