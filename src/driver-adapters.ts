@@ -22,7 +22,10 @@ export function recordEndpointId(endpointId: string): string {
 }
 
 /** The cluster as the driver sees it. */
-export function driverCluster(cluster: Cluster, self: string): DriverCluster {
+export function driverCluster(
+  cluster: Cluster,
+  { self, vxlanPort }: { readonly self: string; readonly vxlanPort: number },
+): DriverCluster {
   const recordOf = (claim: EndpointClaim) => ({
     kind: 'endpoint' as const,
     ...claim,
@@ -30,7 +33,7 @@ export function driverCluster(cluster: Cluster, self: string): DriverCluster {
   })
   return {
     self,
-    putOverlay: (overlay) => cluster.put({ kind: 'overlay', ...overlay }),
+    putOverlay: (overlay) => cluster.put({ kind: 'overlay', ...overlay, port: vxlanPort }),
     removeOverlay: (overlayId) => cluster.remove('overlay', overlayId),
     putEndpoint: (claim) => cluster.put(recordOf(claim)),
     removeEndpoint: (claim) =>

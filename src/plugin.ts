@@ -115,7 +115,10 @@ export class Plugin {
       clock,
       logger: logger.child('driver'),
       store,
-      cluster: driverCluster(this.cluster, options.member),
+      cluster: driverCluster(this.cluster, {
+        self: options.member,
+        vxlanPort: options.vxlanPort,
+      }),
       pools: driverPools(this.ipam),
       wires: driverWires(this.reconciler, dataplane),
       vtep: options.vtep,

@@ -30,6 +30,8 @@ export interface OverlayRecord {
   readonly pools: readonly Cidr[]
   /** Bytes, inside the tunnel. */
   readonly mtu: number
+  /** The member's UDP port for VXLAN; unknown of members of earlier releases. */
+  readonly port?: number | undefined
 }
 
 /** A pool that this member serves addresses of. */
@@ -83,6 +85,7 @@ const overlaySchema = v.object({
   pools: v.array(parsed<Cidr>(parseCidr)),
   // Others take the least that any member has.
   mtu: v.pipe(v.number(), v.check(isOverlayMtu)),
+  port: v.optional(v.pipe(natural, v.minValue(1), v.maxValue(65_535))),
 })
 const poolSchema = v.object({
   gateway: v.nullable(parsed<Ip>(parseIp)),

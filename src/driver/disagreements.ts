@@ -11,7 +11,7 @@ import type { Holder } from './ports.ts'
  * contradicts comes out. Both sides find the same, each from its own point of view.
  */
 export interface Disagreement {
-  readonly kind: 'mtu' | 'vni' | 'subnets' | 'vni-shared' | 'mac' | 'address'
+  readonly kind: 'mtu' | 'port' | 'vni' | 'subnets' | 'vni-shared' | 'mac' | 'address'
   readonly overlayId: string
   /** The other member. */
   readonly member: string
@@ -27,10 +27,11 @@ export function disagreementId({ kind, overlayId, member, here, there }: Disagre
   return JSON.stringify([kind, overlayId, member, here, there])
 }
 
-/** What live members have told of overlays, against the networks of this host. */
+/** What live members have told of overlays, against the networks and the VXLAN port of this host. */
 export function overlayDisagreements(
   networks: readonly Network[],
   known: Iterable<KnownOverlay>,
+  port: number,
 ): Disagreement[] {
   const ours = new Map(networks.map((network) => [network.overlayId, network]))
   const byVni = new Map(networks.map((network) => [network.vni, network]))
@@ -39,16 +40,26 @@ export function overlayDisagreements(
     if (!theirs.live) continue
     const same = ours.get(theirs.overlayId)
     const other = byVni.get(theirs.vni)
-    if (same !== undefined) found.push(...contradictions(same, theirs))
+    if (same !== undefined) found.push(...contradictions(same, theirs, port))
     else if (other !== undefined) found.push(sharedVni(other, theirs))
   }
   return found
 }
 
-function* contradictions(ours: Network, theirs: KnownOverlay): Generator<Disagreement> {
+function* contradictions(
+  ours: Network,
+  theirs: KnownOverlay,
+  port: number,
+): Generator<Disagreement> {
   const { overlayId, vni, mtu } = ours
   const { member } = theirs
   const where = `overlay "${overlayId}": `
+  if (theirs.port !== undefined && port !== theirs.port) {
+    const message =
+      `${where}VXLAN port ${port} here, ${theirs.port} on member ${member}; containers of the two hosts do not ` +
+      'reach each other. Give all hosts the same VXLAN_PORT'
+    yield { kind: 'port', overlayId, member, here: `${port}`, there: `${theirs.port}`, message }
+  }
   if (vni !== theirs.vni) {
     const message =
       `${where}VNI ${vni} here, ${theirs.vni} on member ${member}; containers of the two hosts do not ` +

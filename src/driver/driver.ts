@@ -216,14 +216,14 @@ export class Driver {
 
   #disagreements(): Disagreement[] {
     const networks = this.#books.networks()
-    const { cluster, wires } = this.#parts
+    const { cluster, wires, vxlanPort } = this.#parts
     const doubled = networks.flatMap((network) => {
       const joined = this.#books
         .endpointsOf(network.networkId)
         .filter((endpoint) => endpoint.joined)
       return duplicates(network, joined, wires)
     })
-    return [...overlayDisagreements(networks, cluster.overlays()), ...doubled]
+    return [...overlayDisagreements(networks, cluster.overlays(), vxlanPort), ...doubled]
   }
 
   #newOrphans(): Orphans {

@@ -8,6 +8,8 @@ import type { OverlayClaim } from './network.ts'
 /** An overlay as a member has told it. */
 export interface KnownOverlay extends OverlayClaim {
   readonly member: string
+  /** The UDP port at which it takes VXLAN, if it has said so. */
+  readonly port?: number | undefined
   /** Whether the member is believed to be there. */
   readonly live: boolean
 }

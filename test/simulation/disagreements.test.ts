@@ -48,6 +48,21 @@ describe('hosts of one overlay', () => {
     }
   })
 
+  it('with different VXLAN ports say so, each of the other', async () => {
+    const [a, b] = [await world.add(), await world.add({ vxlanPort: 4790 })]
+    for (const host of [a, b]) await createNetwork(host)
+    await world.clock.advance(3000)
+    for (const [host, other, here, there] of [
+      [a, b, '4789', '4790'],
+      [b, a, '4790', '4789'],
+    ] as const) {
+      const { list } = host.plugin.status().disagreements
+      expect(list).to.have.length(1)
+      expect(list[0]).to.include({ kind: 'port', member: other.name, here, there })
+      expect(list[0]!.message).to.include('VXLAN_PORT')
+    }
+  })
+
   it('never give one MAC address twice, and report it on both sides when a cut made that happen', async () => {
     const [a, b] = [await world.add(), await world.add()]
     for (const host of [a, b]) await createNetwork(host)

@@ -4,11 +4,11 @@ import { type LoggedProblem, type Logger, createLogger } from '../../../src/base
 import { type Random, seededRandom } from '../../../src/base/random.ts'
 import type { GossipTransport } from '../../../src/cluster/gossip-transport.ts'
 import { createMemberlistGossip } from '../../../src/cluster/memberlist-gossip.ts'
-import { MemoryDataplane } from '../../../src/dataplane/memory.ts'
+import { MemoryDataplane } from '../../support/memory-dataplane.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../../src/net/ip.ts'
 import { Plugin } from '../../../src/plugin.ts'
-import { MemoryStore } from '../../../src/store/memory-store.ts'
+import { MemoryStore } from '../../support/memory-store.ts'
 import { EventClock } from './event-clock.ts'
 import { type Directory, ModelGossip } from './model-gossip.ts'
 import { VirtualNetwork } from './virtual-network.ts'
@@ -36,7 +36,9 @@ export class WholeHosts {
   }
 
   /** Adds a host, called host-1, host-2 and so on if it has no other name, and has it join the first. */
-  async add(options: { underlayMtu?: number; vtep?: Ip; name?: string } = {}): Promise<WholeHost> {
+  async add(
+    options: { underlayMtu?: number; vtep?: Ip; name?: string; vxlanPort?: number } = {},
+  ): Promise<WholeHost> {
     const { name = `host-${this.hosts.length + 1}` } = options
     const address = parseIp(`192.0.2.${this.hosts.length + 1}`)!
     const dataplane = new MemoryDataplane()
@@ -73,6 +75,7 @@ export class WholeHosts {
     address: Ip,
     here: {
       underlayMtu?: number
+      vxlanPort?: number
       /** Where endpoints are said to be, if that is not where gossip is. */
       vtep?: Ip
       dataplane: MemoryDataplane
@@ -98,7 +101,7 @@ export class WholeHosts {
         version: 'test',
         member: name,
         vtep,
-        vxlanPort: 4789,
+        vxlanPort: here.vxlanPort ?? 4789,
         scope: 'local',
         seeds: this.hosts.length === 0 ? [] : ['192.0.2.1'],
         pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],

@@ -30,7 +30,9 @@ const samples: readonly ClusterRecord[] = [
     vni: 9000 as Vni,
     pools: ['10.0.0.0/8' as Cidr, 'fd00::/64' as Cidr],
     mtu: 1450,
+    port: 4789,
   },
+  { kind: 'overlay', overlayId: 'of an earlier release', vni: 9001 as Vni, pools: [], mtu: 1450 },
   {
     kind: 'pool',
     poolKey: '10.0.0.0/8 prod',
