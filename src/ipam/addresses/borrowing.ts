@@ -16,7 +16,8 @@ export type Borrowed =
 
 /**
  * Takes a single address out of another member's block: with the owner's consent, and a majority that knows of it, so that
- * whoever owns the block later keeps off it too. Kept only if it is `still` wanted when the votes are there.
+ * whoever owns the block later keeps off it too. Kept only if it is `still` wanted when the votes are there. A wish for the
+ * address that the caller has noted stays noted.
  */
 export async function borrow(
   { claims, giveBack, store }: Context,
@@ -29,6 +30,7 @@ export async function borrow(
 ): Promise<Borrowed> {
   const items = [addressItem(pool.key, offset)]
   let unwanted: number | null = null
+  const asked = pool.wishes.has(offset)
   pool.wishes.add(offset)
   try {
     const wish = { items, lender, deadline }
@@ -44,6 +46,6 @@ export async function borrow(
     }
     return { got: false, rival: lost[0]?.rival ?? null, shortage }
   } finally {
-    pool.wishes.delete(offset)
+    if (!asked) pool.wishes.delete(offset)
   }
 }

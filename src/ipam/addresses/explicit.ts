@@ -59,7 +59,6 @@ export async function takeThis(
         )
       }
       await context.wire.pause(lookAgainMs + below(context.random, lookAgainMs))
-      pool.wishes.add(offset)
     }
   } finally {
     pool.wishes.delete(offset)

@@ -208,6 +208,24 @@ describe('a certain address', () => {
       }
     }))
 
+  it('asked for again while the first request still tries to borrow it is refused', () =>
+    Desk.with(3, async (desk, ...hosts) => {
+      const [one, two, three] = hosts
+      for (const host of hosts) await desk.create(host, { subnet })
+      const id = `ts-overlay/${subnet}`
+      await desk.take(one!, id, '10.10.0.77')
+      await desk.gossip()
+      const ip = '10.10.0.78'
+      await desk.take(three!, id, ip)
+      desk.world.weather.delayMs = 15
+      const first = two!.ipam.requestAddress({ poolId: id, address: ip as Ip, gateway: false })
+      first.catch(() => {})
+      await desk.pass(50) // it was refused once, and is about to look again
+      void desk.free(three!, id, ip)
+      await refused(desk.take(two!, id, ip), 'ADDRESS_IN_USE', 'another request on this host')
+      expect(await desk.run(first)).to.equal(`${ip}/24`)
+    }))
+
   it('asked for twice at once, one gets it', () =>
     Desk.with(2, async (desk, one, two) => {
       const { id } = await desk.create(one, { subnet })
