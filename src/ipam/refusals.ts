@@ -4,7 +4,6 @@ import type { Context } from './context.ts'
 import type { HeldPool } from './pools/held-pool.ts'
 import { blockOf, blockRange, type OffsetRange, rangeSize } from './pools/pool-geometry.ts'
 import type { MemberState } from './ports.ts'
-import { blockItem } from './voting/items.ts'
 import { nameOfHolder } from './voting/roster.ts'
 import type { Shortage } from './voting/tally.ts'
 
@@ -130,10 +129,10 @@ function ownersOf(
   states: ReadonlyMap<string, MemberState['state']>,
 ): Map<number, string> {
   const owners = new Map<number, string>()
-  for (const index of seat.book.blocksOf(pool.key)) {
-    for (const holder of seat.book.holders(blockItem(pool.key, index)).keys()) {
+  for (const block of seat.book.itemsOf('block', pool.key)) {
+    for (const holder of seat.book.holders(block).keys()) {
       const voted = nameOfHolder(holder)
-      if ((states.get(voted) ?? 'dead') === 'dead') owners.set(index, voted)
+      if ((states.get(voted) ?? 'dead') === 'dead') owners.set(block.number, voted)
     }
   }
   for (const { owner, index } of surroundings.owners(pool.key).values()) {

@@ -136,10 +136,11 @@ export class Conflicts {
   #lookAtLent(): void {
     const { seat, shelf } = this.#context
     for (const pool of shelf.allHeld()) {
-      for (const [offset, lease] of pool.leases.entries()) {
-        if (!pool.ownsOffset(offset)) continue
-        const other = seat.book.otherHolder(addressItem(pool.key, offset), seat.holder)
-        if (other !== null) this.doubt(pool, offset, lease, nameOfHolder(other))
+      for (const item of seat.book.itemsOf('address', pool.key)) {
+        const lease = pool.leases.get(item.number)
+        const other = seat.book.otherHolder(item, seat.holder)
+        if (lease === undefined || other === null || !pool.ownsOffset(item.number)) continue
+        this.doubt(pool, item.number, lease, nameOfHolder(other))
       }
     }
   }

@@ -54,18 +54,17 @@ export class VoteBook {
     return { granted: true, taken: item.kind === 'block' ? this.addressesIn(item, holder) : [] }
   }
 
-  /** The blocks of a pool that have votes. */
-  blocksOf(poolKey: string): Iterable<number> {
-    return this.#numbers.block.get(poolKey) ?? []
+  /** The items of one kind in a pool that have votes. */
+  *itemsOf(kind: Item['kind'], poolKey: string): Iterable<Item> {
+    for (const number of this.#numbers[kind].get(poolKey) ?? []) yield { kind, poolKey, number }
   }
 
   /** Votes for single addresses of a block that others than `holder` have. */
   addressesIn(block: Item, holder: Holder): Vote[] {
     const geometry = geometryOfKey(block.poolKey)
     const taken: Vote[] = []
-    for (const offset of this.#numbers.address.get(block.poolKey) ?? []) {
-      if (blockOf(geometry, offset) !== block.number) continue
-      const item: Item = { kind: 'address', poolKey: block.poolKey, number: offset }
+    for (const item of this.itemsOf('address', block.poolKey)) {
+      if (blockOf(geometry, item.number) !== block.number) continue
       for (const [other, claim] of this.holders(item)) {
         if (other !== holder) taken.push({ item, holder: other, claim })
       }
