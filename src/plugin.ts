@@ -194,6 +194,10 @@ export class Plugin {
     return { network: this.network, ipam: ipamHandlers(this.ipam, this.network) }
   }
 
+  get gossipOddities(): Readonly<Record<string, number>> {
+    return this.#ports.gossip.oddities ?? {}
+  }
+
   /** What `/status` shows. */
   status(): PluginStatus {
     return composeStatus(this, this.#options, this.#ports.problems)

@@ -26,6 +26,8 @@ export interface PluginStatus {
   readonly disagreements: DisagreementStatus
   /** What other members said that is ignored here: bad records, addresses that cannot be theirs. */
   readonly ignoredClaims: ComplaintStatus
+  /** Packets and streams of gossip that were dropped or odd, by reason: `packet-wrong-key`, for one. */
+  readonly gossipOddities: Readonly<Record<string, number>>
   /** What looks unused and may be released soon, and what was released since the start. */
   readonly orphans: OrphanStatus
   readonly problems: readonly LoggedProblem[]
@@ -72,6 +74,7 @@ export function composeStatus(
     dataplane: plugin.reconciler.status(),
     disagreements: plugin.network.disagreements(),
     ignoredClaims: plugin.complaints.status(),
+    gossipOddities: plugin.gossipOddities,
     orphans: plugin.network.orphans(),
     problems,
   }

@@ -40,6 +40,8 @@ export interface JoinOutcome {
 export interface GossipTransport {
   /** The longest message, in bytes, that `sendUnreliable` takes. */
   readonly maxPacketPayload: number
+  /** How often what came was dropped, refused or odd since the start, by reason; for `/status`. */
+  readonly oddities?: Readonly<Record<string, number>>
   /** Listens. May fail: the address is in use, or not ours. */
   start(hooks: GossipHooks): Promise<void>
   /**

@@ -80,6 +80,10 @@ class MemberlistGossip implements GossipTransport {
     return this.#list?.maxPacketPayload ?? payloadBeforeStart
   }
 
+  get oddities(): Readonly<Record<string, number>> {
+    return this.#list?.counters ?? {}
+  }
+
   async start(hooks: GossipHooks): Promise<void> {
     const { name, clock, random, label, secret, config, transport } = this.#options
     const keyring = secret ? new Keyring([await gossipKey(secret)]) : undefined
@@ -122,7 +126,8 @@ class MemberlistGossip implements GossipTransport {
 
   async join(seeds: readonly string[]): Promise<JoinOutcome> {
     if (!this.#running) return { contacted: 0, errors: [new Error('not running')] }
-    return this.#list!.join(seeds)
+    const { contacted, errors } = await this.#list!.join(seeds)
+    return { contacted, errors: errors.map(withRemedy) }
   }
 
   updateMeta(): void {
@@ -149,4 +154,14 @@ class MemberlistGossip implements GossipTransport {
     this.#running = false
     await this.#list?.close()
   }
+}
+
+/** The library's codes for a peer that has another key, or none, or one where we have none. */
+const keyFaults: readonly unknown[] = ['wrong-key', 'plaintext-refused', 'encrypted-unexpected']
+
+function withRemedy(error: Error): Error {
+  const { cause } = error
+  const isKeyFault = cause instanceof Error && 'code' in cause && keyFaults.includes(cause.code)
+  if (!isKeyFault) return error
+  return new Error(`${error.message}; SECRET must be the same on all hosts`, { cause: error })
 }

@@ -37,7 +37,13 @@ export class WholeHosts {
 
   /** Adds a host, called host-1, host-2 and so on if it has no other name, and has it join the first. */
   async add(
-    options: { underlayMtu?: number; vtep?: Ip; name?: string; vxlanPort?: number } = {},
+    options: {
+      underlayMtu?: number
+      vtep?: Ip
+      name?: string
+      vxlanPort?: number
+      secret?: string
+    } = {},
   ): Promise<WholeHost> {
     const { name = `host-${this.hosts.length + 1}` } = options
     const address = parseIp(`192.0.2.${this.hosts.length + 1}`)!
@@ -76,6 +82,7 @@ export class WholeHosts {
     here: {
       underlayMtu?: number
       vxlanPort?: number
+      secret?: string
       /** Where endpoints are said to be, if that is not where gossip is. */
       vtep?: Ip
       dataplane: MemoryDataplane
@@ -95,7 +102,7 @@ export class WholeHosts {
         clock,
         random,
         store: new MemoryStore(),
-        gossip: this.#gossip(name, address, random, clash),
+        gossip: this.#gossip(name, address, random, clash, here.secret ?? null),
       },
       {
         version: 'test',
@@ -119,6 +126,7 @@ export class WholeHosts {
     address: Ip,
     random: Random,
     onNameClash: (name: string, known: string, claimant: string) => void,
+    secret: string | null,
   ): GossipTransport {
     const { clock, net } = this
     const memory = this.#memory
@@ -131,6 +139,14 @@ export class WholeHosts {
         misses: 0,
       })
     const transport = async (): Promise<Transport> => memory.transport({ address, port: 7946 })
-    return createMemberlistGossip({ name, clock, random, label: 'test', transport, onNameClash })
+    return createMemberlistGossip({
+      name,
+      clock,
+      random,
+      label: 'test',
+      transport,
+      onNameClash,
+      secret,
+    })
   }
 }
