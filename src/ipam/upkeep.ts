@@ -3,7 +3,7 @@ import { messageOf } from '../base/errors.ts'
 import { below } from '../base/random.ts'
 import { letGo } from './blocks/block-return.ts'
 import type { Conflicts } from './addresses/conflicts.ts'
-import { reclaim } from './addresses/reclaim.ts'
+import { dropLostBlocks, reclaim } from './addresses/reclaim.ts'
 import type { Supply } from './blocks/supply.ts'
 import { type Context, publishPool } from './context.ts'
 import { assemble, open, type Parts } from './parts.ts'
@@ -60,6 +60,7 @@ export class Upkeep {
   async start(): Promise<void> {
     const { cluster, shelf, surroundings } = this.context
     await open(this.#parts)
+    dropLostBlocks(this.context)
     for (const pool of shelf.all()) {
       if (pool.held) publishPool(this.context, pool)
       for (const [index, since] of pool.blocks()) {

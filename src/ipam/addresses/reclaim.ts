@@ -14,8 +14,9 @@ import type { Supply } from '../blocks/supply.ts'
 const blocksAtOnce = 8
 
 /**
- * After a new roster: blocks that it does not know as ours are not ours any more. That happens to a member that was forgotten,
- * and to one whose cluster gave way to another. Their addresses stay with their containers; `reclaim` asks for them.
+ * After a new roster, and at a start, since the last run may have ended in between: blocks that the roster does not know as
+ * ours are not ours any more. That happens to a member that was forgotten, and to one whose cluster gave way to another.
+ * Their addresses stay with their containers; `reclaim` asks for them.
  */
 export function dropLostBlocks(context: Context): void {
   const { cluster, logger, seat, shelf, store, surroundings } = context

@@ -130,3 +130,29 @@ describe('a member that others may have forgotten', () => {
       await desk.take(three, id)
     }))
 })
+
+describe('blocks that were lost with a roster', () => {
+  it('do not come back when the host crashes before that is on its disk', () =>
+    withHosts(3, async (desk, one, _, three) => {
+      for (const { ip } of three.ipam.leases(subnet)) await desk.free(three, id, ip)
+      desk.world.cut(['h3'])
+      const others = await forgetThird(desk, one)
+      const { disk } = three
+      const apply = disk.apply.bind(disk)
+      disk.apply = (changes) => {
+        if (three.life === null) return
+        apply(changes)
+        if (changes.some(({ table, key }) => table === 'ipam.roster' && key === 'current')) {
+          three.crash(false)
+        }
+      }
+      desk.world.heal()
+      await desk.world.until(() => three.life === null, 10_000)
+      disk.apply = apply
+      await desk.run(three.start())
+      for (let i = 0; i < 10; i++) expect(others).to.not.include(await desk.take(three, id))
+      const blocks = ({ ipam }: SimulatedHost): readonly number[] =>
+        ipam.status().pools[0]!.blocks.mine
+      expect(blocks(three).filter((block) => blocks(one).includes(block))).to.deep.equal([])
+    }))
+})
