@@ -140,7 +140,7 @@ export class Storm {
         host.crash(false)
         return
       case 'restart':
-        if (down !== undefined) await this.#restart(down)
+        if (down !== undefined && this.#mayReturn(down)) await this.#restart(down)
         return
       case 'loseDisk':
         if (host === undefined) return
@@ -163,9 +163,18 @@ export class Storm {
     Object.assign(this.world.weather, { loss: 0, duplication: 0, jitterMs: 0.5 })
   }
 
+  /** Without most of the others, one that was forgotten a moment ago goes on with what it had: it cannot know. */
+  #mayReturn(host: SimulatedHost): boolean {
+    const seats = [...this.world.hosts.values()]
+      .filter(({ up }) => up)
+      .map(({ ipam }) => ipam.status())
+      .filter(({ voter }) => voter.seated)
+    const voters = Math.max(1, ...seats.map(({ roster }) => roster!.voters.length))
+    return !this.#emptied.has(host) || 2 * seats.length > voters
+  }
+
   async #restart(host: SimulatedHost): Promise<void> {
     this.observer.note(`${host.name} starts`)
-    // Alone, one that was forgotten goes on with what it had: it cannot know.
     if (this.#emptied.has(host)) this.#clearUp()
     await this.world.run(host.start())
     const held = new Set(host.ipam.leases().map(({ poolKey, ip }) => `${poolKey} ${ip}`))
