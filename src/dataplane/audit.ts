@@ -57,7 +57,7 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
   for (const wanted of rows.local.values()) {
     const { endpointId } = wanted
     try {
-      const outcome = await repairEndpoint(dataplane, overlayId, wanted, present.get(endpointId))
+      const outcome = await putRight(dataplane, overlayId, wanted, present.get(endpointId))
       if (outcome === 'repaired') endpoints++
       else if (outcome === 'missing') missing.push(endpointId)
     } catch (error) {
@@ -79,7 +79,7 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
   }
 }
 
-async function repairEndpoint(
+async function putRight(
   dataplane: Dataplane,
   overlayId: string,
   wanted: LocalEndpoint,
@@ -87,11 +87,10 @@ async function repairEndpoint(
 ): Promise<'right' | 'repaired' | 'missing'> {
   const { endpointId, mac, mtu, inside } = wanted
   const link = { endpointId, mac, mtu }
-  if (found !== undefined) {
-    if (isRight(wanted, found)) return 'right'
-    const { changed } = await dataplane.ensureEndpoint(overlayId, link)
-    return changed.length > 0 ? 'repaired' : 'right'
-  }
+  if (found !== undefined && isRight(wanted, found)) return 'right'
+  // It may have gone since it was found.
+  const changed = found === undefined ? null : await dataplane.repairEndpoint(overlayId, link)
+  if (changed !== null) return changed.length > 0 ? 'repaired' : 'right'
   const rewired = inside !== undefined && (await dataplane.rewireEndpoint(overlayId, link, inside))
   return rewired ? 'repaired' : 'missing'
 }

@@ -35,6 +35,13 @@ export interface Dataplane {
   ensureEndpoint(overlayId: string, link: EndpointLink): Promise<EnsuredEndpoint>
 
   /**
+   * Repairs the endpoint's veth pair as `ensureEndpoint` does, and makes none: a new one would lie in the
+   * host's namespace, where nobody would take it into the container.
+   * @returns what was changed, in words; null when there is no pair.
+   */
+  repairEndpoint(overlayId: string, link: EndpointLink): Promise<string[] | null>
+
+  /**
    * Makes the endpoint's veth pair anew after somebody removed it, with the other end where the engine had
    * put it: in the container, with its addresses, up.
    * @returns whether; not when the container's namespace is not to be found.

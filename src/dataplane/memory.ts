@@ -123,14 +123,15 @@ export class MemoryDataplane implements Dataplane {
     this.#enter('ensureEndpoint')
     const { endpoints } = this.#existing(overlayId)
     const sourceName = `tso-${link.endpointId}`.slice(0, 15)
-    const present = endpoints.get(link.endpointId)
-    const changed: string[] = []
-    if (present === undefined) changed.push('veth pair made')
-    else if (!present.sound) changed.push('port put right')
-    if (present !== undefined && present.link.mac !== link.mac) changed.push('MAC address changed')
-    if (present !== undefined && present.link.mtu !== link.mtu) changed.push('MTU changed')
-    endpoints.set(link.endpointId, { link, sound: true, parked: present?.parked ?? true })
-    return { sourceName, changed }
+    const changed = repaired(endpoints, link)
+    if (changed !== null) return { sourceName, changed }
+    endpoints.set(link.endpointId, { link, sound: true, parked: true })
+    return { sourceName, changed: ['veth pair made'] }
+  }
+
+  async repairEndpoint(overlayId: string, link: EndpointLink): Promise<string[] | null> {
+    this.#enter('repairEndpoint')
+    return repaired(this.#existing(overlayId).endpoints, link)
   }
 
   async rewireEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean> {
@@ -218,6 +219,18 @@ export class MemoryDataplane implements Dataplane {
       throw failure('KERNEL', `overlay ${overlayId} has no namespace on this host`)
     return overlay
   }
+}
+
+/** @returns what was changed, in words; null when there is no such endpoint. */
+function repaired(endpoints: Map<string, MemoryEndpoint>, link: EndpointLink): string[] | null {
+  const present = endpoints.get(link.endpointId)
+  if (present === undefined) return null
+  const changed: string[] = []
+  if (!present.sound) changed.push('port put right')
+  if (present.link.mac !== link.mac) changed.push('MAC address changed')
+  if (present.link.mtu !== link.mtu) changed.push('MTU changed')
+  endpoints.set(link.endpointId, { link, sound: true, parked: present.parked })
+  return changed
 }
 
 /** A VXLAN device has an IPv4 or an IPv6 socket, and so have all its VTEPs. */

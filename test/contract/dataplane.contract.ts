@@ -202,6 +202,17 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       expect((await dumped()).endpoints).to.deep.equal([{ ...other, sound: true, parked: true }])
     })
 
+    it('is repaired where it is, and not made by that', async () => {
+      await bench.dataplane.ensureOverlay(links)
+      expect(await bench.dataplane.repairEndpoint('o1', endpoint)).to.equal(null)
+      expect((await dumped()).endpoints).to.deep.equal([])
+      await bench.dataplane.ensureEndpoint('o1', endpoint)
+      expect(await bench.dataplane.repairEndpoint('o1', endpoint)).to.deep.equal([])
+      const other = { ...endpoint, mac: mac(4), mtu: 1280 }
+      expect(await bench.dataplane.repairEndpoint('o1', other)).to.not.deep.equal([])
+      expect((await dumped()).endpoints).to.deep.equal([{ ...other, sound: true, parked: true }])
+    })
+
     it('stays as it is while it is in a container, and can be removed from there and from here', async () => {
       await bench.dataplane.ensureOverlay(links)
       const { sourceName } = await bench.dataplane.ensureEndpoint('o1', endpoint)

@@ -1,13 +1,18 @@
-import { resolve } from 'node:path'
+import { basename, resolve } from 'node:path'
 import { expect } from 'chai'
-import { execa } from 'execa'
+import { execa, execaSync } from 'execa'
+import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
-import { type Ip } from '../../src/net/ip.ts'
+import { NetlinkSocket } from '../../src/dataplane/linux/netlink-socket.ts'
+import { Reconciler } from '../../src/dataplane/reconciler.ts'
+import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import { LabUnderlay, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
+
+type ScanArgs = Parameters<NetlinkSocket['scan']>
 
 const obstacle = NetnsLab.obstacle()
 const sysctl = resolve(import.meta.dirname, '../../src/dataplane/linux/sysctl.ts')
@@ -78,6 +83,43 @@ describe('a veth pair that is made anew in its container', function () {
     expect(await addresses()).to.deep.equal(['10.30.0.10/16'])
     expect(warnings).to.have.length(1)
     expect(warnings[0]).to.include('endpoint e1').and.include('IPv6 only after a restart')
+  })
+
+  it('is the only one when the old one goes while the overlay is read, and no row of it is lost', async () => {
+    const [mac, ips] = [endpoint(links.mtu).mac, ['10.30.0.10' as Ip]]
+    const reconciler = new Reconciler({ dataplane, clock: systemClock, logger: silentLogger })
+    const wanted = { ...endpoint(links.mtu), ips, inside }
+    await reconciler.attachOverlay(links)
+    const { sourceName } = await reconciler.attachEndpoint('uber-net', wanted)
+    const move = ['ip', 'link', 'set', sourceName, 'netns', container, 'name', 'eth0']
+    await lab.run(host.netns, ...move)
+    const peers = Array.from({ length: 3000 }, (_, n) => {
+      const ip = `10.30.${100 + (n >> 8)}.${n & 255}` as Ip
+      const claim = { vni: links.vni, origin: 'm', endpointId: `p${n}`, claimedAt: 1, live: true }
+      return { ...claim, ips: [ip], mac: macOfIp(ip), vtep: '192.168.200.9' as Ip }
+    })
+    reconciler.applyPeers(peers.map((next) => ({ previous: null, next })))
+    await reconciler.audit()
+    const prototype = NetlinkSocket.prototype as { scan: (...args: ScanArgs) => Promise<void> }
+    const original = prototype.scan
+    let messages = 0
+    prototype.scan = function (request, take) {
+      return original.call(this, request, (message) => {
+        if (++messages === 1000)
+          execaSync('nsenter', [`--net=${container}`, 'ip', 'link', 'del', 'eth0'])
+        take(message)
+      })
+    }
+    try {
+      const [report] = await reconciler.audit()
+      expect(report!.drift).to.deep.equal({ links: 0, endpoints: 1, fdb: 0, neighbours: 0 })
+    } finally {
+      prototype.scan = original
+      await reconciler.stop()
+    }
+    const [link] = await lab.json(container, 'ip', 'link', 'show', 'eth0')
+    expect(link!.address).to.equal(mac)
+    expect(await host.leftovers()).to.deep.equal([basename(host.pin('uber-net'))])
   })
 
   it('gets that setting where /proc/sys is read-only, as in a container, and stays so', async () => {

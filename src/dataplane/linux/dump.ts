@@ -16,21 +16,23 @@ import {
 } from './rows.ts'
 import * as rt from './rtnetlink.ts'
 
+/** So often are the tables read while links come and go. */
+const readingsMost = 3
+
 /** Reads all that the kernel has of an overlay. Other work has its turn while the tables are read. */
 export async function dumpOverlay(
   netns: OverlayNetns,
   host: HostNetns,
   overlayId: string,
 ): Promise<ActualOverlay> {
-  const links = netns.links()
-  const bridge = links.find(({ name }) => name === bridgeName) ?? null
-  const vxlan = links.find(({ name }) => name === vxlanName) ?? null
+  const { links, tables } = await readSteadily(netns)
+  const [bridge, vxlan] = [named(links, bridgeName), named(links, vxlanName)]
   const actualLinks = {
     bridge: bridge === null ? null : actualBridge(netns, bridge),
     vxlan: vxlan === null ? null : actualVxlan(vxlan),
   }
   const parked = new Set(linksOf(host.socket).map(({ name }) => name))
-  const { fdb, neighbours, stations } = await readTables(netns, vxlan?.index ?? null)
+  const { fdb, neighbours, stations } = tables
   const endpoints = links.flatMap((link) => {
     const endpointId = link.kind === 'veth' ? endpointOfAlias(link.alias, overlayId) : null
     if (endpointId === null) return []
@@ -39,6 +41,26 @@ export async function dumpOverlay(
     return [{ endpointId, mac, mtu: link.mtu, sound: isSound(link, bridge), parked: isParked }]
   })
   return { overlayId, ...actualLinks, endpoints, fdb, neighbours }
+}
+
+/**
+ * The links of a namespace and its tables, read again when links went or came meanwhile: the kernel keeps its
+ * place in a table by counting, and loses it when rows of a link before it go.
+ */
+async function readSteadily(netns: OverlayNetns): Promise<{ links: Link[]; tables: Tables }> {
+  let links = netns.links()
+  for (let reading = 1; ; reading++) {
+    const tables = await readTables(netns, named(links, vxlanName)?.index ?? null)
+    const before = links
+    links = netns.links()
+    const isSteady =
+      links.length === before.length && links.every(({ index }, i) => index === before[i]!.index)
+    if (isSteady || reading === readingsMost) return { links, tables }
+  }
+}
+
+function named(links: readonly Link[], name: string): Link | null {
+  return links.find((link) => link.name === name) ?? null
 }
 
 interface Tables {

@@ -33,20 +33,32 @@ export function ensureVethPair(
   link: EndpointLink,
 ): EnsuredEndpoint {
   const sourceName = sourceNameOf(overlayId, link.endpointId)
+  const changed = repairVethPair(netns, host, overlayId, link)
+  if (changed !== null) return { sourceName, changed }
+  const parked = owned(linkOf(host.socket, sourceName), overlayId, null)
+  // An end without its port in the overlay: nothing can be behind it any more.
+  if (parked !== null) deleteIfThere(host.socket, parked.index)
+  const wanted = wantedPort(netns, overlayId, link)
+  makePair(netns, { ...host, name: sourceName }, overlayId, link, wanted)
+  return { sourceName, changed: ['veth pair made'] }
+}
+
+/** Repairs the pair. @returns what was changed, in words; null when there is no pair. */
+export function repairVethPair(
+  netns: OverlayNetns,
+  host: HostNetns,
+  overlayId: string,
+  link: EndpointLink,
+): string[] | null {
   const wanted = wantedPort(netns, overlayId, link)
   const port = owned(netns.link(portNameOf(overlayId, link.endpointId)), overlayId, netns.path)
-  const parked = owned(linkOf(host.socket, sourceName), overlayId, null)
-  if (port === null) {
-    // An end without its port in the overlay: nothing can be behind it any more.
-    if (parked !== null) deleteIfThere(host.socket, parked.index)
-    makePair(netns, { ...host, name: sourceName }, overlayId, link, wanted)
-    return { sourceName, changed: ['veth pair made'] }
-  }
+  if (port === null) return null
+  const parked = linkOf(host.socket, sourceNameOf(overlayId, link.endpointId))
   const changed = wrongIn(port, wanted)
   if (changed.length > 0) dress(netns.socket, port.index, wanted)
-  changed.push(...repairParked(host.socket, parked, link, wanted.alias))
+  changed.push(...repairParked(host.socket, owned(parked, overlayId, null), link, wanted.alias))
   changed.push(...ensureStation(netns.socket, port.index, link))
-  return { sourceName, changed }
+  return changed
 }
 
 /**

@@ -18,7 +18,13 @@ import type {
 } from '../dataplane.ts'
 import { canonicalAddress } from './addresses.ts'
 import { dumpOverlay } from './dump.ts'
-import { deleteIfThere, ensureVethPair, remakeVethPair, removeVethPair } from './endpoint-links.ts'
+import {
+  deleteIfThere,
+  ensureVethPair,
+  remakeVethPair,
+  removeVethPair,
+  repairVethPair,
+} from './endpoint-links.ts'
 import { checkEndpointId, checkOverlayId, isMarked, pinName, vxlanName } from './names.ts'
 import { isPinned, openOwnNetns } from './netns.ts'
 import { assignNetnsId } from './netns-ids.ts'
@@ -128,6 +134,12 @@ export class LinuxDataplane implements Dataplane {
     checkEndpointId(link.endpointId)
     return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () =>
       ensureVethPair(this.#existing(overlayId), this.#theHost(), overlayId, link),
+    )
+  }
+
+  async repairEndpoint(overlayId: string, link: EndpointLink): Promise<string[] | null> {
+    return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () =>
+      repairVethPair(this.#existing(overlayId), this.#theHost(), overlayId, link),
     )
   }
 

@@ -17,6 +17,7 @@ const longEnoughMs = 11_000
 class RecordingDataplane extends MemoryDataplane {
   readonly batches: Change[][] = []
   dumps = 0
+  afterDump: (() => void) | null = null
 
   override async apply(overlayId: string, changes: readonly Change[]): Promise<FailedChange[]> {
     this.batches.push([...changes])
@@ -25,7 +26,9 @@ class RecordingDataplane extends MemoryDataplane {
 
   override async dump(overlayId: string): ReturnType<MemoryDataplane['dump']> {
     this.dumps++
-    return super.dump(overlayId)
+    const actual = await super.dump(overlayId)
+    this.afterDump?.()
+    return actual
   }
 }
 
@@ -370,9 +373,31 @@ describe('the reconciler', () => {
       expect(endpoints.has('l1')).to.equal(true)
     })
 
+    it('make no pair in the place of one that goes while they read', async () => {
+      const inside = { sandboxKey: '/netns/c', addresses: [] }
+      await reconciler.attachEndpoint('o1', { ...local, inside })
+      kernel.moveEndpoint('o1', 'l1', 'container')
+      const { endpoints } = kernel.overlay('o1')!
+      const goesMeanwhile = (): void => {
+        endpoints.get('l1')!.sound = false
+        kernel.afterDump = () => {
+          kernel.afterDump = null
+          endpoints.delete('l1')
+        }
+      }
+      goesMeanwhile()
+      expect((await reconciler.audit())[0]).to.deep.include({ missing: ['l1'], failure: null })
+      expect(endpoints.has('l1')).to.equal(false)
+      kernel.sandboxes.add(inside.sandboxKey)
+      await reconciler.audit()
+      goesMeanwhile()
+      expect((await reconciler.audit())[0]).to.deep.include({ missing: [], failure: null })
+      expect(endpoints.get('l1')).to.include({ parked: false })
+    })
+
     it('throw a bug in the repair of an endpoint on', async () => {
       kernel.overlay('o1')!.endpoints.get('l1')!.sound = false
-      kernel.failCall('ensureEndpoint', 1, new TypeError('made up'))
+      kernel.failCall('repairEndpoint', 1, new TypeError('made up'))
       const caught = await reconciler.audit().catch((error: unknown) => error)
       expect(caught).to.be.instanceOf(TypeError)
     })
