@@ -168,7 +168,7 @@ export function purge(world: World, log: (what: string) => void): void {
   const [host] = world.up.toSorted((a, b) => b.truth.size - a.truth.size)
   if (host === undefined) return
   log(`${host.name} deletes ${host.truth.size} records`)
-  for (const key of [...host.truth.keys()]) world.remove(host, key)
+  for (const key of host.truth.keys()) world.remove(host, key)
 }
 
 /** A host dies, and stays dead. */
