@@ -70,10 +70,12 @@ export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new AssertionError(message)
 }
 
-/** Whether this came from the system: Node's own errors and the kernel's have a code such as `ENOSPC`. */
+/** Whether this came from the system: its errors have a code such as `ENOSPC`, or of Node's such as `ERR_FS_EISDIR`. */
 export function isSystemError(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown }
-  return error instanceof Error && typeof code === 'string' && /^(E[A-Z0-9]+$|errno )/.test(code)
+  return (
+    error instanceof Error && typeof code === 'string' && /^(E[A-Z0-9]+$|ERR_FS_|errno )/.test(code)
+  )
 }
 
 /** Whether this is a bug of ours: no error that we made for somebody to read, and none of the system. */

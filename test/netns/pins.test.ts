@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { silentLogger } from '../../src/base/logger.ts'
@@ -6,7 +6,7 @@ import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
 import { pinName } from '../../src/dataplane/linux/names.ts'
 import { isPinned } from '../../src/dataplane/linux/netns.ts'
-import { detachMount } from '../../src/dataplane/linux/syscall.ts'
+import { bindMount, detachMount } from '../../src/dataplane/linux/syscall.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { LabUnderlay, type LabContainer, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
@@ -28,6 +28,7 @@ describe('a namespace that is pinned at two places', function () {
   let dataplane: LinuxDataplane
   let links: OverlayLinks
   let containers: LabContainer[]
+  let warnings: string[]
 
   before(function () {
     if (obstacle === null) return
@@ -55,7 +56,9 @@ describe('a namespace that is pinned at two places', function () {
 
   async function started(): Promise<LinuxDataplane> {
     const places = { directory: first, spareDirectory: spare, hostNetns: host.netns }
-    const next = new LinuxDataplane({ ...places, logger: silentLogger })
+    warnings = []
+    const warn = (message: string): unknown => warnings.push(message)
+    const next = new LinuxDataplane({ ...places, logger: { ...silentLogger, warn } })
     await next.start()
     return next
   }
@@ -88,6 +91,27 @@ describe('a namespace that is pinned at two places', function () {
   it('loses both when the overlay goes', async () => {
     await dataplane.removeOverlay('uber-net')
     expect([...readdirSync(first), ...readdirSync(spare)]).to.deep.equal([])
+  })
+
+  it('is found beside things in its folder that are not to be removed, which are told', async () => {
+    await dataplane.close()
+    mkdirSync(join(spare, 'lost+found'))
+    const [mounted, bad] = [join(spare, 'mounted'), join(spare, pinName('bad'))]
+    for (const path of [mounted, bad]) {
+      writeFileSync(path, '')
+      bindMount('/proc/uptime', path)
+    }
+    try {
+      dataplane = await started()
+      expect(await dataplane.overlays()).to.deep.equal(['uber-net'])
+      expect(warnings.join()).to.include('EISDIR').and.include('EBUSY')
+      const failed: unknown = await dataplane.removeOverlay('bad').catch((error: unknown) => error)
+      expect(failed).to.include({ code: 'KERNEL' })
+      expect(await talk()).to.equal(true)
+    } finally {
+      for (const path of [mounted, bad]) detachMount(path)
+      rmdirSync(join(spare, 'lost+found'))
+    }
   })
 
   it('is gone with the last pin when no process holds it, and nothing is left of the files', async () => {

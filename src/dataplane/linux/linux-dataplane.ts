@@ -189,7 +189,9 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async overlays(): Promise<string[]> {
-    return this.#kernel('looking for overlays', () => pinnedOverlays(this.#directories))
+    return this.#kernel('looking for overlays', () =>
+      pinnedOverlays(this.#directories, this.#logger),
+    )
   }
 
   async underlayMtu(vtep: Ip): Promise<number> {

@@ -2,12 +2,13 @@ import {
   closeSync,
   fstatSync,
   openSync,
-  rmSync,
   statSync,
   statfsSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { assert } from '../../base/errors.ts'
+import { errnoOf } from '../../base/unix-socket.ts'
 import { bindMount, detachMount, enterNetns, unshareNetns } from './syscall.ts'
 
 /**
@@ -67,7 +68,7 @@ export function isPinned(path: string): boolean {
   try {
     return statfsSync(path).type === nsfsMagic
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    if (errnoOf(error) === 'ENOENT') return false
     throw error
   }
 }
@@ -96,5 +97,9 @@ function pin(source: string, path: string): void {
 /** Takes all pins at `path` away, and the file. No pin is no error. */
 export function unpin(path: string): void {
   while (isPinned(path)) detachMount(path)
-  rmSync(path, { force: true })
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error
+  }
 }

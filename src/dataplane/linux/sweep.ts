@@ -6,12 +6,11 @@ import { linkGroup, overlayOfAlias, pinName, pinNamePattern } from './names.ts'
 import { OverlayNetns } from './overlay-netns.ts'
 import { Pin } from './pin.ts'
 
-/** The overlays that have a namespace in one of the directories. */
-export function pinnedOverlays(directories: readonly string[]): string[] {
-  return filesIn(directories).flatMap((file) => {
+/** The overlays that have a namespace in one of the directories. What cannot be looked at is reported. */
+export function pinnedOverlays(directories: readonly string[], logger: Logger): string[] {
+  return lookThrough(directories, logger, (pin, file) => {
     // A stranger's mount has no name of ours; it is reported at the start.
-    if (!pinNamePattern.test(file)) return []
-    const netns = OverlayNetns.open(new Pin(directories, file))
+    const netns = pinNamePattern.test(file) ? OverlayNetns.open(pin) : null
     try {
       const overlayId = netns === null ? null : overlayIn(netns)
       return overlayId === null || pinName(overlayId) !== file ? [] : [overlayId]
@@ -27,15 +26,28 @@ export function pinnedOverlays(directories: readonly string[]): string[] {
  * removed is reported and stays.
  */
 export function sweepPins(directories: readonly string[], logger: Logger): void {
-  for (const file of filesIn(directories)) {
+  lookThrough(directories, logger, (pin) => {
+    sweepPin(pin, logger)
+    return []
+  })
+}
+
+/** All that `look` finds. */
+function lookThrough(
+  directories: readonly string[],
+  logger: Logger,
+  look: (pin: Pin, file: string) => string[],
+): string[] {
+  return filesIn(directories).flatMap((file) => {
     const pin = new Pin(directories, file)
     try {
-      sweepPin(pin, logger)
+      return look(pin, file)
     } catch (error) {
       if (isBug(error)) throw error
       logger.warn(`${pin.path} could not be looked through: ${messageOf(error)}`)
+      return []
     }
-  }
+  })
 }
 
 function filesIn(directories: readonly string[]): string[] {

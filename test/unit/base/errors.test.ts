@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { rmSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { assert, failure, isBug, refusal } from '../../../src/base/errors.ts'
 import { NetlinkError } from '../../../src/dataplane/linux/netlink-socket.ts'
@@ -21,6 +22,7 @@ describe('an error', () => {
       new NetlinkError(16, 'x'),
       new NetlinkError(524, 'a number without a name'),
       missing,
+      thrownBy(() => rmSync(import.meta.dirname)),
     ])
       expect(isBug(error), String(error)).to.equal(false)
   })
