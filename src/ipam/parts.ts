@@ -17,7 +17,7 @@ import { randomHex } from './voting/random-hex.ts'
 import { type Respondents, respond } from './voting/requests.ts'
 import { voterNamed } from './voting/roster.ts'
 import { RosterChange } from './voting/roster-change.ts'
-import { Seat, type SeatAdvice } from './voting/seat.ts'
+import { identityKey, Seat, type SeatAdvice } from './voting/seat.ts'
 import { Wire } from './voting/wire.ts'
 
 /** Everything of this room, built and joined together. Nothing runs yet. */
@@ -39,7 +39,7 @@ export function assemble(ports: IpamPorts): Parts {
     const { roster } = seat
     return roster === null || voterNamed(roster, member) !== undefined
   })
-  const stored = store.get<{ id: string }>(tables.self, 'identity')
+  const stored = store.get<{ id: string }>(tables.self, identityKey)
   const voter = { name: cluster.self, id: stored?.id ?? randomHex(random) }
   const seat = new Seat(
     voter,
@@ -67,7 +67,7 @@ export function assemble(ports: IpamPorts): Parts {
 export async function open({ context, conflicts, enrolment, wanted }: Parts): Promise<void> {
   const { claims, seat, store, wire } = context
   const value = { id: seat.voter.id }
-  await store.write([{ table: tables.self, key: 'identity', value }])
+  await store.write([{ table: tables.self, key: identityKey, value }])
   const parts: Respondents = {
     seat,
     claims,
@@ -86,6 +86,7 @@ function advice(context: () => Context): SeatAdvice {
       context().surroundings.owners(poolKey).get(number)?.owner ?? null,
     lend: (address) => canLend(context(), address),
     mayFound: () => context().cluster.synced(),
+    newId: () => randomHex(context().random),
     installed: () => {
       context().surroundings.changed()
       dropLostBlocks(context())

@@ -26,10 +26,14 @@ export interface SeatAdvice {
   readonly lend: (address: Item, borrower: Holder) => 'lent' | 'leased' | 'not ours'
   /** Whether a founding may be spoken of: we know the others that there are. */
   readonly mayFound: () => boolean
+  /** A new identity. */
+  readonly newId: () => string
   /** Called when another roster came into force; the book is already the new one. */
   readonly installed: (previous: RosterRef | null, roster: Roster) => void
 }
 
+/** In the store, our voter id. */
+export const identityKey = 'identity'
 const currentKey = 'current'
 const promiseKey = 'promise'
 
@@ -39,9 +43,8 @@ const promiseKey = 'promise'
  * failed write, never behind: so a vote is refused too often rather than given twice.
  */
 export class Seat {
-  readonly voter: Voter
-  readonly holder: Holder
   readonly book = new VoteBook()
+  #voter: Voter
   #roster: Roster | null
   #promise: Promise_ | null
   /** Blocks given back whose record may still be about, until somebody else gets our vote. */
@@ -50,8 +53,7 @@ export class Seat {
   readonly #advice: SeatAdvice
 
   constructor(voter: Voter, store: IpamStore, advice: SeatAdvice) {
-    this.voter = voter
-    this.holder = holderOf(voter)
+    this.#voter = voter
     this.#store = store
     this.#advice = advice
     this.#roster = store.get<Roster>(tables.roster, currentKey) ?? null
@@ -63,6 +65,15 @@ export class Seat {
         this.book.add({ item, holder: holder as Holder, claim })
       }
     }
+  }
+
+  /** Who we are. It changes when we follow another cluster. */
+  get voter(): Voter {
+    return this.#voter
+  }
+
+  get holder(): Holder {
+    return holderOf(this.#voter)
   }
 
   get roster(): Roster | null {
@@ -118,10 +129,15 @@ export class Seat {
     const previous = this.ref
     if (votes === null || !outranks(refOf(decision.roster), previous)) return
     const changed = this.#takeOver(decision.roster, votes)
+    // The votes that we gave in another cluster are forgotten, so there we are somebody else from now on.
+    if (previous !== null && previous.root !== decision.roster.root) {
+      this.#voter = { ...this.#voter, id: this.#advice.newId() }
+    }
     this.#roster = decision.roster
     this.#promise = null
     this.#returned.clear()
     const written = this.#store.write([
+      { table: tables.self, key: identityKey, value: { id: this.#voter.id } },
       { table: tables.roster, key: currentKey, value: decision.roster },
       { table: tables.roster, key: promiseKey, value: null },
       ...[...changed.values()].map((item) => this.#row(item)),

@@ -50,6 +50,7 @@ const advice: SeatAdvice = {
   publishedOwner: () => null,
   lend: () => 'not ours',
   mayFound: () => true,
+  newId: () => 'id-new',
   installed: () => {},
 }
 
@@ -166,6 +167,25 @@ describe('a seat', () => {
     await seat.install({ roster: rosterOf(3, [a, b]), votes: noVotes })
     await seat.install({ roster: rosterOf(2, [a, b, c]), votes: noVotes })
     expect(seat.roster!.number).to.equal(3)
+  })
+
+  it('is another voter after it followed another cluster, whose change made it forget its votes', async () => {
+    const disk = new HeldDisk()
+    const seat = await seatOf(disk)
+    await ask(seat, c, block)
+    const was = seat.state()!
+    const others = ['w', 'x', 'y', 'z'].map((name) => ({ name, id: `id-${name}` }))
+    const theirs = { root: 's', founded: 2, number: 1, tag: 's1', voters: others }
+    await seat.install({ roster: theirs, votes: noVotes })
+    const fewer = { ...theirs, number: 2, tag: 's2', voters: others.slice(1) }
+    await seat.install({ roster: fewer, votes: noVotes })
+    await seat.install({ ...was, votes: noVotes }) // the word of one that did not vote for c
+    expect(seat.roster!.tag).to.equal('t1')
+    expect(seat.voter).to.deep.equal({ name: 'a', id: 'id-new' })
+    expect(seat.seated).to.equal(false)
+    expect(disk.get('ipam.self', 'identity')).to.deep.equal({ id: 'id-new' })
+    await seat.install({ roster: rosterOf(2, [a, b, c]), votes: noVotes })
+    expect(seat.voter.id, 'within one cluster it stays').to.equal('id-new')
   })
 
   it('keeps its promise: a smaller ballot is outbid, an accepted decision is passed on', async () => {
