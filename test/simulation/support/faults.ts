@@ -146,6 +146,7 @@ export async function writeUnheard(world: World, log: (what: string) => void): P
   const { random, net } = world
   net.faults.silent = true
   log('writes unheard')
+  if (below(random, 2) === 0) purge(world, log)
   for (let turns = 1 + below(random, 4); turns > 0; turns--) {
     for (const host of world.up) {
       if (host.leaving || below(random, 2) === 0) continue
@@ -166,7 +167,7 @@ async function writeUnheardThenHeard(world: World, log: (what: string) => void):
 /** One host deletes all that it has. */
 export function purge(world: World, log: (what: string) => void): void {
   const [host] = world.up.toSorted((a, b) => b.truth.size - a.truth.size)
-  if (host === undefined) return
+  if (host === undefined || host.leaving) return
   log(`${host.name} deletes ${host.truth.size} records`)
   for (const key of host.truth.keys()) world.remove(host, key)
 }
