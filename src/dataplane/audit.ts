@@ -49,10 +49,10 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
   const settled = rows.settled
   const links = await dataplane.ensureOverlay(rows.links)
   if (!settled && links.length === 0) await rows.write()
-  const { actual, changes } = await rows.resync()
+  const { actual, changes, failure: refused } = await rows.resync()
   const present = new Map(actual.endpoints.map((endpoint) => [endpoint.endpointId, endpoint]))
   const missing: string[] = []
-  let failure: string | null = null
+  let failure = refused
   let endpoints = 0
   for (const wanted of rows.local.values()) {
     const { endpointId } = wanted

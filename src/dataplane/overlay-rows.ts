@@ -1,4 +1,4 @@
-import { type OverlayError, failure } from '../base/errors.ts'
+import { failure } from '../base/errors.ts'
 import { parseIpInCidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
@@ -35,12 +35,18 @@ export interface RowsParts {
   readonly keepUntilMs: number | null
 }
 
+/** What was written. */
+interface Written {
+  readonly changes: readonly Change[]
+  /** Which rows were refused and why, in words; null when none was. They are tried again. */
+  readonly failure: string | null
+}
+
 /**
  * The rows of one overlay on this host: which the kernel is believed to have, and which addresses need a
  * look because a claim changed. Writing costs what has changed; only `resync` looks at everything. One
  * write runs at a time, which the reconciler's queue sees to; `touch` may be called meanwhile.
  */
-
 export class OverlayRows {
   links: OverlayLinks
   /** This host's endpoints by id. */
@@ -103,19 +109,19 @@ export class OverlayRows {
   }
 
   /**
-   * Writes what changed since the last time, and tries again what was refused then. Fails with KERNEL
-   * when rows are still not as they should be; the others are.
+   * Writes what changed since the last time, and tries again what was refused then. One row that is refused
+   * does not keep the others from being written. Fails when it is not known what was written.
+   * @returns which rows were refused and why, in words; null when none was.
    */
-  async write(): Promise<void> {
-    if (this.#unsure) await this.resync()
-    else await this.#writeTouched()
+  async write(): Promise<string | null> {
+    return (this.#unsure ? await this.resync() : await this.#writeTouched()).failure
   }
 
   /**
-   * Compares all rows with the kernel's and repairs. Fails as `write` does.
+   * Compares all rows with the kernel's and repairs, as `write` does.
    * @returns what the kernel had, and the repair.
    */
-  async resync(): Promise<{ actual: ActualOverlay; changes: Change[] }> {
+  async resync(): Promise<Written & { readonly actual: ActualOverlay }> {
     this.#unsure = true
     const actual = await this.#dataplane.dump(this.links.overlayId)
     if (actual === null) throw failure('KERNEL', `overlay ${this.links.overlayId} has no links`)
@@ -126,14 +132,14 @@ export class OverlayRows {
     for (const all of [ips, this.#neighbours.keys()])
       for (const ip of all) this.#touched.ips.add(ip)
     for (const all of [macs, this.#fdb.keys()]) for (const mac of all) this.#touched.macs.add(mac)
-    return { actual, changes: await this.#writeTouched() }
+    return { actual, ...(await this.#writeTouched()) }
   }
 
-  /** What is touched meanwhile is written too. @returns all that was written. */
-  async #writeTouched(): Promise<Change[]> {
+  /** What is touched meanwhile is written too. */
+  async #writeTouched(): Promise<Written> {
     merge(this.#touched, this.#refused)
     this.#refused = nothing()
-    const written: Change[] = []
+    const done: Change[] = []
     const failed: FailedChange[] = []
     while (!isEmpty(this.#touched)) {
       const touched = this.#touched
@@ -148,34 +154,35 @@ export class OverlayRows {
           if (slice.isFull) await this.#pause()
           continue
         }
-        failed.push(...(await this.#apply(changes)))
-        for (const change of changes) written.push(change)
+        const outcome = await this.#apply(changes)
+        done.push(...outcome.done)
+        failed.push(...outcome.failed)
       }
     }
     this.#unsure = false
-    if (failed.length > 0) throw this.#refusal(written, failed)
-    return written
+    return { changes: done, failure: this.#failureOf(done, failed) }
   }
 
   /** When the outcome is not known this throws and leaves `unsure` set. */
-  async #apply(changes: Change[]): Promise<FailedChange[]> {
+  async #apply(changes: Change[]): Promise<{ done: Change[]; failed: FailedChange[] }> {
     this.#unsure = true
     const failed = await this.#dataplane.apply(this.links.overlayId, changes)
     const refused = new Set(failed.map(({ change }) => describe(change)))
-    for (const change of changes)
-      if (refused.size === 0 || !refused.has(describe(change))) this.#note(change)
+    const done =
+      refused.size === 0 ? changes : changes.filter((change) => !refused.has(describe(change)))
+    for (const change of done) this.#note(change)
     for (const { change } of failed)
       if (change.kind === 'fdb') this.#refused.macs.add(change.mac)
       else this.#refused.ips.add(change.ip)
-    return failed
+    return { done, failed }
   }
 
-  #refusal(written: readonly Change[], failed: readonly FailedChange[]): OverlayError {
-    const { change, error } = failed[0]!
-    return failure(
-      'KERNEL',
-      `overlay ${this.links.overlayId}: ${failed.length} of ${written.length} rows failed, first ` +
-        `${describe(change)}: ${error}`,
+  #failureOf(done: readonly Change[], [first, ...more]: readonly FailedChange[]): string | null {
+    if (first === undefined) return null
+    const [failed, all] = [more.length + 1, done.length + more.length + 1]
+    return (
+      `overlay ${this.links.overlayId}: ${failed} of ${all} rows failed, first ` +
+      `${describe(first.change)}: ${first.error}`
     )
   }
 

@@ -271,6 +271,6 @@ export class Reconciler {
 async function write(attached: Attached): Promise<void> {
   await attached.guarded(
     () => attached.rows.write(),
-    () => null,
+    (failed) => failed,
   )
 }

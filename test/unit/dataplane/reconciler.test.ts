@@ -395,6 +395,25 @@ describe('the reconciler', () => {
       expect(endpoints.get('l1')).to.include({ parked: false })
     })
 
+    it('repair the rest while one row is refused for good, and do not count it as drift', async () => {
+      // A VTEP of another family than ours.
+      const odd = peer({ origin: 'odd', ips: [ipOf(3)], mac: macOf(3), vtep: 'fd00::9' as Ip })
+      reconciler.applyPeers([appears(odd)])
+      await clock.advance(1)
+      const wanted = await rows()
+      const inside = kernel.overlay('o1')!
+      inside.endpoints.get('l1')!.sound = false
+      inside.neighbours.delete(ipOf(4))
+      const [report] = await reconciler.audit()
+      expect(report!.failure).to.include('EAFNOSUPPORT')
+      expect(report!.drift).to.deep.equal({ links: 0, endpoints: 1, fdb: 0, neighbours: 1 })
+      expect(inside.endpoints.get('l1')!.sound).to.equal(true)
+      expect(await rows()).to.deep.equal(wanted)
+      inside.endpoints.delete('l1')
+      await reconciler.audit()
+      expect(reconciler.status().overlays[0]).to.deep.include({ missing: ['l1'], settled: false })
+    })
+
     it('throw a bug in the repair of an endpoint on', async () => {
       kernel.overlay('o1')!.endpoints.get('l1')!.sound = false
       kernel.failCall('repairEndpoint', 1, new TypeError('made up'))
