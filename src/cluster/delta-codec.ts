@@ -90,23 +90,25 @@ export function decodeDelta(reader: ByteReader): Delta | null {
 /**
  * Cuts what a log has in `ranges` into deltas of at most `bytesMost` bytes each (one record may be
  * longer), each with whole records and the coverage that goes with them. No ranges: one delta that
- * only tells of the epoch.
+ * only tells of the epoch. The log may drop tombstones between two of them: each tells the floor of its moment.
  */
 export function* deltasOf(
   log: OriginLog,
   ranges: readonly Range[],
   { reset, repair, bytesMost }: { reset: number | null; repair: boolean; bytesMost: number },
 ): Generator<Delta> {
-  const { oid, epoch, floor, head } = log
-  const bare = { oid, epoch, floor, head, reset, repair }
-  const room = bytesMost - headBytes(bare)
+  const { oid, epoch, head } = log
+  const room = bytesMost - headBytes({ floor: head, head })
+  const deltaOf = (pieces: readonly DeltaRange[]): Delta => {
+    return { oid, epoch, floor: log.floor, head, reset, repair, ranges: pieces }
+  }
   let pieces: DeltaRange[] = []
   let used = 0
   for (const range of ranges) {
     for (const piece of piecesOf(log.between(range.from, range.to), range, room)) {
       const size = pieceBytes(piece)
       if (pieces.length > 0 && used + size > room) {
-        yield { ...bare, ranges: pieces }
+        yield deltaOf(pieces)
         pieces = []
         used = 0
       }
@@ -114,7 +116,7 @@ export function* deltasOf(
       used += size
     }
   }
-  if (pieces.length > 0 || ranges.length === 0) yield { ...bare, ranges: pieces }
+  if (pieces.length > 0 || ranges.length === 0) yield deltaOf(pieces)
 }
 
 /** The most bytes that a record takes on the way. */

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { ByteReader, CodecError } from '../../../src/cluster/bytes.ts'
 import { decodeDelta, deltasOf, encodeDelta } from '../../../src/cluster/delta-codec.ts'
 import { type Delta, type Entry, OriginLog } from '../../../src/cluster/origin-log.ts'
+import { replyTo } from '../../../src/cluster/serve.ts'
 import { sorted } from './sorted.ts'
 import { type EndpointRecord, encodeRecord } from '../../../src/cluster/records.ts'
 import type { Ip } from '../../../src/net/ip.ts'
@@ -119,5 +120,30 @@ describe('cluster/delta-codec', () => {
     const deltas = [...deltasOf(log, [], { reset: null, repair: true, bytesMost: 1350 })]
     expect(deltas).to.have.length(1)
     expect(deltas[0]).to.deep.include({ oid, epoch, head: 0, ranges: [] })
+  })
+
+  it('tells the floor of the moment, so that no deletion dropped between two deltas is missed', () => {
+    const owner = new OriginLog(oid, 7)
+    const reader = new OriginLog(oid, 7)
+    for (let i = 0; i < 10; i++) owner.write(`a${i}`, 'x'.repeat(50), 0)
+    const web = owner.write('web', 'up', 0)
+    for (let i = 0; i < 10; i++) owner.write(`b${i}`, 'x'.repeat(50), 0)
+    owner.write('web', null, 0)
+    owner.write('last', 'x', 0)
+    const heard = { from: 10, to: 11, entries: [web] }
+    const bare = { oid, epoch: 7, floor: 0, head: 11, reset: null, repair: false }
+    reader.apply({ ...bare, ranges: [heard] }, 0)
+    const lacked = () => replyTo({ oid, epoch: 7, coverage: reader.coverage }, owner)!
+    const { ranges, reset } = lacked()
+    const deltas = deltasOf(owner, ranges, { reset, repair: true, bytesMost: 300 })
+    reader.apply(deltas.next().value as Delta, 0)
+    owner.dropTombstones(1, 4096)
+    for (const delta of deltas) reader.apply(delta, 0)
+    expect(reader.complete, 'it asks again').to.equal(false)
+    const again = lacked()
+    const most = { reset: again.reset, repair: true, bytesMost: 9000 }
+    for (const delta of deltasOf(owner, again.ranges, most)) reader.apply(delta, 0)
+    expect(reader.complete).to.equal(true)
+    expect(reader.value('web')).to.equal(null)
   })
 })
