@@ -204,7 +204,7 @@ export class Cluster {
     const { tickMs, leaveMs } = this.#options
     this.#ending = true
     this.#exchange.goodbye()
-    await sleep(clock, goodbyeTicks * tickMs)
+    if (this.#hasCompany) await sleep(clock, goodbyeTicks * tickMs)
     await withDeadline(clock, leaveMs, 'leaving', gossip.leave(leaveMs)).catch((error: unknown) =>
       logger.warn(`left without all members knowing: ${messageOf(error)}`),
     )
@@ -217,7 +217,7 @@ export class Cluster {
   async pause(): Promise<void> {
     this.#ending = this.#pausing = true
     this.#settings.gossip.updateMeta()
-    await sleep(this.#settings.clock, pauseSpreadMs)
+    if (this.#hasCompany) await sleep(this.#settings.clock, pauseSpreadMs)
   }
 
   /** Stops. Without `leave` or `pause` before, the others see a crash. Idempotent. */
@@ -240,6 +240,11 @@ export class Cluster {
       exchange: this.#exchange,
       requests: this.#requests,
     })
+  }
+
+  /** Whether anybody is there to hear us. */
+  get #hasCompany(): boolean {
+    return this.#members.live().length > 0
   }
 
   #meta(): Uint8Array {
