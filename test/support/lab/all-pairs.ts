@@ -10,11 +10,14 @@ import type { Host } from './host.ts'
 /** A batch is a group against a group: 2 × 15 × 15 neighbours. */
 const groupSize = 15
 
-/** Standard input: containers, each with what it pings. By its shell, busybox's ping needs no new program. */
+/**
+ * Standard input: containers, each with what it pings. Prints who did not answer, and that all were tried. By its shell,
+ * busybox's ping needs no new program.
+ */
 const pingAll = `
   while read pid from addresses; do
     nsenter --net=/proc/$pid/ns/net busybox sh -c \
-      'for a; do ping -c 1 -W 1 $a > /dev/null || echo $a; done' sh $addresses < /dev/null | sed "s/^/$from to /"
+      'for a; do ping -c 1 -W 1 $a > /dev/null || echo $a; done; echo all' sh $addresses < /dev/null | sed "s/^/$from to /"
   done`
 const forgetAll = `
   while read pid; do nsenter --net=/proc/$pid/ns/net ip neigh flush all < /dev/null; done`
@@ -52,18 +55,20 @@ async function unreachedFrom(
   from: readonly Pinger[],
   to: readonly Pinger[],
 ): Promise<string[]> {
-  const lines = from.map(({ host, pid, ip }, i) => {
+  const lines = from.flatMap(({ host, pid, ip }, i) => {
     // Within one group each pair once.
     const others = from === to ? from.slice(i + 1) : to
-    return host === on ? `${pid} ${ip} ${others.map((other) => other.ip).join(' ')}` : ''
+    return host === on ? [`${pid} ${ip} ${others.map((other) => other.ip).join(' ')}\n`] : []
   })
-  const { stdout } = await on.exec(['sh', '-c', pingAll], { input: linesOf(lines) })
-  return stdout.split('\n').filter(Boolean)
+  const { stdout, stderr } = await on.exec(['sh', '-c', pingAll], { input: lines.join('') })
+  const said = stdout.split('\n').filter(Boolean)
+  const unreached = said.filter((line) => !line.endsWith(' to all'))
+  if (said.length - unreached.length !== lines.length)
+    throw new Error(`${on.name}: not all containers could ping: ${stderr}`)
+  return unreached
 }
 
 async function forget(on: Host, some: readonly Pinger[]): Promise<void> {
-  const lines = some.map(({ host, pid }) => (host === on ? String(pid) : ''))
-  await on.exec(['sh', '-c', forgetAll], { input: linesOf(lines) })
+  const pids = some.filter(({ host }) => host === on).map(({ pid }) => `${pid}\n`)
+  await on.exec(['sh', '-c', forgetAll], { input: pids.join('') })
 }
-
-const linesOf = (lines: readonly string[]): string => `${lines.filter(Boolean).join('\n')}\n`
