@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { silentLogger } from '../../src/base/logger.ts'
@@ -87,6 +87,38 @@ describe('a namespace that is pinned at two places', function () {
       expect(await talk()).to.equal(true)
     }
   })
+
+  it('is pinned again where the folder itself was removed', async () => {
+    clearAway(spare)
+    rmSync(spare, { recursive: true })
+    expect((await dataplane.dump('uber-net'))!.endpoints).to.have.length(2)
+    expect(pins()).to.deep.equal([true, true])
+  })
+
+  for (const lost of ['first', 'spare'] as const)
+    it(`works with one pin when there can be none in the ${lost} folder, and tells it once`, async () => {
+      const folder = lost === 'first' ? first : spare
+      clearAway(folder)
+      rmSync(folder, { recursive: true })
+      writeFileSync(folder, '')
+      try {
+        const other = await host.links('other', 5002)
+        for (const wanted of [links, other, links, other]) await dataplane.ensureOverlay(wanted)
+        expect(pins()).to.deep.equal([lost !== 'first', lost !== 'spare'])
+        expect((await dataplane.dump('uber-net'))!.endpoints).to.have.length(2)
+        expect(warnings.filter((warning) => warning.startsWith(folder))).to.have.length(2)
+        expect(await dataplane.overlays()).to.have.members(['uber-net', 'other'])
+        expect(await talk()).to.equal(true)
+        await dataplane.close()
+        dataplane = await started()
+        expect(await dataplane.overlays()).to.have.members(['uber-net', 'other'])
+      } finally {
+        rmSync(folder)
+        mkdirSync(folder)
+      }
+      await dataplane.ensureOverlay(links)
+      expect(pins()).to.deep.equal([true, true])
+    })
 
   it('loses both when the overlay goes', async () => {
     await dataplane.removeOverlay('uber-net')

@@ -1,4 +1,4 @@
-import { mkdirSync, promises } from 'node:fs'
+import { promises } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { assert, failure, isSystemError, messageOf, refusal } from '../../base/errors.ts'
@@ -75,6 +75,7 @@ export class LinuxDataplane implements Dataplane {
   readonly #hostNetns: string | undefined
   readonly #sandboxDirectory: string | undefined
   readonly #open = new Map<string, OverlayNetns>()
+  readonly #said = new Set<string>()
   readonly #removals = new KeyedQueue()
   #host: HostNetns | null = null
 
@@ -90,8 +91,6 @@ export class LinuxDataplane implements Dataplane {
     // Makes libuv's threads, which must not be born while this thread visits a namespace.
     await promises.stat('/')
     this.#kernel('starting the data plane', () => {
-      for (const directory of this.#directories)
-        mkdirSync(directory, { recursive: true, mode: 0o700 })
       probeKernel()
       this.#host =
         this.#hostNetns === undefined ? netnsOf(openOwnNetns()) : openNetns(this.#hostNetns)
@@ -232,7 +231,13 @@ export class LinuxDataplane implements Dataplane {
   }
 
   #pinOf(overlayId: string): Pin {
-    return new Pin(this.#directories, pinName(overlayId))
+    return new Pin(this.#directories, pinName(overlayId), (message) => this.#warnOnce(message))
+  }
+
+  /** A pin is looked after at every verb. */
+  #warnOnce(message: string): void {
+    if (!this.#said.has(message)) this.#logger.warn(message)
+    this.#said.add(message)
   }
 
   #theHost(): HostNetns {
@@ -244,15 +249,13 @@ export class LinuxDataplane implements Dataplane {
   #find(overlayId: string): OverlayNetns | null {
     const held = this.#open.get(overlayId)
     if (held?.isPinned === true) return held
-    const pin = this.#pinOf(overlayId)
-    const pinned = OverlayNetns.open(pin)
-    if (held !== undefined && (pinned === null || held.isPinned)) {
-      // What is pinned is what we hold, now everywhere again.
-      pinned?.close()
+    if (held !== undefined && !held.isReplaced) {
       held.pinAgain()
-      this.#logger.warn(`overlay ${overlayId}: a pin ${pin.path} was gone and was put back`)
+      if (held.isPinned)
+        this.#logger.warn(`overlay ${overlayId}: a pin ${held.path} was gone and was put back`)
       return held
     }
+    const pinned = OverlayNetns.open(this.#pinOf(overlayId))
     held?.close()
     if (pinned === null) this.#open.delete(overlayId)
     else this.#open.set(overlayId, pinned)

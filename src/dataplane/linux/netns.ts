@@ -1,12 +1,14 @@
 import {
   closeSync,
   fstatSync,
+  mkdirSync,
   openSync,
   statSync,
   statfsSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { dirname } from 'node:path'
 import { assert } from '../../base/errors.ts'
 import { errnoOf } from '../../base/unix-socket.ts'
 import { bindMount, detachMount, enterNetns, unshareNetns } from './syscall.ts'
@@ -68,8 +70,8 @@ export function isPinned(path: string): boolean {
   try {
     return statfsSync(path).type === nsfsMagic
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false
-    throw error
+    if (!isNoFile(error)) throw error
+    return false
   }
 }
 
@@ -90,6 +92,7 @@ export function pinFd(fd: number, path: string): void {
 }
 
 function pin(source: string, path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   writeFileSync(path, '', { flag: 'a' })
   bindMount(source, path)
 }
@@ -100,6 +103,10 @@ export function unpin(path: string): void {
   try {
     unlinkSync(path)
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error
+    if (!isNoFile(error)) throw error
   }
+}
+
+function isNoFile(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
 }

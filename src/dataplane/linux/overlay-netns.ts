@@ -85,6 +85,11 @@ export class OverlayNetns {
     return this.#pin.isOf(this.fd)
   }
 
+  /** Whether another namespace was pinned in its place. */
+  get isReplaced(): boolean {
+    return this.#pin.isOther(this.fd)
+  }
+
   /** Pins the namespace again, when somebody took a pin away while we held it open. */
   pinAgain(): void {
     this.#pin.pinAgain(this.fd)

@@ -1,16 +1,19 @@
 import { join } from 'node:path'
+import { isSystemError, messageOf } from '../../base/errors.ts'
 import { isPinOf, isPinned, pinFd, pinHere, unpin } from './netns.ts'
 
 /**
  * The files that pin one namespace, which lives as long as one of them does. There is more than one place
  * because the engine clears a plugin's own folders of mounts when it is disabled or upgraded, and when
- * the engine itself stops in good order.
+ * the engine itself stops in good order. One that holds is enough; what the others lack is told.
  */
 export class Pin {
   readonly #paths: readonly string[]
+  readonly #warn: (message: string) => void
 
   /** The file of that name in each of the directories, of which there is one at least. */
-  constructor(directories: readonly string[], name: string) {
+  constructor(directories: readonly string[], name: string, warn: (message: string) => void) {
+    this.#warn = warn
     this.#paths = directories.map((directory) => join(directory, name))
   }
 
@@ -29,21 +32,33 @@ export class Pin {
     return this.#paths.every((path) => isPinOf(path, fd))
   }
 
+  /** Whether a namespace is pinned that is not the one of `fd`. */
+  isOther(fd: number): boolean {
+    const path = this.find()
+    return path !== null && !isPinOf(path, fd)
+  }
+
   /** Pins the namespace that this thread is in, in place of any other. */
   pinHere(): void {
-    for (const path of this.#paths) {
-      unpin(path)
-      pinHere(path)
-    }
+    this.#pinAt(this.#paths, pinHere)
   }
 
   /** Pins the namespace of `fd` where that is not so already. */
   pinAgain(fd: number): void {
-    for (const path of this.#paths) {
-      if (isPinOf(path, fd)) continue
-      unpin(path)
-      pinFd(fd, path)
-    }
+    const lacking = this.#paths.filter((path) => !isPinOf(path, fd))
+    this.#pinAt(lacking, (path) => pinFd(fd, path))
+  }
+
+  #pinAt(paths: readonly string[], pin: (path: string) => void): void {
+    const failures: unknown[] = []
+    for (const path of paths)
+      try {
+        unpin(path)
+        pin(path)
+      } catch (error) {
+        if (!isSystemError(error) || failures.push(error) === this.#paths.length) throw error
+        this.#warn(`${path} pins no namespace, only the other place does: ${messageOf(error)}`)
+      }
   }
 
   /** Takes all pins away. None is no error. */

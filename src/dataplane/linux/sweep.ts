@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { isBug, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
+import { errnoOf } from '../../base/unix-socket.ts'
 import { deleteIfThere } from './endpoint-links.ts'
 import { linkGroup, overlayOfAlias, pinName, pinNamePattern } from './names.ts'
 import { OverlayNetns } from './overlay-netns.ts'
@@ -38,8 +39,8 @@ function lookThrough(
   logger: Logger,
   look: (pin: Pin, file: string) => string[],
 ): string[] {
-  return filesIn(directories).flatMap((file) => {
-    const pin = new Pin(directories, file)
+  return [...filesIn(directories, logger)].flatMap((file) => {
+    const pin = new Pin(directories, file, (message) => logger.warn(message))
     try {
       return look(pin, file)
     } catch (error) {
@@ -50,8 +51,17 @@ function lookThrough(
   })
 }
 
-function filesIn(directories: readonly string[]): string[] {
-  return [...new Set(directories.flatMap((directory) => readdirSync(directory)))]
+function filesIn(directories: readonly string[], logger: Logger): Set<string> {
+  const files = directories.flatMap((directory) => {
+    try {
+      return readdirSync(directory)
+    } catch (error) {
+      // Made with the first pin.
+      if (errnoOf(error) !== 'ENOENT') logger.warn(`no pins are found there: ${messageOf(error)}`)
+      return []
+    }
+  })
+  return new Set(files)
 }
 
 function sweepPin(pin: Pin, logger: Logger): void {
