@@ -15,7 +15,7 @@ import { type Host, World } from './support/world.ts'
 
 /** Small, so that a minute of virtual time goes through all of them. */
 const options = {
-  tombstoneMs: 5000,
+  tombstoneMs: 2500,
   tombstonesMost: 6,
   hiddenHoldMs: 10_000,
   certificateMs: 20_000,
