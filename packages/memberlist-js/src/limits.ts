@@ -63,5 +63,11 @@ export const MAX_LOST_MEMBERS = 4096
 /** How far ahead of what we know an incarnation may be: a forged one near 2^32 could not be refuted. */
 export const MAX_INCARNATION_JUMP = 2 ** 31
 
+/**
+ * How far we raise our own at a time, and how far ahead others may be accused: what contradicts a forged accusation must be no leap to those
+ * who have not heard of it. What is further ahead is contradicted in a second step.
+ */
+export const MAX_INCARNATION_STEP = 2 ** 30
+
 /** Events that a slow reader of `changes()` may be behind; then the oldest are dropped and it is told. */
 export const MAX_BUFFERED_EVENTS = 4096

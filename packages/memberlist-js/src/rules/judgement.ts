@@ -3,7 +3,7 @@
  * has, because peers only agree if they judge alike. Equal incarnations rank dead and left over suspect over alive;
  * a higher incarnation overrules all, and only the member itself raises it.
  */
-import { MAX_INCARNATION_JUMP } from '../limits.ts'
+import { MAX_INCARNATION_JUMP, MAX_INCARNATION_STEP } from '../limits.ts'
 import { sameVersions, type Member, type Versions } from '../member.ts'
 import type { Endpoint } from '../endpoint.ts'
 
@@ -73,7 +73,7 @@ function judgeOwnAlive(claim: AliveClaim, known: Member): Verdict {
     claim.incarnation === known.incarnation &&
     Buffer.compare(claim.meta, known.meta) === 0 &&
     sameVersions(claim.versions, known.versions)
-  return identical ? ignore : { act: 'refute', incarnation: claim.incarnation }
+  return identical ? ignore : refute(claim, known)
 }
 
 function givesUpName(known: Member, now: number, reclaimAfterMs: number): boolean {
@@ -88,10 +88,10 @@ export function judgeSuspect(
   suspected: boolean,
 ): Verdict {
   if (known === undefined || accusation.incarnation < known.incarnation) return ignore
-  if (leaps(accusation, known)) return ignore
+  if (leaps(accusation, known, self ? MAX_INCARNATION_JUMP : MAX_INCARNATION_STEP)) return ignore
   if (suspected) return { act: 'confirm' }
   if (known.state !== 'alive') return ignore
-  if (self) return { act: 'refute', incarnation: accusation.incarnation }
+  if (self) return refute(accusation, known)
   return accept(known, 'suspect', accusation.incarnation, now)
 }
 
@@ -104,16 +104,21 @@ export function judgeDead(
   { known, self, leaving, now }: Knowledge,
 ): Verdict {
   if (known === undefined || accusation.incarnation < known.incarnation) return ignore
-  if (leaps(accusation, known)) return ignore
+  if (leaps(accusation, known, self ? MAX_INCARNATION_JUMP : MAX_INCARNATION_STEP)) return ignore
   const goodbye = accusation.from === accusation.name
   if (known.state === 'left' || (known.state === 'dead' && !goodbye)) return ignore
-  if (self && !leaving) return { act: 'refute', incarnation: accusation.incarnation }
+  if (self && !leaving) return refute(accusation, known)
   return accept(known, goodbye ? 'left' : 'dead', accusation.incarnation, now)
 }
 
 /** The incarnation that overrules an accusation: above it, and above our own. */
 export function refutingIncarnation(own: number, accused: number): number {
   return Math.max(own, accused) + 1
+}
+
+function refute({ incarnation }: { readonly incarnation: number }, own: Member): Verdict {
+  const most = own.incarnation + MAX_INCARNATION_STEP
+  return { act: 'refute', incarnation: Math.min(incarnation, most) }
 }
 
 function accept(known: Member, state: Member['state'], incarnation: number, now: number): Verdict {
@@ -126,6 +131,10 @@ function asAlive(claim: AliveClaim, since: number): Member {
 }
 
 /** A claim so far ahead that the member could soon not count any higher. Go has no such guard. */
-function leaps(claim: { readonly incarnation: number }, known: Member | undefined): boolean {
-  return claim.incarnation > (known?.incarnation ?? 0) + MAX_INCARNATION_JUMP
+function leaps(
+  claim: { readonly incarnation: number },
+  known: Member | undefined,
+  most = MAX_INCARNATION_JUMP,
+): boolean {
+  return claim.incarnation > (known?.incarnation ?? 0) + most
 }

@@ -131,6 +131,11 @@ const aliveRows: readonly Row[] = [
     'refute 9',
   ],
   [
+    'ourselves, by a leap',
+    judgeAlive(claim(2 ** 31 + 5), knowing(member('alive', 5), self), 0),
+    `refute ${2 ** 30 + 5}`,
+  ],
+  [
     'ourselves while leaving',
     judgeAlive(claim(9), knowing(member('alive', 5), leaving), 0),
     'ignore',
@@ -173,6 +178,11 @@ const suspectRows: readonly Row[] = [
     'refute 40',
   ],
   [
+    'ourselves, by a leap',
+    judgeSuspect(accuse(2 ** 31 + 5), knowing(member('alive', 5), self), false),
+    `refute ${2 ** 30 + 5}`,
+  ],
+  [
     'ourselves after leaving',
     judgeSuspect(accuse(5), knowing(member('left', 5), leaving), false),
     'ignore',
@@ -180,6 +190,11 @@ const suspectRows: readonly Row[] = [
   [
     'an incarnation that leaps',
     judgeSuspect(accuse(2 ** 32 - 1), knowing(member('alive', 5), self), false),
+    'ignore',
+  ],
+  [
+    'another, by a leap',
+    judgeSuspect(accuse(2 ** 30 + 6), knowing(member('alive', 5)), false),
     'ignore',
   ],
 ]
@@ -196,6 +211,11 @@ const deadRows: readonly Row[] = [
   ['the death of one that left', judgeDead(accuse(5), knowing(member('left', 5))), 'ignore'],
   ['ourselves', judgeDead(accuse(5), knowing(member('alive', 5), self)), 'refute 5'],
   [
+    'ourselves, by a leap',
+    judgeDead(accuse(2 ** 31 + 5), knowing(member('alive', 5), self)),
+    `refute ${2 ** 30 + 5}`,
+  ],
+  [
     'ourselves, a former goodbye',
     judgeDead(accuse(9, 'a'), knowing(member('alive', 1), self)),
     'refute 9',
@@ -203,7 +223,7 @@ const deadRows: readonly Row[] = [
   ['our own goodbye', judgeDead(accuse(5, 'a'), knowing(member('alive', 5), leaving)), 'left 5'],
   [
     'an incarnation that leaps',
-    judgeDead(accuse(2 ** 31 + 6), knowing(member('alive', 5))),
+    judgeDead(accuse(2 ** 30 + 6), knowing(member('alive', 5))),
     'ignore',
   ],
 ]
