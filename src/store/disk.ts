@@ -12,14 +12,22 @@ export interface GrowingFile {
   close(): Promise<void>
 }
 
+/** A file that has taken another's place. */
+export interface Replacement {
+  readonly file: GrowingFile
+  /** Makes durable which file the name stands for. To be called once. */
+  readonly syncName: () => Promise<void>
+}
+
 /** The disk as a port: what a journal needs of it. */
 export interface Disk {
   /** All bytes; null when there is no such file. */
   read(path: string): Promise<Buffer | null>
-  /** Makes this the file's content, at once or not at all: when it throws, nothing has changed. */
-  replace(path: string, bytes: Uint8Array): Promise<void>
-  /** Makes durable which file the name stands for. */
-  syncName(path: string): Promise<void>
+  /**
+   * Makes this the file's content, at once or not at all: when it throws, nothing has changed. What has to be
+   * opened is opened before, so that a process that may open no more files keeps the old one.
+   */
+  replace(path: string, bytes: Uint8Array): Promise<Replacement>
   /** Opens a file that exists. */
   grow(path: string): Promise<GrowingFile>
 }
@@ -37,42 +45,48 @@ export const machineDisk: Disk = {
 
   async replace(path, bytes) {
     const fresh = `${path}.new`
+    const folder = await open(dirname(path), 'r')
+    let file: FileHandle | null = null
     try {
-      await writeDurably(fresh, bytes)
+      file = await open(fresh, 'w', 0o600)
+      await writeAll(file, bytes, 0)
+      await file.sync()
       await rename(fresh, path)
     } catch (error) {
+      await folder.close()
+      await file?.close()
       await rm(fresh, { force: true })
       throw error
     }
-  },
-
-  async syncName(path) {
-    await using folder = await open(dirname(path), 'r')
-    await folder.sync()
+    return {
+      file: growing(file, bytes.length),
+      syncName: async () => {
+        await using named = folder
+        await named.sync()
+      },
+    }
   },
 
   async grow(path) {
     const file = await open(path, 'r+', 0o600)
-    let end = (await file.stat()).size
-    return {
-      async append(bytes) {
-        await writeAll(file, bytes, end)
-        end += bytes.length
-      },
-      sync: () => file.datasync(),
-      async truncate(bytes) {
-        await file.truncate(bytes)
-        end = bytes
-      },
-      close: () => file.close(),
-    }
+    return growing(file, (await file.stat()).size)
   },
 }
 
-async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
-  await using file = await open(path, 'w', 0o600)
-  await writeAll(file, bytes, 0)
-  await file.sync()
+function growing(file: FileHandle, size: number): GrowingFile {
+  let end = size
+  return {
+    async append(bytes) {
+      await writeAll(file, bytes, end)
+      end += bytes.length
+    },
+    sync: () => file.datasync(),
+    async truncate(bytes) {
+      await file.truncate(bytes)
+      end = bytes
+    },
+    close: () => file.close(),
+  }
 }
 
 /** Writes at `position` until all bytes are taken: a disk that fills up takes some and then none. */

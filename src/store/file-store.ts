@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type OverlayError, failure, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { type Release, lockDirectory } from './directory-lock.ts'
-import { type Disk, type GrowingFile, machineDisk } from './disk.ts'
+import { type Disk, type GrowingFile, type Replacement, machineDisk } from './disk.ts'
 import { groupRecord, replay, snapshotRecord } from './journal.ts'
 import { type Migration, formatAfter, migrations } from './migrations.ts'
 import type { Store, StoreChange } from './store.ts'
@@ -154,20 +154,21 @@ export class FileStore implements Store {
     const { disk, logger } = this.#around
     if (journal.bytes < journal.compactAt) return
     const snapshot = snapshotRecord(journal.tables.rows(), journal.sequence, journal.format)
+    let next: Replacement
     try {
-      await disk.replace(journal.path, snapshot)
+      next = await disk.replace(journal.path, snapshot)
     } catch (error) {
       journal.compactAt = journal.bytes + growthBytesMin
       logger.warn(`${journal.path} goes on growing: ${messageOf(error)}`)
       return
     }
+    const before = journal.file
+    journal.file = next.file
+    journal.bytes = snapshot.length
+    journal.compactAt = compactAt(snapshot.length)
     try {
-      await disk.syncName(journal.path)
-      const file = await disk.grow(journal.path)
-      await journal.file.close()
-      journal.file = file
-      journal.bytes = snapshot.length
-      journal.compactAt = compactAt(snapshot.length)
+      await next.syncName()
+      await before.close()
     } catch (error) {
       this.#end(error)
     }
@@ -209,9 +210,9 @@ async function load(
   if (found.format < format) {
     for (const step of steps.slice(found.format - 1)) tables.apply(textChanges(step(tables)))
     const snapshot = snapshotRecord(tables.rows(), sequence, format)
-    await replaceAll(path, disk, snapshot)
+    const file = await replaceAll(path, disk, snapshot)
     logger.info(`${path} had format ${found.format} and has format ${format} now`)
-    return opened(await disk.grow(path), snapshot.length, snapshot.length)
+    return opened(file, snapshot.length, snapshot.length)
   }
   const file = await disk.grow(path)
   if (torn > 0) {
@@ -228,15 +229,17 @@ async function load(
 
 async function newJournal(path: string, disk: Disk, format: number): Promise<Buffer> {
   const bytes = snapshotRecord([], 0, format)
-  await replaceAll(path, disk, bytes)
+  const file = await replaceAll(path, disk, bytes)
+  await file.close()
   return bytes
 }
 
 /** Makes this the file's content, durably. When it fails, the old content is there. */
-async function replaceAll(path: string, disk: Disk, bytes: Uint8Array): Promise<void> {
+async function replaceAll(path: string, disk: Disk, bytes: Uint8Array): Promise<GrowingFile> {
   try {
-    await disk.replace(path, bytes)
-    await disk.syncName(path)
+    const { file, syncName } = await disk.replace(path, bytes)
+    await syncName()
+    return file
   } catch (error) {
     throw failure(
       'STORE',

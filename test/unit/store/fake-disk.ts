@@ -1,4 +1,4 @@
-import type { Disk, GrowingFile } from '../../../src/store/disk.ts'
+import type { Disk, GrowingFile, Replacement } from '../../../src/store/disk.ts'
 
 /** A verb of the disk that can be made to fail. */
 export type Verb = 'append' | 'grow' | 'replace' | 'sync' | 'syncName' | 'truncate'
@@ -57,19 +57,25 @@ export class FakeDisk implements Disk {
     return this.#files.has(path) ? this.contentOf(path) : null
   }
 
-  async replace(path: string, bytes: Uint8Array): Promise<void> {
+  async replace(path: string, bytes: Uint8Array): Promise<Replacement> {
     this.#step('replace')
     this.put(path, Buffer.from(bytes))
-  }
-
-  async syncName(path: string): Promise<void> {
-    this.#step('syncName')
-    this.#durableNames.set(path, this.#files.get(path)!)
+    const inode = this.#files.get(path)!
+    return {
+      file: this.#growing(inode),
+      syncName: async () => {
+        this.#step('syncName')
+        this.#durableNames.set(path, inode)
+      },
+    }
   }
 
   async grow(path: string): Promise<GrowingFile> {
     this.#step('grow')
-    const inode = this.#files.get(path)!
+    return this.#growing(this.#files.get(path)!)
+  }
+
+  #growing(inode: Inode): GrowingFile {
     return {
       append: async (bytes) => {
         const failure = this.failing.get('append')

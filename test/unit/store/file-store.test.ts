@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -212,6 +212,29 @@ describe('FileStore', () => {
       await store.write(row('b', 2))
       await store.close()
       expect(await rowsOn(disk)).to.deep.equal({ a: `3${large}`, b: 2 })
+    })
+
+    it('and goes on with it although no more files can be opened', async () => {
+      const disk = new FakeDisk()
+      const store = await open(disk)
+      disk.failing.set('grow', { message: 'EMFILE', bytesTaken: 0 })
+      for (let n = 0; n < 9; n++) await store.write(row('a', `${n}${large}`))
+      expect(disk.counts.replace).to.be.greaterThan(2)
+      await store.close()
+      disk.failing.clear()
+      expect(await rowsOn(disk)).to.deep.equal({ a: `8${large}` })
+    })
+
+    it('on a disk of this machine, which keeps no other file', async () => {
+      const store = await open()
+      for (let n = 0; n < 9; n++) await store.write(row('a', `${n}${large}`))
+      const { size } = await stat(path)
+      expect(size).to.be.below(4 * large.length)
+      await store.close()
+      expect(await readdir(directory)).to.deep.equal(['journal'])
+      const again = await open()
+      expect(again.get('t', 'a')).to.equal(`8${large}`)
+      await again.close()
     })
 
     it('or goes on with the old one when the disk is full', async () => {
