@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import type { Cluster } from './cluster/cluster.ts'
+import type { Cluster, Transition } from './cluster/cluster.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
 import type { Reconciler } from './dataplane/reconciler.ts'
 import type { EndpointClaim } from './driver/network.ts'
 import type { DriverCluster, DriverPools, DriverWires } from './driver/ports.ts'
 import type { Driver } from './driver/driver.ts'
+import type { OverlayChange } from './driver/watch.ts'
 import type { Ipam } from './ipam/ipam.ts'
 import { parsePoolId, parsePoolKey, poolIdOf, poolKeyOf } from './ipam/pool-id.ts'
 
@@ -40,9 +41,19 @@ export function driverCluster(
       cluster.remove('endpoint', `${claim.vni}/${recordEndpointId(claim.endpointId)}`),
     *overlays() {
       for (const placed of cluster.records('overlay', { hidden: true }))
-        if (!placed.self) yield { ...placed.record, member: placed.origin, live: placed.visible }
+        if (!placed.self) yield { ...placed.record, member: placed.origin }
     },
   }
+}
+
+/** The overlays among the cluster's transitions, as the driver takes them. */
+export function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
+  return batch.flatMap(({ origin, previous, next }) => {
+    const record = next ?? previous
+    if (record?.kind !== 'overlay') return []
+    const now = next?.kind === 'overlay' ? { ...next, member: origin } : null
+    return [{ member: origin, overlayId: record.overlayId, now }]
+  })
 }
 
 /** Our address management as the driver sees it. */

@@ -10,7 +10,13 @@ import type { Dataplane } from './dataplane/dataplane.ts'
 import { Reconciler } from './dataplane/reconciler.ts'
 import { Driver } from './driver/driver.ts'
 import { Forgetting } from './forgetting.ts'
-import { driverCluster, driverPools, driverWires, ipamHandlers } from './driver-adapters.ts'
+import {
+  driverCluster,
+  driverPools,
+  driverWires,
+  ipamHandlers,
+  overlayChanges,
+} from './driver-adapters.ts'
 import { Ipam } from './ipam/ipam.ts'
 import { ipamCluster } from './ipam-adapter.ts'
 import type { Cidr } from './net/cidr.ts'
@@ -141,7 +147,7 @@ export class Plugin {
     this.cluster.onMembers(() => this.#contacts.changed())
     this.cluster.onTransitions((batch) => {
       this.reconciler.applyPeers(peerTransitions(batch))
-      this.network.othersChanged()
+      this.network.othersChanged(overlayChanges(batch))
       this.#complainOf(batch)
     })
   }

@@ -136,9 +136,9 @@ function refuseSecondNetwork(books: Books, overlayId: string, networkId: string)
 /** The overlays of all other members, and of this host's networks but one. */
 export function knownOverlays(parts: DriverParts, books: Books, without?: string): KnownOverlay[] {
   const others = books.networks().filter((network) => network.networkId !== without)
-  const here = { member: parts.cluster.self, live: true }
+  const member = parts.cluster.self
   return [
     ...parts.cluster.overlays(),
-    ...others.map((network) => ({ ...overlayClaim(network), ...here })),
+    ...others.map((network) => ({ ...overlayClaim(network), member })),
   ]
 }

@@ -30,14 +30,13 @@ export function disagreementId({ kind, overlayId, member, here, there }: Disagre
 /** What live members have told of overlays, against the networks and the VXLAN port of this host. */
 export function overlayDisagreements(
   networks: readonly Network[],
-  known: Iterable<KnownOverlay>,
+  elsewhere: Iterable<KnownOverlay>,
   port: number,
 ): Disagreement[] {
   const ours = new Map(networks.map((network) => [network.overlayId, network]))
   const byVni = new Map(networks.map((network) => [network.vni, network]))
   const found: Disagreement[] = []
-  for (const theirs of known) {
-    if (!theirs.live) continue
+  for (const theirs of elsewhere) {
     const same = ours.get(theirs.overlayId)
     const other = byVni.get(theirs.vni)
     if (same !== undefined) found.push(...contradictions(same, theirs, port))

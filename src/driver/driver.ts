@@ -17,7 +17,6 @@ import {
   join,
   leave,
 } from './endpoint-story.ts'
-import { type Disagreement, duplicates, overlayDisagreements } from './disagreements.ts'
 import { withdrawIdle } from './farewell.ts'
 import { Lingering } from './lingering.ts'
 import { type Endpoint, type Network, endpointClaim, shortId } from './network.ts'
@@ -27,7 +26,7 @@ import { type OrphanStatus, Orphans } from './orphans.ts'
 import type { DriverParts } from './ports.ts'
 import { Restore } from './restore.ts'
 import { SwarmAllocations } from './swarm.ts'
-import { type DisagreementStatus, Watch } from './watch.ts'
+import { type DisagreementStatus, type OverlayChange, Watch } from './watch.ts'
 
 /** The queue of creating and removing networks. No id of the engine's has a space. */
 const networksKey = 'all networks'
@@ -59,8 +58,7 @@ export class Driver {
     this.#books = new Books(parts.store)
     this.#orphans = this.#newOrphans()
     this.#restore = new Restore(parts, this.#books, this.#queue)
-    const { clock, logger } = parts
-    this.#watch = new Watch({ clock, logger, find: () => this.#disagreements() })
+    this.#watch = new Watch(parts, this.#books)
     this.#lingering = new Lingering(parts.clock, (networkId) => void this.#removeIdle(networkId))
   }
 
@@ -169,9 +167,9 @@ export class Driver {
     this.#parts.logger.debug('swarm node', { address, present })
   }
 
-  /** The others' overlays or endpoints are not what they were. */
-  othersChanged(): void {
-    this.#watch.changed()
+  /** Live members' endpoints are not what they were, nor these of their overlays. */
+  othersChanged(overlays: readonly OverlayChange[]): void {
+    this.#watch.changed(overlays)
   }
 
   /** For `/status`: what this host and another member hold and cannot both have. */
@@ -212,18 +210,6 @@ export class Driver {
       this.#parts.logger.warn(`network ${shortId(networkId)}: ${messageOf(error)}; trying again`)
     })
     this.#parts.logger.info('network deleted', { network: shortId(networkId) })
-  }
-
-  #disagreements(): Disagreement[] {
-    const networks = this.#books.networks()
-    const { cluster, wires, vxlanPort } = this.#parts
-    const doubled = networks.flatMap((network) => {
-      const joined = this.#books
-        .endpointsOf(network.networkId)
-        .filter((endpoint) => endpoint.joined)
-      return duplicates(network, joined, wires)
-    })
-    return [...overlayDisagreements(networks, cluster.overlays(), vxlanPort), ...doubled]
   }
 
   #newOrphans(): Orphans {

@@ -10,8 +10,6 @@ export interface KnownOverlay extends OverlayClaim {
   readonly member: string
   /** The UDP port at which it takes VXLAN, if it has said so. */
   readonly port?: number | undefined
-  /** Whether the member is believed to be there. */
-  readonly live: boolean
 }
 
 /** What a new network wants of its overlay; null where the cluster or the default may decide. */

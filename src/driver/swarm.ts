@@ -32,7 +32,7 @@ export class SwarmAllocations {
     }
     const others = [...this.#chosen].filter(([id]) => id !== networkId).map(([, claim]) => claim)
     const agreed = agreeOnOverlay(wish, [...here.known, ...others])
-    this.#chosen.set(networkId, { ...wish, ...agreed, member: here.member, live: true })
+    this.#chosen.set(networkId, { ...wish, ...agreed, member: here.member })
     return vni === null ? { ...options, vni: `${agreed.vni}` } : options
   }
 

@@ -29,10 +29,10 @@ function create({ driver }: Side, options: Record<string, string> = {}, space = 
 }
 
 /** Tells `to` the overlays that `from` has told of. */
-function tell(from: Side, member: string, to: Side, live = true): void {
-  const known = [...from.world.told.overlays.values()].map((told) => ({ ...told, member, live }))
+function tell(from: Side, member: string, to: Side): void {
+  const known = [...from.world.told.overlays.values()].map((told) => ({ ...told, member }))
   to.world.knownOverlays.splice(0, Infinity, ...known)
-  to.driver.othersChanged()
+  to.driver.othersChanged(known.map((now) => ({ member, overlayId: now.overlayId, now })))
 }
 
 async function endpoint(
@@ -99,23 +99,25 @@ describe('an overlay that two hosts see differently', () => {
       vni: 7000 as Vni,
       pools: [pool.cidr],
       mtu: 1450,
-      live: true,
       ...fields,
     })
-    a.world.knownOverlays.push(
+    const claims = [
       theirs({ vni: 7001 as Vni }),
-      theirs({ pools: [parseCidr('10.11.0.0/16')!] }),
+      theirs({ member: 'host-c', pools: [parseCidr('10.11.0.0/16')!] }),
       theirs({ overlayId: 'red' }),
       theirs({ overlayId: 'green', vni: 7002 as Vni }),
-      theirs({ mtu: 1, live: false }),
-    )
+      theirs({ member: 'host-d', mtu: 1 }),
+    ]
+    a.driver.othersChanged(claims.map((now) => ({ ...now, now })))
+    // One that dies is in no disagreement any more.
+    a.driver.othersChanged([{ member: 'host-d', overlayId: 'blue', now: null }])
     const { list } = a.driver.disagreements()
     expect(list.map(({ kind, here, there }) => [kind, here, there])).to.deep.equal([
       ['vni', '7000', '7001'],
       ['subnets', '10.10.0.0/16', '10.11.0.0/16'],
       ['vni-shared', 'blue', 'red'],
     ])
-    for (const { message } of list) expect(message).to.match(/member host-b.*create it again/)
+    for (const { message } of list) expect(message).to.match(/member host-[bc].*create it again/)
     await a.driver.stop()
   })
 
@@ -123,10 +125,11 @@ describe('an overlay that two hosts see differently', () => {
     const a = host()
     await create(a)
     const [told] = a.world.told.overlays.values()
-    for (let i = 0; i < 1000; i++)
-      a.world.knownOverlays.push({ ...told!, mtu: 1400, member: `host-${i}`, live: true })
+    const claims = Array.from({ length: 1000 }, (_, i) => {
+      return { ...told!, mtu: 1400, member: `host-${i}` }
+    })
     for (let i = 0; i < 20; i++) {
-      a.driver.othersChanged()
+      a.driver.othersChanged(claims.map((now) => ({ ...now, now })))
       await a.world.clock.advance(1000)
     }
     expect(a.lines.filter((line) => line.startsWith('warn'))).to.have.length(6)
@@ -197,7 +200,7 @@ describe('a MAC address', () => {
     await a.driver.join({ networkId: 'n1', endpointId: 'e1' })
     await a.world.clock.advance(1000)
     a.world.holders.set(`7000 ${mac}`, holder({ claimedAt: Number.MAX_SAFE_INTEGER }))
-    a.driver.othersChanged()
+    a.driver.othersChanged([])
     await a.world.clock.advance(1000)
     expect(a.lines.at(-1)).to.match(
       /^warn .*MAC address 02:aa:00:00:00:01 .* endpoint feed on member host-b \(192\.0\.2\.2\).*--mac-address/,

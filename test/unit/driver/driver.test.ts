@@ -348,7 +348,6 @@ describe('driver, options and overlays', () => {
     vni: 7000 as Vni,
     pools: [pool.cidr],
     mtu: 1400,
-    live: true,
     ...fields,
   })
 
