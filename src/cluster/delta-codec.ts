@@ -67,7 +67,7 @@ export function encodeDelta(delta: Delta): Uint8Array {
 /** Decodes one delta; null for one of a later release. Throws CodecError for anything that no encoder makes. */
 export function decodeDelta(reader: ByteReader): Delta | null {
   const oid = reader.packed(8)
-  const epoch = reader.uint(6)
+  const epoch = reader.epoch()
   const flags = reader.uint(1)
   if (flags > flagsKnown) return null
   const floor = reader.varint()

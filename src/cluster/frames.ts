@@ -158,7 +158,7 @@ function decodeBody(kind: number, reader: ByteReader): Frame | null {
     case kindNumbers.transfer:
       return { kind: 'transfer', state: transferStates[reader.uint(1)] ?? 'done' }
     case kindNumbers.bye:
-      return { kind: 'bye', oid: reader.packed(8), epoch: reader.uint(6) }
+      return { kind: 'bye', oid: reader.packed(8), epoch: reader.epoch() }
     case kindNumbers.who:
       return { kind: 'who', oid: reader.packed(8) }
     case kindNumbers.request: {
@@ -181,7 +181,7 @@ function readHeads(reader: ByteReader): Frame {
   const buckets = Array.from({ length: reader.uint(1) }, () => reader.uint(1))
   const heads = readAll(reader, (): Head => {
     const oid = reader.packed(8)
-    const epoch = reader.uint(6)
+    const epoch = reader.epoch()
     const prefix = reader.varint()
     return { oid, epoch, prefix, head: sum(prefix, reader.varint()) }
   })
@@ -199,7 +199,7 @@ function writeWant(out: ByteWriter, { oid, epoch, coverage }: Want): void {
 
 function readWant(reader: ByteReader): Want {
   const oid = reader.packed(8)
-  const epoch = reader.uint(6)
+  const epoch = reader.epoch()
   const prefix = reader.varint()
   const count = reader.varint()
   if (count > rangesMost) throw new CodecError('too many ranges')

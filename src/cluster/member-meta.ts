@@ -35,7 +35,7 @@ export function decodeMeta(bytes: Uint8Array): MemberMeta | null {
   try {
     const reader = new ByteReader(bytes)
     if (reader.uint(1) !== magicByte || reader.uint(1) !== formatVersion) return null
-    const epoch = reader.uint(6)
+    const epoch = reader.epoch()
     const address = ipFromBytes(unpack(reader.packed(reader.uint(1))))
     const paused = (reader.uint(1) & pausedFlag) !== 0
     if (address === null) return null

@@ -6,6 +6,7 @@
 import type { Clock } from '../base/clock.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
+import { epochEnd } from './bytes.ts'
 import type { Replica } from './replica.ts'
 
 /** The last epoch, on disk; `save` resolves when it is durable. */
@@ -13,9 +14,6 @@ export interface EpochStore {
   load(): number | undefined
   save(epoch: number): Promise<void>
 }
-
-/** 48 bits; what is near their end is no epoch that a clock made. */
-const epochMost = 2 ** 48 - 2 ** 16
 
 export class OwnEpoch {
   readonly #ports: { clock: Clock; logger: Logger; store: EpochStore; replica: Replica }
@@ -36,7 +34,7 @@ export class OwnEpoch {
   /** Others have records of ours from this epoch that we do not remember. Whether ours is new now. */
   async raiseAbove(seen: number): Promise<boolean> {
     const { clock, logger, store, replica } = this.#ports
-    if (this.#raising || seen >= epochMost) return false
+    if (this.#raising || seen + 1 >= epochEnd) return false
     this.#raising = true
     const epoch = Math.max(seen, replica.self.log.epoch) + 1
     logger.info('own records are known from another run; writing them again', { seen, epoch })

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { CodecError } from '../../../src/cluster/bytes.ts'
+import { CodecError, epochEnd } from '../../../src/cluster/bytes.ts'
 import type { Coverage } from '../../../src/cluster/coverage.ts'
 import {
   type Frame,
@@ -8,6 +8,8 @@ import {
   encodeFrame,
   encodeMessage,
 } from '../../../src/cluster/frames.ts'
+import { decodeMeta, encodeMeta } from '../../../src/cluster/member-meta.ts'
+import type { Ip } from '../../../src/net/ip.ts'
 import { delta, epoch, oid } from './arbitraries.ts'
 
 const version = fc.nat({ max: 2 ** 31 - 1 })
@@ -106,6 +108,30 @@ describe('cluster/frames', () => {
       ),
       { numRuns: 3000 },
     )
+  })
+
+  it('refuses epochs that their owner could not rise above, in whatever they come', () => {
+    const coverage: Coverage = { prefix: 0, above: [] }
+    for (const [epoch, fine] of [
+      [epochEnd - 1, true],
+      [epochEnd, false],
+    ] as const) {
+      const about = { oid: 'origin-1', epoch }
+      const bare = { floor: 0, head: 0, reset: null, repair: false, ranges: [] }
+      const frames: Frame[] = [
+        { kind: 'delta', delta: { ...about, ...bare } },
+        { kind: 'heads', answer: true, buckets: [1], heads: [{ ...about, prefix: 0, head: 0 }] },
+        { kind: 'want', wants: [{ ...about, coverage }] },
+        { kind: 'bye', ...about },
+      ]
+      for (const each of frames) {
+        const decode = (): unknown => decodeMessage(messageOf('sender-1', [each]))
+        if (fine) expect(decode()).to.deep.equal({ sender: 'sender-1', frames: [each] })
+        else expect(decode, each.kind).to.throw(CodecError, 'epoch')
+      }
+      const meta = decodeMeta(encodeMeta({ epoch, address: '192.0.2.1' as Ip }))
+      expect(meta !== null, 'metadata').to.equal(fine)
+    }
   })
 
   it('throws nothing but CodecError at noise', () => {
