@@ -42,11 +42,6 @@ export function withRange(coverage: Coverage, { from, to }: Range): Coverage {
   return above.length > rangesMost ? coverage : { prefix: coverage.prefix, above }
 }
 
-/** The versions up to `head` that are not covered, lowest first. */
-export function holes(coverage: Coverage, head: number): Range[] {
-  return subtract({ from: 0, to: head }, coverage)
-}
-
 /** What of `range` the coverage lacks, lowest first. */
 export function subtract(range: Range, coverage: Coverage): Range[] {
   const missing: Range[] = []
@@ -65,11 +60,6 @@ export function subtract(range: Range, coverage: Coverage): Range[] {
 export function coveredRanges(coverage: Coverage): Range[] {
   if (coverage.prefix === 0) return [...coverage.above]
   return [{ from: 0, to: coverage.prefix }, ...coverage.above]
-}
-
-/** The highest version covered. */
-export function coveredTo(coverage: Coverage): number {
-  return coverage.above.at(-1)?.to ?? coverage.prefix
 }
 
 /** Where the covered run that holds `version` begins (exclusive); `version - 1` when none holds it. */

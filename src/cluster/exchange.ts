@@ -72,9 +72,8 @@ export class Exchange {
   constructor(ports: ExchangePorts) {
     this.#ports = ports
     const { clock, random, options, replica, members, gossip } = ports
-    const peers = (): readonly string[] => members.live()
     const post = (this.post = new Post(gossip, replica))
-    const shared = { clock, random, options, replica, members, peers, post }
+    const shared = { clock, random, options, replica, members, post }
     this.own = new OwnRecords(replica, options, clock.now())
     this.spread = new Spread(shared)
     this.serve = new Serve(shared)

@@ -2,22 +2,18 @@
  * A joiner's first exchange of state: asks one member how far everybody is, and is done when all of
  * that is here. A member that is busy or silent is left for another.
  */
-import type { Clock, Timer } from '../base/clock.ts'
-import { type Random, below, pick } from '../base/random.ts'
+import type { Timer } from '../base/clock.ts'
+import { below, pick } from '../base/random.ts'
 import type { Packed } from './bytes.ts'
 import type { Head } from './frames.ts'
-import type { Replica } from './replica.ts'
+import type { Surroundings } from './surroundings.ts'
 
 /** With no answer or no progress for so long, another member is asked. */
 const patienceMs = 500
 /** A busy member's joiners come back at different times. */
 const busyWaitMs = 100
 
-export interface FirstSyncPorts {
-  readonly clock: Clock
-  readonly random: Random
-  readonly replica: Replica
-  readonly peers: () => readonly string[]
+export interface FirstSyncPorts extends Surroundings {
   /** Sends a digest to that member. */
   readonly compareWith: (member: string) => void
   readonly onDone: () => void
@@ -47,7 +43,7 @@ export class FirstSync {
   ask(): void {
     if (this.#done) return
     this.#goals = null
-    this.#asked = pick(this.#ports.random, this.#ports.peers()) ?? null
+    this.#asked = pick(this.#ports.random, this.#ports.members.live()) ?? null
     this.#wait(patienceMs)
     if (this.#asked !== null) this.#ports.compareWith(this.#asked)
   }

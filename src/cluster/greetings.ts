@@ -4,22 +4,16 @@
  * right again as soon as it is a member again. The first ones come in a crowd, when we join: then everybody
  * is told everything.
  */
-import type { Clock, Timer } from '../base/clock.ts'
-import type { ClusterOptions } from './cluster-options.ts'
+import type { Timer } from '../base/clock.ts'
 import { oidOfName } from './digest.ts'
 import type { Frame } from './frames.ts'
 import { headOf } from './origin.ts'
-import type { Post } from './post.ts'
-import type { Replica } from './replica.ts'
+import type { Surroundings } from './surroundings.ts'
 
 /** Members greeted in one turn, so that joining a large cluster blocks nothing. */
 const greetingsMost = 64
 
-export interface GreetingsPorts {
-  readonly clock: Clock
-  readonly options: Pick<ClusterOptions, 'eagerDelayMs'>
-  readonly replica: Replica
-  readonly post: Post
+export interface GreetingsPorts extends Surroundings {
   /** Whether others may know how far our own log is. */
   readonly isOpen: () => boolean
   /** Tells everybody, unless that was done. */

@@ -4,17 +4,13 @@
  * exchanged, half a minute later. Until then it has that member's records and may not show them. So who has records of a
  * stranger, or new ones of the dead, asks after their owner, by way of others, and the owner announces itself once more.
  */
-import type { Clock, Timer } from '../base/clock.ts'
-import type { Random } from '../base/random.ts'
+import type { Timer } from '../base/clock.ts'
 import type { Packed } from './bytes.ts'
-import type { ClusterOptions } from './cluster-options.ts'
 import type { Frame } from './frames.ts'
 import type { Greetings } from './greetings.ts'
 import type { Knocks } from './knocks.ts'
-import type { MemberTable } from './member-table.ts'
-import type { Post } from './post.ts'
-import type { Replica } from './replica.ts'
 import { sample } from './spread.ts'
+import type { Surroundings } from './surroundings.ts'
 
 /** How many members are asked after a stranger at once. */
 const askedAtOnce = 2
@@ -31,13 +27,7 @@ const returnMs = 500
 /** Who has not been introduced by then is dead, and was so when its records came. */
 const hopelessMs = 30_000
 
-export interface IntroductionsPorts {
-  readonly clock: Clock
-  readonly random: Random
-  readonly options: Pick<ClusterOptions, 'introduceMs'>
-  readonly replica: Replica
-  readonly members: MemberTable
-  readonly post: Post
+export interface IntroductionsPorts extends Surroundings {
   readonly knocks: Knocks
   readonly greetings: Greetings
   /** Spreads once more that we are a member, and how far our log is. */

@@ -4,12 +4,11 @@
  * says so as soon as it is back. One packet to the doubted one, answered with its head and a new
  * announcement of itself, ends either within a round trip.
  */
-import type { Clock, Timer } from '../base/clock.ts'
-import { type Random, below } from '../base/random.ts'
+import type { Timer } from '../base/clock.ts'
+import { below } from '../base/random.ts'
 import { oidOfName } from './digest.ts'
-import type { MemberTable } from './member-table.ts'
-import type { Post } from './post.ts'
 import { sample } from './spread.ts'
+import type { Surroundings } from './surroundings.ts'
 
 /** Milliseconds between two turns, on average; nobody is knocked at twice in one. */
 const turnMs = 500
@@ -18,19 +17,12 @@ const knocksATurn = 4
 /** Doubted ones asked at once, when somebody says that we were away. */
 const knocksMost = 64
 
-export interface KnocksPorts {
-  readonly clock: Clock
-  readonly random: Random
-  readonly members: MemberTable
-  readonly post: Post
-}
-
 export class Knocks {
-  readonly #ports: KnocksPorts
+  readonly #ports: Surroundings
   readonly #thisTurn = new Set<string>()
   #timer: Timer | null = null
 
-  constructor(ports: KnocksPorts) {
+  constructor(ports: Surroundings) {
     this.#ports = ports
   }
 

@@ -6,28 +6,20 @@
  *
  * Invariant: what was asked for is not asked for again until it had time to come.
  */
-import type { Clock, Timer } from '../base/clock.ts'
-import { type Random, below, pick } from '../base/random.ts'
+import type { Timer } from '../base/clock.ts'
+import { below, pick } from '../base/random.ts'
 import type { Packed } from './bytes.ts'
-import type { ClusterOptions } from './cluster-options.ts'
 import type { Hash } from './digest.ts'
 import type { Frame, Head, Want } from './frames.ts'
 import { headOf } from './origin.ts'
-import type { Post } from './post.ts'
-import type { Replica } from './replica.ts'
+import type { Surroundings } from './surroundings.ts'
 
 /** Waits double up to this power of two: what nobody has any more is asked for every 13 s. */
 const doublingsMost = 5
 /** Holes asked for in one turn. */
 const holesMost = 64
 
-export interface RepairPorts {
-  readonly clock: Clock
-  readonly random: Random
-  readonly options: ClusterOptions
-  readonly replica: Replica
-  readonly peers: () => readonly string[]
-  readonly post: Post
+export interface RepairPorts extends Surroundings {
   /** Somebody knows more of our own log than we do: it is a former run's. */
   readonly onOwnPast: (head: Head) => void
 }
@@ -193,11 +185,11 @@ export class Repair {
   }
 
   #round(): void {
-    const { clock, random, options, replica, peers } = this.#ports
+    const { clock, random, options, replica, members } = this.#ports
     this.#armRound()
     for (const oid of this.#asked.keys()) if (!replica.incomplete.has(oid)) this.#asked.delete(oid)
     if (clock.now() - this.#comparedMs < options.antiEntropyMs) return
-    const member = pick(random, peers())
+    const member = pick(random, members.live())
     if (member !== undefined) this.compareWith(member)
   }
 
@@ -210,9 +202,9 @@ export class Repair {
   /** Asks for what is missing: half of the time its owner, who has it for sure, else anybody. */
   #fillHoles(): void {
     this.#holeTimer = null
-    const { clock, random, options, replica, peers, post } = this.#ports
+    const { clock, random, options, replica, members, post } = this.#ports
     const now = clock.now()
-    const live = peers()
+    const live = members.live()
     const byMember = new Map<string, Packed[]>()
     let asked = 0
     for (const [oid, since] of replica.incomplete) {

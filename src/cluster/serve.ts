@@ -3,16 +3,14 @@
  * in pieces, to a few members at once; others are told to ask somebody else. Answers are marked as
  * repairs, so nobody passes them on.
  */
-import { type Clock, sleep } from '../base/clock.ts'
+import { sleep } from '../base/clock.ts'
 import type { Packed } from './bytes.ts'
-import type { ClusterOptions } from './cluster-options.ts'
 import { type Coverage, type Range, coverageTo, coveredRanges, subtract } from './coverage.ts'
 import { deltasOf } from './delta-codec.ts'
 import { type Want, encodeFrame, encodeMessage, envelopeBytes } from './frames.ts'
 import type { OriginLog } from './origin-log.ts'
 import { messagesOf } from './packets.ts'
-import type { Post } from './post.ts'
-import type { Replica } from './replica.ts'
+import type { Surroundings } from './surroundings.ts'
 
 /** Room for the frame's own head, and in a transfer for the frame that says that more comes. */
 const frameRoom = 16
@@ -23,13 +21,6 @@ export interface Reply {
   /** Not null: the asker may lack deletions that we do not know any more, and gets all that is left. */
   readonly reset: number | null
   readonly ranges: readonly Range[]
-}
-
-export interface ServePorts {
-  readonly clock: Clock
-  readonly options: ClusterOptions
-  readonly replica: Replica
-  readonly post: Post
 }
 
 /** What a log has that the asker lacks; null when that is nothing. */
@@ -46,11 +37,11 @@ export function replyTo(want: Want, log: OriginLog): Reply | null {
 }
 
 export class Serve {
-  readonly #ports: ServePorts
+  readonly #ports: Surroundings
   readonly #receivers = new Set<string>()
   #closed = false
 
-  constructor(ports: ServePorts) {
+  constructor(ports: Surroundings) {
     this.#ports = ports
   }
 

@@ -3,40 +3,28 @@
  * again at ticks to a few more, each piece a number of times that grows with the logarithm of the
  * cluster. That reaches nearly everybody nearly at once; repair.ts sees to the rest.
  */
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Timer } from '../base/clock.ts'
 import { type Random, below } from '../base/random.ts'
 import type { Packed } from './bytes.ts'
-import type { ClusterOptions } from './cluster-options.ts'
 import { entryBytes } from './delta-codec.ts'
 import { GossipQueue, type NewsItem } from './gossip-queue.ts'
 import type { Entry } from './origin-log.ts'
 import { framesOfNews, messagesOf } from './packets.ts'
-import type { Post } from './post.ts'
-import type { Replica } from './replica.ts'
+import type { Surroundings } from './surroundings.ts'
 
 /** What a frame without records takes in a packet. */
 const bareItemBytes = 24
 /** A delta's own head, shared by the records of one origin in one packet. */
 const shareOfHeadBytes = 12
 
-export interface SpreadPorts {
-  readonly clock: Clock
-  readonly random: Random
-  readonly options: ClusterOptions
-  readonly replica: Replica
-  /** Names of the other members that are alive or suspect. */
-  readonly peers: () => readonly string[]
-  readonly post: Post
-}
-
 export class Spread {
   readonly queue: GossipQueue
-  readonly #ports: SpreadPorts
+  readonly #ports: Surroundings
   #fresh: NewsItem[] = []
   #eagerTimer: Timer | null = null
   #tickTimer: Timer | null = null
 
-  constructor(ports: SpreadPorts) {
+  constructor(ports: Surroundings) {
     this.#ports = ports
     this.queue = new GossipQueue(ports.options.queueBytes)
   }
@@ -69,9 +57,9 @@ export class Spread {
     this.#eagerTimer = null
     const fresh = this.#fresh
     this.#fresh = []
-    const { options, peers } = this.#ports
+    const { options, members } = this.#ports
     this.#tell(fresh, options.eagerFanout)
-    const times = options.transmitFactor * Math.ceil(Math.log10(peers().length + 2))
+    const times = options.transmitFactor * Math.ceil(Math.log10(members.live().length + 2))
     for (const item of fresh) this.queue.add(item, times)
     this.#armTick(true)
   }
@@ -104,8 +92,8 @@ export class Spread {
 
   #tick(): void {
     this.#tickTimer = null
-    const { options, peers, post } = this.#ports
-    const fanout = Math.min(options.tickFanout, peers().length)
+    const { options, members, post } = this.#ports
+    const fanout = Math.min(options.tickFanout, members.live().length)
     const room = options.tickPackets * post.packetMost
     if (fanout > 0) this.#tell(this.queue.take(room, fanout), fanout)
     else this.queue.clear()
@@ -113,8 +101,8 @@ export class Spread {
   }
 
   #tell(items: readonly NewsItem[], fanout: number): void {
-    const { replica, random, peers, post } = this.#ports
-    const targets = sample(random, peers(), fanout)
+    const { replica, random, members, post } = this.#ports
+    const targets = sample(random, members.live(), fanout)
     if (items.length === 0 || targets.length === 0) return
     const payload = post.packetMost
     const messages = messagesOf(replica.self.oid, framesOfNews(items, replica, payload), payload)

@@ -93,6 +93,7 @@ describe('cluster/replica', () => {
     expect(scene.origin).to.equal(undefined)
     expect(scene.apply(delta(5, 'a'))).to.equal('over')
     scene.member('alive', 5)
+    expect(scene.apply(delta(5, 'a'))).to.equal('over')
     expect(scene.visible).to.deep.equal([])
     scene.member('alive', 6)
     expect(scene.apply(delta(6, 'c'))).to.equal('applied')
