@@ -26,7 +26,7 @@ export interface Member extends MemberView {
   readonly contact: string
 }
 
-/** Departed members beyond this are forgotten, the longest gone first. */
+/** Departed and dead members beyond this are forgotten, the departed and the longest gone first. */
 const goneMost = 1024
 
 export class MemberTable {
@@ -88,15 +88,17 @@ export class MemberTable {
   /**
    * Follows what gossip says of another member. Returns it when that changed anything; null when it
    * did not, or when the member is none of ours. Who said goodbye stays away for that epoch, whatever
-   * gossip has yet to hear.
+   * gossip has yet to hear. Who comes back with metadata of another release's is as good as dead: what
+   * we know is of its former run, and what it says now cannot be read.
    */
   update(member: GossipMember, now: number): Member | null {
     const before = this.#members.get(member.name)
     const meta = decodeMeta(member.meta)
     if (before?.self === true || (meta === null && before === undefined)) return null
-    const { epoch, address, paused } = meta ?? before!
+    const { epoch, address, paused } = meta ?? { ...before!, paused: undefined }
     if (before?.state === 'left' && epoch <= before.epoch) return null
-    const { name, state } = member
+    const { name } = member
+    const state = meta === null && isLive(member) ? 'dead' : member.state
     const sinceMs = before?.state === state ? before.sinceMs : now
     const contact = `${member.host.includes(':') ? `[${member.host}]` : member.host}:${member.port}`
     const bare = {
@@ -132,7 +134,9 @@ export class MemberTable {
   }
 
   #forgetGone(): void {
-    const gone = this.#others(['left']).sort((a, b) => a.sinceMs - b.sinceMs)
+    const longest = (a: Member, b: Member): number => a.sinceMs - b.sinceMs
+    const left = this.#others(['left']).sort(longest)
+    const gone = [...left, ...this.#others(['dead']).sort(longest)]
     for (const { name, oid } of gone.slice(0, Math.max(0, gone.length - goneMost))) {
       this.#members.delete(name)
       this.#names.delete(oid)

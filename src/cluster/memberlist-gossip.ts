@@ -62,14 +62,17 @@ export function createMemberlistGossip(options: MemberlistGossipOptions): Gossip
   return new MemberlistGossip(options)
 }
 
+/** Dead members beyond this are sent nothing any more, the longest dead first. */
+const deadMost = 1024
+
 /** One past what a list that has not started says; the least IPv6 path leaves this much. */
 const payloadBeforeStart = 1200
 
 class MemberlistGossip implements GossipTransport {
   readonly #options: MemberlistGossipOptions
   #list: Memberlist | null = null
-  /** The dead too, whom the list forgets after a while. */
-  readonly #known = new Map<string, Member>()
+  /** The list forgets them after a while. The longest dead first. */
+  readonly #dead = new Map<string, Member>()
   #running = false
 
   constructor(options: MemberlistGossipOptions) {
@@ -106,8 +109,8 @@ class MemberlistGossip implements GossipTransport {
     const tell = (member: Member, state: MemberState = member.state): void => {
       const host = parseIp(member.address)
       if (host === null) return
-      if (state === 'left') this.#known.delete(member.name)
-      else this.#known.set(member.name, member)
+      this.#dead.delete(member.name)
+      if (state === 'dead') this.#remember(member)
       hooks.onMember({ name: member.name, host, port: member.port, state, meta: member.meta })
     }
     list.on('join', (member) => tell(member))
@@ -135,7 +138,7 @@ class MemberlistGossip implements GossipTransport {
   }
 
   sendUnreliable(member: string, bytes: Uint8Array): void {
-    const to = this.#list?.members.get(member) ?? this.#known.get(member)
+    const to = this.#list?.members.get(member) ?? this.#dead.get(member)
     if (this.#running && to !== undefined) this.#list?.send(to, bytes).catch(() => {})
   }
 
@@ -153,6 +156,12 @@ class MemberlistGossip implements GossipTransport {
   async close(): Promise<void> {
     this.#running = false
     await this.#list?.close()
+  }
+
+  #remember(dead: Member): void {
+    this.#dead.set(dead.name, dead)
+    const [longest] = this.#dead.keys()
+    if (this.#dead.size > deadMost) this.#dead.delete(longest!)
   }
 }
 

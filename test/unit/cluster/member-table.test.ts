@@ -66,6 +66,35 @@ describe('cluster/member-table', () => {
     expect(members.get('gone-0')).to.equal(undefined)
     expect(members.get('gone-2999')?.state).to.equal('left')
   })
+
+  it('and those that died, after them', () => {
+    const members = table()
+    members.update(gossiped('alive', 5, vtep, 'left'), 0)
+    members.goodbye(oidOfName('left'), 5, 9000)
+    for (let i = 0; i < 3000; i++) {
+      const name = `dead-${i}`
+      members.update(gossiped('alive', 5, vtep, name), i)
+      members.update(gossiped('dead', 5, vtep, name), i)
+    }
+    expect(members.size).to.be.at.most(1026)
+    expect(['left', 'dead-0', 'dead-2999'].map((name) => members.get(name)?.state)).to.deep.equal([
+      undefined,
+      undefined,
+      'dead',
+    ])
+  })
+
+  it('counts one as dead that comes back in a format of another release', () => {
+    const members = table()
+    members.update(gossiped('alive'), 0)
+    members.update(gossiped('dead'), 1)
+    const { meta } = gossiped('alive')
+    const later = { ...gossiped('alive'), meta: Uint8Array.of(meta[0]!, 99, ...meta.subarray(2)) }
+    expect(members.update(later, 2)).to.equal(null)
+    expect(members.get('host-2')?.state).to.equal('dead')
+    members.update(gossiped('alive', 6), 3)
+    expect(members.update(later, 4)?.state, 'without having been away').to.equal('dead')
+  })
 })
 
 describe('cluster/member-meta', () => {
