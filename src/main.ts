@@ -17,7 +17,7 @@ import { CallStatistics } from './plugin-api/call-statistics.ts'
 import { PluginServer } from './plugin-api/plugin-server.ts'
 import { Plugin } from './plugin.ts'
 import { type Settings, parseSettings } from './settings.ts'
-import { type Release, lockDirectory } from './store/directory-lock.ts'
+import { lockDirectory } from './store/directory-lock.ts'
 import { FileStore } from './store/file-store.ts'
 import { version } from './version.ts'
 
@@ -67,7 +67,8 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
     logger: logger.child('store'),
   })
   const spareDirectory = join(settings.legacySocketDir, sparePinsName)
-  const releaseHost = await lockHost(settings.legacySocketDir)
+  // Overlays in the kernel that our store does not have are removed; those of another plugin would be, too.
+  const releaseHost = await lockDirectory(settings.legacySocketDir, hostLockName)
   const dataplane = new LinuxDataplane({
     directory: join(settings.stateDir, 'netns'),
     spareDirectory,
@@ -150,14 +151,6 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
   })
   server.ready(plugin.handlers)
   logger.info('ready', { version, member, vtep, join: settings.join })
-}
-
-/**
- * Takes the host for this process. Overlays in the kernel that are not in our store are removed as
- * leftovers; those of another plugin that runs here would be, too.
- */
-function lockHost(pluginDirectory: string): Promise<Release> {
-  return lockDirectory(pluginDirectory, hostLockName)
 }
 
 async function openGossip({ bindAddress, gossipPort }: Settings, advertise: Ip) {
