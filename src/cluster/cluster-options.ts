@@ -52,7 +52,7 @@ export interface ClusterOptions {
   readonly joinBoundMs: number
   /** The most that `leave` waits. */
   readonly leaveMs: number
-  /** Requests under way, each direction. */
+  /** Requests under way, each direction: sixteen claims at once among a thousand voters. */
   readonly requestsMost: number
 }
 
@@ -87,5 +87,5 @@ export const clusterDefaults: ClusterOptions = {
   transitionsMost: 500,
   joinBoundMs: 10_000,
   leaveMs: 3000,
-  requestsMost: 1024,
+  requestsMost: 16_384,
 }

@@ -91,7 +91,7 @@ export class Requests {
       if (known.answer !== null) send(from, [known.answer])
       return
     }
-    if (this.#answered.size >= 4 * requestsMost) return
+    if (!this.#makeRoom(4 * requestsMost)) return
     this.#answered.set(key, { answer: null, atMs: clock.now(), chars: 0 })
     void this.#handled(from, channel, body).then(({ ok, text }) => {
       const answer: Frame = { kind: 'answer', id, ok, body: text }
@@ -172,6 +172,17 @@ export class Requests {
     const handler = this.#handlers.get(channel)
     if (handler !== undefined) return handler
     throw failure('UNSUPPORTED', `${this.#ports.self} knows no requests of the kind "${channel}"`)
+  }
+
+  /** Whether there is room for one more, after the oldest answers went; requests that are being handled stay. */
+  #makeRoom(most: number): boolean {
+    for (const [key, { answer, chars }] of this.#answered) {
+      if (this.#answered.size < most) break
+      if (answer === null) continue
+      this.#answered.delete(key)
+      this.#chars -= chars
+    }
+    return this.#answered.size < most
   }
 
   #forgetOld(): void {

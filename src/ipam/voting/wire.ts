@@ -77,11 +77,11 @@ export class Wire {
   }
 
   /** Asks a member. Rejects when it is away, late, or answers nonsense. */
-  async ask(member: string, query: Query): Promise<Answer> {
+  async ask(member: string, query: Query, states = this.states()): Promise<Answer> {
     const message = this.#envelope(query)
     if (member === this.#speaker.voter.name)
       return this.#read(member, await this.#answer(member, message))
-    const state = this.states().get(member)
+    const state = states.get(member)
     if (state === undefined || state === 'dead') throw new Error(`${member} is ${state ?? 'gone'}`)
     let failed: unknown
     for (const timeoutMs of attemptsMs) {
@@ -105,13 +105,14 @@ export class Wire {
   ): Promise<Gathered> {
     const answers = new Map<string, Answer['body']>()
     const missing: string[] = []
+    const states = this.states() // once: a map for each of a thousand voters takes its time
     return new Promise((resolve) => {
       let outstanding = voters.length
       const settle = (): void => {
         if (outstanding === 0 || enough(answers, outstanding)) resolve({ answers, missing })
       }
       for (const voter of voters) {
-        this.ask(voter.name, query)
+        this.ask(voter.name, query, states)
           .then((answer) => {
             if (answer.from.id === voter.id && answer.body.kind !== 'error')
               answers.set(voter.name, answer.body)

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { OverlayError, refusal } from '../../../src/base/errors.ts'
 import { seededRandom } from '../../../src/base/random.ts'
+import { clusterDefaults } from '../../../src/cluster/cluster-options.ts'
 import {
   type Frame,
   decodeMessage,
@@ -171,6 +172,42 @@ describe('cluster/requests', () => {
     await pair.clock.advance(200)
     await Promise.all(first)
     expect(pair.a.outstanding).to.equal(0)
+  })
+
+  it('answers on, however many it was asked a moment ago', async () => {
+    const pair = new Pair(10)
+    let handled = 0
+    pair.b.handle('x', async () => ++handled)
+    const ask = async (): Promise<unknown> =>
+      pair.settled(pair.a.request('b', 'x', null, { timeoutMs: 1000 }))
+    for (let i = 1; i <= 100; i++) expect(await ask()).to.equal(i)
+    pair.drop = (frame) => frame.kind === 'answer' && pair.sent.length < 204
+    expect(await ask(), 'the last answers are remembered').to.equal(101)
+    expect(handled).to.equal(101)
+  })
+
+  it('but takes no more at a time than it can handle', async () => {
+    const pair = new Pair(10)
+    let handled = 0
+    pair.b.handle('x', () => new Promise(() => handled++))
+    for (let id = 1; id <= 50; id++) {
+      pair.b.onRequest('a', { kind: 'request', id, channel: 'x', body: 'null' })
+    }
+    await pair.clock.advance(10)
+    expect(handled).to.equal(40)
+  })
+
+  it('has room for sixteen claims at once among a thousand voters', async () => {
+    const pair = new Pair(clusterDefaults.requestsMost)
+    pair.drop = () => true
+    let failed = 0
+    for (let i = 0; i < 16 * 999; i++) {
+      pair.a.request('b', 'x', null, { timeoutMs: 20 }).catch(({ code }) => {
+        if (code !== 'DEADLINE') failed++
+      })
+    }
+    await pair.clock.advance(30)
+    expect(failed).to.equal(0)
   })
 
   it('takes no answer from somebody who was not asked', async () => {
