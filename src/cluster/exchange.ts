@@ -91,8 +91,10 @@ export class Exchange {
       knocks,
       greetings,
       announceSelf: () => {
+        // Who leaves would call itself back to life.
+        if (!this.#opened) return
         gossip.updateMeta()
-        if (this.#opened) this.spread.ownHead()
+        this.spread.ownHead()
       },
     })
     this.firstSync = new FirstSync({

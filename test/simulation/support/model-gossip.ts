@@ -61,6 +61,7 @@ export class ModelGossip implements GossipTransport {
   #incarnation = 1
   #round: string[] = []
   #open = false
+  #leaving = false
 
   constructor(name: string, host: Ip, parts: ModelParts) {
     this.name = name
@@ -103,6 +104,7 @@ export class ModelGossip implements GossipTransport {
   }
 
   updateMeta(): void {
+    if (this.#leaving) return
     this.#incarnation++
     this.#announce(this.fact('alive'))
   }
@@ -122,6 +124,7 @@ export class ModelGossip implements GossipTransport {
   }
 
   async leave(): Promise<void> {
+    this.#leaving = true
     this.#announce(this.fact('left'))
     await new Promise<void>((resolve) => this.#clock.setTimeout(resolve, spreadMostMs))
   }
@@ -164,20 +167,20 @@ export class ModelGossip implements GossipTransport {
   /** An incoming claim: alive needs a newer incarnation, anything worse the same. */
   #learn(fact: Fact): void {
     if (!this.#open) return
-    if (fact.name === this.name) {
-      const refuted = fact.state === 'alive' ? fact.incarnation : fact.incarnation + 1
-      if (fact.state !== 'alive' && fact.incarnation >= this.#incarnation) {
-        this.#incarnation = refuted
-        this.#announce(this.fact('alive'))
-      } else if (fact.incarnation > this.#incarnation) {
-        this.#incarnation = fact.incarnation + 1
-        this.#announce(this.fact('alive'))
-      }
-      return
-    }
+    if (fact.name === this.name) return this.#hearOfSelf(fact)
     const known = this.#view.get(fact.name)
     if (known !== undefined && !supersedes(fact, known)) return
     this.#set(fact)
+  }
+
+  /** Contradicts what is wrong, and what an earlier run of ours has said. */
+  #hearOfSelf({ state, incarnation, meta }: Fact): void {
+    const own = this.#hooks?.meta() ?? new Uint8Array()
+    const isTrue = state === 'alive' && Buffer.compare(meta, own) === 0
+    const isOld = incarnation < this.#incarnation || (incarnation === this.#incarnation && isTrue)
+    if (this.#leaving || isOld) return
+    this.#incarnation = incarnation + 1
+    this.#announce(this.fact('alive'))
   }
 
   #set(fact: Fact): void {
