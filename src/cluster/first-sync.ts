@@ -61,8 +61,9 @@ export class FirstSync {
     if (this.#goals.size === 0) this.#finish()
   }
 
+  /** Something of that origin is here. Only what is a goal is progress: in a busy cluster there is always some news. */
   onApplied(oid: Packed): void {
-    if (this.#done || this.#goals === null) return
+    if (this.#done || this.#goals?.has(oid) !== true) return
     this.#wait(patienceMs)
     this.#check(oid)
     if (this.#goals.size === 0) this.#finish()
