@@ -5,7 +5,15 @@ import type { Host } from '../support/lab/host.ts'
 import { pluginName } from '../support/lab/host.ts'
 import { labImage } from '../support/lab/image.ts'
 import { until } from '../support/lab/processes.ts'
-import { expectAnswersIn, host, members } from './cluster.ts'
+import {
+  createNetwork,
+  expectAnswers,
+  expectAnswersIn,
+  host,
+  members,
+  ours,
+  start,
+} from './cluster.ts'
 
 /** Swarm takes managed plugins alone, by their full name. */
 const driver = `${pluginName}:latest`
@@ -114,13 +122,23 @@ describe('a swarm of two nodes', () => {
       30_000,
     )
     await leader.docker(['network', 'rm', 'swarmed'])
-    await until(
-      async () => {
-        const statuses = await Promise.all(nodes().map((node) => node.pluginStatus()))
-        return statuses.every(({ overlays: none }) => none.length === 0)
-      },
-      'no node has the network any more',
-      20_000,
-    )
+    await untilNoOverlay(nodes())
+  })
+
+  it('goes on having networks of each host alone, by the short name', async () => {
+    await createNetwork(nodes(), 'local', [...ours, '--subnet', '10.61.0.0/24'])
+    const address = await start(host(1), 'local', 'c1')
+    await expectAnswers(host(2), 'local', address)
   })
 })
+
+function untilNoOverlay(nodes: readonly Host[]): Promise<void> {
+  return until(
+    async () => {
+      const statuses = await Promise.all(nodes.map((node) => node.pluginStatus()))
+      return statuses.every(({ overlays }) => overlays.length === 0)
+    },
+    'no node has the network any more',
+    20_000,
+  )
+}
