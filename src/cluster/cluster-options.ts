@@ -1,91 +1,63 @@
-/** Everything of the cluster room that can be set. Times in milliseconds of the clock. */
-export interface ClusterOptions {
-  /** News wait this long for company before they are pushed. */
-  readonly eagerDelayMs: number
-  /** To how many members news are pushed at once. */
-  readonly eagerFanout: number
-  /** How often queued news are told again. */
-  readonly tickMs: number
-  /** To how many members at each tick. */
-  readonly tickFanout: number
-  /** News are told `transmitFactor * ceil(log10(members + 1))` times. */
-  readonly transmitFactor: number
-  /** Packets to one member at one tick. */
-  readonly tickPackets: number
-  /** Queued news beyond this are dropped, relayed ones first; repair brings them. */
-  readonly queueBytes: number
-  /** How often a member that has compared with nobody asks somebody. */
-  readonly antiEntropyMs: number
-  /** A differing root counts only when nothing was applied for so long. */
-  readonly settleMs: number
-  /** A hole in an origin's versions may close by itself for so long before it is asked for. */
-  readonly holeMs: number
-  /** Something asked for and not come is asked for again. */
-  readonly wantRetryMs: number
-  /** Records of somebody who is not known as a member may wait so long before one asks after it. */
-  readonly introduceMs: number
-  /** Answers with more records than this go by TCP. */
-  readonly packetRecords: number
-  /** Size of one piece of a transfer by TCP. Small, because one is encoded without a pause. */
-  readonly transferBytes: number
-  /** Transfers by TCP that one member serves at once. */
-  readonly transfersMost: number
-  /** How long a tombstone is kept for those who missed it. */
-  readonly tombstoneMs: number
-  /** How many tombstones of one origin are kept. */
-  readonly tombstonesMost: number
-  /** How long a dead member's records are kept, hidden. */
-  readonly hiddenHoldMs: number
-  /** How long it is remembered that an epoch is over. */
-  readonly certificateMs: number
-  /** How long the old records of a restarted member are shown while its new ones are incomplete. */
-  readonly pendingEpochMs: number
-  /** Versions that one member gives out per second, in the long run. */
-  readonly publishRate: number
-  /** Versions that one member may give out in a burst. */
-  readonly publishBurst: number
-  /** Transitions wait this long for company before listeners get them. */
-  readonly transitionDelayMs: number
-  /** The most transitions in one batch. */
-  readonly transitionsMost: number
-  /** When `join` rejects; it keeps trying. */
-  readonly joinBoundMs: number
-  /** The most that `leave` waits. */
-  readonly leaveMs: number
-  /** Requests under way, each direction: sixteen claims at once among a thousand voters. */
-  readonly requestsMost: number
-}
-
 /**
- * The dissemination figures are those that a simulation of 1000 members chose (half have an update
- * after 26 ms, all after 130 ms): pushed once to 4 after 5 ms, then every 100 ms to 3.
+ * Everything of the cluster room that can be set, with what it is unless told otherwise. Times in
+ * milliseconds of the clock. The figures of the spreading are those that a simulation of 1000 members chose
+ * (half have an update after 26 ms, all after 130 ms): pushed once to 4 after 5 ms, then every 100 ms to 3.
  */
-export const clusterDefaults: ClusterOptions = {
+export const clusterDefaults = {
+  /** News wait this long for company before they are pushed. */
   eagerDelayMs: 5,
+  /** To how many members news are pushed at once. */
   eagerFanout: 4,
+  /** How often queued news are told again. */
   tickMs: 100,
+  /** To how many members at each tick. */
   tickFanout: 3,
+  /** News are told `transmitFactor * ceil(log10(members + 1))` times. */
   transmitFactor: 3,
+  /** Packets to one member at one tick. */
   tickPackets: 16,
+  /** Queued news beyond this are dropped, relayed ones first; repair brings them. */
   queueBytes: 64 * 1024,
+  /** How often a member that has compared with nobody asks somebody. */
   antiEntropyMs: 1000,
+  /** A differing root counts only when nothing was applied for so long. */
   settleMs: 300,
+  /** A hole in an origin's versions may close by itself for so long before it is asked for. */
   holeMs: 200,
+  /** Something asked for and not come is asked for again. */
   wantRetryMs: 400,
+  /** Records of somebody who is not known as a member may wait so long before one asks after it. */
   introduceMs: 500,
+  /** Answers with more records than this go by TCP. */
   packetRecords: 400,
+  /** Size of one piece of a transfer by TCP. Small, because one is encoded without a pause. */
   transferBytes: 32 * 1024,
+  /** Transfers by TCP that one member serves at once. */
   transfersMost: 4,
+  /** How long a tombstone is kept for those who missed it. */
   tombstoneMs: 10 * 60_000,
+  /** How many tombstones of one origin are kept. */
   tombstonesMost: 4096,
+  /** How long a dead member's records are kept, hidden. */
   hiddenHoldMs: 10 * 60_000,
+  /** How long it is remembered that an epoch is over. */
   certificateMs: 24 * 3_600_000,
+  /** How long the old records of a restarted member are shown while its new ones are incomplete. */
   pendingEpochMs: 5000,
+  /** Versions that one member gives out per second, in the long run. */
   publishRate: 200,
+  /** Versions that one member may give out in a burst. */
   publishBurst: 2000,
+  /** Transitions wait this long for company before listeners get them. */
   transitionDelayMs: 5,
+  /** The most transitions in one batch. */
   transitionsMost: 500,
+  /** When `join` rejects; it keeps trying. */
   joinBoundMs: 10_000,
+  /** The most that `leave` waits. */
   leaveMs: 3000,
+  /** Requests under way, each direction: sixteen claims at once among a thousand voters. */
   requestsMost: 16_384,
 }
+
+export type ClusterOptions = Readonly<typeof clusterDefaults>
