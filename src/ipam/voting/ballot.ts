@@ -4,7 +4,7 @@ import type { Roster } from './roster.ts'
 /** A try to change the roster, larger than all tries before it. */
 export interface Ballot {
   readonly counter: number
-  /** The proposer's id, so that two proposers never have the same ballot. */
+  /** The proposer's id and its run, so that no two proposers, nor one before and after a crash, have the same ballot. */
   readonly id: string
 }
 

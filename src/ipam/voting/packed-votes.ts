@@ -1,3 +1,4 @@
+import { failure } from '../../base/errors.ts'
 import { type Item, parseItemKey } from './items.ts'
 import type { Holder } from './roster.ts'
 import type { Vote } from './vote-book.ts'
@@ -13,6 +14,9 @@ export interface PackedVotes {
 
 /** The most votes a message may carry: 2^17 blocks (the largest pool has as many) and some. */
 const packedVotesMost = 200_000
+
+/** What to do when members do not understand each other. */
+export const oneRelease = 'have all members run the same release'
 
 export const noVotes: PackedVotes = { holders: [], lists: [] }
 
@@ -49,14 +53,21 @@ export function unpackVotes(packed: PackedVotes): Vote[] | null {
   return result
 }
 
-/** All votes of several books, each once, with the latest claim; those of holders that `keep` denies are dropped. */
+/**
+ * All votes of several books, each once, with the latest claim; those of holders that `keep` denies are dropped. Fails with UNSUPPORTED when
+ * a book cannot be read.
+ */
 export function unionOf(
   books: readonly PackedVotes[],
   keep: (holder: Holder) => boolean,
 ): PackedVotes {
   const union = new Map<string, Vote>()
   for (const book of books) {
-    for (const vote of unpackVotes(book) ?? []) {
+    const votes = unpackVotes(book)
+    // Taken for an empty one, it would give away what others were promised.
+    if (votes === null)
+      throw failure('UNSUPPORTED', `a member's votes cannot be read; ${oneRelease}`)
+    for (const vote of votes) {
       if (!keep(vote.holder)) continue
       const key = `${vote.item.kind} ${vote.item.number} ${vote.item.poolKey} ${vote.holder}`
       const known = union.get(key)

@@ -4,7 +4,7 @@ import type { Logger } from '../../base/logger.ts'
 import { below, type Random } from '../../base/random.ts'
 import { type Ballot, type Decision, decisionToFinish } from './ballot.ts'
 import type { Answered } from './messages.ts'
-import { noVotes, unionOf } from './packed-votes.ts'
+import { noVotes, oneRelease, unionOf } from './packed-votes.ts'
 import { randomHex } from './random-hex.ts'
 import { changeQuorum, holderOf, refOf, type Roster, type Voter, votersAfter } from './roster.ts'
 import type { Seat } from './seat.ts'
@@ -38,17 +38,20 @@ export class RosterChange {
   readonly #ports: { clock: Clock; random: Random; logger: Logger }
   /** The largest ballot counter that anybody answered with. */
   #counter = 0
+  /** Of this run only: our own promises may not have reached the disk before the last one ended. */
+  readonly #life: string
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(seat: Seat, wire: Wire, ports: { clock: Clock; random: Random; logger: Logger }) {
     this.#seat = seat
     this.#wire = wire
     this.#ports = ports
+    this.#life = randomHex(ports.random)
   }
 
   /**
-   * Brings the wish about, unless it is so already. Fails with NO_MAJORITY after `deadline` (our clock, ms). One at a
-   * time on a member.
+   * Brings the wish about, unless it is so already. Fails with NO_MAJORITY after `deadline` (our clock, ms), with UNSUPPORTED
+   * when another member's release says what ours cannot read. One at a time on a member.
    */
   change(wish: RosterWish, deadline: number): Promise<Roster> {
     const result = this.#last.then(() => this.#until(wish, deadline))
@@ -111,6 +114,9 @@ export class RosterChange {
     const second = await this.#round(among, needed, 'accepted', query)
     if (second.agreed.length < needed) return second
     await this.#seat.install(decision)
+    if ((this.#seat.ref?.tag ?? null) === after) {
+      throw failure('UNSUPPORTED', `a roster that was decided cannot be read here; ${oneRelease}`)
+    }
     await this.#announce(among, decision)
     return { decision }
   }
@@ -151,7 +157,7 @@ export class RosterChange {
 
   #ballot(): Ballot {
     this.#counter = Math.max(this.#counter, this.#seat.ballot?.counter ?? 0) + 1
-    return { counter: this.#counter, id: this.#seat.voter.id }
+    return { counter: this.#counter, id: `${this.#seat.voter.id} ${this.#life}` }
   }
 }
 
