@@ -22,8 +22,8 @@ export interface ForgettingParts {
 /**
  * Forgets members that stay away: after `afterMs` the others agree that one is gone, and its addresses
  * are free again. What counts is the time that this host ran and did not see the member; it is summed
- * up step by step and kept on disk, so a clock that jumps or a plugin that was off brings nobody's end
- * nearer. A minority cannot forget anybody: the agreement needs a majority of all, those away included.
+ * up step by step and kept on disk, so a clock that jumps, a plugin that was off or a machine that stood
+ * still brings nobody's end nearer. A minority cannot forget anybody: the agreement needs a majority of all, those away included.
  */
 export class Forgetting {
   readonly #parts: ForgettingParts
@@ -44,9 +44,12 @@ export class Forgetting {
     this.#timer = null
   }
 
+  get #stepMs(): number {
+    return Math.min(stepMostMs, this.#parts.afterMs / 4)
+  }
+
   #schedule(): void {
-    const { clock, afterMs } = this.#parts
-    this.#timer = clock.setTimeout(() => void this.#run(), Math.min(stepMostMs, afterMs / 4))
+    this.#timer = this.#parts.clock.setTimeout(() => void this.#run(), this.#stepMs)
   }
 
   async #run(): Promise<void> {
@@ -61,7 +64,8 @@ export class Forgetting {
 
   async #step(): Promise<void> {
     const { clock, logger, store, voters, forget, afterMs } = this.#parts
-    const passed = clock.now() - this.#steppedAt
+    // What is much longer than a step was no running: nobody was looked for in that time.
+    const passed = Math.min(clock.now() - this.#steppedAt, 2 * this.#stepMs)
     this.#steppedAt = clock.now()
     const away = new Map(
       voters()

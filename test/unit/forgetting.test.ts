@@ -63,6 +63,19 @@ describe('forgetting', () => {
     second.forgetting.stop()
   })
 
+  it('does not count the time in which this host stood still', async () => {
+    const { clock, away, forgotten, forgetting } = createWorld()
+    const now = clock.now.bind(clock)
+    forgetting.start()
+    away.add('two')
+    clock.now = () => now() + 73 * hour
+    await clock.advance(hour)
+    expect(forgotten).to.deep.equal([])
+    await clock.advance(72 * hour)
+    expect(forgotten).to.deep.equal(['two'])
+    forgetting.stop()
+  })
+
   it('tries again while there is no majority', async () => {
     const { clock, away, forgotten, forgetting, refuse } = createWorld()
     forgetting.start()
