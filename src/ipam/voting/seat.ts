@@ -170,7 +170,10 @@ export class Seat {
 
   /** Takes back what `holder` does not need any more. */
   async release(holder: Holder, items: readonly Item[], claim: number): Promise<void> {
-    for (const item of items) if (item.kind === 'block') this.#returned.add(itemKey(item))
+    for (const item of items) {
+      const owner = item.kind === 'block' ? this.#advice.publishedOwner(item) : null
+      if (owner === nameOfHolder(holder)) this.#returned.add(itemKey(item))
+    }
     await this.free(items.map((item) => ({ item, holder, claim })))
   }
 

@@ -221,6 +221,13 @@ describe('a seat', () => {
     expect(await grants(seat, b, block)).to.equal(true)
   })
 
+  it('protects it also from one that gives up a claim for it', async () => {
+    const seat = await seatOf(new HeldDisk(), { publishedOwner: () => 'c' })
+    expect(await grants(seat, b, block)).to.equal(false)
+    await seat.release(holderOf(b), [block], 1)
+    expect(await grants(seat, b, block, 2)).to.equal(false)
+  })
+
   it('says of an address in its own block whether it lends it', async () => {
     const answers = { lent: true, leased: false } as const
     for (const [word, granted] of Object.entries(answers)) {
