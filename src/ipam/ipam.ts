@@ -18,7 +18,7 @@ import { takeGateway } from './pools/gateway.ts'
 import type { HeldPool } from './pools/held-pool.ts'
 import type { Lease } from './addresses/lease-table.ts'
 import { addressAt } from './pools/pool-geometry.ts'
-import { type PoolWish, requestedGraceMs, takePool } from './pools/pool-requests.ts'
+import { mayBeBound, type PoolWish, takePool } from './pools/pool-requests.ts'
 import { reserve } from './addresses/reserved.ts'
 import { takeTold } from './addresses/told-pool.ts'
 import type { IpamPorts } from './ports.ts'
@@ -229,7 +229,7 @@ export class Ipam {
    */
   #isAuxiliary({ row }: HeldPool): boolean {
     const { clock } = this.#upkeep.context
-    return row!.networkId === null && clock.wall() - row!.since < requestedGraceMs
+    return mayBeBound(clock, row!)
   }
 
   /** A pool requested before this member knows the others' could get another gateway than theirs. */

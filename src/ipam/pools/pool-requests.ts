@@ -1,3 +1,4 @@
+import type { Clock } from '../../base/clock.ts'
 import { messageOf, type OverlayError, refusal } from '../../base/errors.ts'
 import { type Cidr, cidrIncludes } from '../../net/cidr.ts'
 import { type Context, publishPool } from '../context.ts'
@@ -5,7 +6,7 @@ import type { StoreChange } from '../ports.ts'
 import { addressSpaces, isOverlayId, type PoolName, poolKeyOf } from '../pool-id.ts'
 import { poolItem, poolNameOf, poolsClash } from '../voting/items.ts'
 import { nameOfHolder } from '../voting/roster.ts'
-import type { HeldPool } from './held-pool.ts'
+import type { HeldPool, PoolRow } from './held-pool.ts'
 
 /** What `docker network create` asks for, decoded. */
 export interface PoolWish {
@@ -17,7 +18,7 @@ export interface PoolWish {
 }
 
 /** A pool that was requested but belongs to no network: for this long its CreateNetwork may still come, ms. */
-export const requestedGraceMs = 30_000
+const requestedGraceMs = 30_000
 /** The others are asked about a new pool for this long before we go on without their word, ms. */
 const registerMs = 1500
 
@@ -155,6 +156,12 @@ function overlaps(name: PoolName, other: string, member: string): OverlayError {
   )
 }
 
+/** Whether CreateNetwork may still come for a pool that belongs to no network. A clock that was set back says nothing. */
+export function mayBeBound(clock: Clock, { networkId, since }: PoolRow): boolean {
+  const ageMs = clock.wall() - since
+  return networkId === null && ageMs >= 0 && ageMs < requestedGraceMs
+}
+
 /** One pool is one network on a host; an orphan that was never bound is taken over after a while. */
 function refuseHeld({ clock }: Context, pool: HeldPool | undefined): void {
   const row = pool?.row ?? null
@@ -169,7 +176,7 @@ function refuseHeld({ clock }: Context, pool: HeldPool | undefined): void {
         `does not have it, DELETE /networks/${row.networkId.slice(0, 12)} (see README) removes it`,
     )
   }
-  if (clock.wall() - row.since < requestedGraceMs) {
+  if (mayBeBound(clock, row)) {
     throw refusal(
       'POOL_IN_USE',
       `pool ${pool.key} was requested on this host a moment ago and its network is not created yet; ` +

@@ -35,6 +35,21 @@ describe('pools', () => {
       expect(await desk.take(host, id)).to.match(/^10\.10\./)
     }))
 
+  it('and when the clock was set back its addresses are not all taken for set aside', () =>
+    Desk.with(2, async (desk, one, two) => {
+      const wish = { subnet: '10.10.0.0/24', unbound: true }
+      const { id } = await desk.create(one, wish)
+      await desk.create(two, wish)
+      await desk.pass(60_000)
+      const { clock } = desk.world
+      const wall = clock.wall.bind(clock)
+      clock.wall = () => wall() - 7_200_000
+      await desk.take(one, id, '10.10.0.60')
+      await desk.gossip()
+      await refused(desk.take(two, id, '10.10.0.60'), 'ADDRESS_IN_USE', 'h1')
+      await desk.create(two, wish)
+    }))
+
   it('the same subnet for two overlays is two pools', () =>
     Desk.with(1, async (desk, host) => {
       const { ipam } = host

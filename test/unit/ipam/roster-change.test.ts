@@ -76,13 +76,15 @@ class Table {
 
   /** What came of it in a minute. */
   async outcome(work: Promise<Roster>): Promise<string> {
-    let outcome = 'nothing'
+    let outcome: string | null = null
     work.then(
       ({ number, voters }) => (outcome = `${number}: ${voters.map(({ name }) => name).join('')}`),
       (error: Error) => (outcome = error.message),
     )
-    for (let i = 0; i < 600 && outcome === 'nothing'; i++) await this.clock.advance(100)
-    return outcome
+    const end = this.clock.now() + 60_000
+    do await this.clock.advance(100)
+    while (outcome === null && this.clock.now() < end)
+    return outcome ?? 'nothing'
   }
 }
 
