@@ -27,11 +27,11 @@ describe('a start', () => {
       await desk.gossip()
       const all = [...(await desk.takeMany(one, id, 120)), ...(await desk.takeMany(two, id, 120))]
       const wish = { poolId: id, address: null, gateway: false }
-      await desk.run(three.start())
-      const asked = Array.from({ length: 8 }, () =>
-        three.ipam.requestAddress(wish).catch(() => 'refused'),
-      )
-      const given = (await desk.run(Promise.all(asked))).filter((address) => address !== 'refused')
+      const asked = three.start().then(() => {
+        const ask = () => three.ipam.requestAddress(wish).catch(() => 'refused')
+        return Promise.all(Array.from({ length: 8 }, ask))
+      })
+      const given = (await desk.run(asked)).filter((address) => address !== 'refused')
       expect(given.filter((address) => all.includes(address))).to.deep.equal([])
     }))
 
