@@ -1,46 +1,87 @@
-import { unlink } from 'node:fs/promises'
+import { readdir, rename, unlink } from 'node:fs/promises'
 import { type Server, createServer } from 'node:net'
 import { join } from 'node:path'
-import { failure } from '../base/errors.ts'
+import { sleep, systemClock } from '../base/clock.ts'
+import { failure, messageOf } from '../base/errors.ts'
+import { systemRandom } from '../base/random.ts'
 import { errnoOf, isServed } from '../base/unix-socket.ts'
 
 /** Gives the directory back. */
 export type Release = () => Promise<void>
 
+/** Of those that come at the same time the first by name waits so often for the others to go: 200 ms. */
+const looksMost = 11
+const lookEveryMs = 20
+
 /**
- * Takes `directory` for this process. The lock is a socket in it, called `name`, that this process listens at: whoever
- * finds it there and is refused knows that its owner is gone, and takes its place. Only those who may
- * write into the directory can hold or break it. Throws STORE when another process has the directory.
+ * Takes `directory` for this process. Whoever wants it has a socket there, called `name` and a number of its
+ * own, which it listens at before the name is seen; so a name without a listener is that of a process which
+ * is gone, for good, and may be removed by anybody. It has the directory once it has looked and seen no
+ * other: of two, the one that came later sees the other. Only those who may write into the directory can
+ * hold or break it. Throws STORE when another process has the directory.
  */
 export async function lockDirectory(directory: string, name = 'lock'): Promise<Release> {
-  const path = join(directory, name)
-  const server = (await listenAt(path)) ?? (await takeOver(directory, path))
-  server.unref()
-  return () => new Promise((resolve) => server.close(() => resolve()))
+  const number = systemRandom.uint32().toString(16)
+  const own = `${name}-${number}`
+  const server = await listenAt(join(directory, `${name}+${number}`), join(directory, own))
+  const release = async (): Promise<void> => {
+    await new Promise((resolve) => server.close(resolve))
+    await remove(join(directory, own))
+  }
+  try {
+    for (let look = 1; ; look++) {
+      const others = await othersIn(directory, name, own)
+      if (others.length === 0) {
+        // From now on it does not keep the process alive.
+        server.unref()
+        return release
+      }
+      if (look === looksMost || others.some((other) => other < own)) throw inUse(directory)
+      await sleep(systemClock, lookEveryMs)
+    }
+  } catch (error) {
+    await release()
+    throw error
+  }
 }
 
-async function takeOver(directory: string, path: string): Promise<Server> {
-  if (!(await isServed(path))) {
-    await unlink(path).catch((error: unknown) => {
-      if (errnoOf(error) !== 'ENOENT') throw failure('STORE', `cannot remove ${path}`, error)
-    })
-    const server = await listenAt(path)
-    if (server !== null) return server
+/** The names of the others that live. Those of the dead are removed. */
+async function othersIn(directory: string, name: string, own: string): Promise<string[]> {
+  const others: string[] = []
+  for (const file of await readdir(directory)) {
+    if (file === own || !file.startsWith(`${name}-`)) continue
+    const path = join(directory, file)
+    if (await isServed(path)) others.push(file)
+    else await remove(path)
   }
-  throw failure(
+  return others
+}
+
+async function remove(path: string): Promise<void> {
+  await unlink(path).catch((error: unknown) => {
+    if (errnoOf(error) !== 'ENOENT') throw failure('STORE', `cannot remove ${path}`, error)
+  })
+}
+
+/** Listens at a socket that gets its name once it is served. */
+async function listenAt(unseen: string, path: string): Promise<Server> {
+  const server = createServer((socket) => socket.destroy())
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(unseen, resolve)
+    })
+    await rename(unseen, path)
+  } catch (error) {
+    server.close()
+    throw failure('STORE', `cannot lock ${path}: ${messageOf(error)}`, error)
+  }
+  return server
+}
+
+function inUse(directory: string): Error {
+  return failure(
     'STORE',
     `${directory} is in use by another process; stop the plugin that runs already`,
   )
-}
-
-/** Null when there is a socket already, served or not. */
-function listenAt(path: string): Promise<Server | null> {
-  const server = createServer((socket) => socket.destroy())
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
-      if (errnoOf(error) === 'EADDRINUSE') resolve(null)
-      else reject(failure('STORE', `cannot lock ${path}: ${error.message}`, error))
-    })
-    server.listen(path, () => resolve(server))
-  })
 }
