@@ -39,20 +39,27 @@ export function messagesOf(
   frames: readonly Uint8Array[],
   bytesMost: number,
 ): Uint8Array[] {
-  const messages: Uint8Array[] = []
+  const groups = [...groupsOf(frames, bytesMost - envelopeBytes)]
+  return groups.map((group) => encodeMessage(sender, group))
+}
+
+/** Frames, in their order, in groups of at most `bytesMost`; a longer frame is a group of its own. */
+export function* groupsOf(
+  frames: Iterable<Uint8Array>,
+  bytesMost: number,
+): Generator<Uint8Array[]> {
   let group: Uint8Array[] = []
-  let used = envelopeBytes
+  let used = 0
   for (const frame of frames) {
     if (group.length > 0 && used + frame.length > bytesMost) {
-      messages.push(encodeMessage(sender, group))
+      yield group
       group = []
-      used = envelopeBytes
+      used = 0
     }
     group.push(frame)
     used += frame.length
   }
-  if (group.length > 0) messages.push(encodeMessage(sender, group))
-  return messages
+  if (group.length > 0) yield group
 }
 
 /** A log's entries, ascending, with the coverage that each vouches for, in frames that fit a message. */

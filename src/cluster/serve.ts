@@ -9,7 +9,7 @@ import { type Coverage, type Range, coverageTo, coveredRanges, subtract } from '
 import { deltasOf } from './delta-codec.ts'
 import { type Want, encodeFrame, encodeMessage, envelopeBytes } from './frames.ts'
 import type { OriginLog } from './origin-log.ts'
-import { messagesOf } from './packets.ts'
+import { groupsOf, messagesOf } from './packets.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** Room for the frame's own head, and in a transfer for the frame that says that more comes. */
@@ -115,21 +115,6 @@ function* framesOf(replies: readonly Reply[], bytesMost: number): Generator<Uint
     const inOrder = reset === null ? deltas : [...deltas].reverse()
     for (const delta of inOrder) yield encodeFrame({ kind: 'delta', delta })
   }
-}
-
-function* groupsOf(frames: Iterable<Uint8Array>, bytesMost: number): Generator<Uint8Array[]> {
-  let group: Uint8Array[] = []
-  let used = 0
-  for (const frame of frames) {
-    if (group.length > 0 && used + frame.length > bytesMost) {
-      yield group
-      group = []
-      used = 0
-    }
-    group.push(frame)
-    used += frame.length
-  }
-  if (group.length > 0) yield group
 }
 
 /** How many records the replies have; stops counting above `enough`. */
