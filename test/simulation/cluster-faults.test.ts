@@ -18,7 +18,8 @@ const options = {
   tombstoneMs: 2500,
   tombstonesMost: 6,
   hiddenHoldMs: 10_000,
-  certificateMs: 20_000,
+  // Longer than the last one waits who hears late that somebody is dead: else it teaches the others again.
+  certificateMs: 40_000,
   publishRate: 50,
   publishBurst: 60,
   queueBytes: 3000,
