@@ -102,6 +102,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
         random: systemRandom,
         label: gossipLabel,
         secret: settings.secret,
+        forgetAfterMs: settings.forgetAfterMs,
         onNameClash: (name, known, claimant) => plugin.noteNameClash(name, known, claimant),
         transport: () => openGossip(settings, vtep),
       }),

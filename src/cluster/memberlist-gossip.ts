@@ -19,8 +19,16 @@ import type { GossipHooks, GossipTransport, JoinOutcome, MemberState } from './g
  */
 const delegateVersions = [16, 16, 16] as const
 
+type Tuning = Exclude<ConfigInput, string>
+
+/**
+ * A member that does not answer is sought for a month: after a cut its halves may have no other way to find each other, since
+ * seeds may all be on one side. Whom one seeks for ever, others have to wait for.
+ */
+const seekMs = 30 * 24 * 3_600_000
+
 /** A dead host is noticed after 2 to 4 s instead of 6 to 9; see docs/cluster-state.md. */
-export const gossipTuning: ConfigInput = {
+export const gossipTuning: Tuning = {
   preset: 'lan',
   probeIntervalMs: 500,
   probeTimeoutMs: 200,
@@ -29,6 +37,7 @@ export const gossipTuning: ConfigInput = {
   tcpTimeoutMs: 2000,
   // Our transfers are packed already.
   compression: 'none',
+  reconnectTimeoutMs: seekMs,
 }
 
 export interface MemberlistGossipOptions {
@@ -40,9 +49,11 @@ export interface MemberlistGossipOptions {
   readonly label?: string
   /** Encrypts all gossip; null or empty: in the clear. */
   readonly secret?: string | null
-  readonly config?: ConfigInput
+  readonly config?: Tuning
   /** Two hosts call themselves by one name: `known` is the one that has it, for us. */
   readonly onNameClash?: (name: string, known: string, claimant: string) => void
+  /** After how long away members are forgotten, ms: so long they are sought at the least. */
+  readonly forgetAfterMs?: number
   /** Opens the sockets, or a test's. */
   readonly transport: () => Promise<Transport>
 }
@@ -88,12 +99,14 @@ class MemberlistGossip implements GossipTransport {
   }
 
   async start(hooks: GossipHooks): Promise<void> {
-    const { name, clock, random, label, secret, config, transport } = this.#options
+    const { name, clock, random, label, secret, transport } = this.#options
+    const { config = gossipTuning, forgetAfterMs = 0 } = this.#options
+    const reconnectTimeoutMs = Math.max(config.reconnectTimeoutMs ?? seekMs, 2 * forgetAfterMs)
     const keyring = secret ? new Keyring([await gossipKey(secret)]) : undefined
     const list = new Memberlist({
       name,
       transport: await transport(),
-      config: config ?? gossipTuning,
+      config: { ...config, reconnectTimeoutMs },
       delegateVersions,
       clock,
       random,

@@ -2,7 +2,8 @@ import { expect } from 'chai'
 import { MemoryNetwork } from 'memberlist-js'
 import { encodeMessage } from '../../../packages/memberlist-js/src/wire/messages.ts'
 import { seededRandom } from '../../../src/base/random.ts'
-import { createMemberlistGossip } from '../../../src/cluster/memberlist-gossip.ts'
+import type { GossipTransport } from '../../../src/cluster/gossip-transport.ts'
+import { createMemberlistGossip, gossipTuning } from '../../../src/cluster/memberlist-gossip.ts'
 import { EventClock } from '../../simulation/support/event-clock.ts'
 
 const deaths = 1100
@@ -48,5 +49,48 @@ describe('cluster/memberlist-gossip', () => {
     expect(await heard('host-2'), 'the longest dead').to.equal(false)
     expect(await heard(`host-${deaths + 1}`), 'the last').to.equal(true)
     await gossip.close()
+  })
+
+  it('seeks one that was cut off until it may be forgotten, without seeds too', async () => {
+    const clock = new EventClock()
+    const random = seededRandom(1)
+    const network = new MemoryNetwork({ clock, random })
+    const ends = [1, 2, 3].map((i) => ({ address: `10.0.0.${i}`, port: 7946 }))
+    const states = [0, 1, 2].map(() => new Map<string, string>())
+    const members: GossipTransport[] = []
+    for (const [i, at] of ends.entries()) {
+      const gossip = createMemberlistGossip({
+        name: `host-${i}`,
+        clock,
+        random,
+        transport: async () => network.transport(at),
+        config: { ...gossipTuning, reconnectTimeoutMs: 10_000 },
+        forgetAfterMs: 60_000,
+      })
+      await gossip.start({
+        meta: () => Uint8Array.of(1),
+        onMember: ({ name, state }) => void states[i]!.set(name, state),
+        onMessage: () => {},
+        ackPayload: () => Uint8Array.of(),
+        onAck: () => {},
+      })
+      members.push(gossip)
+    }
+    const [seed, one, two] = members
+    const joined = [one!.join(['10.0.0.1']), two!.join(['10.0.0.1'])]
+    await clock.advance(5000)
+    await Promise.all(joined)
+    const left = seed!.leave(2000)
+    await clock.advance(5000)
+    await left
+    await seed!.close()
+    network.partition([[ends[1]!], [ends[2]!]])
+    await clock.advance(60_000)
+    expect(states[1]!.get('host-2')).to.equal('dead')
+    network.heal()
+    await clock.advance(30_000)
+    const seen = [states[1]!.get('host-2'), states[2]!.get('host-1')]
+    expect(seen).to.deep.equal(['alive', 'alive'])
+    for (const gossip of [one!, two!]) await gossip.close()
   })
 })
