@@ -65,7 +65,10 @@ export interface Dataplane {
   /** The overlays that have a namespace on this host. */
   overlays(): Promise<string[]>
 
-  /** The MTU in bytes of the underlay interface with that address. Refuses when no interface has it. */
+  /**
+   * The MTU in bytes of the underlay interface with that address, or of the default route's where frames
+   * cannot leave by that interface. Refuses when no interface has it.
+   */
   underlayMtu(vtep: Ip): Promise<number>
 
   /** Lets go of descriptors. What was built stays: traffic goes on without us. */

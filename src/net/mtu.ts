@@ -12,9 +12,10 @@ const mtuLeast = 68
 /** The most that a VXLAN device takes. */
 const mtuMost = 65_485
 
-/** What is left for the containers of an underlay MTU, with this VTEP's family outside. */
+/** What is left for the containers of an underlay MTU, with this VTEP's family outside, as far as a link can have it. */
 export function overlayMtu(underlayMtu: number, vtep: Ip): number {
-  return underlayMtu - (ipBits(vtep) === 32 ? overheadOverIpv4 : overheadOverIpv6)
+  const left = underlayMtu - (ipBits(vtep) === 32 ? overheadOverIpv4 : overheadOverIpv6)
+  return Math.min(left, mtuMost)
 }
 
 /** Whether a link of an overlay can have that MTU, in bytes. */

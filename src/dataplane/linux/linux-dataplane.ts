@@ -194,7 +194,9 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async underlayMtu(vtep: Ip): Promise<number> {
-    return this.#kernel(`MTU of ${vtep}`, () => underlayMtu(this.#theHost().socket, vtep))
+    return this.#kernel(`MTU of ${vtep}`, () =>
+      underlayMtu(this.#theHost().socket, vtep, (message) => this.#warnOnce(message)),
+    )
   }
 
   async close(): Promise<void> {
@@ -234,7 +236,7 @@ export class LinuxDataplane implements Dataplane {
     return new Pin(this.#directories, pinName(overlayId), (message) => this.#warnOnce(message))
   }
 
-  /** A pin is looked after at every verb. */
+  /** What is looked at often. */
   #warnOnce(message: string): void {
     if (!this.#said.has(message)) this.#logger.warn(message)
     this.#said.add(message)

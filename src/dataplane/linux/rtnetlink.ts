@@ -8,6 +8,7 @@ export const RTM_GETLINK = 18
 export const RTM_NEWADDR = 20
 export const RTM_DELADDR = 21
 export const RTM_GETADDR = 22
+export const RTM_GETROUTE = 26
 export const RTM_NEWNEIGH = 28
 export const RTM_DELNEIGH = 29
 export const RTM_GETNEIGH = 30
@@ -79,6 +80,9 @@ export const IFA_LOCAL = 2
 export const IFA_FLAGS = 8
 export const IFA_F_NODAD = 0x02
 export const IFA_F_PERMANENT = 0x80
+
+export const RTA_DST = 1
+export const RTA_OIF = 4
 
 export const NETNSA_NSID = 1
 export const NETNSA_FD = 3

@@ -46,6 +46,7 @@ describe('net/mtu', () => {
   it('leaves 50 bytes for VXLAN over IPv4 and 70 over IPv6', () => {
     expect(overlayMtu(1500, parseIp('192.0.2.1')!)).to.equal(1450)
     expect(overlayMtu(1500, parseIp('2001:db8::1')!)).to.equal(1430)
+    expect(overlayMtu(65_536, parseIp('192.0.2.1')!), 'that of a loopback link').to.equal(65_485)
   })
 
   it('reads what a link can have', () => {
