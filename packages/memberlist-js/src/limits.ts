@@ -64,8 +64,8 @@ export const MAX_LOST_MEMBERS = 4096
 export const MAX_INCARNATION_JUMP = 2 ** 31
 
 /**
- * How far we raise our own at a time, and how far ahead others may be accused: what contradicts a forged accusation must be no leap to those
- * who have not heard of it. What is further ahead is contradicted in a second step.
+ * How far we raise our own at a time, and how far ahead others may be accused: what contradicts a forged accusation
+ * must be no leap to those who have not heard of it. What is further ahead is contradicted in a second step.
  */
 export const MAX_INCARNATION_STEP = 2 ** 30
 
