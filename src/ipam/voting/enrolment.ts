@@ -1,7 +1,8 @@
 import type { Clock } from '../../base/clock.ts'
-import { messageOf } from '../../base/errors.ts'
+import { failure, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import { below, pick, type Random } from '../../base/random.ts'
+import { named } from '../refusals.ts'
 import { type Roster, voterNamed, type Voter } from './roster.ts'
 import { renewal, type RosterChange } from './roster-change.ts'
 import type { Seat } from './seat.ts'
@@ -100,8 +101,12 @@ export class Enrolment {
     return roster !== null && voterNamed(roster, joiner.name)?.id === joiner.id
   }
 
-  /** Agrees with the others that these members are gone for good; `byHand`: on an operator's word, without them. */
+  /**
+   * Agrees with the others that these members are gone for good; `byHand`: on an operator's word, without them. Where
+   * there is no cluster yet because one of them does not answer, the others found it.
+   */
   async forget(members: readonly string[], byHand: boolean): Promise<void> {
+    if (this.#seat.roster === null && byHand) return this.#foundWithout(members)
     // When all voters are gone, whoever is told so begins anew.
     const joining = this.#seat.seated ? [] : [this.#seat.voter]
     const wish = { joining, leaving: members, gone: byHand ? members : [] }
@@ -120,22 +125,39 @@ export class Enrolment {
   async #start(): Promise<void> {
     if (!this.#synced()) return
     const { voter } = this.#seat
-    const voters: Voter[] = [voter]
-    const names = [...this.#wire.states().keys()].filter((name) => name !== voter.name)
-    const answers = await Promise.allSettled(
-      names.map((name) => this.#wire.ask(name, { kind: 'hello' })),
-    )
-    for (const answer of answers) {
-      if (answer.status === 'rejected') continue
-      if (answer.value.roster !== null) return // the wire has told us, and we are about to follow it
-      voters.push(answer.value.from)
-    }
-    // All must agree: one that is away may have a roster. The first by name proposes, so that not all do.
+    const { voters, missing } = await this.#founders([])
+    // The first by name proposes, so that not all do.
     const firstName = voters.map(({ name }) => name).sort()[0]
-    const alone = names.length === 0 && this.#ports.clock.now() - this.#born < foundingGraceMs
-    if (voters.length === names.length + 1 && firstName === voter.name && !alone) {
-      await this.#change.found(voters)
-    }
+    const alone = voters.length === 1 && this.#ports.clock.now() - this.#born < foundingGraceMs
+    if (missing.length === 0 && firstName === voter.name && !alone) await this.#change.found(voters)
+  }
+
+  async #foundWithout(gone: readonly string[]): Promise<void> {
+    const { voters, missing } = await this.#founders(gone)
+    if (this.#synced() && missing.length === 0 && (await this.#change.found(voters))) return
+    throw failure(
+      'NO_MAJORITY',
+      'this host is in no cluster yet, and all members that it knows have to agree to found one; ' +
+        `no answer from ${named(missing) || 'its JOIN'}. Bring them back or have all that are gone for good forgotten at once`,
+    )
+  }
+
+  /** Who can found the cluster, and whose word is missing: all must agree, since one that is away may have a roster. */
+  async #founders(gone: readonly string[]): Promise<{ voters: Voter[]; missing: string[] }> {
+    const { voter } = this.#seat
+    const voters = [voter]
+    const missing: string[] = []
+    const names = [...this.#wire.states().keys()]
+    const asked = names.filter((name) => name !== voter.name && !gone.includes(name))
+    await Promise.all(
+      asked.map(async (name) => {
+        const answer = await this.#wire.ask(name, { kind: 'hello' }).catch(() => null)
+        // Whoever has a roster was told of by the wire, and we are about to follow it.
+        if (answer === null || answer.roster !== null) missing.push(name)
+        else voters.push(answer.from)
+      }),
+    )
+    return { voters, missing }
   }
 
   async #askForSeat(roster: Roster): Promise<void> {

@@ -118,6 +118,22 @@ describe('members that come and go', () => {
     }
   })
 
+  it('and without one that is gone before it, when they are told so', async () => {
+    const desk = new Desk(3)
+    try {
+      const hosts = [await desk.world.add('h1', ['h2']), await desk.world.add('h2', ['h1'])]
+      for (const host of hosts) host.known.add('h3')
+      await desk.pass(20_000)
+      const [one, two] = hosts.map(({ ipam }) => ipam)
+      expect(one!.status().roster).to.equal(null)
+      await refused(desk.run(two!.forget('h4')), 'NO_MAJORITY', 'no answer from h3')
+      await desk.run(two!.forget('h3'))
+      expect(one!.status().roster!.cluster).to.equal(two!.status().roster!.cluster)
+    } finally {
+      desk.world.end()
+    }
+  })
+
   it('a drained host leaves its seat and its blocks to the others', () =>
     Desk.with(3, async (desk, ...hosts) => {
       const id = await createOnAll(desk, hosts)
