@@ -160,7 +160,7 @@ export class OverlayRows {
       }
     }
     this.#unsure = false
-    return { changes: done, failure: this.#failureOf(done, failed) }
+    return { changes: done, failure: this.#failureOf(failed) }
   }
 
   /** When the outcome is not known this throws and leaves `unsure` set. */
@@ -177,11 +177,11 @@ export class OverlayRows {
     return { done, failed }
   }
 
-  #failureOf(done: readonly Change[], [first, ...more]: readonly FailedChange[]): string | null {
+  /** The same words for the same rows, however many others were written: they are told once. */
+  #failureOf([first, ...more]: readonly FailedChange[]): string | null {
     if (first === undefined) return null
-    const [failed, all] = [more.length + 1, done.length + more.length + 1]
     return (
-      `overlay ${this.links.overlayId}: ${failed} of ${all} rows failed, first ` +
+      `overlay ${this.links.overlayId}: ${more.length + 1} rows failed, first ` +
       `${describe(first.change)}: ${first.error}`
     )
   }
