@@ -68,6 +68,11 @@ async function untilAllAlive(on: Host): Promise<void> {
   await until(isWhole, `${on.name} sees all`, 10_000, 50)
 }
 
+/** Engine 20.10 may lose count when many go at once, and then takes the network for one that is in use. */
+async function removeInTurn(some: readonly Placed[]): Promise<void> {
+  for (const one of some) await removeContainer(one.host, one.name)
+}
+
 /** What each host's books have of the pool. */
 async function books(): Promise<IpamStatus[]> {
   const statuses = await Promise.all(members().map((on) => on.pluginStatus()))
@@ -105,7 +110,7 @@ describe(`${each} containers on each of three hosts at once, and a cable cut mea
     process.stdout.write(
       `    ${all.length} containers, ${there.refused.size} refused during the cut of ${there.seconds} s\n`,
     )
-    await Promise.all(all.map((one) => removeContainer(one.host, one.name)))
+    await Promise.all(members().map((on) => removeInTurn(all.filter(({ host: at }) => at === on))))
   })
 
   /** Starts all, cuts, and mends once the host without a cable has been refused. */
