@@ -29,6 +29,8 @@ export class Forgetting {
   readonly #parts: ForgettingParts
   #timer: Timer | null = null
   #steppedAt = 0
+  /** Those that were away and have been seen since the last step. */
+  readonly #seen = new Set<string>()
 
   constructor(parts: ForgettingParts) {
     this.#parts = parts
@@ -37,6 +39,17 @@ export class Forgetting {
   start(): void {
     this.#steppedAt = this.#parts.clock.now()
     this.#schedule()
+  }
+
+  /** Members may have changed. Who is seen now, however briefly, begins anew: it has heard from us and trusts its addresses. */
+  look(): void {
+    const { store, voters } = this.#parts
+    const away = new Set(
+      voters()
+        .filter((voter) => voter.away)
+        .map(({ name }) => name),
+    )
+    for (const [name] of store.entries(table)) if (!away.has(name)) this.#seen.add(name)
   }
 
   stop(): void {
@@ -70,8 +83,12 @@ export class Forgetting {
     const away = new Map(
       voters()
         .filter((voter) => voter.away)
-        .map(({ name }) => [name, (store.get<number>(table, name) ?? 0) + passed] as const),
+        .map(({ name }) => {
+          const before = this.#seen.has(name) ? undefined : store.get<number>(table, name)
+          return [name, before === undefined ? 0 : before + passed] as const
+        }),
     )
+    this.#seen.clear()
     const back = store.entries(table).filter(([name]) => !away.has(name))
     await store.write([
       ...[...away].map(([key, value]) => ({ table, key, value })),

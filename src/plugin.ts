@@ -137,14 +137,16 @@ export class Plugin {
       store,
       logger: logger.child('ipam'),
       voters: () =>
-        (this.ipam.status().roster?.voters ?? []).map(({ name, state }) => ({
-          name,
-          away: state !== 'alive' && state !== 'suspect',
-        })),
+        this.ipam.voters().map(({ name, state }) => {
+          return { name, away: state !== 'alive' && state !== 'suspect' }
+        }),
       forget: (members) => this.ipam.forgetAway(...members),
       afterMs: options.forgetAfterMs,
     })
-    this.cluster.onMembers(() => this.#contacts.changed())
+    this.cluster.onMembers(() => {
+      this.#contacts.changed()
+      this.#forgetting.look()
+    })
     this.cluster.onTransitions((batch) => {
       this.reconciler.applyPeers(peerTransitions(batch))
       this.network.othersChanged(overlayChanges(batch))

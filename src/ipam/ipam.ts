@@ -24,7 +24,7 @@ import { takeTold } from './addresses/told-pool.ts'
 import type { IpamPorts } from './ports.ts'
 import { addressSpaces, parsePoolId, poolIdOf, poolKeyOf, requirePoolId } from './pool-id.ts'
 import { poolNotFound, requireHeld } from './refusals.ts'
-import { type IpamStatus, statusOf } from './status.ts'
+import { type IpamStatus, statusOf, votersOf } from './status.ts'
 import { Upkeep } from './upkeep.ts'
 
 /** The engine gives up after 10 s; a question to members that begins before this can end after another 2.1, ms. */
@@ -198,6 +198,11 @@ export class Ipam {
     const { context } = this.#upkeep
     const pool = context.shelf.held(poolKey)
     if (pool !== undefined) await freeAddress(context, pool, ip)
+  }
+
+  /** The members that have a say in who owns what; none before there is a cluster. */
+  voters(): { name: string; state: string }[] {
+    return votersOf(this.#upkeep.context)
   }
 
   /** The state of everything, for people. */

@@ -8,14 +8,13 @@ import { usage } from './refusals.ts'
 export type IpamStatus = ReturnType<typeof statusOf>
 
 export function statusOf(context: Context, conflicts: readonly Conflict[]) {
-  const { claims, giveBack, seat, shelf, wire } = context
-  const states = wire.states()
+  const { claims, giveBack, seat, shelf } = context
   return {
     voter: { ...seat.voter, seated: seat.seated },
     roster: seat.roster && {
       number: seat.roster.number,
       cluster: seat.roster.root,
-      voters: seat.roster.voters.map(({ name }) => ({ name, state: states.get(name) ?? 'gone' })),
+      voters: votersOf(context),
       changing: seat.sealed,
     },
     votes: {
@@ -28,6 +27,13 @@ export function statusOf(context: Context, conflicts: readonly Conflict[]) {
     pools: shelf.allHeld().map((pool) => poolStatus(context, pool)),
     conflicts,
   }
+}
+
+/** Who has a seat, and how the cluster sees it. */
+export function votersOf({ seat, wire }: Context): { name: string; state: string }[] {
+  const states = wire.states()
+  const voters = seat.roster?.voters ?? []
+  return voters.map(({ name }) => ({ name, state: states.get(name) ?? 'gone' }))
 }
 
 /** One pool of this host, for people. */

@@ -4,7 +4,7 @@ import type { Logger } from '../../base/logger.ts'
 import { below, pick, type Random } from '../../base/random.ts'
 import { named } from '../refusals.ts'
 import { type Roster, voterNamed, type Voter } from './roster.ts'
-import { renewal, type RosterChange } from './roster-change.ts'
+import { renewal, type RosterChange, type RosterWish } from './roster-change.ts'
 import type { Seat } from './seat.ts'
 import type { Wire } from './wire.ts'
 
@@ -109,8 +109,17 @@ export class Enrolment {
     if (this.#seat.roster === null && byHand) return this.#foundWithout(members)
     // When all voters are gone, whoever is told so begins anew.
     const joining = this.#seat.seated ? [] : [this.#seat.voter]
-    const wish = { joining, leaving: members, gone: byHand ? members : [] }
-    await this.#change.change(wish, this.#ports.clock.now() + changeMs)
+    const deadline = this.#ports.clock.now() + changeMs
+    if (byHand) await this.#change.change({ joining, leaving: members, gone: members }, deadline)
+    else await this.#forgetAway({ joining, leaving: members, gone: [] }, deadline)
+  }
+
+  /** Those that come back meanwhile stay. */
+  async #forgetAway(wish: RosterWish, deadline: number): Promise<void> {
+    const isBack = (name: string): boolean => this.#wire.others().includes(name)
+    const roster = await this.#change.change({ ...wish, isBack }, deadline)
+    const back = wish.leaving.filter((name) => voterNamed(roster, name) !== undefined)
+    if (back.length > 0) throw failure('NO_MAJORITY', `not forgotten, being back: ${named(back)}`)
   }
 
   /** Gives up our own seat, unless nobody else has one. */

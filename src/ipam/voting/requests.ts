@@ -21,6 +21,8 @@ export async function respond(parts: Respondents, { from, roster, body }: Reques
   const { seat, claims, enrolment, wanted } = parts
   switch (body.kind) {
     case 'hello':
+      // While the roster is being changed, who asks may be on its way out.
+      if (seat.sealed) return { kind: 'sealed' }
       return { kind: roster?.tag === seat.roster?.tag ? 'done' : 'elsewhere' }
     case 'fetch':
       return { kind: 'state', decision: seat.state() }

@@ -15,6 +15,8 @@ export interface RosterWish {
   readonly joining: readonly Voter[]
   readonly leaving: readonly string[]
   readonly gone: readonly string[]
+  /** Whether one that was to leave because it was away is there again: then it stays. */
+  readonly isBack?: (name: string) => boolean
 }
 
 /** A wish for no change but a new number: it ends a change that somebody began and left. */
@@ -83,12 +85,16 @@ export class RosterChange {
       const began = clock.now()
       const base = this.#seat.roster
       if (base === null) throw failure('NO_MAJORITY', 'this member has not joined a cluster yet')
-      const next = votersAfter(base.voters, wish.joining, wish.leaving)
-      const wanted = wish === renewal ? !renewed : !sameVoters(base.voters, next)
-      if (!wanted || next.length === 0) return base
+      // Asked again at each use: an agreement takes seconds while members are away, and they may come back.
+      const next = (): Voter[] => {
+        const leaving = wish.leaving.filter((name) => wish.isBack?.(name) !== true)
+        return votersAfter(base.voters, wish.joining, leaving)
+      }
+      const wanted = wish === renewal ? !renewed : !sameVoters(base.voters, next())
+      if (!wanted || next().length === 0) return base
       const { among, needed } = changeQuorum(base, wish.gone)
       const outcome = await this.#decide(base.tag, among, needed, (promises) =>
-        successor(base, next, promises, randomHex(this.#ports.random)),
+        successor(base, next(), promises, randomHex(this.#ports.random)),
       )
       renewed = 'decision' in outcome
       if (renewed) continue

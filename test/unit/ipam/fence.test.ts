@@ -131,6 +131,21 @@ describe('a member that others may have forgotten', () => {
     }))
 })
 
+describe('forgetting without an operator', () => {
+  it('spares those that come back while it is being agreed on', () =>
+    withHosts(3, async (desk, one, two, three) => {
+      desk.world.cut(['h1'])
+      const asked = one.ipam.forgetAway('h2', 'h3')
+      asked.catch(() => {})
+      await desk.pass(1000)
+      desk.world.heal()
+      await refused(desk.run(asked), 'NO_MAJORITY', 'back', 'h2, h3')
+      for (const { ipam } of [one, two, three]) {
+        expect(ipam.voters().map(({ name }) => name)).to.deep.equal(['h1', 'h2', 'h3'])
+      }
+    }))
+})
+
 describe('blocks that were lost with a roster', () => {
   it('do not come back when the host crashes before that is on its disk', () =>
     withHosts(3, async (desk, one, _, three) => {
