@@ -54,8 +54,9 @@ describe('simulation/cluster cuts', function () {
     expect(death.median).to.be.at.most(4000)
     expect(death.most).to.be.at.most(6000)
     const back = report('cable back, all equal, N = 25', healed)
-    expect(back.median).to.be.at.most(1000)
-    expect(back.most).to.be.at.most(3000)
+    // Half of the 3 s that are promised: without one of the rules of knocking it takes more.
+    expect(back.median).to.be.at.most(500)
+    expect(back.most).to.be.at.most(1500)
   })
 
   it('two halves that were cut apart are equal again, N = 25', async () => {
@@ -73,6 +74,6 @@ describe('simulation/cluster cuts', function () {
       expect(world.problems).to.deep.equal([])
     })
     const { most } = report('cut of 30 s healed, all equal, N = 25', samples)
-    expect(most).to.be.at.most(2000)
+    expect(most).to.be.at.most(1000)
   })
 })

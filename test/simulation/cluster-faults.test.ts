@@ -28,8 +28,8 @@ const file = 'test/simulation/cluster-faults.test.ts'
 const troubleMs = 30_000
 /** Far above what repair needs: what is not right by then never will be. */
 const recoveryMs = 30_000
-/** Of each host on average; a few times what the runs need. */
-const packetsASecond = 100
+/** Of each host on average; bursts one after another need most of it. */
+const packetsASecond = 300
 /** Views of membership are exchanged every 15 s: by then everybody knows who is dead. */
 const noticeMs = 20_000
 /** One more piece of news is let in before others are dropped. */

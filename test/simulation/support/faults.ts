@@ -44,7 +44,7 @@ export async function recover(world: World, downMost = 0): Promise<void> {
   for (const host of world.hosts) {
     if (host.cluster !== null || host.leaving) continue
     if (down < downMost && below(world.random, 2) === 0) down++
-    else await start(world, host)
+    else await start(world, host, world.hosts.length)
   }
 }
 
@@ -187,7 +187,8 @@ function jump(world: World, log: (what: string) => void): void {
   log(`clock of ${host.name} jumps ${ms / 3_600_000} h`)
 }
 
-async function start(world: World, host: Host): Promise<void> {
+/** With that many seeds: who has only dead ones finds nobody, and nobody looks for who has left. */
+async function start(world: World, host: Host, seeds = 3): Promise<void> {
   const others = world.hosts.filter((other) => other !== host)
-  await world.start(host, shuffled(world.random, others).slice(0, 3))
+  await world.start(host, shuffled(world.random, others).slice(0, seeds))
 }
