@@ -127,6 +127,7 @@ describe('members that come and go', () => {
       const [one, two] = hosts.map(({ ipam }) => ipam)
       expect(one!.status().roster).to.equal(null)
       await refused(desk.run(two!.forget('h4')), 'NO_MAJORITY', 'no answer from h3')
+      expect(one!.status().roster).to.equal(null)
       await desk.run(two!.forget('h3'))
       expect(one!.status().roster!.cluster).to.equal(two!.status().roster!.cluster)
     } finally {
