@@ -172,7 +172,7 @@ const pinned: readonly number[] = [
 describe('simulation/cluster faults', () => {
   it('ends with everybody knowing the truth, whatever happened', async function () {
     this.timeout(0)
-    await forSeeds(file, seedsOf(25), run)
+    await forSeeds(file, seedsOf(30), run)
   })
 
   it('does so in the worlds where it once did not', async function () {
