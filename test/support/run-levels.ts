@@ -13,7 +13,7 @@ import { filesOf, levels, type Level } from './levels.ts'
 import { runMocha, type Outcome } from './run-mocha.ts'
 
 /** No level may take longer, the building of root file systems on the first run included. */
-const levelTimeoutMs = 600_000
+const levelTimeoutMs = 900_000
 
 /** What a level that cannot run counts as. */
 const skipped: Outcome = { passed: 0, failed: 0, skipped: 1 }
