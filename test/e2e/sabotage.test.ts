@@ -109,6 +109,23 @@ describe('sabotage by hand', () => {
     await expectAnswersIn(host(1), 'here', there)
   })
 
+  it('gives a link that it makes anew its IPv6 address, too', async () => {
+    const pools = ['--ipv6', '--subnet', '10.82.2.0/24', '--subnet', 'fd00:82:2::/64']
+    await createNetwork([host(1)], 'n', [...ours, ...pools])
+    await start(host(1), 'n', 'here')
+    const addresses = async (): Promise<string[]> => {
+      const { stdout } = await host(1).docker(['exec', 'here', 'ip', '-o', 'addr'])
+      return [...stdout.matchAll(/eth0 +inet6? (\S+)/g)].map(([, address]) => address!).toSorted()
+    }
+    const before = await addresses()
+    expect(before.join()).to.contain('fd00:82:2:')
+    const port = /\btso\w+b(?=@|:)/.exec(await inside('ip -o link'))![0]
+    await inside(`ip link del ${port}`)
+    expect((await addresses()).join()).to.not.contain('fd00:82:2:')
+    const isBack = async (): Promise<boolean> => (await addresses()).join() === before.join()
+    await until(isBack, `these addresses: ${before.join()}`, repairedWithinMs, 100)
+  })
+
   it("leaves others' links alone, with names like ours, and says where one is that is in the way", async () => {
     for (const command of strangers) await host(1).exec(command.split(' '))
     const names = async (): Promise<string[]> =>
