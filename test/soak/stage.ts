@@ -121,10 +121,19 @@ export class Stage {
         .map((row) => row.split(/[ /]/))
       const anchor = rows.find(([name]) => name === this.anchor(on))?.[1]
       if (anchor !== this.anchorAddress(on))
-        problems.push(`${this.anchor(on)} has ${anchor ?? 'not come back'}`)
+        problems.push(
+          `${this.anchor(on)} has ${anchor ?? `not come back: ${await this.#whyNot(on)}`}`,
+        )
       addresses.push(...rows.map(([, address]) => address!))
     }
     return [addresses, problems]
+  }
+
+  /** What the engine says of an anchor that does not run. */
+  async #whyNot(on: Host): Promise<string> {
+    const state = ['inspect', '--format', '{{json .State}}', this.anchor(on)]
+    const { stdout, stderr } = await on.docker(state, { reject: false })
+    return (stdout + stderr).trim()
   }
 
   /** One packet to each container; the first has to be answered. */
