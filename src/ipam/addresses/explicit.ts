@@ -129,6 +129,9 @@ async function borrowFrom(
 ): Promise<'taken' | Rival | null> {
   const { clock, wire } = context
   const state = wire.states().get(owner)
+  // Not heard of: we have just started, and the engine gives up on a container that is refused now.
+  const mayCome = state === undefined && clock.now() + 2 * lookAgainMs < deadline
+  if (mayCome) return null
   if (state === undefined || state === 'dead') throw ownerAway(ip, pool, owner)
   const loan: Lease = { since: clock.wall(), kind, loan: true }
   const offset = requireOffset(pool, ip)

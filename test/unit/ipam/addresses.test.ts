@@ -200,6 +200,22 @@ describe('a certain address', () => {
       await refused(desk.take(two, id, '10.10.0.78'), 'MEMBER_AWAY', 'h1', '10.10.0.78')
     }))
 
+  it('its owner was not heard of yet, as after a start: it is waited for, and not for ever', () =>
+    Desk.with(2, async (desk, one, two) => {
+      const { id } = await desk.create(one, { subnet })
+      await desk.create(two, { subnet })
+      await desk.take(one, id, '10.10.0.77')
+      await desk.gossip()
+      two.known.delete('h1')
+      desk.world.clock.setTimeout(() => two.known.add('h1'), 1000)
+      expect(await desk.take(two, id, '10.10.0.78')).to.equal('10.10.0.78/24')
+      one.crash(false)
+      two.known.delete('h1')
+      const begun = desk.world.clock.now()
+      await refused(desk.take(two, id, '10.10.0.79'), 'MEMBER_AWAY', 'h1', '10.10.0.79')
+      expect(desk.world.clock.now() - begun).to.be.lessThan(5000)
+    }))
+
   it('no host’s address at all', () =>
     Desk.with(1, async (desk, host) => {
       const { id } = await desk.create(host, { subnet })
