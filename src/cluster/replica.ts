@@ -28,6 +28,9 @@ import { liftedBy, standingOf } from './visibility.ts'
 /** Is told before a visible record changes. */
 export type Mark = (origin: Origin, id: Packed, previous: Packed | null) => void
 
+/** What membership says of a member; the epoch is that of its metadata. */
+type MemberNews = { name: string; state: MemberState; address: Ip; epoch: number }
+
 /** How long things are kept; the meanings are those of ClusterOptions. */
 export interface ReplicaLimits {
   readonly pendingEpochMs: number
@@ -52,11 +55,7 @@ export class Replica {
   readonly #limits: ReplicaLimits
   readonly #mark: Mark
 
-  constructor(
-    self: { name: string; address: Ip; epoch: number },
-    limits: ReplicaLimits,
-    mark: Mark,
-  ) {
+  constructor(self: Omit<MemberNews, 'state'>, limits: ReplicaLimits, mark: Mark) {
     this.#limits = limits
     this.#mark = mark
     this.#self = blankOrigin(oidOfName(self.name), self.epoch, 0)
@@ -135,22 +134,14 @@ export class Replica {
     return reception
   }
 
-  /** Follows a member's state. `epoch` is what its metadata says. */
-  member(
-    {
-      name,
-      state,
-      address,
-      epoch,
-    }: { name: string; state: MemberState; address: Ip; epoch: number },
-    now: number,
-  ): void {
+  /** Follows a member's state. */
+  member({ name, state, address, epoch }: MemberNews, now: number): void {
     const oid = oidOfName(name)
     if (oid === this.#self.oid) return
     const standing = standingOf(state)
     if (standing === 'forgotten') {
       this.bye(oid, epoch, now)
-      return
+      return this.#doubt(oid, epoch, now)
     }
     const certificate = this.certificates.get(oid)
     if (certificate !== undefined) {
@@ -164,9 +155,16 @@ export class Replica {
     }
     if (epoch > origin.log.epoch) this.#beginEpoch(origin, epoch, now)
     this.#stand(origin, standing, now)
-    // It has written in a newer run than the one that died: somebody knows of its return.
-    if (standing === 'hidden' && origin.log.epoch > epoch) this.strangers.set(oid, now)
+    if (standing === 'hidden') this.#doubt(oid, epoch, now)
     this.#settle(origin, now)
+  }
+
+  /** A run is over, and there is a newer one, whose end nobody may ever tell: hidden until somebody knows of its return. */
+  #doubt(oid: Packed, epoch: number, now: number): void {
+    const origin = this.#origins.get(oid)
+    if (origin === undefined || origin.log.epoch <= epoch) return
+    this.#stand(origin, 'hidden', now)
+    this.strangers.set(oid, now)
   }
 
   /** The owner has left this epoch for good. Whether that was news. */

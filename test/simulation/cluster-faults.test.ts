@@ -167,6 +167,8 @@ class Pace {
 const pinned: readonly number[] = [
   // Who was leaving answered that it was there, and was not taken for a member when it came back.
   1163,
+  // A departure of an earlier run came after the records of the next one, which then died unheard.
+  2694,
 ]
 
 describe('simulation/cluster faults', () => {

@@ -105,7 +105,16 @@ describe('cluster/replica', () => {
     scene.member('alive', 6)
     scene.apply(delta(6, 'c'))
     expect(scene.replica.bye(oid, 5, 0)).to.equal(false)
+    expect(scene.visible).to.deep.equal(['c@1 of 6'])
+  })
+
+  it('hides a run whose member is said to have left in an earlier one, until it is heard of again', () => {
+    const scene = new Scene()
+    scene.member('alive', 6)
+    scene.apply(delta(6, 'c'))
     scene.member('left', 5)
+    expect(scene.visible).to.deep.equal([])
+    scene.member('alive', 6)
     expect(scene.visible).to.deep.equal(['c@1 of 6'])
   })
 
