@@ -69,6 +69,18 @@ describe('a host whose cable is cut', () => {
     return { gone, back: Math.max(...(await Promise.all(backOn))) }
   }
 
+  /** Three packets of three arrive, within the time that the tables have, too: the hosts' own ARP comes back as well. */
+  async function reaches(from: Host, to: Host): Promise<void> {
+    const lastTryAt = performance.now() + backWithinMs
+    for (;;) {
+      try {
+        return await expectAnswersIn(from, 'c0', addressOn(to))
+      } catch (error) {
+        if (performance.now() > lastTryAt) throw error
+      }
+    }
+  }
+
   /** The median, and the most. */
   const figures = (ms: readonly number[]): string => {
     const sorted = ms.toSorted((a, b) => a - b)
@@ -94,8 +106,8 @@ describe('a host whose cable is cut', () => {
       expect(await tableDifferences(members(), watched, 1000), 'afterwards').to.deep.equal([])
       expect(await Promise.all(members().map(routesOf))).to.deep.equal(routes)
       for (const on of members().filter((other) => other !== victim)) {
-        await expectAnswersIn(on, 'c0', addressOn(victim))
-        await expectAnswersIn(victim, 'c0', addressOn(on))
+        await reaches(on, victim)
+        await reaches(victim, on)
       }
       expect(await disagreements(members())).to.deep.equal([])
     }
