@@ -70,12 +70,14 @@ export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new AssertionError(message)
 }
 
+/** The name of a system call's error, such as ENOENT; empty for anything else that was thrown. */
+export function errnoOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : ''
+}
+
 /** Whether this came from the system: its errors have a code such as `ENOSPC`, or of Node's such as `ERR_FS_EISDIR`. */
 export function isSystemError(error: unknown): boolean {
-  const { code } = (error ?? {}) as { code?: unknown }
-  return (
-    error instanceof Error && typeof code === 'string' && /^(E[A-Z0-9]+$|ERR_FS_|errno )/.test(code)
-  )
+  return /^(E[A-Z0-9]+$|ERR_FS_|errno )/.test(errnoOf(error))
 }
 
 /** Whether this is a bug of ours: no error that we made for somebody to read, and none of the system. */

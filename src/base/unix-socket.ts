@@ -1,4 +1,5 @@
 import { createConnection } from 'node:net'
+import { errnoOf } from './errors.ts'
 
 /** Whether a process listens at `path`. Only a refused connection, or none to make, proves the contrary. */
 export function isServed(path: string): Promise<boolean> {
@@ -12,9 +13,4 @@ export function isServed(path: string): Promise<boolean> {
       resolve(!['ECONNREFUSED', 'ENOENT'].includes(errnoOf(error)))
     })
   })
-}
-
-/** The name of a system call's error, such as ENOENT; empty for anything else that was thrown. */
-export function errnoOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : ''
 }

@@ -1,5 +1,5 @@
 import { type Cidr, cidrsOverlap, parseCidr } from './cidr.ts'
-import type { Ip } from './ip.ts'
+import { type Ip, ipBits } from './ip.ts'
 
 /** Ranges that no host or container can be reached in: RFC 6890, RFC 5771, RFC 1112, RFC 4291. */
 const reserved: readonly { readonly range: Cidr; readonly what: string }[] = [
@@ -20,5 +20,5 @@ export function whyReserved(cidr: Cidr): string | null {
 
 /** The same for one address. */
 export function whyReservedIp(ip: Ip): string | null {
-  return whyReserved(parseCidr(`${ip}/${ip.includes(':') ? 128 : 32}`)!)
+  return whyReserved(parseCidr(`${ip}/${ipBits(ip)}`)!)
 }

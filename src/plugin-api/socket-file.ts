@@ -1,6 +1,6 @@
 import { lstat, unlink } from 'node:fs/promises'
-import { failure } from '../base/errors.ts'
-import { errnoOf, isServed } from '../base/unix-socket.ts'
+import { errnoOf, failure } from '../base/errors.ts'
+import { isServed } from '../base/unix-socket.ts'
 
 /**
  * Makes way for a listening socket at `path`: removes the file that a process left there when it was

@@ -2,9 +2,9 @@ import { readdir, rename, unlink } from 'node:fs/promises'
 import { type Server, createServer } from 'node:net'
 import { join } from 'node:path'
 import { sleep, systemClock } from '../base/clock.ts'
-import { failure, messageOf } from '../base/errors.ts'
+import { errnoOf, failure, messageOf } from '../base/errors.ts'
 import { systemRandom } from '../base/random.ts'
-import { errnoOf, isServed } from '../base/unix-socket.ts'
+import { isServed } from '../base/unix-socket.ts'
 
 /** Gives the directory back. */
 export type Release = () => Promise<void>

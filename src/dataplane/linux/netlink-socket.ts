@@ -1,6 +1,6 @@
 import { closeSync, readSync, writeSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { failure } from '../../base/errors.ts'
+import { errnoOf, failure } from '../../base/errors.ts'
 import {
   type Message,
   MessageWriter,
@@ -195,7 +195,7 @@ export class NetlinkSocket {
       const length = readSync(this.#fd, this.#datagram)
       return readMessages(Buffer.from(this.#datagram.subarray(0, length)))
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
+      const code = errnoOf(error)
       if (code !== 'ENOBUFS' && code !== 'EAGAIN') throw error
       this.#drain()
       throw failure('KERNEL', `netlink: answers to request ${sequence} were lost (${code})`, error)
@@ -207,8 +207,8 @@ export class NetlinkSocket {
       try {
         readSync(this.#fd, this.#datagram)
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return
-        if ((error as NodeJS.ErrnoException).code !== 'ENOBUFS') throw error
+        if (errnoOf(error) === 'EAGAIN') return
+        if (errnoOf(error) !== 'ENOBUFS') throw error
       }
     }
   }

@@ -9,8 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
-import { assert } from '../../base/errors.ts'
-import { errnoOf } from '../../base/unix-socket.ts'
+import { assert, errnoOf } from '../../base/errors.ts'
 import { bindMount, detachMount, enterNetns, unshareNetns } from './syscall.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs'
-import { failure } from '../../base/errors.ts'
+import { errnoOf, failure } from '../../base/errors.ts'
 import { type Link, readLink } from './link.ts'
 import { deleteAllOurs, getLinks } from './link-requests.ts'
 import { inNetns, inNewNetns, openOwnNetns } from './netns.ts'
@@ -17,7 +17,7 @@ export function openNetns(path: string): HostNetns {
   try {
     return netnsOf(openSync(path, 'r'))
   } catch (error) {
-    if ((error as { code?: unknown }).code !== 'EINVAL') throw error
+    if (errnoOf(error) !== 'EINVAL') throw error
     // A namespace of another kind.
     throw failure('KERNEL', `${path} is no network namespace; unmount it: umount ${path}`, error)
   }

@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { endianness } from 'node:os'
-import { messageOf, refusal } from '../../base/errors.ts'
+import { errnoOf, messageOf, refusal } from '../../base/errors.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Vni } from '../../net/vni.ts'
 import { createBridge, createVethPair, createVxlan } from './link-requests.ts'
@@ -24,7 +24,7 @@ export function probeKernel(): void {
   try {
     inNewNetns(tryDevices)
   } catch (error) {
-    const { code } = error as { code?: unknown }
+    const code = errnoOf(error)
     if (code === 'ENOPROTOOPT')
       throw refusal(
         'UNSUPPORTED',

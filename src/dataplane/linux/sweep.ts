@@ -1,7 +1,6 @@
 import { readdirSync } from 'node:fs'
-import { isBug, messageOf } from '../../base/errors.ts'
+import { errnoOf, isBug, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
-import { errnoOf } from '../../base/unix-socket.ts'
 import { deleteIfThere } from './endpoint-links.ts'
 import { linkGroup, overlayOfAlias, pinName, pinNamePattern } from './names.ts'
 import { OverlayNetns } from './overlay-netns.ts'

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { errnoOf } from '../../base/errors.ts'
 import { remountProc } from './syscall.ts'
 
 /** Where the kernel shows each thread the settings of the network namespace that it is in. */
@@ -13,7 +14,7 @@ export function writeNetSysctl(name: string, value: string): void {
   try {
     write()
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EROFS') throw error
+    if (errnoOf(error) !== 'EROFS') throw error
     remountProc(sysctlRoot, 'writable')
     try {
       write()
