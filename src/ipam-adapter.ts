@@ -9,7 +9,7 @@ const channel = 'ipam'
 
 /** What address management asks of the rest of this host. */
 interface Neighbours {
-  readonly networks: () => ReturnType<Driver['networks']>
+  readonly networks: () => ReturnType<Driver['bareNetworks']>
   readonly holders: (vni: Vni, ip: Ip) => readonly { origin: string; vtep: Ip; live: boolean }[]
 }
 
@@ -62,8 +62,8 @@ function isOfIpam(kind: string | undefined): boolean {
  * there is one, those that other members attached to it.
  */
 function vnisOf(cluster: Cluster, neighbours: Neighbours, poolKey: string): Set<Vni> {
-  const bound = neighbours.networks().find(({ network }) => network.poolKeys.includes(poolKey))
-  if (bound !== undefined) return new Set([bound.network.vni])
+  const bound = neighbours.networks().find((network) => network.poolKeys.includes(poolKey))
+  if (bound !== undefined) return new Set([bound.vni])
   const [, overlay] = poolKey.split(' ')
   const vnis = new Set<Vni>()
   for (const { record } of cluster.records('overlay'))

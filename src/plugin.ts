@@ -109,7 +109,7 @@ export class Plugin {
       settings: options,
       store,
       cluster: ipamCluster(this.cluster, options.member, {
-        networks: () => this.network.networks(),
+        networks: () => this.network.bareNetworks(),
         holders: (vni, ip) => this.reconciler.holders(vni, ip),
       }),
       clock,
@@ -212,7 +212,7 @@ export class Plugin {
   }
 
   #complainOf(batch: readonly Transition[]): void {
-    const networks = this.network.networks().map(({ network }) => network)
+    const networks = this.network.bareNetworks()
     for (const transition of batch)
       for (const { who, what, text } of claimFaults(transition, networks, this.#options.vtep))
         this.complaints.note(who, what, text)

@@ -51,11 +51,6 @@ export class Books {
       .some(({ addresses }) => addresses.some((address) => address.ip === ip))
   }
 
-  /** Of all networks. */
-  endpoints(): Iterable<Endpoint> {
-    return this.#endpoints.values()
-  }
-
   endpointsOf(networkId: string): Endpoint[] {
     return [...this.#endpoints.values()].filter((endpoint) => endpoint.networkId === networkId)
   }

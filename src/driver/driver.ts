@@ -182,12 +182,16 @@ export class Driver {
     return this.#orphans.status()
   }
 
+  /** The networks of this host, without their endpoints. */
+  bareNetworks(): Network[] {
+    return this.#books.networks()
+  }
+
   /** For `/status`. */
   networks(): { network: Network; endpoints: Endpoint[] }[] {
-    const endpoints = Map.groupBy(this.#books.endpoints(), ({ networkId }) => networkId)
     return this.#books
       .networks()
-      .map((network) => ({ network, endpoints: endpoints.get(network.networkId) ?? [] }))
+      .map((network) => ({ network, endpoints: this.#books.endpointsOf(network.networkId) }))
   }
 
   async #deleteNetwork(networkId: string): Promise<void> {
