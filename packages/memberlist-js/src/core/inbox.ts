@@ -85,15 +85,14 @@ export class Inbox {
   }
 
   /**
-   * A member that we hold for dead or suspect pings us: we tell it, and it refutes. Go leaves that to gossip, which
-   * does not reach those that were cut off. One that we have forgotten is met anew.
+   * A member that we hold for gone or suspect pings us: we tell it, and it refutes. Go leaves that to gossip, which
+   * does not reach those that were cut off, nor one that left and lives again. One that we have forgotten is met anew.
    */
   #recognise(source: string, at: Endpoint): void {
     const { membership, messenger, roster, name, onStranger } = this.#parts
     const member = roster.get(source)
     if (member === undefined) onStranger(at)
-    const doubted = member?.state === 'dead' || member?.state === 'suspect'
-    if (!doubted || membership.leaving) return
+    if (member === undefined || member.state === 'alive' || membership.leaving) return
     const body = { node: source, incarnation: member.incarnation, from: name }
     messenger.sendExactly([{ type: 'suspect', body }], at, member)
   }

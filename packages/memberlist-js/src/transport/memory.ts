@@ -58,10 +58,13 @@ export class MemoryNetwork {
     if (this.#hosts.has(key)) {
       throw new MemberlistError('invalid-option', `${key} is taken`)
     }
-    const host = new MemoryTransport(endpoint, {
+    const host: MemoryTransport = new MemoryTransport(endpoint, {
       send: (packet, to) => this.#send(packet, key, endpoint, to),
       dial: async (to, signal) => await this.#dial(key, endpoint, to, signal),
-      close: () => void this.#hosts.delete(key),
+      close: () => {
+        // Closed once more, it may be another host that has the endpoint by now.
+        if (this.#hosts.get(key) === host) this.#hosts.delete(key)
+      },
     })
     this.#hosts.set(key, host)
     return host

@@ -267,6 +267,23 @@ describe(`a member that does not know what is said of it (SEED=${SEED})`, () => 
     expect(await cluster.until(() => stateOf(first!, 'm1') === 'alive', 5000)).to.equal(true)
   })
 
+  it('is told when it pings somebody who remembers the goodbye of its former life', async () => {
+    const quiet = { reconnectIntervalMs: 0, pushPullIntervalMs: 0, tcpPings: false }
+    for (let i = 0; i < 3; i++) cluster.add({ config: quiet })
+    await cluster.run(cluster.joinFirst())
+    await cluster.clock.advance(2000)
+    const [first] = cluster.lists
+    // The goodbye of a life in which it had to refute often; only the first still knows.
+    const body = { node: 'm1', incarnation: 9, from: 'm1' }
+    const stranger = cluster.network.transport(endpointOf(9))
+    cluster.network.partition([[endpointOf(0), endpointOf(9)]])
+    stranger.send(encodeMessage({ type: 'dead', body }), endpointOf(0))
+    await cluster.clock.advance(1500)
+    expect(stateOf(first!, 'm1')).to.equal('left')
+    cluster.network.heal()
+    expect(await cluster.until(() => stateOf(first!, 'm1') === 'alive', 5000)).to.equal(true)
+  })
+
   it('is met anew when it pings somebody who has forgotten it', async () => {
     const forgetful = cluster.add()
     const transport = cluster.network.transport(endpointOf(1))

@@ -29,6 +29,23 @@ contract('UDP and TCP', async () => await sockets('127.0.0.1'))
 contract('UDP and TCP over IPv6', async () => await sockets('::1'))
 contract('memory', memory)
 
+describe('hosts in memory', () => {
+  it('do not lose their place when the host before them is closed once more', async () => {
+    const network = new MemoryNetwork({ clock: systemClock, random: seededRandom(1) })
+    const place = { address: '10.0.0.1', port: 1 }
+    const other = network.transport({ address: '10.0.0.2', port: 1 })
+    const former = network.transport(place)
+    await former.close()
+    const present = network.transport(place)
+    await former.close()
+    const received = new Promise<string>((resolve) => {
+      present.onPacket((packet) => resolve(text(packet)))
+    })
+    other.send(bytes('hello'), place)
+    expect(await received).to.equal('hello')
+  })
+})
+
 function contract(name: string, make: Maker): void {
   describe(`transport over ${name}`, () => {
     let a: Transport
