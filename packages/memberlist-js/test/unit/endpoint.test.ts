@@ -7,7 +7,6 @@ import {
   parseSeed,
   unmapped,
 } from '../../src/endpoint.ts'
-import { seeded } from '../support/seed.ts'
 import { fromHex, toHex } from '../support/vectors.ts'
 
 describe('addresses', () => {
@@ -34,7 +33,7 @@ describe('addresses', () => {
     )
     fc.assert(
       fc.property(bytes, (wire) => toHex(addressToBytes(bytesToAddress(wire)!)) === toHex(wire)),
-      { ...seeded, numRuns: 2000 },
+      { numRuns: 2000 },
     )
   })
 

@@ -2,7 +2,6 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import { BroadcastQueue } from '../../../src/core/broadcast-queue.ts'
 import { bytes, text } from '../../support/cluster.ts'
-import { seeded } from '../../support/seed.ts'
 
 function queue(members = 1, mult = 2, capacity = Infinity) {
   const made = new BroadcastQueue(mult, () => members, capacity)
@@ -96,7 +95,7 @@ describe('the broadcast queue', () => {
           0,
         ])
       }),
-      { ...seeded, numRuns: 100 },
+      { numRuns: 100 },
     )
   })
 })

@@ -6,7 +6,6 @@ import { openPacket } from '../../../src/wire/packet.ts'
 import { openStream } from '../../../src/wire/stream-frame.ts'
 import { readPushPull, readReliable } from '../../../src/wire/stream-messages.ts'
 import { WireError } from '../../../src/wire/wire-error.ts'
-import { seeded } from '../../support/seed.ts'
 import {
   chunksOf,
   fromHex,
@@ -44,7 +43,7 @@ describe('garbage', () => {
           expect(error).to.be.instanceOf(WireError)
         }
       }),
-      { ...seeded, numRuns: 5000 },
+      { numRuns: 5000 },
     )
   })
 
@@ -64,7 +63,7 @@ describe('garbage', () => {
           () => undefined,
         )
       }),
-      { ...seeded, numRuns: 5000 },
+      { numRuns: 5000 },
     )
   })
 
@@ -74,7 +73,7 @@ describe('garbage', () => {
         const failure = await consume(bytes, keyed).catch((error: unknown) => error)
         if (failure !== undefined) expect(failure).to.be.instanceOf(WireError)
       }),
-      { ...seeded, numRuns: 3000 },
+      { numRuns: 3000 },
     )
   })
 })

@@ -1,0 +1,54 @@
+/**
+ * Looks for seeds that fail. The levels of test draw the same numbers in every run; this draws others, for so long:
+ *
+ *     MINUTES=10 node --conditions=source test/support/hunt.ts [file or pattern…]
+ *
+ * Each round draws a seed and runs all that is random and real in nothing, or the files named. For each failure it prints
+ * the command that shows it again, and it ends with 1 when there was one.
+ */
+import { globSync } from 'node:fs'
+import { systemRandom } from '../../src/base/random.ts'
+import { projectDir } from './lab/paths.ts'
+import { runMocha } from './run-mocha.ts'
+
+/** Figures and limits of time are left out: their bounds are for many runs, not for the worst of all. */
+const patterns = [
+  'packages/memberlist-js/test/simulation/{chaos,faults,lifeguard}.test.ts',
+  'test/simulation/{claims,cluster-cuts,cluster-faults,cluster-join,cluster-pause,disagreements,ipam*}.test.ts',
+  '{test,packages/memberlist-js/test}/unit/**/*.test.ts',
+]
+
+/** A file that takes longer with one seed has come to a stop. */
+const fileTimeoutMs = 300_000
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`)
+
+async function main(wanted: readonly string[]): Promise<void> {
+  const minutes = Number(process.env['MINUTES'] || 10)
+  const groups = (wanted.length > 0 ? wanted : patterns)
+    .map((pattern) => globSync(pattern, { cwd: projectDir }).sort())
+    .filter((files) => files.length > 0)
+  if (groups.length === 0) throw new Error(`no test files match ${wanted.join(', ')}`)
+  const end = performance.now() + minutes * 60_000
+  let rounds = 0
+  let failed = 0
+  for (; performance.now() < end; rounds++) {
+    const seed = systemRandom.uint32()
+    for (const files of groups) failed += await hunt(seed, files)
+  }
+  say(`${rounds} seeds, ${failed} failed`)
+  process.exitCode = failed === 0 ? 0 : 1
+}
+
+/** Returns how many tests failed with this seed. */
+async function hunt(seed: number, files: readonly string[]): Promise<number> {
+  process.env['SEED'] = String(seed)
+  const args = ['--timeout', String(fileTimeoutMs)]
+  const said: string[] = []
+  const listen = (line: string): void => void said.push(line)
+  const { failed } = await runMocha({ files, args, timeoutMs: fileTimeoutMs, say: listen })
+  if (failed > 0) say(`${said.join('\n')}\n  again: SEED=${seed} npx mocha ${files.join(' ')}\n`)
+  return failed
+}
+
+await main(process.argv.slice(2))
