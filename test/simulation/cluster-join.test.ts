@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { Memberlist } from 'memberlist-js'
 import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import type { Vni } from '../../src/net/vni.ts'
@@ -54,5 +55,35 @@ describe('simulation/cluster join', function () {
     expect(bytes).to.be.at.most(3_000_000)
     expect(joiner.cluster!.synced()).to.equal(true)
     expect(world.differences()).to.deep.equal([])
+  })
+
+  it('and no record travels in an exchange of whole states, however full the cluster is', async () => {
+    const world = new World({ seed: 1, hosts: 3, membership: 'memberlist' })
+    await world.startAll()
+    for (const host of world.hosts) for (let slot = 0; slot < 1000; slot++) world.put(host, slot)
+    await world.clock.advance(30_000)
+    expect(world.differences()).to.deep.equal([])
+
+    const exchanged: number[] = []
+    const spy = new Memberlist({
+      name: 'spy',
+      transport: world.memory.transport({ address: '10.9.9.9', port: 7946 }),
+      label: 'simulation',
+      delegateVersions: [16, 16, 16],
+      clock: world.clock,
+      random: world.random,
+      delegate: {
+        localState: () => Uint8Array.of(1),
+        mergeState: (state) => void exchanged.push(state.length),
+      },
+    })
+    spy.start()
+    const joined = spy.join(world.hosts.map(({ address }) => address))
+    // Twice as long as between two of the exchanges that everybody makes by itself.
+    await world.clock.advance(60_000)
+    expect((await joined).contacted).to.equal(3)
+    expect(spy.numberOfMembers).to.equal(4)
+    expect(exchanged, 'bytes of state beside the members').to.deep.equal([])
+    await spy.close()
   })
 })
