@@ -1,4 +1,4 @@
-import { AssertionError, messageOf } from '../base/errors.ts'
+import { isBug, messageOf } from '../base/errors.ts'
 import type { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Books } from './books.ts'
 import { deleteEndpoint } from './endpoint-story.ts'
@@ -27,7 +27,7 @@ async function linksOf(parts: DriverParts, network: Network): Promise<SeenNetwor
   try {
     return (await parts.wires.endpointsPresent(network.overlayId)) ?? new Map()
   } catch (error) {
-    if (error instanceof AssertionError) throw error
+    if (isBug(error)) throw error
     parts.logger.warn(`looking for what nothing uses: ${messageOf(error)}`)
     return null
   }

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../base/clock.ts'
-import { AssertionError, messageOf } from '../base/errors.ts'
+import { isBug, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import { type Orphan, type OrphanKind, orphanId } from './orphan-rules.ts'
 
@@ -113,7 +113,7 @@ export class Orphans {
     try {
       return await work()
     } catch (error) {
-      if (error instanceof AssertionError) throw error
+      if (isBug(error)) throw error
       this.#parts.logger.warn(`${what}: ${messageOf(error)}`)
       return null
     }

@@ -1,5 +1,5 @@
 import type { Timer } from '../base/clock.ts'
-import { AssertionError, messageOf } from '../base/errors.ts'
+import { isBug, messageOf } from '../base/errors.ts'
 import type { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Books } from './books.ts'
 import { linkOf, linksOf } from './endpoint-story.ts'
@@ -74,7 +74,7 @@ export class Restore {
       await work()
       return true
     } catch (error) {
-      if (error instanceof AssertionError) throw error
+      if (isBug(error)) throw error
       this.#parts.logger.warn(`restoring after a start: ${messageOf(error)}`)
       return false
     }

@@ -152,7 +152,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
       overlaysPresent: async () => [...world.kernel.keys()],
       endpointsPresent: async (overlayId) => {
         step('endpointsPresent')
-        if (world.unreadable.has(overlayId)) throw new Error(`${overlayId} cannot be read`)
+        if (world.unreadable.has(overlayId)) throw failure('KERNEL', `${overlayId} cannot be read`)
         return world.kernel.get(overlayId)?.endpoints ?? null
       },
     },

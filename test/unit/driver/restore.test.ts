@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { failure, refusal } from '../../../src/base/errors.ts'
 import { Driver } from '../../../src/driver/driver.ts'
 import { parseIpInCidr } from '../../../src/net/cidr.ts'
 import { createDriverWorld, driverPartsOf } from '../../support/fake-driver-parts.ts'
@@ -26,7 +27,7 @@ describe('a start after a stop', () => {
     const parts = driverPartsOf(world)
     world.told.endpoints.clear()
     const putOverlay: typeof parts.cluster.putOverlay = (overlay) => {
-      if (overlay.overlayId === 'n1') throw new Error('overlay record "n1" has a bad field')
+      if (overlay.overlayId === 'n1') throw refusal('BAD_REQUEST', 'a record with a bad field')
       parts.cluster.putOverlay(overlay)
     }
     const after = new Driver({ ...parts, cluster: { ...parts.cluster, putOverlay } })
@@ -39,11 +40,19 @@ describe('a start after a stop', () => {
     const world = createDriverWorld()
     await new Driver(driverPartsOf(world)).createNetwork(network('n1'))
     const parts = driverPartsOf(world)
-    const overlaysPresent = async () => Promise.reject(new Error('a folder that cannot be read'))
-    const driver = new Driver({ ...parts, wires: { ...parts.wires, overlaysPresent } })
+    const starting = (error: Error): Driver => {
+      const overlaysPresent = async () => Promise.reject(error)
+      return new Driver({ ...parts, wires: { ...parts.wires, overlaysPresent } })
+    }
+    const driver = starting(failure('KERNEL', 'a folder that cannot be read'))
     await driver.start()
     expect(driver.networks()).to.have.length(1)
     await driver.stop()
+
+    const wrong = starting(new TypeError('a bug of ours'))
+    const ended = await wrong.start().catch((error: Error) => error.message)
+    expect(ended).to.equal('a bug of ours')
+    await wrong.stop()
   })
 
   it('claims what is joined, and not what was left and is not deleted yet', async () => {
