@@ -1,12 +1,13 @@
 /**
  * Everything of the cluster room that can be set, with what it is unless told otherwise. Times in
- * milliseconds of the clock. The figures of the spreading are those that a simulation of 1000 members chose
- * (half have an update after 26 ms, all after 130 ms): pushed once to 4 after 5 ms, then every 100 ms to 3.
+ * milliseconds of the clock. The figures of the spreading are those that simulations of up to 1000 members
+ * chose: news are pushed once, to 4 or a few more, after 5 ms, then told to 3 every 100 ms; docs/cluster-state.md
+ * has what that gives.
  */
 export const clusterDefaults = {
   /** News wait this long for company before they are pushed. */
   eagerDelayMs: 5,
-  /** To how many members news are pushed at once. */
+  /** To how many members news are pushed at once, at least; more in a cluster of more than a hundred. */
   eagerFanout: 4,
   /** How often queued news are told again. */
   tickMs: 100,

@@ -58,8 +58,9 @@ export class Spread {
     const fresh = this.#fresh
     this.#fresh = []
     const { options, members } = this.#ports
-    this.#tell(fresh, options.eagerFanout)
-    const times = options.transmitFactor * Math.ceil(Math.log10(members.live().length + 2))
+    const live = members.live().length
+    this.#tell(fresh, Math.max(options.eagerFanout, pushesAt(live + 1)))
+    const times = options.transmitFactor * Math.ceil(Math.log10(live + 2))
     for (const item of fresh) this.queue.add(item, times)
     this.#armTick(true)
   }
@@ -108,6 +109,14 @@ export class Spread {
     const messages = messagesOf(replica.self.oid, framesOfNews(items, replica, payload), payload)
     for (const target of targets) for (const message of messages) post.sendMessage(target, message)
   }
+}
+
+/**
+ * To how many a piece of news is pushed in a cluster of `members`. Pushing to `ln N + c` at random leaves the same
+ * number of members out at any size (Kermarrec, Massoulié and Ganesh, 2003); a fixed number would leave out a share.
+ */
+export function pushesAt(members: number): number {
+  return Math.floor(Math.log(members))
 }
 
 /** `n` different elements at random, or all when there are no more. */
