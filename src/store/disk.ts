@@ -1,5 +1,6 @@
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { errnoOf } from '../base/errors.ts'
 
 /** A file that grows at its end. */
 export interface GrowingFile {
@@ -38,7 +39,7 @@ export const machineDisk: Disk = {
     try {
       return await readFile(path)
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+      if (errnoOf(error) === 'ENOENT') return null
       throw error
     }
   },

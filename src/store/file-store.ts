@@ -129,6 +129,7 @@ export class FileStore implements Store {
   async #append(changes: readonly TextChange[]): Promise<OverlayError | null> {
     if (this.#ended !== null) return failure('STORE', this.#ended)
     const journal = this.#journal
+    if (journal.sequence === 0) return this.#begin(changes)
     const record = groupRecord(changes, journal.sequence + 1)
     try {
       await journal.file.append(record)
@@ -148,6 +149,27 @@ export class FileStore implements Store {
     return null
   }
 
+  /**
+   * Writes the first group of all. It becomes the first record: a journal with rows that loses its end then never
+   * looks like one of a store that nobody has written to.
+   */
+  async #begin(changes: readonly TextChange[]): Promise<OverlayError | null> {
+    const { path, format } = this.#journal
+    const tables = new Tables()
+    tables.apply(changes)
+    const snapshot = snapshotRecord(tables.rows(), 1, format)
+    let next: Replacement
+    try {
+      next = await this.#around.disk.replace(path, snapshot)
+    } catch (error) {
+      return failure('STORE', `cannot write to ${path}: ${messageOf(error)}`, error)
+    }
+    const reason = await this.#goOnWith(next, snapshot.length)
+    if (reason !== null) return failure('STORE', reason)
+    this.#journal.sequence = 1
+    return null
+  }
+
   /** Writes the journal anew, with the rows alone, once it has grown enough. */
   async #compact(): Promise<void> {
     const journal = this.#journal
@@ -162,15 +184,22 @@ export class FileStore implements Store {
       logger.warn(`${journal.path} goes on growing: ${messageOf(error)}`)
       return
     }
+    await this.#goOnWith(next, snapshot.length)
+  }
+
+  /** Goes on in the file that has taken the journal's place; says why it cannot, for ever. */
+  async #goOnWith(next: Replacement, snapshotBytes: number): Promise<string | null> {
+    const journal = this.#journal
     const before = journal.file
     journal.file = next.file
-    journal.bytes = snapshot.length
-    journal.compactAt = compactAt(snapshot.length)
+    journal.bytes = snapshotBytes
+    journal.compactAt = compactAt(snapshotBytes)
     try {
       await next.syncName()
       await before.close()
+      return null
     } catch (error) {
-      this.#end(error)
+      return this.#end(error)
     }
   }
 
@@ -205,6 +234,7 @@ async function load(
     )
   }
   const { tables, sequence } = found
+  logger.info(`${path} has rows: ${tables.rows().length}, groups of writes: ${sequence}`)
   const torn = bytes.length - found.goodBytes
   if (torn > 0) logger.warn(`cut ${torn} bytes off ${path}: a write that a crash interrupted`)
   if (found.format < format) {
