@@ -28,14 +28,19 @@ export function noMajority(context: Context, what: string, shortage: Shortage): 
     'NO_MAJORITY',
     `${cluster.self} cannot take ${what}: ${state}${got} of ${of} members gave their vote and ${needed} are needed; ${away}. ` +
       'What runs goes on running, and addresses from blocks that this host has can be used. Bring those members back or, ' +
-      `if they are gone for good, have them forgotten: ts-overlay forget ${missing.length === 0 ? 'MEMBER' : named(missing, ' ')}`,
+      `if they are gone for good, have them forgotten: ${toForget(missing)}`,
   )
 }
 
 /** Names for a message; of a large cluster only the first. */
-export function named(members: readonly string[], between = ', '): string {
+export function named(members: readonly string[]): string {
   const more = members.length - namedMost
-  return members.slice(0, namedMost).join(between) + (more > 0 ? ` and ${more} more` : '')
+  return members.slice(0, namedMost).join(', ') + (more > 0 ? ` and ${more} more` : '')
+}
+
+/** What an operator types when members are gone for good: all of them, since fewer may be too few for those that are left. */
+export function toForget(members: readonly string[]): string {
+  return `ts-overlay forget ${members.join(' ') || 'MEMBER'}`
 }
 
 export function inUse(ip: Ip, pool: HeldPool, by: string, remedy: string): OverlayError {

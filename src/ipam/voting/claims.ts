@@ -190,9 +190,13 @@ export class Claims {
   shortage(standings: readonly Standing[] = [], missing: readonly string[] = []): Shortage {
     const { roster, seated } = this.#seat
     if (roster !== null && seated) return shortageOf(roster, standings, missing)
-    const names = [...this.#wire.states().keys()].sort()
-    const away = names.filter((name) => name !== this.#seat.voter.name)
-    const of = roster?.voters.length ?? names.length
+    const states = this.#wire.states()
+    const names = roster?.voters.map(({ name }) => name) ?? [...states.keys()].sort()
+    // Those that are there have to admit us; they are not what is lacking.
+    const isThere = (name: string): boolean =>
+      roster !== null && (states.get(name) ?? 'dead') !== 'dead'
+    const away = names.filter((name) => name !== this.#seat.voter.name && !isThere(name))
+    const of = names.length
     return { got: 0, needed: Math.floor(of / 2) + 1, of, missing: away }
   }
 }

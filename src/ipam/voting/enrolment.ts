@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import { failure, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import { below, pick, type Random } from '../../base/random.ts'
-import { named } from '../refusals.ts'
+import { named, toForget } from '../refusals.ts'
 import { type Roster, voterNamed, type Voter } from './roster.ts'
 import { renewal, type RosterChange, type RosterWish } from './roster-change.ts'
 import type { Seat } from './seat.ts'
@@ -150,7 +150,8 @@ export class Enrolment {
     throw failure(
       'NO_MAJORITY',
       'this host is in no cluster yet, and all members that it knows have to agree to found one; ' +
-        `no answer from ${named(missing) || 'any yet'}. Bring them back or have all that are gone for good forgotten at once`,
+        `no answer from ${named(missing) || 'any yet'}. Bring them back or have all that are gone for good forgotten at once: ` +
+        toForget([...gone, ...missing]),
     )
   }
 

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import { failure, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { IpamStore } from '../ports.ts'
-import { named } from '../refusals.ts'
+import { named, toForget } from '../refusals.ts'
 import { tables } from '../tables.ts'
 import type { Answer } from './messages.ts'
 import { blockingCount, majorityOf } from './roster.ts'
@@ -94,7 +94,7 @@ export class Fence {
           'NO_MAJORITY',
           `${this.#seat.voter.name} cannot hand out ${what}: ${this.#reason()}. What runs goes on running. ` +
             'Connect this host with those members again or, if they are gone for good, have them forgotten: ' +
-            `ts-overlay forget ${named(this.#missing, ' ')}`,
+            toForget(this.#missing),
         )
       }
       await this.#wire.pause(pollMs)

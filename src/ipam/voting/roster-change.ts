@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import { failure } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import { below, type Random } from '../../base/random.ts'
+import { named, toForget } from '../refusals.ts'
 import { type Ballot, type Decision, decisionToFinish } from './ballot.ts'
 import type { Answered } from './messages.ts'
 import { noVotes, oneRelease, unionOf } from './packed-votes.ts'
@@ -99,7 +100,7 @@ export class RosterChange {
       renewed = 'decision' in outcome
       if (renewed) continue
       const now = clock.now()
-      if (now >= deadline) throw noMajority(base, outcome as Failed, needed)
+      if (now >= deadline) throw noMajority(base, wish, outcome as Failed, needed)
       const most = (retryMs + retryTimes * (now - began)) * tries
       await this.#wire.pause(1 + below(random, Math.ceil(Math.min(most, deadline - now))))
     }
@@ -191,11 +192,17 @@ function sameVoters(a: readonly Voter[], b: readonly Voter[]): boolean {
   return a.length === b.length && b.every((voter) => holders.has(holderOf(voter)))
 }
 
-function noMajority(base: Roster, { agreed, missing }: Failed, needed: number): Error {
+function noMajority(
+  base: Roster,
+  { gone }: RosterWish,
+  { agreed, missing }: Failed,
+  needed: number,
+): Error {
   return failure(
     'NO_MAJORITY',
     `roster ${refOf(base).number} cannot be changed: ${agreed.length} of ${base.voters.length} members ` +
-      `agreed and ${needed} are needed; no answer from ${missing.join(', ') || 'nobody'}. ` +
-      'Bring those members back or, if they are gone for good, have all of them forgotten at once',
+      `agreed and ${needed} are needed; no answer from ${named(missing) || 'nobody'}. ` +
+      'Bring those members back or, if they are gone for good, have all of them forgotten at once: ' +
+      toForget([...gone, ...missing]),
   )
 }

@@ -35,6 +35,15 @@ describe('a cut', () => {
       expect(await desk.take(three, id)).to.match(/^10\.10\.0\./)
     }))
 
+  it('that leaves one of many names all the others in the command it advises', () =>
+    Desk.with(16, async (desk, ...hosts) => {
+      const id = await createOnAll(desk, hosts)
+      desk.world.cut(['h1'])
+      const others = hosts.map(({ name }) => name).filter((name) => name !== 'h1')
+      const todo = `ts-overlay forget ${others.sort().join(' ')}`
+      await refused(desk.takeMany(hosts[0]!, id, 200), 'NO_MAJORITY', 'and 3 more', todo)
+    }))
+
   it('in which members do not answer is noticed in time', () =>
     Desk.with(3, async (desk, ...hosts) => {
       const id = await createOnAll(desk, hosts)
@@ -235,7 +244,7 @@ describe('members that come and go', () => {
       two.crash(true)
       three.crash(true)
       await desk.pass(200)
-      const words = ['1 of 3', '2 are needed', 'no answer from h3', 'forgotten at once']
+      const words = ['1 of 3', '2 are needed', 'no answer from h3', 'ts-overlay forget h2 h3']
       await refused(desk.run(one.ipam.forget('h2')), 'NO_MAJORITY', ...words)
       await desk.run(one.ipam.forget('h2', 'h3'))
       const all = await desk.takeMany(one, id, 252)
