@@ -18,8 +18,8 @@ import { NetnsLab } from './netns-lab.ts'
 const obstacle = NetnsLab.obstacle()
 /** The engine dials half a second after the start; the plugin is to be there before that. */
 const answersWithinMs = 300
-/** The machine may be busy with other things: the best of so many at the most counts. */
-const starts = 20
+/** The median of so many counts, each less the time in which other programs had the processors. */
+const starts = 9
 /** No call may wait for a member that is away. */
 const callMostMs = 1500
 /** Two calls, each with the least patience that an engine has. */
@@ -67,6 +67,21 @@ describe('a plugin that starts', function () {
     )
     return plugin
   }
+  /** Kills and starts it again and again, and expects it to answer in time. Returns the last one. */
+  async function expectQuickStarts(more: Record<string, string>): Promise<PluginProcess> {
+    const times: number[] = []
+    for (let n = 0; n < starts; n++) {
+      await plugin!.end('SIGKILL')
+      times.push((await start(more)).answeredAfterMs)
+    }
+    const [least, middle, most] = [0, starts >> 1, starts - 1].map(
+      (at) => times.toSorted((a, b) => a - b)[at]!,
+    )
+    const range = `${least!.toFixed()}–${most!.toFixed()}`
+    process.stdout.write(`    first answer after ${middle!.toFixed()} ms (${range})\n`)
+    expect(middle).to.be.lessThan(answersWithinMs)
+    return plugin!
+  }
   const engineOf = ({ managed }: PluginProcess): FakeEngine =>
     new FakeEngine({ socket: managed, version: '28.5.2' })
   const messageOf = (work: Promise<unknown>): Promise<string> =>
@@ -84,15 +99,9 @@ describe('a plugin that starts', function () {
       for (let c = 0; c < 5; c++) await story.start(`${n} ${c}`)
     }
     engine.close()
-    const times: number[] = []
-    while (times.length < starts && !times.some((ms) => ms < answersWithinMs)) {
-      await plugin!.end('SIGKILL')
-      const again = await start({ JOIN: 'no-such-host.invalid,192.0.2.77,192.0.2.78:7947' })
-      times.push(Math.round(again.answeredAfterMs))
-      expect((await again.status()).overlays).to.have.length(20)
-    }
-    process.stdout.write(`    first answer after ${times.join(', ')} ms\n`)
-    expect(Math.min(...times)).to.be.lessThan(answersWithinMs)
+    const seeds = 'no-such-host.invalid,192.0.2.77,192.0.2.78:7947'
+    const last = await expectQuickStarts({ JOIN: seeds })
+    expect((await last.status()).overlays).to.have.length(20)
   })
 
   it('serves networks and containers although every other member is away', async () => {
@@ -141,12 +150,7 @@ describe('a plugin that starts', function () {
     await lab.run(netns, 'ip', 'link', 'set', 'eth0', 'down')
     await lab.run(netns, 'ip', 'addr', 'flush', 'dev', 'eth0')
     const later = { ADVERTISE_ADDR: '', JOIN: 'no-such-host.invalid,192.0.2.77' }
-    const times: number[] = []
-    while (times.length < starts && !times.some((ms) => ms < answersWithinMs)) {
-      await plugin!.end('SIGKILL')
-      times.push(Math.round((await start(later)).answeredAfterMs))
-    }
-    expect(Math.min(...times)).to.be.lessThan(answersWithinMs)
+    await expectQuickStarts(later)
     const engine = engineOf(plugin!)
     const back = await Promise.all([1, 2, 3].map((n) => story.with(engine).start(`c${n}`)))
     await lab.run(netns, 'ip', 'addr', 'add', '192.0.2.1/24', 'dev', 'eth0')
