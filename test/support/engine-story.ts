@@ -47,11 +47,11 @@ export class EngineStory {
     }
   }
 
-  /** `docker run`. Returns the endpoint's id, and the name of the link that the engine moves. */
-  async start(container: string): Promise<{ endpointId: string; link: string }> {
+  /** `docker run`, with any address or `--ip`. Returns the endpoint's id, and the name of the link that the engine moves. */
+  async start(container: string, ip = ''): Promise<{ endpointId: string; link: string }> {
     const endpointId = idOf(`endpoint ${container}`)
     const ids = { NetworkID: this.networkId, EndpointID: endpointId }
-    const address = await this.#requestAddress('', {})
+    const address = await this.#requestAddress(ip, {})
     try {
       const wish = { Address: address, AddressIPv6: '', MacAddress: '' }
       await this.#call('NetworkDriver.CreateEndpoint', { ...ids, Interface: wish, Options: {} })

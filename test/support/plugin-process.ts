@@ -19,7 +19,8 @@ export interface Program {
 
 export async function bundleProgram(): Promise<Program> {
   const folder = await mkdtemp(path.join(tmpdir(), 'ts-overlay-program-'))
-  await bundle({ main: path.join(projectDir, 'src/main.ts') }, folder)
+  const [main, cli] = ['src/main.ts', 'src/cli.ts'].map((file) => path.join(projectDir, file))
+  await bundle({ main: main!, cli: cli! }, folder)
   await copyKoffi(folder)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(folder, 'start.cjs'))
   return { folder, remove: () => rm(folder, { recursive: true }) }
@@ -39,13 +40,14 @@ export interface PluginProcessOptions {
 /** A host's plugin, from its start to its end. */
 export class PluginProcess {
   readonly managed: string
+  /** The socket that the command line asks. */
+  readonly socket: string
   /**
    * Milliseconds from the start of the process to its first answer, less those in which it could have gone on and other
    * programs had the processors.
    */
   answeredAfterMs = 0
   readonly #child: ChildProcess
-  readonly #legacy: string
   readonly #stateDir: string
   #said = ''
 
@@ -53,7 +55,7 @@ export class PluginProcess {
     this.#child = child
     this.#stateDir = path.join(folder, 'state')
     this.managed = path.join(folder, 'managed.sock')
-    this.#legacy = path.join(folder, 'plugins/ts-overlay.sock')
+    this.socket = path.join(folder, 'plugins/ts-overlay.sock')
     child.stderr!.on('data', (chunk: Buffer) => (this.#said += chunk.toString()))
   }
 
@@ -96,7 +98,7 @@ export class PluginProcess {
   async status(): Promise<Status> {
     let status: Status | null = null
     const ask = async (): Promise<boolean> => {
-      const answer = await callUnixSocket(this.#legacy, 'GET', '/status').catch(() => null)
+      const answer = await callUnixSocket(this.socket, 'GET', '/status').catch(() => null)
       status = (answer?.body ?? null) as Status | null
       return status !== null
     }
