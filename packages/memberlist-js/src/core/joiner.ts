@@ -15,7 +15,9 @@ import { Ticker } from './ticker.ts'
 export interface JoinResult {
   /** How many addresses of others answered and were merged with. */
   readonly contacted: number
-  /** What went wrong with the others. */
+  /** How many addresses turned out to be our own. */
+  readonly own: number
+  /** What went wrong with the others. Each seed adds to one of the three at least. */
   readonly errors: readonly Error[]
 }
 
@@ -77,6 +79,7 @@ export class Joiner {
     signal?.throwIfAborted()
     return {
       contacted: results.reduce((sum, result) => sum + result.contacted, 0),
+      own: results.reduce((sum, result) => sum + result.own, 0),
       errors: results.flatMap((result) => result.errors),
     }
   }
@@ -106,18 +109,20 @@ export class Joiner {
   }
 
   async #contactSeed(text: string, signal?: AbortSignal): Promise<JoinResult> {
-    const errors: Error[] = []
-    let contacted = 0
+    const result = { contacted: 0, own: 0, errors: [] as Error[] }
     for (const endpoint of await this.#resolve(text).catch((error: Error) => [error])) {
       if (endpoint instanceof Error) {
-        errors.push(new MemberlistError('invalid-address', `${text}: ${endpoint.message}`))
-      } else if (!this.#isSelf(endpoint)) {
+        result.errors.push(new MemberlistError('invalid-address', `${text}: ${endpoint.message}`))
+      } else if (this.#isSelf(endpoint)) {
+        result.own++
+      } else {
         const failure = await this.#contact(endpoint, { signal })
-        if (failure !== undefined) errors.push(failure)
-        else if (await this.#isAnother(endpoint)) contacted++
+        if (failure !== undefined) result.errors.push(failure)
+        else if (await this.#isAnother(endpoint)) result.contacted++
+        else result.own++
       }
     }
-    return { contacted, errors }
+    return result
   }
 
   async #contact(endpoint: Endpoint, bounds: Bounds): Promise<Error | undefined> {
@@ -131,10 +136,12 @@ export class Joiner {
     }
   }
 
+  /** At least one address; throws when there is none. */
   async #resolve(text: string): Promise<Endpoint[]> {
     const { transport } = this.#parts
     const { host, port } = parseSeed(text, transport.advertise.port)
     const addresses = (await transport.resolve?.(host)) ?? [host]
+    if (addresses.length === 0) throw new Error('the name has no address')
     return addresses.map((address) => ({ address, port }))
   }
 

@@ -119,6 +119,10 @@ export class SocketTransport implements Transport {
     if (isIP(host) !== 0) return [host]
     const found = await lookup(host, { all: true })
     const usable = this.#mapped ? found : found.filter(({ family }) => family === 4)
+    if (usable.length === 0) {
+      const remedy = 'name another seed, or bind to an IPv6 address'
+      throw new MemberlistError('invalid-address', `${host} has no IPv4 address: ${remedy}`)
+    }
     return usable.map(({ address }) => address)
   }
 

@@ -32,7 +32,7 @@ describe('a member whose seeds are further addresses of its own', () => {
     it(`joins nobody and complains of nothing, ${keyring ? 'with' : 'without'} a key`, async () => {
       const list = await listen('only', keyring)
       const seeds = further.map((host) => `${host}:${list.local.port}`)
-      expect(await list.join(seeds)).to.deep.equal({ contacted: 0, errors: [] })
+      expect(await list.join(seeds)).to.deep.equal({ contacted: 0, own: 3, errors: [] })
       expect([...list.members.keys()]).to.deep.equal(['only'])
     })
   }
@@ -40,7 +40,7 @@ describe('a member whose seeds are further addresses of its own', () => {
   it('counts another member that it reaches by such an address', async () => {
     const [first, second] = [await listen('first'), await listen('second')]
     const seeds = [first.local.port, second.local.port].map((port) => `127.0.1.1:${port}`)
-    expect(await second.join(seeds)).to.deep.equal({ contacted: 1, errors: [] })
+    expect(await second.join(seeds)).to.deep.equal({ contacted: 1, own: 1, errors: [] })
     expect([...second.members.keys()].sort()).to.deep.equal(['first', 'second'])
   })
 })

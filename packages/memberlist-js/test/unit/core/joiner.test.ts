@@ -1,5 +1,12 @@
 import { expect } from 'chai'
-import { lan, seededRandom, VirtualClock, type Endpoint, type Member } from 'memberlist-js'
+import {
+  lan,
+  seededRandom,
+  VirtualClock,
+  type Endpoint,
+  type Member,
+  type Transport,
+} from 'memberlist-js'
 import { Joiner } from '../../../src/core/joiner.ts'
 import { Roster } from '../../../src/core/roster.ts'
 import { versionsFromBytes } from '../../../src/member.ts'
@@ -20,6 +27,7 @@ function joinerAmong(
   members: readonly Member[],
   answers: (endpoint: Endpoint) => boolean,
   ours: (endpoint: Endpoint) => boolean = nobody,
+  resolve?: Transport['resolve'],
 ) {
   const clock = new VirtualClock()
   const random = seededRandom(SEED)
@@ -34,6 +42,7 @@ function joinerAmong(
     roster,
     transport: {
       advertise: endpointOf(0),
+      ...(resolve === undefined ? {} : { resolve }),
       send: () => undefined,
       onPacket: () => undefined,
       dial: unused,
@@ -70,23 +79,27 @@ describe(`the joiner (SEED=${SEED})`, () => {
 
   it('never contacts itself', async () => {
     const { clock, joiner, contacts } = joinerAmong([memberAt(0)], everybody)
-    const { contacted, errors } = await joiner.join(['10.0.0.1', '10.0.0.1:7946'])
+    const result = await joiner.join(['10.0.0.1', '10.0.0.1:7946'])
     await clock.advance(30_000)
-    expect({ contacted, errors, contacts }).to.deep.equal({
-      contacted: 0,
-      errors: [],
-      contacts: [],
-    })
+    expect(result).to.deep.equal({ contacted: 0, own: 2, errors: [] })
+    expect(contacts).to.deep.equal([])
   })
 
   it('counts no further address of its own, and soon leaves it alone', async () => {
     const own = ({ address }: { readonly address: string }) => address === '127.0.1.1'
     const { clock, joiner, contacts } = joinerAmong([memberAt(0)], everybody, own)
-    const { contacted, errors } = await joiner.join(['127.0.1.1', '10.0.0.9'])
-    expect({ contacted, errors }).to.deep.equal({ contacted: 1, errors: [] })
+    const result = await joiner.join(['127.0.1.1', '10.0.0.9'])
+    expect(result).to.deep.equal({ contacted: 1, own: 1, errors: [] })
     contacts.length = 0
     await clock.advance(120_000)
     expect(contacts.filter(own).length).to.be.at.most(8)
+  })
+
+  it('a name without an address is an error, not ourselves', async () => {
+    const { joiner } = joinerAmong([memberAt(0)], everybody, nobody, async () => [])
+    const { contacted, own, errors } = await joiner.join(['nowhere'])
+    expect({ contacted, own }).to.deep.equal({ contacted: 0, own: 0 })
+    expect(errors.map(({ message }) => message)).to.deep.equal(['nowhere: the name has no address'])
   })
 
   it('asks a seed that answers but is no member less and less often', async () => {

@@ -1,5 +1,7 @@
 import { expect } from 'chai'
 import { once } from 'node:events'
+import dns from 'node:dns/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { connect } from 'node:net'
 import {
   MemoryNetwork,
@@ -161,6 +163,26 @@ describe('the socket transport', () => {
     const found = [await transport.resolve('localhost'), await transport.resolve('192.0.2.7')]
     await transport.close()
     expect(found).to.deep.equal([['127.0.0.1'], ['192.0.2.7']])
+  })
+
+  it('refuses a name that has only addresses which its socket cannot reach', async () => {
+    const real = dns.lookup
+    const only = async () => [{ address: '2001:db8::7', family: 6 }]
+    dns.lookup = only as unknown as typeof dns.lookup
+    syncBuiltinESMExports()
+    try {
+      const found: unknown[] = []
+      for (const bindAddress of ['127.0.0.1', '::']) {
+        const transport = await SocketTransport.bind({ bindAddress, port: 0 })
+        found.push(await transport.resolve('six').catch(({ message }: Error) => message))
+        await transport.close()
+      }
+      expect(found[0]).to.match(/^six has no IPv4 address: /)
+      expect(found[1]).to.deep.equal(['2001:db8::7'])
+    } finally {
+      dns.lookup = real
+      syncBuiltinESMExports()
+    }
   })
 
   it('drops open connections when it closes', async () => {
