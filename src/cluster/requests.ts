@@ -45,7 +45,7 @@ export class Requests {
   readonly #ports: RequestsPorts
   readonly #handlers = new Map<string, RequestHandler>()
   readonly #outstanding = new Map<number, Outstanding>()
-  /** By asker and id: the answer, or null while it is being made. Oldest first. */
+  /** By asker and id: the answer, or null while it is being made. Oldest first, by `atMs`. */
   readonly #answered = new Map<string, { answer: Frame | null; atMs: number; chars: number }>()
   #chars = 0
   #nextId: number
@@ -83,18 +83,18 @@ export class Requests {
   }
 
   onRequest(from: string, { id, channel, body }: Extract<Frame, { kind: 'request' }>): void {
-    const { clock, send, requestsMost } = this.#ports
-    this.#forgetOld()
+    const { clock, send } = this.#ports
     const key = `${id} ${from}`
     const known = this.#answered.get(key)
     if (known !== undefined) {
       if (known.answer !== null) send(from, [known.answer])
       return
     }
-    if (!this.#makeRoom(4 * requestsMost)) return
+    if (!this.#makeRoom()) return
     this.#answered.set(key, { answer: null, atMs: clock.now(), chars: 0 })
     void this.#handled(from, channel, body).then(({ ok, text }) => {
       const answer: Frame = { kind: 'answer', id, ok, body: text }
+      this.#answered.delete(key)
       this.#answered.set(key, { answer, atMs: clock.now(), chars: text.length })
       this.#chars += text.length
       send(from, [answer])
@@ -174,24 +174,22 @@ export class Requests {
     throw failure('UNSUPPORTED', `${this.#ports.self} knows no requests of the kind "${channel}"`)
   }
 
-  /** Whether there is room for one more, after the oldest answers went; requests that are being handled stay. */
-  #makeRoom(most: number): boolean {
-    for (const [key, { answer, chars }] of this.#answered) {
-      if (this.#answered.size < most) break
+  /**
+   * Forgets answers, the oldest first, that are old or too many; requests that are being handled stay.
+   * Whether there is room for one more.
+   */
+  #makeRoom(): boolean {
+    const { clock, requestsMost } = this.#ports
+    const most = 4 * requestsMost
+    const before = clock.now() - rememberMs
+    for (const [key, { answer, atMs, chars }] of this.#answered) {
+      const isTooMuch = this.#answered.size >= most || this.#chars > rememberCharsMost
+      if (!isTooMuch && atMs >= before) break
       if (answer === null) continue
       this.#answered.delete(key)
       this.#chars -= chars
     }
     return this.#answered.size < most
-  }
-
-  #forgetOld(): void {
-    const before = this.#ports.clock.now() - rememberMs
-    for (const [key, { atMs, chars }] of this.#answered) {
-      if (atMs >= before && this.#chars <= rememberCharsMost) break
-      this.#answered.delete(key)
-      this.#chars -= chars
-    }
   }
 }
 

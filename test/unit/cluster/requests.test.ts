@@ -61,6 +61,10 @@ class Pair {
   }
 }
 
+function mebibytes(n: number): string {
+  return 'x'.repeat(n * 1024 * 1024)
+}
+
 describe('cluster/requests', () => {
   it('brings the answer back, and who asked', async () => {
     const pair = new Pair()
@@ -195,6 +199,78 @@ describe('cluster/requests', () => {
     }
     await pair.clock.advance(10)
     expect(handled).to.equal(40)
+  })
+
+  it('handles once what takes long, whatever else it answers meanwhile', async () => {
+    const pair = new Pair(100)
+    const handled: string[] = []
+    pair.b.handle('slow', async (from) => {
+      handled.push(from)
+      await new Promise<void>((resolve) => pair.clock.setTimeout(resolve, 200_000))
+      return 'done'
+    })
+    pair.b.handle('big', async () => mebibytes(3))
+    const slow = { kind: 'request', id: 1, channel: 'slow', body: 'null' } as const
+    pair.b.onRequest('a', slow)
+    for (let round = 1; round <= 5; round++) {
+      for (let i = 0; i < 5; i++) {
+        const frame = { kind: 'request', id: 10 * round + i, channel: 'big', body: 'null' } as const
+        pair.b.onRequest('a', frame)
+        await pair.clock.advance(10)
+      }
+      pair.b.onRequest('a', slow)
+      await pair.clock.advance(30_000)
+    }
+    expect(handled).to.deep.equal(['a'])
+    await pair.clock.advance(100_000)
+    pair.sent.length = 0
+    pair.b.onRequest('a', slow)
+    await pair.clock.advance(10)
+    expect(pair.sent, 'the answer is remembered').to.have.length(1)
+    expect(handled).to.deep.equal(['a'])
+  })
+
+  it('remembers 8 MiB of answers, the last ones', async () => {
+    const pair = new Pair(100)
+    const handled: number[] = []
+    pair.b.handle('big', async (_from, id) => {
+      handled.push(id as number)
+      return mebibytes(1)
+    })
+    const ask = async (id: number): Promise<void> => {
+      pair.b.onRequest('a', { kind: 'request', id, channel: 'big', body: String(id) })
+      await pair.clock.advance(10)
+    }
+    const ids = Array.from({ length: 20 }, (_, i) => i + 1)
+    for (const id of ids) await ask(id)
+    handled.length = 0
+    // Room is made when a request comes, so the one that came last is above.
+    for (const id of ids.slice(-8)) await ask(id)
+    expect(handled).to.deep.equal([])
+    for (const id of ids.slice(0, 12)) await ask(id)
+    expect(handled).to.deep.equal(ids.slice(0, 12))
+  })
+
+  it('remembers an answer for a minute', async () => {
+    const pair = new Pair(100)
+    const handled: number[] = []
+    pair.b.handle('x', async (_from, id) => {
+      handled.push(id as number)
+      return null
+    })
+    const ask = async (id: number): Promise<void> => {
+      pair.b.onRequest('a', { kind: 'request', id, channel: 'x', body: String(id) })
+      await pair.clock.advance(10)
+    }
+    await ask(1)
+    await pair.clock.advance(59_000)
+    await ask(2)
+    await ask(1)
+    expect(handled).to.deep.equal([1, 2])
+    await pair.clock.advance(1000)
+    await ask(3)
+    await ask(1)
+    expect(handled).to.deep.equal([1, 2, 3, 1])
   })
 
   it('has room for sixteen claims at once among a thousand voters', async () => {
