@@ -16,7 +16,7 @@ import {
 } from './cluster.ts'
 import { labImage } from '../support/lab/image.ts'
 import { overlayKernel, overlayPins } from '../support/lab/overlay-kernel.ts'
-import { Pinger } from '../support/lab/pinger.ts'
+import { Pinger, faultsOf } from '../support/lab/pinger.ts'
 import { until } from '../support/lab/processes.ts'
 import { onlyVni } from './leftovers.ts'
 
@@ -74,8 +74,7 @@ describe('an engine that comes back', () => {
       await Pinger.start(host(1), 'n', 'pinger', '10.81.2.88', brief),
       await Pinger.start(host(2), 'n', 'pinger', '10.81.2.77'),
     ]
-    for (const pinger of pingers)
-      await until(async () => (await pinger.answered()) > 20, 'the first answers')
+    for (const pinger of pingers) await pinger.untilAnswered()
     for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       await host(1).killEngine(signal)
       await host(1).startEngine(live)
@@ -84,7 +83,10 @@ describe('an engine that comes back', () => {
     await host(1).exec(['kill', '-9', String(await host(1).pluginPid())])
     await expectBack('10.81.2')
     expect(await isRunning('mortal')).to.equal(true)
-    for (const pinger of pingers) expect(await pinger.stop()).to.include({ lost: 0 })
+    for (const pinger of pingers) {
+      await pinger.untilAnswered()
+      expect(faultsOf(await pinger.stop()), 'a ping every 10 ms').to.deep.equal([])
+    }
     // As it was before, for the tests to come.
     await host(1).killEngine('SIGTERM')
     await host(1).startEngine()

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Random, below, pick } from '../../src/base/random.ts'
 import { type Host, pluginName } from '../support/lab/host.ts'
-import { Pinger } from '../support/lab/pinger.ts'
+import { Pinger, faultsOf } from '../support/lab/pinger.ts'
 import { until } from '../support/lab/processes.ts'
 import { type Stage, network } from './stage.ts'
 import type { Tallies } from './tallies.ts'
@@ -66,29 +66,32 @@ async function watched(parts: Parts, on: Host, work: () => Promise<void>): Promi
     [on, next],
     [next, on],
   ] as const
-  const pingers: Pinger[] = []
+  const watches: { pinger: Pinger; from: number }[] = []
   for (const [from, to] of pairs) {
     try {
       const brief = ['--stop-timeout', '1']
-      pingers.push(
-        await Pinger.start(from, network, `p${from.index}`, stage.anchorAddress(to), brief),
-      )
+      const name = `p${from.index}`
+      const pinger = await Pinger.start(from, network, name, stage.anchorAddress(to), brief)
+      watches.push({ pinger, from: await pinger.untilAnswered() })
     } catch (error) {
       // An earlier disturbance is not over for this host: nothing to watch by.
       tallies.note(`not watched from ${from.name}: ${String(error).split('\n')[0]}`)
+      tallies.count('pings that an earlier disturbance left without an answer, not counted')
       await from.docker(['rm', '-f', `p${from.index}`], { reject: false })
     }
   }
-  await sleep(1000)
-  const before = await Promise.all(pingers.map((pinger) => pinger.answered()))
   await work()
   await sleep(3000)
-  for (const [i, pinger] of pingers.entries()) {
-    const { sent, lost } = await pinger.stop()
-    if (before[i] === 0) continue
-    tallies.count('packets sent while a plugin was away', sent)
-    tallies.count('packets lost while a plugin was away', lost)
-    if (lost > 0) tallies.violation(`${lost} of ${sent} packets lost while a plugin was away`)
+  for (const { pinger, from } of watches) {
+    try {
+      await pinger.untilAnswered()
+    } catch (error) {
+      tallies.violation(`after plugins were disturbed: ${String(error)}`)
+    }
+    const tally = await pinger.stop(from)
+    tallies.count('packets sent while plugins were disturbed', tally.sent)
+    tallies.count('packets lost while plugins were disturbed', tally.lost)
+    for (const fault of faultsOf(tally)) tallies.violation(`while plugins were disturbed: ${fault}`)
   }
 }
 
