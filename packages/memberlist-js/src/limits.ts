@@ -45,6 +45,12 @@ export const MAX_INBOUND_STREAMS = 128
  */
 export const MAX_INBOUND_BYTES = 256 << 20
 
+/**
+ * Connections that we have closed and the other side has not: as many as are served at once. Honest peers close within
+ * a round trip; who does not would otherwise hold a descriptor after its stream is no longer counted as served.
+ */
+export const MAX_LINGERING_STREAMS = 128
+
 /** Streams that we open at once. Some per member of a middling cluster; each costs a descriptor. */
 export const MAX_OUTBOUND_STREAMS = 512
 

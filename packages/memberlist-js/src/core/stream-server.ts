@@ -26,7 +26,10 @@ export interface StreamServerParts {
   readonly count: (name: string) => void
 }
 
-/** The accepting side of streams. Whatever comes, a stream ends within the TCP time-out. */
+/**
+ * The accepting side of streams. Whatever comes, we are done with a stream within the TCP time-out; how long the
+ * connection may outlive that, waiting for the other side to close it, is for the transport to bound.
+ */
 export class StreamServer {
   readonly #parts: StreamServerParts
   readonly #streams = new Set<Stream>()

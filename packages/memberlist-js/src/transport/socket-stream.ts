@@ -1,16 +1,16 @@
 import type { Socket } from 'node:net'
+import type { LingeringSockets } from './socket-lingering.ts'
 import type { Stream } from './transport.ts'
-
-/** How long the other side may take to close after we did. */
-const LINGER_MS = 5000
 
 /** A TCP connection as a {@link Stream}. */
 export class SocketStream implements Stream {
   readonly #socket: Socket
+  readonly #lingering: LingeringSockets
   #wake: () => void = () => undefined
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, lingering: LingeringSockets) {
     this.#socket = socket
+    this.#lingering = lingering
     const wake = () => this.#wake()
     socket.on('readable', wake).on('end', wake).on('close', wake)
   }
@@ -35,7 +35,7 @@ export class SocketStream implements Stream {
     // What still comes is passed over, so that the other side's end arrives and the socket closes.
     socket.removeAllListeners('readable')
     socket.resume()
-    socket.setTimeout(LINGER_MS, () => socket.destroy())
+    this.#lingering.add(socket)
   }
 
   destroy(reason?: Error): void {

@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts'
 import { unmapped, type Endpoint } from '../endpoint.ts'
 import { MemberlistError } from '../errors.ts'
 import { systemClock } from '../system-clock.ts'
+import { LingeringSockets } from './socket-lingering.ts'
 import { SocketStream } from './socket-stream.ts'
 import type { Stream, Transport } from './transport.ts'
 
@@ -42,6 +43,7 @@ export class SocketTransport implements Transport {
   readonly #clock: Clock
   readonly #mapped: boolean
   readonly #streams = new Set<Socket>()
+  readonly #lingering = new LingeringSockets()
   #receivePacket: PacketReceiver | undefined
   #receiveStream: StreamReceiver | undefined
   #closed = false
@@ -108,7 +110,7 @@ export class SocketTransport implements Transport {
       socket.destroy()
       throw signal.aborted ? (signal.reason as Error) : error
     }
-    return new SocketStream(socket)
+    return new SocketStream(socket, this.#lingering)
   }
 
   onStream(receive: StreamReceiver): void {
@@ -143,7 +145,7 @@ export class SocketTransport implements Transport {
     }
     this.#track(socket)
     const from = { address: unmapped(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 }
-    this.#receiveStream(new SocketStream(socket), from)
+    this.#receiveStream(new SocketStream(socket, this.#lingering), from)
   }
 
   #track(socket: Socket): void {
