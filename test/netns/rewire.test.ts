@@ -2,6 +2,7 @@ import { basename, resolve } from 'node:path'
 import { expect } from 'chai'
 import { execa, execaSync } from 'execa'
 import { systemClock } from '../../src/base/clock.ts'
+import { failure, messageOf } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
@@ -83,6 +84,34 @@ describe('a veth pair that is made anew in its container', function () {
     expect(await addresses()).to.deep.equal(['10.30.0.10/16'])
     expect(warnings).to.have.length(1)
     expect(warnings[0]).to.include('endpoint e1').and.include('IPv6 only after a restart')
+  })
+
+  it('is there again when the first try was broken off half way, cleaned up after or not', async () => {
+    const prototype = NetlinkSocket.prototype as { send: NetlinkSocket['send'] }
+    const original = prototype.send
+    for (const isCleanedUp of [true, false]) {
+      let isLost = false
+      prototype.send = function (requests) {
+        const { what } = requests[0]!
+        if (isLost && !isCleanedUp && what?.startsWith('removing')) return new Map()
+        const errors = original.call(this, requests)
+        if (isLost || !what?.startsWith('making veth pair')) return errors
+        isLost = true
+        throw failure('KERNEL', 'netlink: answers were lost')
+      }
+      try {
+        const lost = dataplane.rewireEndpoint('uber-net', endpoint(links.mtu), inside)
+        expect(messageOf(await lost.catch((error: unknown) => error))).to.include('lost')
+      } finally {
+        prototype.send = original
+      }
+      const left = (await lab.json(container, 'ip', 'link', 'show')).map(({ ifname }) => ifname)
+      expect(left).to.deep.equal(isCleanedUp ? ['lo'] : ['lo', 'eth0'])
+      expect(await dataplane.rewireEndpoint('uber-net', endpoint(links.mtu), inside)).to.equal(true)
+      expect(await addresses()).to.include.members(inside.addresses)
+      expect(await lab.ping(container, '10.30.0.1')).to.equal(true)
+      await dataplane.removeEndpoint('uber-net', 'e1')
+    }
   })
 
   it('is the only one when the old one goes while the overlay is read, and no row of it is lost', async () => {

@@ -73,6 +73,9 @@ export function remakeVethPair(
   addresses: readonly string[],
 ): string | null {
   const { socket } = container
+  // A port that is there was never finished, or it would have been found and repaired.
+  const half = owned(netns.link(portNameOf(overlayId, link.endpointId)), overlayId, netns.path)
+  if (half !== null) deleteIfThere(netns.socket, half.index)
   const names = new Set(linksOf(socket).map(({ name }) => name))
   // The engine numbers a container's links; ours is the one that is missing.
   let number = 0
@@ -125,7 +128,7 @@ function wantedPort(netns: OverlayNetns, overlayId: string, { endpointId, mtu }:
   return { ...portOn(bridge), alias: endpointAliasOf(overlayId, endpointId), mtu }
 }
 
-/** All of it, or nothing when something fails on the way. */
+/** All of it, or nothing when something fails on the way. There must be no port of that name. */
 function makePair(
   netns: OverlayNetns,
   other: HostNetns & { readonly name: string },
@@ -136,8 +139,9 @@ function makePair(
 ): void {
   const name = portNameOf(overlayId, endpointId)
   const ends = { name, peerName: other.name, peerMac: mac, peerNetnsFd: other.fd }
-  netns.socket.sendAll([createVethPair({ ...ends, mtu, master: wanted.master })])
   try {
+    // May fail although it was done, when its answer is lost.
+    netns.socket.sendAll([createVethPair({ ...ends, mtu, master: wanted.master })])
     other.socket.sendAll([changeLink(other.name, { alias: wanted.alias })])
     dressOther()
     dress(netns.socket, name, wanted)
