@@ -185,7 +185,7 @@ export class Cluster {
   /**
    * Publishes what was put so far, joins the cluster that any of the seeds belongs to, and keeps trying
    * those that are absent. Nothing is published before: the others take what we publish for all we have.
-   * Resolves after the first exchange of state, at once when there is no seed but ourselves; rejects
+   * Resolves after the first exchange of state, at once when all seeds are ourselves or there is none; rejects
    * with MEMBER_AWAY when that took too long, but goes on trying.
    */
   async join(seeds: readonly string[]): Promise<void> {

@@ -31,9 +31,12 @@ export interface GossipHooks {
   onAck(member: string, payload: Uint8Array): void
 }
 
-/** What became of the first attempt to join. Nobody contacted and nothing wrong: all seeds are ourselves. */
+/** What became of the first attempt to join. Each seed adds to one of the three at least. */
 export interface JoinOutcome {
+  /** How many addresses of others answered. */
   readonly contacted: number
+  /** How many addresses turned out to be our own. */
+  readonly own: number
   readonly errors: readonly Error[]
 }
 

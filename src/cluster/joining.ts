@@ -49,11 +49,10 @@ export class Joining {
 
   async #contact(seeds: readonly string[]): Promise<void> {
     const { gossip, logger, firstSync } = this.#parts
-    if (seeds.length > 0) {
-      const { contacted, errors } = await gossip.join(seeds)
-      for (const error of errors) logger.warn(`a seed does not answer, trying on: ${error.message}`)
-      if (contacted > 0 || errors.length > 0) return
-    }
-    firstSync.alone()
+    if (seeds.length === 0) return firstSync.alone()
+    const { contacted, own, errors } = await gossip.join(seeds)
+    for (const error of errors) logger.warn(`a seed does not answer, trying on: ${error.message}`)
+    // Who believes to be alone may found a cluster: that takes a seed that is us, not just the lack of others.
+    if (own > 0 && contacted === 0 && errors.length === 0) firstSync.alone()
   }
 }

@@ -141,9 +141,9 @@ class MemberlistGossip implements GossipTransport {
   }
 
   async join(seeds: readonly string[]): Promise<JoinOutcome> {
-    if (!this.#running) return { contacted: 0, errors: [new Error('not running')] }
-    const { contacted, errors } = await this.#list!.join(seeds)
-    return { contacted, errors: errors.map(withRemedy) }
+    if (!this.#running) return { contacted: 0, own: 0, errors: [new Error('not running')] }
+    const { errors, ...counts } = await this.#list!.join(seeds)
+    return { ...counts, errors: errors.map(withRemedy) }
   }
 
   updateMeta(): void {

@@ -6,7 +6,11 @@ import { Cluster } from '../../src/cluster/cluster.ts'
 import { deltasOf } from '../../src/cluster/delta-codec.ts'
 import { oidOfName } from '../../src/cluster/digest.ts'
 import { encodeFrame, encodeMessage } from '../../src/cluster/frames.ts'
-import type { GossipHooks, GossipTransport } from '../../src/cluster/gossip-transport.ts'
+import type {
+  GossipHooks,
+  GossipTransport,
+  JoinOutcome,
+} from '../../src/cluster/gossip-transport.ts'
 import { encodeMeta } from '../../src/cluster/member-meta.ts'
 import { OriginLog } from '../../src/cluster/origin-log.ts'
 import { encodeRecord } from '../../src/cluster/records.ts'
@@ -65,8 +69,8 @@ class SilentGossip implements GossipTransport {
     this.hooks = hooks
   }
 
-  async join(): Promise<{ contacted: number; errors: readonly Error[] }> {
-    return { contacted: 0, errors: [] }
+  async join(): Promise<JoinOutcome> {
+    return { contacted: 0, own: 0, errors: [] }
   }
 
   updateMeta(): void {}

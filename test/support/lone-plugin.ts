@@ -19,7 +19,7 @@ export interface LonePlugin {
 const nobodyElse: GossipTransport = {
   maxPacketPayload: 1300,
   start: async () => {},
-  join: async () => ({ contacted: 0, errors: [] }),
+  join: async () => ({ contacted: 0, own: 0, errors: [] }),
   updateMeta: () => {},
   sendUnreliable: () => {},
   sendReliable: async (member) => {

@@ -86,16 +86,20 @@ export class ModelGossip implements GossipTransport {
   async join(seeds: readonly string[]): Promise<JoinOutcome> {
     const errors: Error[] = []
     let contacted = 0
+    let own = 0
     for (const seed of seeds) {
       const host = parseIp(seed)
       if (host === null) throw new Error(`${seed} is no address`)
-      if (host === this.host) continue
+      if (host === this.host) {
+        own++
+        continue
+      }
       this.#seeds.add(host)
       const error = await this.#dial(host)
       if (error === null) contacted++
       else errors.push(error)
     }
-    return { contacted, errors }
+    return { contacted, own, errors }
   }
 
   /** Makes two members know all that either knows, at once: for large clusters that start complete. */

@@ -93,4 +93,29 @@ describe('cluster/memberlist-gossip', () => {
     expect(seen).to.deep.equal(['alive', 'alive'])
     for (const gossip of [one!, two!]) await gossip.close()
   })
+
+  it('says which seeds are itself, and that others cannot be used', async () => {
+    const clock = new EventClock()
+    const random = seededRandom(1)
+    const network = new MemoryNetwork({ clock, random })
+    const at = { address: '10.0.0.1', port: 7946 }
+    const names: Record<string, readonly string[]> = { us: ['10.0.0.1'], nobody: [] }
+    const transport = async () =>
+      Object.assign(network.transport(at), {
+        resolve: async (host: string) => names[host] ?? [host],
+      })
+    const gossip = createMemberlistGossip({ name: 'host-1', clock, random, transport })
+    await gossip.start({
+      meta: () => Uint8Array.of(1),
+      onMember: () => {},
+      onMessage: () => {},
+      ackPayload: () => Uint8Array.of(),
+      onAck: () => {},
+    })
+    expect(await gossip.join(['us'])).to.deep.equal({ contacted: 0, own: 1, errors: [] })
+    const { contacted, own, errors } = await gossip.join(['us', 'nobody'])
+    expect([contacted, own, errors.length]).to.deep.equal([0, 1, 1])
+    expect(errors[0]!.message).to.match(/^nobody: /)
+    await gossip.close()
+  })
 })
