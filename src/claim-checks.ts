@@ -8,7 +8,7 @@ import { cidrBits, cidrContains, ipWithLength } from './net/cidr.ts'
 import { type Ip, ipBits } from './net/ip.ts'
 
 /** Something that another member says and that counts for nothing here. */
-export interface ClaimFault {
+interface ClaimFault {
   readonly who: string
   readonly what: 'record' | 'vtep' | 'mac' | 'address' | 'pool' | 'block'
   readonly text: string

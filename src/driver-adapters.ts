@@ -16,7 +16,7 @@ type IpamHandlers = Pick<Ipam, 'requestPool' | 'releasePool' | 'requestAddress' 
 const recordIdDigits = 16
 
 /** An endpoint's id as records have it. */
-export function recordEndpointId(endpointId: string): string {
+function recordEndpointId(endpointId: string): string {
   const head = endpointId.slice(0, recordIdDigits)
   if (/^[0-9a-f]{16}$/.test(head)) return head
   return createHash('sha256').update(endpointId).digest('hex').slice(0, recordIdDigits)

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto'
 import { ByteReader, ByteWriter, CodecError, type Packed, pack } from './bytes.ts'
 
 /** Enough that one differing origin of 1000 costs about 16 heads, few enough for one packet of 512 bytes. */
-export const bucketCount = 64
+const bucketCount = 64
 
 /** 64 bits as two unsigned 32-bit halves; bigint is a hundred times slower here. */
 export interface Hash {

@@ -60,7 +60,7 @@ export type RecordKind = ClusterRecord['kind']
 export type RecordOf<K extends RecordKind> = Extract<ClusterRecord, { kind: K }>
 
 /** So that a repair of one record always goes through; the rare long one travels by TCP. */
-export const recordBytesMost = 8192
+const recordBytesMost = 8192
 
 /** The numbers of the kinds on the wire. A number is never used again for something else. */
 const kindNumbers: Readonly<Record<RecordKind, number>> = {
