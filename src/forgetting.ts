@@ -1,5 +1,5 @@
 import type { Clock, Timer } from './base/clock.ts'
-import { messageOf } from './base/errors.ts'
+import { isBug, messageOf } from './base/errors.ts'
 import type { Logger } from './base/logger.ts'
 import type { Store } from './store/store.ts'
 
@@ -70,6 +70,7 @@ export class Forgetting {
     try {
       await this.#step()
     } catch (error) {
+      if (isBug(error)) throw error
       logger.warn(`forgetting members that stay away: ${messageOf(error)}; trying again`)
     }
     if (this.#timer !== null) this.#schedule()

@@ -1,6 +1,7 @@
 import type { HeldPool } from './pools/held-pool.ts'
 import type { Shelf } from './pools/shelf.ts'
 import type { Surroundings } from './blocks/surroundings.ts'
+import type { Ledger } from './ledger.ts'
 import type { IpamPorts } from './ports.ts'
 import type { Claims } from './voting/claims.ts'
 import type { GiveBack } from './voting/give-back.ts'
@@ -9,6 +10,7 @@ import type { Wire } from './voting/wire.ts'
 
 /** The parts that the rules about addresses work with; built once by `Ipam`. */
 export interface Context extends IpamPorts {
+  readonly store: Ledger
   readonly shelf: Shelf
   readonly surroundings: Surroundings
   readonly seat: Seat

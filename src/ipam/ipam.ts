@@ -21,13 +21,16 @@ import { addressAt } from './pools/pool-geometry.ts'
 import { mayBeBound, type PoolWish, takePool } from './pools/pool-requests.ts'
 import { reserve } from './addresses/reserved.ts'
 import { takeTold } from './addresses/told-pool.ts'
-import type { IpamPorts } from './ports.ts'
+import type { IpamPorts, StoreChange } from './ports.ts'
 import { addressSpaces, parsePoolId, poolIdOf, poolKeyOf, requirePoolId } from './pool-id.ts'
 import { poolNotFound, requireHeld } from './refusals.ts'
 import { type IpamStatus, statusOf, votersOf } from './status.ts'
 import { Upkeep } from './upkeep.ts'
 
-/** The engine gives up after 10 s; a question to members that begins before this can end after another 2.1, ms. */
+/**
+ * We answer every request within 8 s (`plugin-server.ts`); a question to members that begins before this can end after
+ * another 2.1, ms.
+ */
 const requestMs = 4500
 /** A new member is given this long to learn what pools there are before a pool is requested on it, ms. */
 const syncMs = 2500
@@ -80,11 +83,6 @@ export class Ipam {
     return this.#upkeep.forget(members, false)
   }
 
-  /** Constant, as the engine needs it. */
-  addressSpaces(): typeof addressSpaces {
-    return addressSpaces
-  }
-
   /** Holds a pool for the engine: the one asked for, or one of our choice. */
   async requestPool(wish: PoolWish): Promise<{ poolId: string; pool: Cidr }> {
     const { context } = this.#upkeep
@@ -100,8 +98,10 @@ export class Ipam {
   /** Lets go of a pool with all that is in it. A pool that is not held is fine. */
   async releasePool(poolId: string): Promise<void> {
     const name = parsePoolId(poolId)
-    const pool = name === null ? undefined : this.#upkeep.context.shelf.held(poolKeyOf(name))
-    if (pool !== undefined) await freePool(this.#upkeep.context, pool)
+    const { context } = this.#upkeep
+    const pool = name === null ? undefined : context.shelf.held(poolKeyOf(name))
+    if (pool === undefined) await context.store.durable()
+    else await freePool(context, pool)
   }
 
   /** Hands out an address of a held pool, as text with the pool's prefix length. */
@@ -154,23 +154,21 @@ export class Ipam {
     const pool = shelf.held(poolKey)
     const row = pool?.row ?? null
     if (pool === undefined || row === null) throw poolNotFound(poolKey)
-    if (row.networkId === networkId) return
+    if (row.networkId === networkId) return store.durable()
     if (row.networkId !== null) {
       throw refusal(
         'POOL_IN_USE',
         `pool ${poolKey} belongs to network ${row.networkId} on this host`,
       )
     }
-    await store.write([pool.set({ ...row, networkId })])
+    await store.write([pool.set({ ...row, networkId })], () => unbound(pool, networkId))
   }
 
   /** Notes that a network is gone. A pool that is released already, or another network's, is fine. */
   async unbindPool(poolKey: string, networkId: string): Promise<void> {
     const { store, shelf } = this.#upkeep.context
     const pool = shelf.held(poolKey)
-    const row = pool?.row ?? null
-    if (pool === undefined || row?.networkId !== networkId) return
-    await store.write([pool.set({ ...row, networkId: null })])
+    await store.write(pool === undefined ? [] : unbound(pool, networkId))
   }
 
   /** All pools that the engine holds on this host. `since` is wall clock, ms. */
@@ -197,7 +195,8 @@ export class Ipam {
   async freeLease(poolKey: string, ip: Ip): Promise<void> {
     const { context } = this.#upkeep
     const pool = context.shelf.held(poolKey)
-    if (pool !== undefined) await freeAddress(context, pool, ip)
+    if (pool === undefined) await context.store.durable()
+    else await freeAddress(context, pool, ip)
   }
 
   /** The members that have a say in who owns what; none before there is a cluster. */
@@ -243,4 +242,9 @@ export class Ipam {
     const until = clock.now() + syncMs
     while (!cluster.synced() && clock.now() < until) await wire.pause(syncPollMs)
   }
+}
+
+/** Takes a network off its pool; no row when the pool is released, or another network's. */
+function unbound(pool: HeldPool, networkId: string): StoreChange[] {
+  return pool.row?.networkId === networkId ? [pool.set({ ...pool.row, networkId: null })] : []
 }

@@ -6,6 +6,7 @@ import { spare } from './blocks/spares.ts'
 import { Supply } from './blocks/supply.ts'
 import { Surroundings } from './blocks/surroundings.ts'
 import type { Context } from './context.ts'
+import { Ledger } from './ledger.ts'
 import type { IpamPorts } from './ports.ts'
 import { tables } from './tables.ts'
 import { Claims } from './voting/claims.ts'
@@ -32,8 +33,10 @@ export interface Parts {
 }
 
 /** Builds the room from what the store has. */
-export function assemble(ports: IpamPorts): Parts {
-  const { cluster, logger, random, store } = ports
+export function assemble(given: IpamPorts): Parts {
+  const { cluster, logger, random } = given
+  const store = new Ledger(given.store, logger)
+  const ports = { ...given, store }
   const shelf = new Shelf(store)
   const surroundings = new Surroundings(cluster, (member) => {
     const { roster } = seat
@@ -67,7 +70,9 @@ export function assemble(ports: IpamPorts): Parts {
 export async function open({ context, conflicts, enrolment, wanted }: Parts): Promise<void> {
   const { claims, seat, store, wire } = context
   const value = { id: seat.voter.id }
-  await store.write([{ table: tables.self, key: identityKey, value }])
+  // A full disk must not keep a host that is known already from starting again.
+  const known = store.get<typeof value>(tables.self, identityKey)?.id === value.id
+  if (!known) await store.write([{ table: tables.self, key: identityKey, value }])
   const parts: Respondents = {
     seat,
     claims,

@@ -19,7 +19,7 @@ export function noMajority(context: Context, what: string, shortage: Shortage): 
     return failure(
       'NO_MAJORITY',
       `${cluster.self} cannot take ${what}: it was told to JOIN a cluster and has not reached any member of it yet; ` +
-        'check JOIN, and that port 7946 (TCP and UDP) is open between the hosts',
+        'check JOIN, and that the port of GOSSIP_PORT (TCP and UDP) is open between the hosts',
     )
   }
   const away = missing.length === 0 ? 'nobody is missing' : `no answer from ${named(missing)}`

@@ -1,5 +1,5 @@
 import type { Timer } from '../base/clock.ts'
-import { messageOf } from '../base/errors.ts'
+import { isBug, messageOf, OverlayError } from '../base/errors.ts'
 import { below } from '../base/random.ts'
 import { letGo } from './blocks/block-return.ts'
 import type { Conflicts } from './addresses/conflicts.ts'
@@ -141,7 +141,11 @@ export class Upkeep {
   #step(): Promise<void> {
     this.#running ??= this.#work()
       .catch((error: unknown) => {
-        this.context.logger.warn('a step of upkeep failed', { error: messageOf(error) })
+        if (isBug(error)) throw error
+        // The ledger has said already that the disk refuses.
+        const said = error instanceof OverlayError && error.code === 'STORE'
+        const level = said ? 'debug' : 'warn'
+        this.context.logger[level]('a step of upkeep failed', { error: messageOf(error) })
       })
       .finally(() => {
         this.#running = null
@@ -153,8 +157,9 @@ export class Upkeep {
   }
 
   async #work(): Promise<void> {
-    const { giveBack, seat } = this.context
+    const { giveBack, seat, store } = this.context
     this.#steps++
+    await store.durable() // what the disk refused is tried again
     await this.#parts.enrolment.step()
     if (giveBack.pending > 0) void giveBack.send()
     if (!seat.seated) return

@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../../src/base/clock.ts'
+import { failure } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
 import { Ipam } from '../../src/ipam/ipam.ts'
@@ -17,9 +18,10 @@ import type { IpamWorld } from './ipam-world.ts'
 /** What a disk needs for a write in the simulation, ms. */
 const fsyncMs = 0.5
 
-/** A disk that loses what was not written yet when its host crashes. */
+/** A disk that loses what was not written yet when its host crashes, and refuses to write while it is full. */
 export class SimulatedDisk {
   readonly tables = new Map<string, Map<string, string>>()
+  full = false
 
   apply(changes: readonly StoreChange[]): void {
     for (const { table, key, value } of changes) {
@@ -152,12 +154,14 @@ export class SimulatedHost {
         Array.from(rows(table), ([key, text]): [string, T] => [key, JSON.parse(text) as T]),
       write: (changes) => {
         const copy = structuredClone(changes)
-        return new Promise((resolve) => {
+        return new Promise((resolve, reject) => {
           world.clock.setTimeout(() => {
             // A write under way when the host crashes may or may not have reached the disk.
             if (!life.alive && world.chance(0.5)) return
-            disk.apply(copy)
-            if (life.alive) resolve()
+            if (!disk.full) disk.apply(copy)
+            if (!life.alive) return
+            if (disk.full) reject(failure('STORE', 'no space left on device'))
+            else resolve()
           }, fsyncMs)
         })
       },

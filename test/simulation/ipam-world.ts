@@ -1,3 +1,4 @@
+import { failure } from '../../src/base/errors.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import { pick, type Random, seededRandom } from '../../src/base/random.ts'
 import type { Json, MemberState } from '../../src/ipam/ports.ts'
@@ -123,7 +124,8 @@ export class IpamWorld {
     this.messages++
     const text = JSON.stringify(message)
     return new Promise((resolve, reject) => {
-      this.clock.setTimeout(() => reject(new Error(`${to} did not answer`)), timeoutMs)
+      const late = failure('DEADLINE', `${to} did not answer`)
+      this.clock.setTimeout(() => reject(late), timeoutMs)
       const deliver = (): void => {
         this.#send(life, from, to, () => {
           const receiver = this.hosts.get(to)?.life

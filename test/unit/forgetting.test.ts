@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { failure } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { Forgetting } from '../../src/forgetting.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
@@ -20,7 +21,7 @@ function createWorld(store = new MemoryStore()) {
         .filter((name) => !forgotten.includes(name))
         .map((name) => ({ name, away: away.has(name) })),
     forget: async (members) => {
-      if (refuses) throw new Error('no majority')
+      if (refuses) throw failure('NO_MAJORITY', 'no majority')
       forgotten.push(...members)
     },
     afterMs: 72 * hour,

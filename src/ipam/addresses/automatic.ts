@@ -44,10 +44,9 @@ function leaseOwn(
   const offset = pool.leases.next(pool.ranges, addressesBlocked(context, pool), clock.now())
   if (offset === null) return null
   const lease = { since: clock.wall(), kind: 'container', loan: false } as const
-  const written = store.write([pool.lease(offset, lease)]).catch((error: unknown) => {
-    pool.unlease(offset, clock.now())
-    throw error
-  })
+  const written = store.write([pool.lease(offset, lease)], () =>
+    pool.unlet(offset, lease, undefined, clock.now()),
+  )
   return { offset, written }
 }
 

@@ -20,7 +20,7 @@ export type Borrowed =
  * address that the caller has noted stays noted.
  */
 export async function borrow(
-  { claims, giveBack, store }: Context,
+  { claims, clock, giveBack, store }: Context,
   pool: HeldPool,
   offset: number,
   lender: string,
@@ -34,11 +34,16 @@ export async function borrow(
   pool.wishes.add(offset)
   try {
     const wish = { items, lender, deadline }
-    const { won, lost, shortage } = await claims.claim(wish, (_, claim) => {
-      if (still()) return [pool.lease(offset, lease)]
-      unwanted = claim
-      return []
-    })
+    const before = pool.leases.get(offset)
+    const { won, lost, shortage } = await claims.claim(
+      wish,
+      (_, claim) => {
+        if (still()) return [pool.lease(offset, lease)]
+        unwanted = claim
+        return []
+      },
+      () => pool.unlet(offset, lease, before, clock.now()),
+    )
     if (won.length > 0 && unwanted === null) return { got: true }
     if (unwanted !== null) {
       await store.write(giveBack.note(items, unwanted))

@@ -1,4 +1,4 @@
-import { messageOf, refusal } from '../../base/errors.ts'
+import { isBug, messageOf, refusal } from '../../base/errors.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Context } from '../context.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
@@ -127,6 +127,7 @@ export class Conflicts {
       for (const doubt of doubts) doubt.confirmed = doubled.has(itemKey(doubt.item))
       if (doubts.length === 0) this.#asked.delete(member)
     } catch (error) {
+      if (isBug(error)) throw error
       logger.debug('could not ask about a conflict', { member, error: messageOf(error) })
       if (!wire.states().has(member)) this.#asked.delete(member)
     }

@@ -96,10 +96,9 @@ async function takeOwn(
   requireHeld(pool)
   refuseTaken(context, pool, ip, offset)
   const lease: Lease = { since: clock.wall(), kind, loan: false }
-  await store.write([pool.lease(offset, lease)]).catch((error: unknown) => {
-    pool.unlease(offset, clock.now())
-    throw error
-  })
+  await store.write([pool.lease(offset, lease)], () =>
+    pool.unlet(offset, lease, undefined, clock.now()),
+  )
   return 'taken'
 }
 

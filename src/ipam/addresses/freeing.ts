@@ -6,16 +6,16 @@ import { idleBlocks } from '../blocks/block-return.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
 import { unreserve } from './reserved.ts'
 
-/** Frees an address that this host handed out. One that it did not is fine. */
+/** Frees an address that this host handed out. One that it did not is fine, once it is on the disk that it is free. */
 export async function freeAddress(context: Context, pool: HeldPool, ip: Ip): Promise<void> {
   const { claims, clock, giveBack, store } = context
   await unreserve(context, pool, ip)
   const offset = pool.offset(ip)
   const lease = offset === null ? undefined : pool.leases.get(offset)
-  if (offset === null || lease === undefined) return
+  if (offset === null || lease === undefined) return store.durable()
   const lent: Item[] = lease.loan ? [addressItem(pool.key, offset)] : []
   const claim = lease.loan ? await claims.number() : 0
-  if (pool.leases.get(offset) !== lease) return
+  if (pool.leases.get(offset) !== lease) return store.durable()
   await store.write([pool.unlease(offset, clock.now()), ...giveBack.note(lent, claim)])
   if (lease.loan) void giveBack.send()
 }
@@ -27,7 +27,7 @@ export async function freeAddress(context: Context, pool: HeldPool, ip: Ip): Pro
 export async function freePool(context: Context, pool: HeldPool): Promise<void> {
   const { claims, clock, cluster, giveBack, store } = context
   const claim = await claims.number()
-  if (!pool.held) return
+  if (!pool.held) return store.durable()
   const given: Item[] = [poolItem(pool.key)]
   const changes: StoreChange[] = [pool.set(null)]
   for (const [offset, { loan }] of pool.leases.entries()) {

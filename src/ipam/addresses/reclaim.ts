@@ -1,4 +1,4 @@
-import { messageOf } from '../../base/errors.ts'
+import { isBug, messageOf, OverlayError } from '../../base/errors.ts'
 import { below } from '../../base/random.ts'
 import type { Context } from '../context.ts'
 import { addressItem, blockItem, poolItem } from '../voting/items.ts'
@@ -35,6 +35,7 @@ export function dropLostBlocks(context: Context): void {
   if (changes.length === 0) return
   surroundings.changed()
   store.write(changes).catch((error: unknown) => {
+    if (isBug(error)) throw error
     logger.warn('could not note the loss of blocks', { error: messageOf(error) })
   })
 }
@@ -123,6 +124,10 @@ async function registerAgain(
   if (context.seat.book.holders(poolItem(pool.key)).has(context.seat.holder)) return
   await register(context, pool.name).then(
     () => conflicts.clash(pool.key, null),
-    (error: unknown) => conflicts.clash(pool.key, messageOf(error)),
+    (error: unknown) => {
+      const refused = error instanceof OverlayError && error.kind === 'refusal'
+      if (!refused) throw error
+      conflicts.clash(pool.key, error.message)
+    },
   )
 }

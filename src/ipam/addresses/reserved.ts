@@ -1,5 +1,6 @@
 import type { Ip } from '../../net/ip.ts'
 import { type Context, publishPool } from '../context.ts'
+import type { StoreChange } from '../ports.ts'
 import { inUse } from '../refusals.ts'
 import { takeThis } from './explicit.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
@@ -24,15 +25,22 @@ export async function reserve(
   if (!known) await takeThis(context, supply, pool, ip, 'reserved', deadline)
   const row = pool.row
   if (row === null) return
-  await context.store.write([pool.set({ ...row, reserved: [...row.reserved, ip].sort() })])
+  const changes = [pool.set({ ...row, reserved: [...row.reserved, ip].sort() })]
+  await context.store.write(changes, () => without(pool, ip))
   publishPool(context, pool)
 }
 
 /** Undoes it on this host, if the address was set aside here. */
 export async function unreserve(context: Context, pool: HeldPool, ip: Ip): Promise<void> {
-  const { row } = pool
-  if (row === null || !row.reserved.includes(ip)) return
-  const reserved = row.reserved.filter((other) => other !== ip)
-  await context.store.write([pool.set({ ...row, reserved })])
+  const changes = without(pool, ip)
+  if (changes.length === 0) return
+  const written = context.store.write(changes)
   publishPool(context, pool)
+  await written
+}
+
+function without(pool: HeldPool, ip: Ip): StoreChange[] {
+  const { row } = pool
+  if (row === null || !row.reserved.includes(ip)) return []
+  return [pool.set({ ...row, reserved: row.reserved.filter((other) => other !== ip) })]
 }

@@ -26,6 +26,9 @@ export async function takeTold(context: Context, pool: HeldPool, wanted: Ip | nu
       : requireOffset(pool, wanted)
   if (offset === null) throw poolExhausted(context, pool)
   const lease = { since: clock.wall(), kind: 'container', loan: false } as const
-  await store.write([pool.lease(offset, lease)])
+  const before = pool.leases.get(offset)
+  await store.write([pool.lease(offset, lease)], () =>
+    pool.unlet(offset, lease, before, clock.now()),
+  )
   return addressAt(pool.geometry, offset)
 }

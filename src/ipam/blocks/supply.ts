@@ -1,4 +1,4 @@
-import { messageOf } from '../../base/errors.ts'
+import { isBug, messageOf } from '../../base/errors.ts'
 import { below } from '../../base/random.ts'
 import { type Context, memberCount } from '../context.ts'
 import { noMajority } from '../refusals.ts'
@@ -59,16 +59,23 @@ export class Supply {
     const { claims, clock, cluster, surroundings } = this.#context
     const items = indices.map((index) => blockItem(pool.key, index))
     const since = clock.wall()
-    const result = await claims.claim({ items, deadline }, (won) =>
-      won.map(({ number }) => pool.own(number, since)),
-    )
-    const { won, lost } = result
-    for (const { number } of won) cluster.publishBlock({ poolKey: pool.key, index: number, since })
-    for (const { item, rival } of lost) {
-      if (rival !== null) this.#noteRefusal(itemKey(item))
+    const owned: number[] = []
+    try {
+      const result = await claims.claim({ items, deadline }, (won) => {
+        owned.push(...won.map(({ number }) => number))
+        return won.map(({ number }) => pool.own(number, since))
+      })
+      for (const { item, rival } of result.lost) {
+        if (rival !== null) this.#noteRefusal(itemKey(item))
+      }
+      return result
+    } finally {
+      // Ours also when the disk refused: no address of them is handed out before they are written down.
+      for (const index of owned) {
+        if (pool.ownsBlock(index)) cluster.publishBlock({ poolKey: pool.key, index, since })
+      }
+      if (owned.length > 0) surroundings.changed()
     }
-    if (won.length > 0) surroundings.changed()
-    return result
   }
 
   /** Gets blocks in the background when the stock is low. */
@@ -83,6 +90,7 @@ export class Supply {
         if (blocks > 0) this.#aheadNotBefore.delete(pool.key)
       })
       .catch((error: unknown) => {
+        if (isBug(error)) throw error
         logger.debug('no blocks ahead of need', { pool: pool.key, error: messageOf(error) })
       })
   }

@@ -1,6 +1,7 @@
 import { refusal } from '../../base/errors.ts'
 import { cidrBits } from '../../net/cidr.ts'
 import { type Context, publishPool } from '../context.ts'
+import type { Undo } from '../ledger.ts'
 import { addressSpaces, type PoolName, poolKeyOf } from '../pool-id.ts'
 import { noMajority } from '../refusals.ts'
 import { poolItem } from '../voting/items.ts'
@@ -52,9 +53,16 @@ function sourcesFor({ seat, settings }: Context, ipv6: boolean): PoolSource[] {
 async function win(context: Context, name: PoolName, deadline: number): Promise<HeldPool | null> {
   const items = [poolItem(poolKeyOf(name))]
   const wish = { items, exclusive: true, deadline }
-  const { won, shortage } = await context.claims.claim(wish, () => [
-    hold(context, name, null, true).change,
-  ])
+  let undo: Undo = () => []
+  const { won, shortage } = await context.claims.claim(
+    wish,
+    () => {
+      const held = hold(context, name, null, true)
+      undo = held.undo
+      return [held.change]
+    },
+    () => undo(),
+  )
   if (shortage !== null) throw noMajority(context, `a new pool (${name.cidr})`, shortage)
   const pool = won.length > 0 ? context.shelf.held(poolKeyOf(name)) : undefined
   if (pool !== undefined) publishPool(context, pool)

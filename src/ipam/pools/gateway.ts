@@ -45,8 +45,10 @@ async function keepGateway(
   row: PoolRow,
   gateway: Ip,
 ): Promise<void> {
-  if (row.gateway === gateway) return
-  await context.store.write([pool.set({ ...row, gateway })])
+  if (row.gateway === gateway) return context.store.durable()
+  await context.store.write([pool.set({ ...row, gateway })], () =>
+    pool.row?.gateway === gateway ? [pool.set({ ...pool.row, gateway: row.gateway })] : [],
+  )
   publishPool(context, pool)
 }
 

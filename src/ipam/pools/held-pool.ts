@@ -112,6 +112,12 @@ export class HeldPool {
     return { table: tables.leases, key: itemKey(addressItem(this.key, offset)), value: null }
   }
 
+  /** Undoes the handing out of `lease`: the address has `before` again. Nothing when it is not that lease's any more. */
+  unlet(offset: number, lease: Lease, before: Lease | undefined, now: number): StoreChange[] {
+    if (this.leases.get(offset) !== lease) return []
+    return [before === undefined ? this.unlease(offset, now) : this.lease(offset, before)]
+  }
+
   /** Indices of our blocks that have a lease of ours in them. */
   usedBlocks(): Set<number> {
     const used = new Set<number>()

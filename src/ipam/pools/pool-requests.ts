@@ -1,7 +1,8 @@
 import type { Clock } from '../../base/clock.ts'
-import { messageOf, type OverlayError, refusal } from '../../base/errors.ts'
+import { isBug, messageOf, type OverlayError, refusal } from '../../base/errors.ts'
 import { type Cidr, cidrIncludes } from '../../net/cidr.ts'
 import { type Context, publishPool } from '../context.ts'
+import type { Undo } from '../ledger.ts'
 import type { StoreChange } from '../ports.ts'
 import { addressSpaces, isOverlayId, type PoolName, poolKeyOf } from '../pool-id.ts'
 import { poolItem, poolNameOf, poolsClash } from '../voting/items.ts'
@@ -74,16 +75,20 @@ export async function takePool(context: Context, wish: PoolWish, cidr: Cidr): Pr
   const key = poolKeyOf(name)
   checkSubPool(cidr, wish.subPool)
   const held = context.shelf.held(key)
-  if (held !== undefined && name.kind !== 'shared') return held
+  if (held !== undefined && name.kind !== 'shared') {
+    await context.store.durable()
+    return held
+  }
   refuseHeld(context, held)
   refuseOverlap(context, name)
-  const { pool, change } = hold(context, name, wish.subPool, false)
-  await context.store.write([change])
+  const { pool, change, undo } = hold(context, name, wish.subPool, false)
+  await context.store.write([change], undo)
   publishPool(context, pool)
   if (name.kind !== 'shared') return pool
   const registered = register(context, name)
   if (isKnown(context, key)) {
     registered.catch((error: unknown) => {
+      if (isBug(error)) throw error
       context.logger.warn('a pool is not as others know it', { pool: key, error: messageOf(error) })
     })
     return pool
@@ -92,23 +97,29 @@ export async function takePool(context: Context, wish: PoolWish, cidr: Cidr): Pr
     await registered
     return pool
   } catch (error) {
-    await context.store.write([pool.set(null)])
+    const written = context.store.write([pool.set(null)])
     publishPool(context, pool)
+    await written
     throw error
   }
 }
 
-/** Makes the pool ours to hand out from, in memory at once; the caller writes the change and publishes the pool. */
+/**
+ * Makes the pool ours to hand out from, in memory at once; the caller writes the change and publishes the pool. `undo` lets
+ * go of it again.
+ */
 export function hold(
   { clock, shelf }: Context,
   name: PoolName,
   subPool: Cidr | null,
   auto: boolean,
-): { pool: HeldPool; change: StoreChange } {
+): { pool: HeldPool; change: StoreChange; undo: Undo } {
   const pool = shelf.place(name)
   const since = clock.wall()
-  const wishes = { gateway: null, reserved: [], subPool, networkId: null }
-  return { pool, change: pool.set({ since, auto, ...wishes }) }
+  const before = pool.row
+  const row = { since, auto, gateway: null, reserved: [], subPool, networkId: null }
+  const undo = (): StoreChange[] => (pool.row === row ? [pool.set(before)] : [])
+  return { pool, change: pool.set(row), undo }
 }
 
 /** What nobody of this cluster may have at the same time as an automatic pool. */

@@ -1,3 +1,4 @@
+import { isBug } from '../../base/errors.ts'
 import { type Item, itemKey } from './items.ts'
 import { itemsMost } from './messages.ts'
 import { type Holder, nameOfHolder } from './roster.ts'
@@ -41,7 +42,8 @@ async function unwantedBy(wire: Wire, holder: Holder, votes: readonly Vote[]): P
     if (`${answer.from.name}#${answer.from.id}` !== holder) return []
     if (answer.body.kind !== 'unwanted') return []
     return answer.body.items.map(({ item, claim }) => ({ item, holder, claim }))
-  } catch {
+  } catch (error) {
+    if (isBug(error)) throw error
     return []
   }
 }

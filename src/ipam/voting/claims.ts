@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts'
 import { below, type Random } from '../../base/random.ts'
-import type { IpamStore, StoreChange } from '../ports.ts'
+import type { Ledger } from '../ledger.ts'
+import type { StoreChange } from '../ports.ts'
 import { tables } from '../tables.ts'
 import type { GiveBack } from './give-back.ts'
 import { type Item, itemKey } from './items.ts'
@@ -38,6 +39,17 @@ export interface ClaimResult {
 export type Keep = (won: readonly Item[], claim: number) => readonly StoreChange[]
 
 /**
+ * When the disk refuses what was won: takes it back in memory, as `Undo`, and its votes are given back. Left out for what others
+ * may rest on already, such as a block with addresses handed out from it: that stays ours, and is written later.
+ */
+export type Unkeep = () => readonly StoreChange[]
+
+interface Keeping {
+  readonly keep: Keep
+  readonly unkeep: Unkeep | undefined
+}
+
+/**
  * Getting votes. A claim asks every voter of the roster at once; what finds a majority is kept, the rest is given back.
  * Votes are only counted together when all were given under one roster, and it is still ours.
  */
@@ -45,7 +57,7 @@ export class Claims {
   readonly #seat: Seat
   readonly #wire: Wire
   readonly #giveBack: GiveBack
-  readonly #ports: { store: IpamStore; clock: Clock; random: Random }
+  readonly #ports: { store: Ledger; clock: Clock; random: Random }
   readonly #pursued = new Map<string, number>()
   #next: number
   #reserved: number
@@ -54,7 +66,7 @@ export class Claims {
     seat: Seat,
     wire: Wire,
     giveBack: GiveBack,
-    ports: { store: IpamStore; clock: Clock; random: Random },
+    ports: { store: Ledger; clock: Clock; random: Random },
   ) {
     this.#seat = seat
     this.#wire = wire
@@ -73,24 +85,27 @@ export class Claims {
     return this.#pursued.has(itemKey(item))
   }
 
-  /** A number above all that we ever used, also before a crash. */
+  /** A number above all that we ever used, also before a crash: none is used before the disk knows of it. */
   async number(): Promise<number> {
-    const number = this.#next++
-    if (number >= this.#reserved) {
-      this.#reserved = number + claimNumbersReserved
-      const value = { below: this.#reserved }
+    while (this.#next >= this.#reserved) {
+      const value = { below: this.#next + claimNumbersReserved }
       await this.#ports.store.write([{ table: tables.self, key: 'claims', value }])
+      this.#reserved = Math.max(this.#reserved, value.below)
     }
-    return number
+    return this.#next++
   }
 
-  /** Claims items; resolves when what was won is on the disk. Never waits long past the deadline. */
-  async claim(wish: ClaimWish, keep: Keep): Promise<ClaimResult> {
+  /**
+   * Claims items; resolves when what was won is on the disk. Never waits long past the deadline. Fails with STORE when the
+   * disk refuses: `unkeep` has run then, or what was won is ours and owed to the disk.
+   */
+  async claim(wish: ClaimWish, keep: Keep, unkeep?: Unkeep): Promise<ClaimResult> {
     const items = wish.items.slice(0, itemsMost)
     const claim = await this.number()
+    await this.#ports.store.durable()
     for (const item of items) this.#pursued.set(itemKey(item), claim)
     try {
-      return await this.#rounds({ ...wish, items }, claim, keep)
+      return await this.#rounds({ ...wish, items }, claim, { keep, unkeep })
     } finally {
       for (const item of items) {
         if (this.#pursued.get(itemKey(item)) === claim) this.#pursued.delete(itemKey(item))
@@ -98,13 +113,13 @@ export class Claims {
     }
   }
 
-  async #rounds(wish: ClaimWish, claim: number, keep: Keep): Promise<ClaimResult> {
+  async #rounds(wish: ClaimWish, claim: number, keeping: Keeping): Promise<ClaimResult> {
     const won: Item[] = []
     let open = wish.items
     let standings: readonly Standing[] = []
     let missing: readonly string[] = []
     for (;;) {
-      const round = await this.#round({ ...wish, items: open }, claim, keep)
+      const round = await this.#round({ ...wish, items: open }, claim, keeping)
       if (round !== null) {
         won.push(...round.won)
         standings = round.standings
@@ -131,7 +146,7 @@ export class Claims {
   async #round(
     { items, exclusive = false, lender: owner }: ClaimWish,
     claim: number,
-    keep: Keep,
+    keeping: Keeping,
   ): Promise<{
     won: Item[]
     standings: Standing[]
@@ -160,7 +175,7 @@ export class Claims {
     if (this.#seat.roster?.tag !== roster.tag) return null
     const standings = tally(roster, items, lender, answers, 0)
     const won = standings.filter(({ outcome }) => outcome === 'won').map(({ item }) => item)
-    await this.#keep(won, claim, keep, takenIn(answers))
+    await this.#keep(won, claim, keeping, takenIn(answers))
     const busy = [...answers.values()].some(({ kind }) => kind === 'sealed' || kind === 'elsewhere')
     return { won, standings, missing, final: !busy }
   }
@@ -168,7 +183,7 @@ export class Claims {
   async #keep(
     won: readonly Item[],
     claim: number,
-    keep: Keep,
+    { keep, unkeep }: Keeping,
     taken: Parameters<Seat['learn']>[0],
   ): Promise<void> {
     if (won.length === 0) return
@@ -176,7 +191,9 @@ export class Claims {
     const own = won.map((item) => ({ item, holder: this.#seat.holder, claim }))
     const learnt = this.#seat.learn([...own, ...taken])
     const settled = this.#giveBack.forget(won)
-    await this.#ports.store.write([...learnt, ...settled, ...kept])
+    const undo =
+      unkeep === undefined ? null : () => [...unkeep(), ...this.#giveBack.note(won, claim)]
+    await this.#ports.store.write([...learnt, ...settled, ...kept], undo)
   }
 
   /** What was not won is given back to everybody: a lost answer may have been a vote. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
-import { failure, messageOf } from '../../base/errors.ts'
+import { failure, isBug, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import { below, pick, type Random } from '../../base/random.ts'
 import { named, toForget } from '../refusals.ts'
@@ -57,7 +57,7 @@ export class Enrolment {
     this.#born = ports.clock.now()
   }
 
-  /** Does what is due. Never rejects. */
+  /** Does what is due. What fails is tried again at the next step. */
   async step(): Promise<void> {
     this.#steps++
     try {
@@ -67,6 +67,7 @@ export class Enrolment {
       else await this.#unseal()
       if (this.#steps % stepsBetweenHellos === 0) await this.#greet()
     } catch (error) {
+      if (isBug(error)) throw error
       this.#ports.logger.debug('no seat yet', { error: messageOf(error) })
     }
   }
@@ -82,6 +83,7 @@ export class Enrolment {
     this.#fetching.add(member)
     this.#fetch(member)
       .catch((error: unknown) => {
+        if (isBug(error)) throw error
         this.#ports.logger.debug('could not fetch a roster', { member, error: messageOf(error) })
       })
       .finally(() => this.#fetching.delete(member))
@@ -93,6 +95,7 @@ export class Enrolment {
     this.#joiners.push(joiner)
     this.#admission ??= this.#admitAll()
       .catch((error: unknown) => {
+        if (isBug(error)) throw error
         this.#ports.logger.debug('could not admit members', { error: messageOf(error) })
       })
       .finally(() => (this.#admission = null))

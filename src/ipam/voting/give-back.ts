@@ -1,4 +1,4 @@
-import { messageOf } from '../../base/errors.ts'
+import { isBug, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { IpamStore, StoreChange } from '../ports.ts'
 import { tables } from '../tables.ts'
@@ -15,7 +15,7 @@ interface Release {
 }
 
 /**
- * Votes of others that we do not need any more. They are written down before anybody is told, and
+ * Votes of others that we do not need any more. They are written down before anybody is told (`Wire` sends nothing before), and
  * every voter of the roster is told until it answers or is off the roster: a vote that nobody gives back
  * keeps an item from everybody.
  */
@@ -67,6 +67,7 @@ export class GiveBack {
     }
     this.#sending = this.#pass()
       .catch((error: unknown) => {
+        if (isBug(error)) throw error
         this.#logger.warn('could not note that votes were given back', { error: messageOf(error) })
       })
       .finally(() => {
@@ -102,8 +103,9 @@ export class GiveBack {
       try {
         const { body } = await this.#wire.ask(voter, { kind: 'release', claim, items })
         if (body.kind === 'done') for (const { told } of releases) told.add(voter)
-      } catch {
-        return // away: told again at the next pass
+      } catch (error) {
+        if (isBug(error)) throw error
+        return // away, or our disk is full: told again at the next pass
       }
     }
   }

@@ -39,8 +39,8 @@ const promiseKey = 'promise'
 
 /**
  * This member's seat among the voters: the roster it follows, what it promised about the next one, and its book of votes.
- * Each answer leaves only after what it promises is on the disk. Memory may be ahead of the disk after a
- * failed write, never behind: so a vote is refused too often rather than given twice.
+ * Each answer leaves only after what it promises is on the disk (`Ledger`). Memory may be ahead of the disk, never behind: so a
+ * vote is refused too often rather than given twice.
  */
 export class Seat {
   readonly book = new VoteBook()

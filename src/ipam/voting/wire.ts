@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
-import { AssertionError, messageOf } from '../../base/errors.ts'
+import { AssertionError, failure, isBug, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { IpamCluster, Json, MemberState } from '../ports.ts'
 import {
@@ -16,6 +16,11 @@ import { outranks, type RosterRef, type Voter } from './roster.ts'
 /** A message or its answer may be lost: a second try follows a short first one. All requests may be repeated. */
 const attemptsMs: readonly number[] = [600, 1500]
 
+/** What says when all that this host did so far is on its disk. */
+export interface Durability {
+  readonly durable: () => Promise<void>
+}
+
 /** Who speaks, and which roster it follows. */
 export interface Speaker {
   readonly voter: Voter
@@ -31,12 +36,14 @@ export interface Gathered {
 
 /**
  * Requests between members in envelopes that say who asks and which roster it follows. Whatever envelope
- * tells of a better roster than ours is reported, so that nobody follows an old one for long.
+ * tells of a better roster than ours is reported, so that nobody follows an old one for long. No request and no answer
+ * leaves before everything that it may follow from is on the disk.
  */
 export class Wire {
   readonly #cluster: IpamCluster
   readonly #clock: Clock
   readonly #logger: Logger
+  readonly #disk: Durability
   readonly #speaker: Speaker
   readonly #betterRoster: (member: string) => void
   #handler: (request: Request) => Promise<Reply> = async () => ({
@@ -45,13 +52,14 @@ export class Wire {
   })
 
   constructor(
-    ports: { cluster: IpamCluster; clock: Clock; logger: Logger },
+    ports: { cluster: IpamCluster; clock: Clock; logger: Logger; store: Durability },
     speaker: Speaker,
     betterRoster: (member: string) => void,
   ) {
     this.#cluster = ports.cluster
     this.#clock = ports.clock
     this.#logger = ports.logger
+    this.#disk = ports.store
     this.#speaker = speaker
     this.#betterRoster = betterRoster
   }
@@ -76,13 +84,16 @@ export class Wire {
     return names.sort()
   }
 
-  /** Asks a member. Rejects when it is away, late, or answers nonsense. */
+  /** Asks a member. Rejects when it is away, late, or answers nonsense, and with STORE while our disk is behind. */
   async ask(member: string, query: Query, states = this.states()): Promise<Answer> {
+    await this.#disk.durable()
     const message = this.#envelope(query)
     if (member === this.#speaker.voter.name)
       return this.#read(member, await this.#answer(member, message))
     const state = states.get(member)
-    if (state === undefined || state === 'dead') throw new Error(`${member} is ${state ?? 'gone'}`)
+    if (state === undefined || state === 'dead') {
+      throw failure('MEMBER_AWAY', `${member} is ${state ?? 'gone'}`)
+    }
     let failed: unknown
     for (const timeoutMs of attemptsMs) {
       try {
@@ -119,6 +130,7 @@ export class Wire {
             else missing.push(voter.name)
           })
           .catch((error: unknown) => {
+            if (isBug(error)) throw error
             missing.push(voter.name)
             this.#logger.debug('no answer', { member: voter.name, error: messageOf(error) })
           })
@@ -143,7 +155,9 @@ export class Wire {
     }
     this.#compare(from, request.roster)
     try {
-      return this.#envelope(await this.#handler(request))
+      const reply = await this.#handler(request)
+      await this.#disk.durable()
+      return this.#envelope(reply)
     } catch (error) {
       if (error instanceof AssertionError) throw error
       this.#logger.warn('a request of another member failed', {
@@ -163,7 +177,7 @@ export class Wire {
   #read(member: string, message: Json): Answer {
     const answer = parseAnswer(message)
     if (answer === null || answer.from.name !== member) {
-      throw new Error(`${member} gave no answer of this version`)
+      throw failure('MEMBER_ERROR', `${member} gave no answer of this version`)
     }
     this.#compare(member, answer.roster)
     return answer

@@ -84,7 +84,7 @@ describe('members that come and go', () => {
     try {
       const host = await desk.world.add('h2', ['h1'])
       const { id } = await desk.create(host, { subnet })
-      await refused(desk.take(host, id), 'NO_MAJORITY', 'JOIN', '7946')
+      await refused(desk.take(host, id), 'NO_MAJORITY', 'JOIN', 'GOSSIP_PORT')
     } finally {
       desk.world.end()
     }
