@@ -198,55 +198,6 @@ describe('a Linux kernel that does not play along', function () {
     expect(third).to.include('not ours').and.include(`nsenter --net=${pin} ip link delete vxlan0`)
   })
 
-  it("finds a stranger's VXLAN device with our VNI, here or where it was moved to", async () => {
-    const { dataplane } = host
-    const vxlan = ['type', 'vxlan', 'id', '5001', 'dstport', '4789']
-    await lab.run(host.netns, 'ip', 'link', 'add', 'vx-here', ...vxlan)
-    const here = await messageOf(dataplane.ensureOverlay(links))
-    expect(here).to.include('vx-here').and.include('ip link delete vx-here')
-    await lab.run(host.netns, 'ip', 'link', 'del', 'vx-here')
-
-    const elsewhere = await lab.namespace('elsewhere')
-    await lab.run(host.netns, 'ip', 'link', 'add', 'vx-moved', ...vxlan)
-    await lab.run(host.netns, 'ip', 'link', 'set', 'vx-moved', 'netns', elsewhere)
-    const moved = await messageOf(dataplane.ensureOverlay(links))
-    expect(moved)
-      .to.include('vx-moved')
-      .and.include('NETNSID')
-      .and.include('ip link delete vx-moved')
-    expect(await host.leftovers()).to.deep.equal([])
-
-    // The same VNI in another host's namespace is no obstacle.
-    await lab.run(elsewhere, 'ip', 'link', 'del', 'vx-moved')
-    await lab.run(elsewhere, 'ip', 'link', 'add', 'vx-other', ...vxlan)
-    await dataplane.ensureOverlay(links)
-  })
-
-  it('removes a VXLAN device of the same overlay that an earlier life lost', async () => {
-    const { dataplane } = host
-    await dataplane.ensureOverlay(links)
-    // Somebody still holds the namespace, but its pin is gone, and so is the process that made it.
-    const held = await lab.namespace('held')
-    await lab.run('/proc/self/ns/net', 'umount', held)
-    await lab.run('/proc/self/ns/net', 'mount', '--bind', host.pin('uber-net'), held)
-    await dataplane.close()
-    await lab.run('/proc/self/ns/net', 'umount', host.pin('uber-net'))
-    await dataplane.start()
-    expect(await dataplane.overlays()).to.deep.equal([])
-    await whole(dataplane)
-    const left = await lab.json(held, 'ip', 'link', 'show', 'type', 'vxlan')
-    expect(left).to.deep.equal([])
-  })
-
-  it('waits for the VNI of a namespace that the kernel is still clearing away', async () => {
-    const { dataplane } = host
-    await whole(dataplane)
-    await dataplane.close()
-    lab.remove(host.pin('uber-net'))
-    await dataplane.start()
-    await whole(dataplane)
-  })
-
   it('notices when answers of the kernel are lost, and goes on', async () => {
     await host.dataplane.ensureOverlay(links)
     const fd = openSync(host.pin('uber-net'), 'r')

@@ -1,8 +1,7 @@
 import { promises } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { assert, failure, isSystemError, messageOf, refusal } from '../../base/errors.ts'
-import { sleep, systemClock } from '../../base/clock.ts'
+import { assert, failure, isSystemError, messageOf } from '../../base/errors.ts'
 import { KeyedQueue } from '../../base/keyed-queue.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { Ip } from '../../net/ip.ts'
@@ -43,7 +42,7 @@ import { Pin } from './pin.ts'
 import { writeRows } from './rows.ts'
 import { pinnedOverlays, sweepPins } from './sweep.ts'
 import { underlayMtu } from './underlay.ts'
-import { HiddenHolder } from './vni-holders.ts'
+import { type FindNetns, untilFound } from './vni-holders.ts'
 
 /**
  * The data plane in a Linux kernel, by rtnetlink. Each overlay's namespace is pinned by a file in
@@ -52,10 +51,6 @@ import { HiddenHolder } from './vni-holders.ts'
  * on the kernel is synchronous: two verbs never overlap, and a namespace is never visited across a turn of
  * the event loop.
  */
-
-/** A VNI whose holder is not to be found is waited for that often and that long: a second. */
-const hiddenHolderAttempts = 21
-const hiddenHolderWaitMs = 50
 
 export interface LinuxDataplaneOptions {
   /** Where namespaces are pinned: a place whose mounts this process shares with the host, so that pins last. */
@@ -99,23 +94,9 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async ensureOverlay(links: OverlayLinks): Promise<string[]> {
-    const { overlayId, vni } = links
-    checkOverlayId(overlayId)
+    checkOverlayId(links.overlayId)
     const wanted = { ...links, gateways: links.gateways.map(canonicalAddress) }
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return this.#ensureOverlay(wanted)
-      } catch (error) {
-        if (!(error instanceof HiddenHolder)) throw error
-        if (attempt === hiddenHolderAttempts)
-          throw refusal(
-            'VNI_IN_USE',
-            `overlay ${overlayId}: another VXLAN device of this host has VNI ${vni} and could not be ` +
-              'found; look for it with "ip -d link show type vxlan" in every network namespace',
-          )
-        await sleep(systemClock, hiddenHolderWaitMs)
-      }
-    }
+    return untilFound(links, () => this.#ensureOverlay(wanted))
   }
 
   async removeOverlay(overlayId: string): Promise<void> {
@@ -214,7 +195,7 @@ export class LinuxDataplane implements Dataplane {
       this.#open.set(overlayId, netns)
       try {
         if (found === null) assignNetnsId(this.#theHost().socket, netns.fd)
-        const changed = ensureLinks(netns, this.#theHost(), links)
+        const changed = ensureLinks(netns, this.#theHost(), links, this.#findNetns)
         return found === null ? ['namespace made', ...changed] : changed
       } catch (error) {
         if (found === null) this.#destroy(overlayId, netns)
@@ -262,6 +243,17 @@ export class LinuxDataplane implements Dataplane {
     if (pinned === null) this.#open.delete(overlayId)
     else this.#open.set(overlayId, pinned)
     return pinned
+  }
+
+  /** Of any overlay on this host, without holding it from then on. */
+  readonly #findNetns: FindNetns = (overlayId, look) => {
+    const held = this.#open.get(overlayId)
+    const netns = held ?? OverlayNetns.open(this.#pinOf(overlayId))
+    try {
+      return look(netns?.fd ?? null)
+    } finally {
+      if (held === undefined) netns?.close()
+    }
   }
 
   #existing(overlayId: string): OverlayNetns {

@@ -8,7 +8,7 @@ import { aliasOf, bridgeName, deviceMac, isMarked, vxlanName } from './names.ts'
 import type { Request } from './message.ts'
 import { NetlinkError, type NetlinkSocket } from './netlink-socket.ts'
 import type { HostNetns, OverlayNetns } from './overlay-netns.ts'
-import { freeVni } from './vni-holders.ts'
+import { type FindNetns, freeVni } from './vni-holders.ts'
 
 /**
  * Bridge and VXLAN device of an overlay.
@@ -27,9 +27,15 @@ import { freeVni } from './vni-holders.ts'
 const vxlanPort = { learning: false, flood: true }
 
 /** Makes or repairs both. @returns what was changed, in words. */
-export function ensureLinks(netns: OverlayNetns, host: HostNetns, links: OverlayLinks): string[] {
+export function ensureLinks(
+  netns: OverlayNetns,
+  host: HostNetns,
+  links: OverlayLinks,
+  findNetns: FindNetns,
+): string[] {
   const bridge = ensureBridge(netns, links)
-  const vxlan = ensureVxlan(netns, host, links, bridge.index)
+  const free = (): string => freeVni(host, links, findNetns)
+  const vxlan = ensureVxlan(netns, host.socket, links, { master: bridge.index, free })
   const gateways = ensureGateways(netns.socket, bridge.index, links.gateways)
   return [...bridge.changed, ...vxlan, ...gateways]
 }
@@ -52,9 +58,9 @@ function ensureBridge(
 
 function ensureVxlan(
   netns: OverlayNetns,
-  host: HostNetns,
+  hostSocket: NetlinkSocket,
   links: OverlayLinks,
-  master: number,
+  { master, free }: { master: number; free: () => string },
 ): string[] {
   const { overlayId, vni, vtep, port, mtu } = links
   const mac = deviceMac(`vxlan ${overlayId} ${vtep}`)
@@ -64,7 +70,7 @@ function ensureVxlan(
   if (found !== null && wrong === null) return repair(netns.socket, found, wanted)
   if (found !== null) netns.socket.sendAll([deleteLink(found.index)])
   const device = { name: vxlanName, mac, mtu, vni, vtep, port, netnsFd: netns.fd, master }
-  createOnFreeVni(host, links, createVxlan(device))
+  const freed = createOnFreeVni(hostSocket, createVxlan(device), free)
   try {
     dress(netns.socket, vxlanName, wanted)
   } catch (error) {
@@ -76,17 +82,19 @@ function ensureVxlan(
       error,
     )
   }
-  return [wrong === null ? 'VXLAN device made' : `VXLAN device made anew: ${wrong}`]
+  return [...freed, wrong === null ? 'VXLAN device made' : `VXLAN device made anew: ${wrong}`]
 }
 
-/** A device of this overlay's that an earlier life left somewhere gives way; any other stays. */
-function createOnFreeVni(host: HostNetns, links: OverlayLinks, request: Request): void {
+/** A device of ours that an earlier life left somewhere gives way; any other stays. @returns which, in words. */
+function createOnFreeVni(socket: NetlinkSocket, request: Request, free: () => string): string[] {
   try {
-    host.socket.sendAll([request])
+    socket.sendAll([request])
+    return []
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code !== 'EEXIST') throw error
-    freeVni(host, links)
-    host.socket.sendAll([request])
+    const freed = free()
+    socket.sendAll([request])
+    return [freed]
   }
 }
 

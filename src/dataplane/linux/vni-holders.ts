@@ -1,3 +1,4 @@
+import { sleep, systemClock } from '../../base/clock.ts'
 import { refusal } from '../../base/errors.ts'
 import type { Vni } from '../../net/vni.ts'
 import type { OverlayLinks } from '../dataplane.ts'
@@ -21,25 +22,54 @@ interface Holder {
   readonly netnsId: number | null
 }
 
+/** Finds the namespace that an overlay has now, by its descriptor; null when it has none. */
+export type FindNetns = <T>(overlayId: string, look: (fd: number | null) => T) => T
+
 /**
  * The VNI is taken by a device that is nowhere to be found. That is so for some 100 ms while the kernel
  * clears a namespace away that nobody holds any more; then it is worth trying again.
  */
-export class HiddenHolder extends Error {
+class HiddenHolder extends Error {
   override readonly name = 'HiddenHolder'
 }
 
-/** Removes what an earlier life of this overlay left with its VNI. Refuses when another one has it. */
-export function freeVni(host: HostNetns, links: OverlayLinks): void {
+/** A VNI whose holder is not to be found is waited for that often and that long: a second. */
+const hiddenHolderAttempts = 21
+const hiddenHolderWaitMs = 50
+
+/** Does work that makes a VXLAN device, and again while the holder of its VNI is not to be found. */
+export async function untilFound<T>({ overlayId, vni }: OverlayLinks, work: () => T): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return work()
+    } catch (error) {
+      if (!(error instanceof HiddenHolder)) throw error
+      if (attempt === hiddenHolderAttempts)
+        throw refusal(
+          'VNI_IN_USE',
+          `overlay ${overlayId}: another VXLAN device of this host has VNI ${vni} and could not be ` +
+            'found; look for it with "ip -d link show type vxlan" in every network namespace',
+        )
+      await sleep(systemClock, hiddenHolderWaitMs)
+    }
+  }
+}
+
+/**
+ * Removes what an earlier life of this overlay, or of another that does not live there any more, left with
+ * its VNI. Refuses when another overlay or a stranger has it.
+ * @returns what was removed, in words.
+ */
+export function freeVni(host: HostNetns, links: OverlayLinks, findNetns: FindNetns): string {
   const { overlayId, vni } = links
   const holder = findHolder(host, links)
   if (holder === null) throw new HiddenHolder(`the holder of VNI ${vni} is not to be found`)
   const { link, netnsId } = holder
-  if (isMarked(link, overlayId)) {
+  const other = isMarked(link, overlayId) ? overlayId : overlayOfAlias(link.alias)
+  if (other !== null && (other === overlayId || isLeftover(host, holder, other, findNetns))) {
     host.socket.sendAll([deleteLink(link.index, netnsId ?? undefined)])
-    return
+    return `VXLAN device removed that overlay ${other} had left`
   }
-  const other = overlayOfAlias(link.alias)
   throw refusal(
     'VNI_IN_USE',
     other === null
@@ -48,6 +78,16 @@ export function freeVni(host: HostNetns, links: OverlayLinks): void {
       : `overlay ${overlayId}: overlay ${other} has VNI ${vni} on this host; give the network ` +
           'another one with -o vni=',
   )
+}
+
+/** Whether the device lies elsewhere than in the namespace that its overlay has now. */
+function isLeftover(
+  { socket }: HostNetns,
+  { netnsId }: Holder,
+  overlayId: string,
+  findNetns: FindNetns,
+): boolean {
+  return findNetns(overlayId, (fd) => fd === null || netnsIdOf(socket, fd) !== netnsId)
 }
 
 function findHolder(host: HostNetns, wanted: { vni: Vni; port: number }): Holder | null {
