@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { Memberlist } from 'memberlist-js'
+import { decodeMessage } from '../../src/cluster/frames.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import type { Vni } from '../../src/net/vni.ts'
@@ -13,8 +14,8 @@ import { type Host, World } from './support/world.ts'
 const owners = 5
 const endpoints = 100_000
 
-function fill(world: World, host: Host, index: number): void {
-  for (let i = 0; i < endpoints / owners; i++) {
+function fill(world: World, host: Host, index: number, count = endpoints / owners): void {
+  for (let i = 0; i < count; i++) {
     const serial = index * (endpoints / owners) + i
     const ip = `10.${100 + (serial >> 16)}.${(serial >> 8) & 255}.${serial & 255}` as Ip
     world.place(host, {
@@ -54,6 +55,39 @@ describe('simulation/cluster join', function () {
     expect(tookMs).to.be.at.most(2000)
     expect(bytes).to.be.at.most(3_000_000)
     expect(joiner.cluster!.synced()).to.equal(true)
+    expect(world.differences()).to.deep.equal([])
+  })
+
+  it('serves four joiners at a time, sends the others away, and all get everything', async () => {
+    const joiners = 8
+    const records = 6000
+    const world = new World({ seed: 1, hosts: 1 + joiners, misses: 0 })
+    const [server, ...rest] = world.hosts
+    fill(world, server!, 0, records)
+    await world.start(server!, [])
+    await world.clock.advance(2000)
+    const sentAway = new Set<string>()
+    const { gossip } = server!
+    const send = gossip!.sendUnreliable.bind(gossip)
+    gossip!.sendUnreliable = (member, bytes) => {
+      const { frames } = decodeMessage(bytes)!
+      if (frames.some((frame) => frame.kind === 'transfer' && frame.state === 'busy')) {
+        sentAway.add(member)
+      }
+      send(member, bytes)
+    }
+
+    await Promise.all(rest.map((host) => world.start(host, [server!])))
+    let most = 0
+    const isDone = ({ believed, cluster }: Host): boolean =>
+      believed.size === records && cluster!.synced()
+    for (let ms = 0; ms < 2000 && !rest.every(isDone); ms++) {
+      await world.clock.advance(1)
+      most = Math.max(most, ...world.hosts.map(({ cluster }) => cluster!.status().transfers))
+    }
+    expect(rest.filter(isDone), 'in 2 s').to.have.length(joiners)
+    expect(most, 'transfers at a time').to.equal(4)
+    expect(sentAway.size, 'sent away').to.be.at.least(joiners - most)
     expect(world.differences()).to.deep.equal([])
   })
 
