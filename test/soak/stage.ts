@@ -10,6 +10,7 @@ import type { Host } from '../support/lab/host.ts'
 import { labImage } from '../support/lab/image.ts'
 import { Lab } from '../support/lab/lab.ts'
 import { projectDir } from '../support/lab/paths.ts'
+import { untilKernelsMeet } from '../support/lab/underlay-neighbours.ts'
 import type { Tallies } from './tallies.ts'
 
 export const network = 'soak'
@@ -88,6 +89,7 @@ export class Stage {
     for (const line of found) this.#tallies.violation(line)
     const [addresses, problems] = await this.#runningAddresses()
     for (const line of problems) this.#tallies.violation(line)
+    await this.#untilKernelsMeet()
     for (const on of this.hosts) await this.#reachAll(on, addresses)
     for (const on of this.hosts) await this.#tryNewContainer(on)
     this.#tallies.count('checks by the observer')
@@ -105,6 +107,14 @@ export class Stage {
           `${on.name} sees after ${calmWithinMs} ms: ${JSON.stringify(status?.members)}`,
         )
       await sleep(100)
+    }
+  }
+
+  async #untilKernelsMeet(): Promise<void> {
+    try {
+      await untilKernelsMeet(this.hosts)
+    } catch (error) {
+      this.#tallies.violation(String(error))
     }
   }
 
