@@ -1,10 +1,10 @@
-import { MemberlistError } from './errors.ts'
+import { assertWorkable, invalid, show } from './config-rules.ts'
 import type { EncryptionVersion } from './wire/crypt.ts'
 
 /** What may be compressed. Everything is understood whatever this says. */
 export type Compression = 'none' | 'streams' | 'all'
 
-/** Every knob. Times are milliseconds. The values of {@link lan} are Go's `DefaultLANConfig` unless noted. */
+/** Every knob. Times are milliseconds, at most 2,147,483,647, which is 24 days. The values of {@link lan} are Go's `DefaultLANConfig` unless noted. */
 export interface Config {
   /** How long one exchange over TCP may take. */
   readonly tcpTimeoutMs: number
@@ -18,7 +18,7 @@ export interface Config {
   readonly suspicionMaxTimeoutMult: number
   /** Between exchanges of the full state with a random member; scaled up above 32 members. 0: never. */
   readonly pushPullIntervalMs: number
-  /** How long a direct probe may take before others are asked. */
+  /** How long a direct probe may take before others are asked; less than `probeIntervalMs`. */
   readonly probeTimeoutMs: number
   /** One member is probed in each interval. */
   readonly probeIntervalMs: number
@@ -38,7 +38,7 @@ export interface Config {
   readonly verifyOutgoing: boolean
   /** 0 for peers that speak protocol 1 only. */
   readonly encryptionVersion: EncryptionVersion
-  /** What fits into one UDP packet, all layers included. */
+  /** What fits into one UDP packet, all layers included: 1,200 to 65,507. */
   readonly packetBytes: number
   /** Probe over TCP too when UDP gets no answer: tells a UDP problem from a dead member. */
   readonly tcpPings: boolean
@@ -50,7 +50,7 @@ export interface Config {
   readonly reconnectIntervalMs: number
   /** After how long a failed member is no longer sought. Serf's value. */
   readonly reconnectTimeoutMs: number
-  /** Members the list takes in at most. Not in Go. */
+  /** Members the list takes in at most, up to 65,536. Not in Go. */
   readonly maxMembers: number
 }
 
@@ -109,35 +109,32 @@ export const local: Config = {
   gossipToTheDeadMs: 15_000,
 }
 
+/** The presets by name: `lan`, `wan` and `local`. */
 export const presets = { lan, wan, local } as const
 
+/** The names of the presets. */
 export type PresetName = keyof typeof presets
 
-/** A preset by name, or some knobs that differ from a preset (`lan` unless named). */
-export type ConfigInput = PresetName | (Partial<Config> & { readonly preset?: PresetName })
+const PRESET_NAMES = Object.keys(presets).join(', ')
+
+/** A preset by name, or some knobs that differ from a preset (`lan` unless named); `undefined` is as if left out. */
+export type ConfigInput =
+  | PresetName
+  | ({ readonly [K in keyof Config]?: Config[K] | undefined } & {
+      readonly preset?: PresetName | undefined
+    })
 
 /** Fills in the preset and checks the values. Throws `invalid-option`. */
 export function resolveConfig(input: ConfigInput = 'lan'): Config {
-  const { preset = 'lan', ...changes } = typeof input === 'string' ? { preset: input } : input
-  const config: Config = { ...presets[preset], ...changes }
-  for (const [name, value] of Object.entries(config)) assertSensible(name, value)
-  return config
-}
-
-/** Knobs that may be zero, which turns something off. */
-const MAY_BE_ZERO: ReadonlySet<string> = new Set([
-  'indirectChecks',
-  'pushPullIntervalMs',
-  'gossipToTheDeadMs',
-  'deadMemberReclaimMs',
-  'reconnectIntervalMs',
-  'encryptionVersion',
-])
-
-function assertSensible(name: string, value: unknown): void {
-  if (typeof value !== 'number') return
-  const least = MAY_BE_ZERO.has(name) ? value >= 0 : value > 0
-  if (!Number.isFinite(value) || !least) {
-    throw new MemberlistError('invalid-option', `${name} cannot be ${value}`)
+  if (typeof input !== 'string' && (typeof input !== 'object' || input === null)) {
+    throw invalid(`config cannot be ${show(input)}: give it ${PRESET_NAMES}, or an object of knobs`)
   }
+  const { preset = 'lan', ...changes } = typeof input === 'string' ? { preset: input } : input
+  if (!Object.hasOwn(presets, preset)) {
+    throw invalid(`there is no preset ${show(preset)}: choose ${PRESET_NAMES}`)
+  }
+  const given = Object.entries(changes).filter(([, value]) => value !== undefined)
+  const config: Config = { ...presets[preset], ...Object.fromEntries(given) }
+  assertWorkable(config)
+  return config
 }

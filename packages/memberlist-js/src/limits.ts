@@ -9,6 +9,18 @@ export const MAX_META_BYTES = 512
 /** Go has none; a host name has at most 253 bytes, and an alive message must fit into one packet. */
 export const MAX_NAME_BYTES = 255
 
+/** The largest UDP payload over IPv4. */
+export const MAX_PACKET_BYTES = 65_507
+
+/**
+ * News of the longest name and meta must fit into a packet with the longest label and encryption: what does not fit is
+ * never told. The longest takes 1,150 bytes; 1,200 pass every link of IPv6.
+ */
+export const LEAST_PACKET_BYTES = 1200
+
+/** Node lets timers that are set for longer go off at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 /** What one packet may expand to, over all nested layers: 65,507 bytes of UDP at a plausible ratio. */
 export const MAX_PACKET_EXPANSION = 1 << 20
 

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Clock } from './clock.ts'
+import { invalid, show } from './config-rules.ts'
 import { resolveConfig, type Config, type ConfigInput } from './config.ts'
 import { attempt, carefulDelegate } from './core/careful-delegate.ts'
 import { Engine } from './core/engine.ts'
@@ -9,7 +10,7 @@ import type { Endpoint } from './endpoint.ts'
 import { MemberlistError } from './errors.ts'
 import { eventStream } from './event-stream.ts'
 import type { MemberlistEvent, MemberlistEvents } from './events.ts'
-import type { Keyring } from './keyring.ts'
+import { Keyring } from './keyring.ts'
 import { MAX_NAME_BYTES, MAX_RELIABLE_BYTES } from './limits.ts'
 import { isPresent, type Member } from './member.ts'
 import type { Random } from './random.ts'
@@ -31,7 +32,7 @@ export interface MemberlistOptions {
   readonly keyring?: Keyring
   /** Only members with the same label hear each other, at most 255 bytes. */
   readonly label?: string
-  /** The application's version range and version: min, max, current. */
+  /** The application's version range and version: min, max, current; 0 to 255 each. `[2, 5, 4]` unless given. */
   readonly delegateVersions?: readonly [min: number, max: number, current: number]
   /** What the application adds to the protocol. */
   readonly delegate?: Delegate
@@ -59,13 +60,18 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
     this.config = resolveConfig(options.config)
     assertBytes('name', options.name, 1, MAX_NAME_BYTES)
     assertBytes('label', options.label ?? '', 0, MAX_LABEL_BYTES)
+    const delegateVersions = options.delegateVersions ?? DEFAULT_DELEGATE_VERSIONS
+    assertVersions(delegateVersions)
+    if (options.keyring !== undefined && !(options.keyring instanceof Keyring)) {
+      throw invalid('the keyring is none: make one with new Keyring([key])')
+    }
     this.#engine = new Engine({
       name: options.name,
       transport: options.transport,
       config: this.config,
       keyring: options.keyring,
       label: new TextEncoder().encode(options.label ?? ''),
-      delegateVersions: options.delegateVersions ?? DEFAULT_DELEGATE_VERSIONS,
+      delegateVersions,
       delegate: carefulDelegate(options.delegate ?? {}),
       clock: options.clock ?? systemClock,
       random: options.random ?? systemRandom,
@@ -239,14 +245,22 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 }
 
-function assertBytes(what: string, text: string, least: number, most: number): void {
+function assertBytes(what: string, text: unknown, least: number, most: number): void {
+  const wanted = `a string of ${least} to ${most} bytes`
+  if (typeof text !== 'string') throw invalid(`the ${what} must be ${wanted}, not ${show(text)}`)
   const length = Buffer.byteLength(text)
-  if (length < least || length > most) {
-    throw new MemberlistError(
-      'invalid-option',
-      `the ${what} must have ${least} to ${most} bytes, not ${length}`,
-    )
-  }
+  if (length >= least && length <= most) return
+  throw invalid(`the ${what} must be ${wanted}, not of ${length}`)
+}
+
+function assertVersions(versions: unknown): void {
+  const numbers: readonly unknown[] = Array.isArray(versions) ? versions : []
+  const bytes = numbers.every((each) => Number.isInteger(each) && each === (Number(each) & 255))
+  const [min, max, current] = numbers as readonly number[]
+  if (bytes && numbers.length === 3 && min! <= current! && current! <= max!) return
+  const wanted =
+    'three whole numbers, 0 to 255: the least, the greatest and, between them, your own'
+  throw invalid(`delegateVersions cannot be ${String(versions)}: give ${wanted}`)
 }
 
 function assertSize(what: string, payload: Uint8Array, most: number, remedy: string): void {
