@@ -27,10 +27,15 @@ function oneOf(...values: readonly unknown[]): Rule {
   return { allows: (value) => values.includes(value), wanted }
 }
 
+/** What time stamps are compared with: it may be as long as one likes. */
+const age: Rule = {
+  allows: (value) => Number.isFinite(value) && (value as number) >= 0,
+  wanted: 'a number of milliseconds',
+}
 /** A timer that is set for longer goes off at once in Node. */
 const timeOrNever: Rule = {
-  allows: (value) => typeof value === 'number' && value >= 0 && value <= LONGEST_TIMER_MS,
-  wanted: `a number of milliseconds up to ${format(LONGEST_TIMER_MS)}, which is 24 days`,
+  allows: (value) => age.allows(value) && (value as number) <= LONGEST_TIMER_MS,
+  wanted: `${age.wanted} up to ${format(LONGEST_TIMER_MS)}, which is 24 days`,
 }
 const time: Rule = {
   allows: (value) => timeOrNever.allows(value) && value !== 0,
@@ -49,7 +54,7 @@ const rules: { readonly [K in keyof Config]: Rule } = {
   probeIntervalMs: time,
   gossipIntervalMs: time,
   gossipNodes: whole(1),
-  gossipToTheDeadMs: timeOrNever,
+  gossipToTheDeadMs: age,
   awarenessMaxMultiplier: whole(1),
   compression: oneOf('none', 'streams', 'all'),
   verifyIncoming: flag,
@@ -57,10 +62,10 @@ const rules: { readonly [K in keyof Config]: Rule } = {
   encryptionVersion: oneOf(0, 1),
   packetBytes: whole(LEAST_PACKET_BYTES, MAX_PACKET_BYTES),
   tcpPings: flag,
-  deadMemberReclaimMs: timeOrNever,
+  deadMemberReclaimMs: age,
   skipInboundLabelCheck: flag,
   reconnectIntervalMs: timeOrNever,
-  reconnectTimeoutMs: time,
+  reconnectTimeoutMs: age,
   maxMembers: whole(1, MAX_PUSH_PULL_MEMBERS),
 }
 

@@ -4,7 +4,7 @@ import type { EncryptionVersion } from './wire/crypt.ts'
 /** What may be compressed. Everything is understood whatever this says. */
 export type Compression = 'none' | 'streams' | 'all'
 
-/** Every knob. Times are milliseconds, at most 2,147,483,647, which is 24 days. The values of {@link lan} are Go's `DefaultLANConfig` unless noted. */
+/** Every knob. Times are milliseconds; intervals and time-outs have 24 days at most. The values of {@link lan} are Go's `DefaultLANConfig` unless noted. */
 export interface Config {
   /** How long one exchange over TCP may take. */
   readonly tcpTimeoutMs: number

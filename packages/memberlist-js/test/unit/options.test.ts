@@ -18,6 +18,11 @@ describe('the options of a member list', () => {
     expect(make({ config: { pushPullIntervalMs: 0 } }).config.pushPullIntervalMs).to.equal(0)
   })
 
+  it('may have what is no timer last for months', () => {
+    const config = { reconnectTimeoutMs: 1e10, gossipToTheDeadMs: 1e10, deadMemberReclaimMs: 1e10 }
+    expect(make({ config }).config).to.deep.equal({ ...presets.lan, ...config })
+  })
+
   it('take undefined for what is left out', () => {
     expect(
       make({ config: { probeIntervalMs: undefined, preset: undefined } }).config,
