@@ -6,7 +6,7 @@ import type { HeldPool } from '../pools/held-pool.ts'
 import type { Lease } from './lease-table.ts'
 
 /** What came of it; when not, who has the address, or whose votes are lacking. */
-export type Borrowed =
+type Borrowed =
   | { readonly got: true }
   | {
       readonly got: false

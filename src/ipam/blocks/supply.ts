@@ -25,7 +25,7 @@ const aheadPauseMs = 5000
 const emptyBlockMs = 60_000
 
 /** What came of asking for more: blocks of ours now, or single addresses that others would lend. */
-export interface Supplied {
+interface Supplied {
   readonly blocks: number
   readonly offers: readonly Offer[]
 }

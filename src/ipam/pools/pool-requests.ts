@@ -64,7 +64,7 @@ export function nameOfWish(context: Context, wish: PoolWish, cidr: Cidr): PoolNa
 }
 
 /** Refuses a sub-pool (`--ip-range`) that is not inside its pool. */
-export function checkSubPool(cidr: Cidr, subPool: Cidr | null): void {
+function checkSubPool(cidr: Cidr, subPool: Cidr | null): void {
   if (subPool === null || cidrIncludes(cidr, subPool)) return
   throw refusal('BAD_REQUEST', `--ip-range ${subPool} is not inside --subnet ${cidr}`)
 }

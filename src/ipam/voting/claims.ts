@@ -16,7 +16,7 @@ const claimNumbersReserved = 10_000
 const retryMs = 30
 
 /** What to claim, and how. */
-export interface ClaimWish {
+interface ClaimWish {
   readonly items: readonly Item[]
   /** Pools: nobody else may have an overlapping one. */
   readonly exclusive?: boolean
@@ -36,13 +36,13 @@ export interface ClaimResult {
 }
 
 /** Makes what was won ours in memory, at once, and says what to write. */
-export type Keep = (won: readonly Item[], claim: number) => readonly StoreChange[]
+type Keep = (won: readonly Item[], claim: number) => readonly StoreChange[]
 
 /**
  * When the disk refuses what was won: takes it back in memory, as `Undo`, and its votes are given back. Left out for what others
  * may rest on already, such as a block with addresses handed out from it: that stays ours, and is written later.
  */
-export type Unkeep = () => readonly StoreChange[]
+type Unkeep = () => readonly StoreChange[]
 
 interface Keeping {
   readonly keep: Keep

@@ -17,12 +17,12 @@ import { outranks, type RosterRef, type Voter } from './roster.ts'
 const attemptsMs: readonly number[] = [600, 1500]
 
 /** What says when all that this host did so far is on its disk. */
-export interface Durability {
+interface Durability {
   readonly durable: () => Promise<void>
 }
 
 /** Who speaks, and which roster it follows. */
-export interface Speaker {
+interface Speaker {
   readonly voter: Voter
   readonly ref: RosterRef | null
 }
