@@ -26,15 +26,13 @@ import { addressSpaces, parsePoolId, poolIdOf, poolKeyOf, requirePoolId } from '
 import { poolNotFound, requireHeld } from './refusals.ts'
 import { type IpamStatus, statusOf, votersOf } from './status.ts'
 import { Upkeep } from './upkeep.ts'
+import { awaitGateways, awaitPools, awaitTrust, needsOthers } from './waiting.ts'
 
 /**
  * We answer every request within 8 s (`plugin-server.ts`); a question to members that begins before this can end after
  * another 2.1, ms.
  */
 const requestMs = 4500
-/** A new member is given this long to learn what pools there are before a pool is requested on it, ms. */
-const syncMs = 2500
-const syncPollMs = 50
 
 /** An address that this host handed out. */
 export interface HeldLease extends Pick<Lease, 'since' | 'kind'> {
@@ -87,7 +85,7 @@ export class Ipam {
   async requestPool(wish: PoolWish): Promise<{ poolId: string; pool: Cidr }> {
     const { context } = this.#upkeep
     const deadline = context.clock.now() + requestMs
-    await this.#sync()
+    await awaitPools(this.#upkeep, wish)
     const pool =
       wish.pool === null
         ? await choosePool(context, wish, deadline)
@@ -113,7 +111,6 @@ export class Ipam {
     const { context } = this.#upkeep
     const name = requirePoolId(wish.poolId)
     const deadline = context.clock.now() + requestMs
-    await this.#upkeep.refreshed
     const pool = context.shelf.held(poolKeyOf(name))
     if (pool === undefined) throw poolNotFound(poolKeyOf(name))
     const ip = await this.#take(pool, wish.address, wish.gateway, deadline)
@@ -215,10 +212,14 @@ export class Ipam {
   }
 
   async #take(pool: HeldPool, address: Ip | null, gateway: boolean, deadline: number): Promise<Ip> {
-    const { conflicts, context, fence, supply } = this.#upkeep
-    if (gateway) return takeGateway(context, pool, address)
+    const { conflicts, context, rollCall, supply } = this.#upkeep
+    if (gateway) {
+      await awaitGateways(this.#upkeep, pool)
+      return takeGateway(context, pool, address)
+    }
     if (pool.name.kind !== 'shared') return takeTold(context, pool, address)
-    await fence.pass(`an address of pool ${pool.key}`, deadline)
+    await awaitTrust(this.#upkeep, pool, address, deadline)
+    if (needsOthers(this.#upkeep, pool, address)) await rollCall.gather()
     requireHeld(pool)
     if (pool.row!.networkId !== null) conflicts.raise(pool.key)
     if (address === null) return takeAny(context, supply, pool, deadline)
@@ -234,13 +235,6 @@ export class Ipam {
   #isAuxiliary({ row }: HeldPool): boolean {
     const { clock } = this.#upkeep.context
     return mayBeBound(clock, row!)
-  }
-
-  /** A pool requested before this member knows the others' could get another gateway than theirs. */
-  async #sync(): Promise<void> {
-    const { clock, cluster, wire } = this.#upkeep.context
-    const until = clock.now() + syncMs
-    while (!cluster.synced() && clock.now() < until) await wire.pause(syncPollMs)
   }
 }
 

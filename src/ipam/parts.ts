@@ -16,6 +16,7 @@ import { GiveBack } from './voting/give-back.ts'
 import { geometryOfKey, type Item } from './voting/items.ts'
 import { randomHex } from './voting/random-hex.ts'
 import { type Respondents, respond } from './voting/requests.ts'
+import { RollCall } from './voting/roll-call.ts'
 import { voterNamed } from './voting/roster.ts'
 import { RosterChange } from './voting/roster-change.ts'
 import { identityKey, Seat, type SeatAdvice } from './voting/seat.ts'
@@ -28,6 +29,7 @@ export interface Parts {
   readonly conflicts: Conflicts
   readonly enrolment: Enrolment
   readonly fence: Fence
+  readonly rollCall: RollCall
   /** Whether this host owns a block, uses a borrowed address, or holds a pool. */
   readonly wanted: (item: Item) => boolean
 }
@@ -56,9 +58,11 @@ export function assemble(given: IpamPorts): Parts {
   const change = new RosterChange(seat, wire, ports)
   const enrolment = new Enrolment(seat, wire, change, ports, () => cluster.synced())
   const { forgetAfterMs } = ports.settings
+  const fence = new Fence(seat, wire, { ...ports, forgetAfterMs }, () => enrolment.following)
   return {
     context,
-    fence: new Fence(seat, wire, { ...ports, forgetAfterMs }, () => enrolment.following),
+    fence,
+    rollCall: new RollCall(seat, wire, fence, ports.clock),
     supply: new Supply(context),
     conflicts: new Conflicts(context),
     enrolment,

@@ -11,6 +11,7 @@ import type { IpamPorts } from './ports.ts'
 import { auditVotes } from './voting/audit.ts'
 import type { Fence } from './voting/fence.ts'
 import type { Item } from './voting/items.ts'
+import type { RollCall } from './voting/roll-call.ts'
 import { type Holder, nameOfHolder } from './voting/roster.ts'
 
 /** A step comes this often once we have a seat, ms. */
@@ -19,8 +20,6 @@ const stepMs = 1000
 const seatlessStepMs = 150
 /** Something changed around us: the next step comes this soon, ms, so that a burst of changes is one step. */
 const soonMs = 20
-/** After a start nothing is handed out before most voters were heard, or this long, ms; see also `Fence`. */
-const refreshMs = 1500
 /** What is not urgent is done every so many steps. */
 const stepsBetweenTrims = 5
 const stepsBetweenAudits = 10
@@ -35,7 +34,6 @@ export class Upkeep {
   #running: Promise<void> | null = null
   #stopped = true
   #steps = 0
-  #refreshed: Promise<void> = Promise.resolve()
 
   constructor(ports: IpamPorts) {
     this.#parts = assemble(ports)
@@ -57,6 +55,10 @@ export class Upkeep {
     return this.#parts.fence
   }
 
+  get rollCall(): RollCall {
+    return this.#parts.rollCall
+  }
+
   async start(): Promise<void> {
     const { cluster, shelf, surroundings } = this.context
     await open(this.#parts)
@@ -72,15 +74,8 @@ export class Upkeep {
       surroundings.changed()
       if (!this.context.seat.seated) this.#schedule(soonMs)
     })
-    const { clock, wire } = this.context
-    const heard = this.fence.refresh(clock.now() + refreshMs)
-    this.#refreshed = Promise.race([heard, wire.pause(refreshMs)])
+    this.rollCall.start()
     void this.#step()
-  }
-
-  /** Resolves when we may trust our blocks after a start; soon, or after a moment when nobody answers. */
-  get refreshed(): Promise<void> {
-    return this.#refreshed
   }
 
   async stop(): Promise<void> {

@@ -34,6 +34,7 @@ export class Fence {
   #missing: readonly string[] = []
   #round: Promise<boolean> | null = null
   #told = false
+  readonly #asked = new Set<string>()
 
   /** `following`: whether we are about to follow another roster. */
   constructor(
@@ -62,7 +63,7 @@ export class Fence {
 
   /** Hears the voters when that is due. */
   async step(): Promise<void> {
-    if (this.#silentMs >= this.#trustedMs / rounds) await this.#hear()
+    if (this.#silentMs >= this.#trustedMs / rounds) await this.hear()
     if (this.closed === this.#told) return
     this.#told = this.closed
     const { logger } = this.#ports
@@ -70,24 +71,25 @@ export class Fence {
     else logger.info('heard from the other members again: addresses are handed out')
   }
 
+  /** Names of voters that were there when all were asked, since this start, and told of no better roster. */
+  get asked(): ReadonlySet<string> {
+    return this.#asked
+  }
+
   /**
-   * Resolves when most voters have told us, since this start, that they follow the roster that we do. A member
-   * that was forgotten while it was away learns of it here. No question begins after `until`, on our clock, ms.
+   * Asks the other voters which roster they follow; whether most follow ours. A member that was forgotten while it was
+   * away learns of it here. Takes as long as the slowest that is there; those that are away cost no time.
    */
-  async refresh(until: number): Promise<void> {
-    while (this.#ports.clock.now() < until) {
-      const { roster, seated } = this.#seat
-      if (roster === null || (roster.voters.length === 1 && seated)) return
-      if (await this.#hear()) return
-      await this.#wire.pause(pollMs)
-    }
+  hear(): Promise<boolean> {
+    this.#round ??= this.#ask().finally(() => (this.#round = null))
+    return this.#round
   }
 
   /** Resolves when addresses may be handed out. Fails with NO_MAJORITY after `deadline`, on our clock, ms. */
   async pass(what: string, deadline: number): Promise<void> {
     const { clock } = this.#ports
     while (this.closed) {
-      await this.#hear()
+      await this.hear()
       if (!this.closed) return
       if (clock.now() >= deadline) {
         throw failure(
@@ -110,12 +112,6 @@ export class Fence {
     return Math.max(clock.now() - this.#heard.now, clock.wall() - this.#heard.wall)
   }
 
-  #hear(): Promise<boolean> {
-    this.#round ??= this.#ask().finally(() => (this.#round = null))
-    return this.#round
-  }
-
-  /** Asks the other voters which roster they follow; whether most follow ours. */
   async #ask(): Promise<boolean> {
     const { clock, logger, store } = this.#ports
     const { roster, voter } = this.#seat
@@ -123,6 +119,7 @@ export class Fence {
     const asked = { now: clock.now(), wall: clock.wall() }
     const most = majorityOf(roster.voters.length)
     const others = roster.voters.filter(({ name }) => name !== voter.name)
+    const there = this.#wire.others()
     const { answers } = await this.#wire.gather(
       others,
       { kind: 'hello' },
@@ -130,6 +127,7 @@ export class Fence {
     )
     const agree = agreeing(answers)
     if (this.#seat.roster?.tag !== roster.tag || this.#following()) return false
+    for (const name of there) this.#asked.add(name)
     this.#missing = others.map(({ name }) => name).filter((name) => !agree.has(name))
     if (agree.size + 1 < blockingCount(roster.voters.length)) return false
     this.#heard = asked
