@@ -8,7 +8,7 @@ import type { JoinResult } from './core/joiner.ts'
 import type { Delegate } from './delegate.ts'
 import type { Endpoint } from './endpoint.ts'
 import { MemberlistError } from './errors.ts'
-import { eventStream } from './event-stream.ts'
+import { EventStream } from './event-stream.ts'
 import type { MemberlistEvent, MemberlistEvents } from './events.ts'
 import { Keyring } from './keyring.ts'
 import { MAX_NAME_BYTES, MAX_RELIABLE_BYTES } from './limits.ts'
@@ -52,6 +52,8 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   /** The knobs in force. */
   readonly config: Config
   readonly #engine: Engine
+  /** Those that may still be read. */
+  readonly #streams = new Set<EventStream>()
   #phase: 'new' | 'running' | 'left' | 'closed' = 'new'
 
   /** Checks the options; throws `invalid-option`. Nothing is sent before {@link start}. */
@@ -113,6 +115,7 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
     if (this.#phase === 'closed') return
     this.#phase = 'closed'
     await this.#engine.close()
+    for (const stream of this.#streams) stream.end()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -203,15 +206,19 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 
   /**
-   * The changes of the view from now on, or with `snapshot` first a `join` for each member that is present. Ends when
-   * `signal` aborts. A reader that falls behind by 4,096 events loses the oldest and gets a `lagged`.
+   * The events `join`, `update`, `suspect`, `refuted` and `leave` from now on, or with `snapshot` first a `join` for
+   * each member that is present. Ends when `signal` aborts, and after what has happened when the list is closed. Of
+   * more than 4,096 events that a reader has not fetched yet the oldest are dropped, and it gets a `lagged` in their
+   * place.
    */
   changes(
     options: { signal?: AbortSignal; snapshot?: boolean } = {},
   ): AsyncIterableIterator<MemberlistEvent> {
     const known = options.snapshot === true ? [...this.members.values()] : []
     const others = known.filter((m) => isPresent(m) && m.name !== this.local.name)
-    return eventStream(this, others, options.signal)
+    const stream = new EventStream(this, others, this.#streams, options.signal)
+    if (this.#phase === 'closed') stream.end()
+    return stream
   }
 
   #target(to: string | Endpoint): Endpoint | Member {
