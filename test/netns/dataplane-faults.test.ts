@@ -1,17 +1,14 @@
 import { once } from 'node:events'
-import { closeSync, openSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { expect } from 'chai'
 import { execa } from 'execa'
 import { OverlayError } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { Dataplane, EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
-import { deleteLink } from '../../src/dataplane/linux/link-requests.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
 import { linkGroup, portNameOf, sourceNameOf } from '../../src/dataplane/linux/names.ts'
-import { inNetns, inNewNetns, pinHere } from '../../src/dataplane/linux/netns.ts'
 import { NetlinkError, NetlinkSocket } from '../../src/dataplane/linux/netlink-socket.ts'
-import { linkOf } from '../../src/dataplane/linux/overlay-netns.ts'
 import type { Mac } from '../../src/net/mac.ts'
 import { LabUnderlay, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
@@ -198,26 +195,12 @@ describe('a Linux kernel that does not play along', function () {
     expect(third).to.include('not ours').and.include(`nsenter --net=${pin} ip link delete vxlan0`)
   })
 
-  it('notices when answers of the kernel are lost, and goes on', async () => {
-    await host.dataplane.ensureOverlay(links)
-    const fd = openSync(host.pin('uber-net'), 'r')
-    const socket = inNetns(fd, () => new NetlinkSocket(4096))
-    closeSync(fd)
-    try {
-      const bad = Array.from({ length: 500 }, () => deleteLink('nobody'))
-      expect(() => socket.send(bad)).to.throw(OverlayError, 'ENOBUFS')
-      expect(linkOf(socket, 'br0')).to.include({ name: 'br0', kind: 'bridge' })
-    } finally {
-      socket.close()
-    }
-  })
-
   it('sweeps away what a crash or a reboot left half made', async () => {
     const { dataplane, directory, netns } = host
     await whole(dataplane)
     await dataplane.close()
     writeFileSync(join(directory, 'empty'), '')
-    inNewNetns(() => pinHere(join(directory, 'bare')))
+    NetnsLab.pinNew(join(directory, 'bare'))
     const odd = join(directory, 'odd')
     writeFileSync(odd, '')
     await lab.run('/proc/self/ns/net', 'mount', '--bind', '/proc/self/ns/uts', odd)

@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, promises, readdirSync, rmSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, promises, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa, execaSync } from 'execa'
-import { inNewNetns, pinHere, unpin } from '../../src/dataplane/linux/netns.ts'
+import { inNewNetns, openOwnNetns, pinFd, unpin } from '../../src/dataplane/linux/netns.ts'
 
 /** What an overlay is made of. Tried with other tools than ours, or a bug of ours would look like a lack. */
 const devices = ['name v type veth', 'name b type bridge', 'name x type vxlan id 1 dstport 4789']
@@ -58,10 +58,20 @@ export class NetnsLab {
   /** A new namespace with loopback up. @returns its file. */
   async namespace(name: string): Promise<string> {
     const path = join(this.directory, name)
-    inNewNetns(() => pinHere(path))
+    NetnsLab.pinNew(path)
     this.#pins.add(path)
     await this.run(path, 'ip', 'link', 'set', 'lo', 'up')
     return path
+  }
+
+  /** Makes a namespace and pins it at `path`. */
+  static pinNew(path: string): void {
+    const fd = inNewNetns(openOwnNetns)
+    try {
+      pinFd(fd, path)
+    } finally {
+      closeSync(fd)
+    }
   }
 
   /** Removes a namespace; what lies in it goes with it. */

@@ -1,6 +1,6 @@
 import { closeSync, readSync, writeSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { errnoOf, failure } from '../../base/errors.ts'
+import { errnoOf, failure, isSystemError } from '../../base/errors.ts'
 import {
   type Message,
   MessageWriter,
@@ -78,10 +78,14 @@ export class NetlinkSocket {
   /** Opens a socket of the namespace that this thread is in. Smaller buffers are for tests. */
   constructor(bufferBytes = receiveBufferBytes) {
     this.#fd = openRouteSocket()
-    setSocketOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes)
-    setSocketOption(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1)
-    setSocketOption(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1)
-    setSocketOption(this.#fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
+    try {
+      setSocketOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes)
+      for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK])
+        setSocketOption(this.#fd, SOL_NETLINK, option, 1)
+    } catch (error) {
+      this.close()
+      throw error
+    }
   }
 
   close(): void {
@@ -109,11 +113,13 @@ export class NetlinkSocket {
   /** Asks for one object. Throws a NetlinkError, ENODEV or ENOENT when there is none. */
   get(request: Request): Message {
     const sequence = this.#write([request], 0)
-    const [answer] = this.#read(sequence).filter((message) => message.sequence === sequence)
-    if (answer === undefined) throw failure('KERNEL', 'netlink: a request was not answered')
-    const error = errorOf(answer, request.what)
-    if (error !== null) throw error
-    return answer
+    for (;;) {
+      const answer = this.#read(sequence).find((message) => message.sequence === sequence)
+      if (answer === undefined) continue
+      const error = errorOf(answer, request.what)
+      if (error !== null) throw error
+      return answer
+    }
   }
 
   /** Asks for all objects of a kind. */
@@ -189,16 +195,19 @@ export class NetlinkSocket {
     return this.#sequence
   }
 
-  /** One datagram. A copy: bodies are kept beyond the next read. */
+  /**
+   * One datagram. A copy: bodies are kept beyond the next read. When it cannot be read, what waits behind it
+   * is thrown away, or it would be taken for the answers to later requests.
+   */
   #read(sequence: number): Message[] {
     try {
       const length = readSync(this.#fd, this.#datagram)
       return readMessages(Buffer.from(this.#datagram.subarray(0, length)))
     } catch (error) {
-      const code = errnoOf(error)
-      if (code !== 'ENOBUFS' && code !== 'EAGAIN') throw error
+      if (!isSystemError(error)) throw error
       this.#drain()
-      throw failure('KERNEL', `netlink: answers to request ${sequence} were lost (${code})`, error)
+      const lost = `netlink: answers to request ${sequence} were lost (${errnoOf(error)})`
+      throw failure('KERNEL', lost, error)
     }
   }
 

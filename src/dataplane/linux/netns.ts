@@ -80,20 +80,11 @@ export function isPinOf(path: string, fd: number): boolean {
   return pinned?.ino === held.ino && pinned.dev === held.dev
 }
 
-/** Pins the namespace that this thread is in at `path`. */
-export function pinHere(path: string): void {
-  pin(ownNetns, path)
-}
-
 /** Pins the namespace of `fd` at `path`. */
 export function pinFd(fd: number, path: string): void {
-  pin(`/proc/self/fd/${fd}`, path)
-}
-
-function pin(source: string, path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   writeFileSync(path, '', { flag: 'a' })
-  bindMount(source, path)
+  bindMount(`/proc/self/fd/${fd}`, path)
 }
 
 /** Takes all pins at `path` away, and the file. No pin is no error. */

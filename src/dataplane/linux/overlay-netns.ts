@@ -52,12 +52,18 @@ export class OverlayNetns {
     this.socket = socket
   }
 
-  /** Makes a namespace and pins it. */
+  /** Makes a namespace and pins it; when something fails on the way, nothing is left of it. */
   static create(pin: Pin): OverlayNetns {
-    return inNewNetns(() => {
-      pin.pinHere()
-      return new OverlayNetns(pin, openOwnNetns(), new NetlinkSocket())
-    })
+    const { fd, socket } = inNewNetns(() => netnsOf(openOwnNetns()))
+    const netns = new OverlayNetns(pin, fd, socket)
+    try {
+      netns.pinAgain()
+      return netns
+    } catch (error) {
+      netns.close()
+      pin.remove()
+      throw error
+    }
   }
 
   /** Opens the namespace that is pinned; null when there is none. A pin that is missing is put back. */
@@ -90,9 +96,9 @@ export class OverlayNetns {
     return this.#pin.isOther(this.fd)
   }
 
-  /** Pins the namespace again, when somebody took a pin away while we held it open. */
+  /** Pins the namespace where it is not, as when somebody took a pin away while we held it open. */
   pinAgain(): void {
-    this.#pin.pinAgain(this.fd)
+    this.#pin.pinTo(this.fd)
   }
 
   /** The link with that index or name; null when there is none. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { isSystemError, messageOf } from '../../base/errors.ts'
-import { isPinOf, isPinned, pinFd, pinHere, unpin } from './netns.ts'
+import { isPinOf, isPinned, pinFd, unpin } from './netns.ts'
 
 /**
  * The files that pin one namespace, which lives as long as one of them does. There is more than one place
@@ -38,23 +38,13 @@ export class Pin {
     return path !== null && !isPinOf(path, fd)
   }
 
-  /** Pins the namespace that this thread is in, in place of any other. */
-  pinHere(): void {
-    this.#pinAt(this.#paths, pinHere)
-  }
-
-  /** Pins the namespace of `fd` where that is not so already. */
-  pinAgain(fd: number): void {
-    const lacking = this.#paths.filter((path) => !isPinOf(path, fd))
-    this.#pinAt(lacking, (path) => pinFd(fd, path))
-  }
-
-  #pinAt(paths: readonly string[], pin: (path: string) => void): void {
+  /** Pins the namespace of `fd`, in place of any other, where that is not so already. */
+  pinTo(fd: number): void {
     const failures: unknown[] = []
-    for (const path of paths)
+    for (const path of this.#paths.filter((lacking) => !isPinOf(lacking, fd)))
       try {
         unpin(path)
-        pin(path)
+        pinFd(fd, path)
       } catch (error) {
         if (!isSystemError(error) || failures.push(error) === this.#paths.length) throw error
         this.#warn(`${path} pins no namespace, only the other place does: ${messageOf(error)}`)

@@ -5,18 +5,21 @@ import koffi from 'koffi'
  * The few calls of the C library that Node does not have. Nothing else in the project is native: all
  * input and output goes through `node:fs` on the descriptors that these return.
  */
-const libc = koffi.load(null)
+const library = koffi.load(null)
 
-const cSocket = libc.func('int socket(int domain, int type, int protocol)')
-const cSetsockopt = libc.func(
-  'int setsockopt(int fd, int level, int name, const void *value, uint32_t length)',
-)
-const cSetns = libc.func('int setns(int fd, int nstype)')
-const cUnshare = libc.func('int unshare(int flags)')
-const cMount = libc.func(
-  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)',
-)
-const cUmount = libc.func('int umount2(const char *target, int flags)')
+/** As C declares them: -1 is a failure, and errno says which. One object, so that a test can make any of them fail. */
+export const libc = {
+  socket: library.func('int socket(int domain, int type, int protocol)'),
+  setsockopt: library.func(
+    'int setsockopt(int fd, int level, int name, const void *value, uint32_t length)',
+  ),
+  setns: library.func('int setns(int fd, int nstype)'),
+  unshare: library.func('int unshare(int flags)'),
+  mount: library.func(
+    'int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)',
+  ),
+  umount2: library.func('int umount2(const char *target, int flags)'),
+}
 
 /** From <sched.h>: the network namespace. */
 const CLONE_NEWNET = 0x4000_0000
@@ -63,39 +66,39 @@ function check(call: string, result: number): number {
 /** A non-blocking rtnetlink socket of the network namespace that this thread is in. */
 export function openRouteSocket(): number {
   const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK
-  return check('socket(AF_NETLINK)', cSocket(AF_NETLINK, type, NETLINK_ROUTE))
+  return check('socket(AF_NETLINK)', libc.socket(AF_NETLINK, type, NETLINK_ROUTE))
 }
 
 /** Sets an integer socket option. */
 export function setSocketOption(fd: number, level: number, name: number, value: number): void {
   const bytes = Buffer.alloc(4)
   bytes.writeInt32LE(value)
-  check(`setsockopt(${level}, ${name})`, cSetsockopt(fd, level, name, bytes, 4))
+  check(`setsockopt(${level}, ${name})`, libc.setsockopt(fd, level, name, bytes, 4))
 }
 
 /** Moves this thread into the network namespace that `fd` stands for. */
 export function enterNetns(fd: number): void {
-  check('setns', cSetns(fd, CLONE_NEWNET))
+  check('setns', libc.setns(fd, CLONE_NEWNET))
 }
 
 /** Moves this thread into a new, empty network namespace. */
 export function unshareNetns(): void {
-  check('unshare(CLONE_NEWNET)', cUnshare(CLONE_NEWNET))
+  check('unshare(CLONE_NEWNET)', libc.unshare(CLONE_NEWNET))
 }
 
 /** Makes `target` show what `source` is. */
 export function bindMount(source: string, target: string): void {
-  check(`mount ${source} on ${target}`, cMount(source, target, 'none', MS_BIND, null))
+  check(`mount ${source} on ${target}`, libc.mount(source, target, 'none', MS_BIND, null))
 }
 
 /** Takes a mount away; users of it keep what they have open. */
 export function detachMount(target: string): void {
-  check(`umount ${target}`, cUmount(target, MNT_DETACH))
+  check(`umount ${target}`, libc.umount2(target, MNT_DETACH))
 }
 
 /** Makes a part of /proc that is a mount of its own writable or read-only, for this process's container alone. */
 export function remountProc(target: string, how: 'writable' | 'read-only'): void {
   const kept = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC
   const flags = how === 'writable' ? kept : kept | MS_RDONLY
-  check(`mount ${target} ${how}`, cMount('none', target, 'none', flags, null))
+  check(`mount ${target} ${how}`, libc.mount('none', target, 'none', flags, null))
 }
