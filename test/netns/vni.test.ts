@@ -1,6 +1,10 @@
+import { closeSync, openSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { messageOf } from '../../src/base/errors.ts'
 import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
+import { assignNetnsId, netnsIdOf, netnsPathOf } from '../../src/dataplane/linux/netns-ids.ts'
+import { closeNetns, openNetns } from '../../src/dataplane/linux/overlay-netns.ts'
 import type { Vni } from '../../src/net/vni.ts'
 import { LabUnderlay, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
@@ -75,6 +79,27 @@ describe('a VNI that another device of the host has', function () {
     await lab.run(elsewhere, 'ip', 'link', 'del', 'vx-moved')
     await lab.run(elsewhere, 'ip', 'link', 'add', 'vx-other', ...vxlan)
     await dataplane.ensureOverlay(links)
+  })
+
+  it('has a place that is found among files that are none, or go while one looks', async () => {
+    const netns = await lab.namespace('elsewhere')
+    const folder = lab.folder('named')
+    symlinkSync('/nowhere', join(folder, 'a-link'))
+    writeFileSync(join(folder, 'b-file'), '')
+    await lab.run(here, 'mkfifo', join(folder, 'c-pipe'))
+    symlinkSync(netns, join(folder, 'd-namespace'))
+    const { socket, fd } = openNetns(host.netns)
+    const other = openSync(netns, 'r')
+    try {
+      assignNetnsId(socket, other)
+      const places = [join(lab.directory, 'no-folder'), folder]
+      const found = (netnsId: number): string | null => netnsPathOf(socket, netnsId, places)
+      expect(found(netnsIdOf(socket, other)!)).to.equal(join(folder, 'd-namespace'))
+      expect(found(1_000_000)).to.equal(null)
+    } finally {
+      closeNetns({ socket, fd })
+      closeSync(other)
+    }
   })
 
   for (const whose of ['the same overlay', 'another overlay of ours'] as const)

@@ -1,4 +1,6 @@
-import { closeSync, openSync, readdirSync } from 'node:fs'
+import { closeSync, constants, openSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { isSystemError } from '../../base/errors.ts'
 import { type Request, readAttributes } from './message.ts'
 import { NetlinkError, type NetlinkSocket } from './netlink-socket.ts'
 import * as rt from './rtnetlink.ts'
@@ -53,23 +55,37 @@ function readNetnsId(body: Buffer): number {
 }
 
 /** A file of the namespace with that number; null when it has none in the usual places. */
-export function netnsPathOf(socket: NetlinkSocket, netnsId: number): string | null {
-  for (const place of usualPlaces)
-    for (const name of filesIn(place)) {
-      const fd = openSync(`${place}/${name}`, 'r')
-      try {
-        if (netnsIdOf(socket, fd) === netnsId) return `${place}/${name}`
-      } finally {
-        closeSync(fd)
-      }
-    }
-  return null
+export function netnsPathOf(
+  socket: NetlinkSocket,
+  netnsId: number,
+  places: readonly string[] = usualPlaces,
+): string | null {
+  const paths = places.flatMap((place) => filesIn(place).map((name) => join(place, name)))
+  return paths.find((path) => isFileOf(path, socket, netnsId)) ?? null
+}
+
+function isFileOf(path: string, socket: NetlinkSocket, netnsId: number): boolean {
+  let fd: number
+  try {
+    // A pipe would be waited for.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (error) {
+    if (!isSystemError(error)) throw error
+    // Gone since it was listed, or a link to nowhere.
+    return false
+  }
+  try {
+    return netnsIdOf(socket, fd) === netnsId
+  } finally {
+    closeSync(fd)
+  }
 }
 
 function filesIn(place: string): string[] {
   try {
     return readdirSync(place)
-  } catch {
+  } catch (error) {
+    if (!isSystemError(error)) throw error
     // Not there, or not to be seen from here: then an error is one hint poorer.
     return []
   }
