@@ -1,8 +1,9 @@
 import { expect } from 'chai'
 import { below, pick, seededRandom } from '../../src/base/random.ts'
 import type { Cluster } from '../../src/cluster/cluster.ts'
+import { clusterDefaults } from '../../src/cluster/cluster-options.ts'
 import type { ClusterStatus } from '../../src/cluster/cluster-status.ts'
-import { burst, die, purge, recover, trouble, writeUnheard } from './support/faults.ts'
+import { burst, burstSlots, die, purge, recover, trouble, writeUnheard } from './support/faults.ts'
 import { forSeeds, seedsOf } from './support/seeds.ts'
 import { type Host, World } from './support/world.ts'
 
@@ -102,10 +103,14 @@ function checkCaps(world: World): void {
   const packets = world.hosts.length * packetsASecond * (seconds + 10)
   expect(world.net.sent.packets, 'packets').to.be.at.most(packets)
   for (const { status } of statuses(world)) {
-    const { queue, origins, certificates } = status
+    const { queue, origins, certificates, strangers, incomplete, transfers } = status
     expect(queue.bytes, 'queue').to.be.at.most(options.queueBytes + queueSlack)
-    expect(origins, 'origins').to.be.at.most(world.hosts.length + 64)
-    expect(certificates, 'certificates').to.be.at.most(world.hosts.length)
+    // One of each for each host that there ever was, and not one for each of its runs.
+    for (const [what, number] of Object.entries({ origins, certificates, strangers, incomplete })) {
+      expect(number, what).to.be.at.most(world.hosts.length)
+    }
+    expect(transfers, 'transfers').to.be.at.most(clusterDefaults.transfersMost)
+    expect(status.unpublished, 'changes unpublished').to.be.at.most(burstSlots)
   }
 }
 

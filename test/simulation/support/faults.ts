@@ -4,8 +4,8 @@ import type { Host, World } from './world.ts'
 
 /** At least this many hosts stay up, so that somebody can remember. */
 const upLeast = 2
-/** More than the burst that the tests allow. */
-const burstSlots = 150
+/** More than the burst that the tests allow; no host ever has more records. */
+export const burstSlots = 150
 /** Longer than news are told again. */
 const silenceMs = 1000
 

@@ -1,0 +1,100 @@
+import { silentLogger } from '../../../src/base/logger.ts'
+import { type Random, seededRandom } from '../../../src/base/random.ts'
+import { clusterDefaults } from '../../../src/cluster/cluster-options.ts'
+import { oidOfName } from '../../../src/cluster/digest.ts'
+import { Exchange } from '../../../src/cluster/exchange.ts'
+import { type Frame, decodeMessage } from '../../../src/cluster/frames.ts'
+import type { GossipTransport, MemberState } from '../../../src/cluster/gossip-transport.ts'
+import { encodeMeta } from '../../../src/cluster/member-meta.ts'
+import { MemberTable } from '../../../src/cluster/member-table.ts'
+import { Post } from '../../../src/cluster/post.ts'
+import { Replica } from '../../../src/cluster/replica.ts'
+import type { Surroundings } from '../../../src/cluster/surroundings.ts'
+import type { Ip } from '../../../src/net/ip.ts'
+import { EventClock } from '../../simulation/support/event-clock.ts'
+
+/** A frame on its way to a member. */
+export interface Sent {
+  readonly member: string
+  readonly frame: Frame
+}
+
+const self = { name: 'us', address: '192.0.2.1' as Ip }
+
+/** What the parts of the protocol work with, over a transport that only notes what is sent. */
+export class Room {
+  readonly clock = new EventClock()
+  readonly random: Random = seededRandom(1)
+  readonly options = clusterDefaults
+  readonly members = new MemberTable(self, 0)
+  readonly replica = new Replica({ ...self, epoch: 1 }, clusterDefaults, () => {})
+  readonly gossip: GossipTransport
+  readonly post: Post
+  sent: Sent[] = []
+
+  constructor() {
+    const note = (member: string, bytes: Uint8Array): void => {
+      for (const frame of decodeMessage(bytes)!.frames) this.sent.push({ member, frame })
+    }
+    this.gossip = {
+      maxPacketPayload: 1350,
+      start: async () => {},
+      join: async () => ({ contacted: 0, own: 0, errors: [] }),
+      updateMeta: () => {},
+      sendUnreliable: note,
+      sendReliable: async (member, bytes) => note(member, bytes),
+      leave: async () => {},
+      close: async () => {},
+    }
+    this.post = new Post(this.gossip, this.replica)
+  }
+
+  get surroundings(): Surroundings {
+    const { clock, random, options, replica, members, post } = this
+    return { clock, random, options, replica, members, post }
+  }
+
+  /** Gossip says this of these members. */
+  member(state: MemberState, ...names: readonly string[]): void {
+    const meta = encodeMeta({ epoch: 5, address: '192.0.2.2' as Ip })
+    for (const name of names) {
+      const host = '192.0.2.2' as Ip
+      const member = this.members.update({ name, host, port: 7946, state, meta }, this.clock.now())
+      if (member !== null) this.replica.member(member, this.clock.now())
+    }
+  }
+
+  /** What was sent of one kind since it was asked last. */
+  take<K extends Frame['kind']>(kind: K): { member: string; frame: Extract<Frame, { kind: K }> }[] {
+    const sent = this.sent as { member: string; frame: Extract<Frame, { kind: K }> }[]
+    this.sent = []
+    return sent.filter(({ frame }) => frame.kind === kind)
+  }
+
+  /** The whole protocol in this room. */
+  exchange(): Exchange {
+    const { clock, random, options, replica, members, gossip } = this
+    return new Exchange({
+      clock,
+      random,
+      options,
+      replica,
+      members,
+      gossip,
+      logger: silentLogger,
+      onSynced: () => {},
+      onOwnPast: () => {},
+      onGoodbye: () => {},
+      onRequest: () => {},
+      onAnswer: () => {},
+    })
+  }
+}
+
+/** `count` names, each with the oid that messages call it by. */
+export function namesOf(count: number, stem = 'host'): { name: string; oid: string }[] {
+  return Array.from({ length: count }, (_, i) => {
+    const name = `${stem}-${i}`
+    return { name, oid: oidOfName(name) }
+  })
+}
