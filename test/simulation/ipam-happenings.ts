@@ -14,14 +14,25 @@ const happenings = {
   join: 1,
   leave: 1,
   forget: 1,
+  fillDisk: 4,
+  makeRoom: 4,
+  remove: 3,
+  idle: 1,
 } as const
 export type Happening = keyof typeof happenings
 const comings: readonly Happening[] = ['loseDisk', 'join', 'leave', 'forget']
+/** What is given back while a disk is full must stay with its owner. */
+const fillings: readonly Happening[] = ['fillDisk', 'makeRoom', 'remove', 'idle']
 
-/** One of them at random; hosts come and go only if they may. */
-export function chooseHappening(random: Random, comingAndGoing: boolean): Happening {
+/** One of them at random; hosts come and go, and disks fill up, only if they may. */
+export function chooseHappening(
+  random: Random,
+  { comingAndGoing, fullDisks = false }: { comingAndGoing: boolean; fullDisks?: boolean },
+): Happening {
   const possible = (Object.keys(happenings) as Happening[]).filter(
-    (happening) => comingAndGoing || !comings.includes(happening),
+    (happening) =>
+      (comingAndGoing || !comings.includes(happening)) &&
+      (fullDisks || !fillings.includes(happening)),
   )
   const total = possible.reduce((sum, happening) => sum + happenings[happening], 0)
   let left = below(random, total)

@@ -43,6 +43,14 @@ export class Observer {
     for (const [key, holder] of this.#holders) if (holder === host) this.#holders.delete(key)
   }
 
+  /** A host removes a network: its containers are gone before. */
+  removes(host: string, poolKey: string): void {
+    this.note(`${host} has nothing in ${poolKey} any more`)
+    for (const [key, ip] of this.heldBy(host)) {
+      if (key === poolKey) this.#holders.delete(`${key} ${ip}`)
+    }
+  }
+
   refuses(code: string): void {
     this.refused.set(code, (this.refused.get(code) ?? 0) + 1)
   }

@@ -32,8 +32,8 @@ export class Requests {
     if (this.#violation !== null) throw this.#violation
   }
 
-  async attach(host: SimulatedHost): Promise<void> {
-    for (const cidr of pools) {
+  async attach(host: SimulatedHost, wanted: readonly Cidr[] = pools): Promise<void> {
+    for (const cidr of wanted) {
       const { life } = host
       if (life === null) return
       const { ipam } = life
@@ -48,6 +48,17 @@ export class Requests {
       )
       await this.world.run(Promise.race([attached, this.timeOut(life)])).catch(() => {})
     }
+  }
+
+  /** `docker network rm`: the engine does not mind a refusal, and forgets the network. */
+  async remove(host: SimulatedHost, cidr: Cidr): Promise<void> {
+    const { life } = host
+    if (life === null) return
+    this.observer.removes(host.name, cidr)
+    await this.world.run(life.ipam.unbindPool(cidr, `network-${host.name}`)).catch(passRefusal)
+    await this.world.run(life.ipam.releasePool(poolId(cidr))).catch(passRefusal)
+    // What was answered while the pool was being released is released with it.
+    this.observer.removes(host.name, cidr)
   }
 
   async take(host: SimulatedHost, cidr: Cidr): Promise<void> {
@@ -97,15 +108,23 @@ export class Requests {
     if (held === undefined) return
     const [cidr, ip] = held
     this.observer.frees(host.name, cidr, ip)
-    void host.ipam.releaseAddress({ poolId: poolId(cidr as Cidr), address: ip as Ip })
+    this.#release(host.ipam.releaseAddress({ poolId: poolId(cidr as Cidr), address: ip as Ip }))
   }
 
   /** Releases what the host has leases for and no container of, as the plugin does after a while. */
   freeUnused(host: SimulatedHost): void {
     const held = new Set(this.observer.heldBy(host.name).map(([cidr, ip]) => `${cidr} ${ip}`))
     for (const { poolKey, ip } of host.ipam.leases()) {
-      if (!held.has(`${poolKey} ${ip}`)) void host.ipam.freeLease(poolKey, ip)
+      if (!held.has(`${poolKey} ${ip}`)) this.#release(host.ipam.freeLease(poolKey, ip))
     }
+  }
+
+  /** The engine asks once; what the disk refuses is our own affair from then on. */
+  #release(asked: Promise<void>): void {
+    asked.catch((error: unknown) => {
+      if (error instanceof OverlayError) this.observer.refuses(error.code)
+      else this.#violation ??= error as Error
+    })
   }
 
   /** Nobody waits for an answer longer than this; of a host that crashed there is none to wait for. */
@@ -117,6 +136,10 @@ export class Requests {
       }, 30_000)
     })
   }
+}
+
+function passRefusal(error: unknown): void {
+  if (!(error instanceof OverlayError)) throw error
 }
 
 export function poolId(cidr: Cidr): string {

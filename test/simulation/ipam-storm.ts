@@ -1,4 +1,6 @@
+import { OverlayError } from '../../src/base/errors.ts'
 import { below, pick } from '../../src/base/random.ts'
+import type { Cidr } from '../../src/net/cidr.ts'
 import { compareBooks } from './ipam-books.ts'
 import type { SimulatedHost } from './ipam-host.ts'
 import { chooseHappening, type Happening } from './ipam-happenings.ts'
@@ -15,8 +17,12 @@ export interface StormOptions {
   readonly comingAndGoing: boolean
   /** Whether hosts see each other's records; true if left out. */
   readonly records?: boolean
+  /** Whether disks may be full for a while, and refuse to write; false if left out. */
+  readonly fullDisks?: boolean
 }
 
+/** So long that blocks which lie idle are given back, ms. */
+const idleMs = 70_000
 /** An operator who is told that others are gone as well tries again, so often. */
 const operations = 4
 
@@ -50,7 +56,7 @@ export class Storm {
     for (const host of this.world.hosts.values()) await this.requests.attach(host)
     for (let step = 0; step < steps; step++) {
       this.requests.check()
-      await this.#happen(chooseHappening(this.world.random, this.#options.comingAndGoing))
+      await this.#happen(chooseHappening(this.world.random, this.#options))
       await this.world.clock.advance(below(this.world.random, 200))
     }
     this.requests.check()
@@ -60,6 +66,7 @@ export class Storm {
   async calm(): Promise<void> {
     const { world } = this
     this.#clearUp()
+    for (const { disk } of world.hosts.values()) disk.full = false
     await world.run(Promise.all(this.#forgetting.values()))
     for (const host of world.hosts.values()) if (!host.up) await this.#restart(host)
     await world.run(Promise.all(this.requests.open).then(() => {}))
@@ -113,7 +120,7 @@ export class Storm {
     const names = [...world.hosts.keys()]
     switch (happening) {
       case 'take':
-        if (host !== undefined) await this.requests.take(host, pick(world.random, pools)!)
+        if (host !== undefined) await this.requests.take(host, this.#pool())
         return
       case 'takeThis':
         if (host !== undefined) await this.requests.takeThis(host)
@@ -157,7 +164,42 @@ export class Storm {
         return
       case 'forget':
         if (host !== undefined && down !== undefined) this.#forget(host, down)
+        return
+      case 'fillDisk':
+      case 'makeRoom':
+        return this.#fill(happening === 'fillDisk')
+      case 'remove':
+        return this.#remove()
+      case 'idle':
+        return world.clock.advance(idleMs)
     }
+  }
+
+  /** A disk that had room has none any more, or the other way round; that of a host that is down, too. */
+  #fill(full: boolean): void {
+    const hosts = [...this.world.hosts.values()].filter(({ disk }) => disk.full !== full)
+    const host = pick(this.world.random, hosts)
+    if (host === undefined) return
+    this.observer.note(`the disk of ${host.name} ${full ? 'is full' : 'has room again'}`)
+    host.disk.full = full
+  }
+
+  /** Any of the pools; where disks fill up mostly the small one, so that nothing given back lies there for long. */
+  #pool(): Cidr {
+    const { random } = this.world
+    const small = this.#options.fullDisks === true && this.world.chance(0.6)
+    return small ? pools[0]! : pick(random, pools)!
+  }
+
+  /** A network is removed, where the disk is full if there is such a host, and created again at once or at the next start. */
+  async #remove(): Promise<void> {
+    const up = [...this.world.hosts.values()].filter((host) => host.up)
+    const full = up.filter(({ disk }) => disk.full)
+    const host = pick(this.world.random, full.length > 0 ? full : up)
+    if (host === undefined) return
+    const cidr = this.#pool()
+    await this.requests.remove(host, cidr)
+    if (this.world.chance(0.3)) await this.requests.attach(host, [cidr])
   }
 
   #clearUp(): void {
@@ -178,7 +220,14 @@ export class Storm {
   async #restart(host: SimulatedHost): Promise<void> {
     this.observer.note(`${host.name} starts`)
     if (this.#emptied.has(host)) this.#clearUp()
-    await this.world.run(host.start())
+    try {
+      await this.world.run(host.start())
+    } catch (error) {
+      // Only one that never wrote down who it is cannot start.
+      if (!(error instanceof OverlayError && error.code === 'STORE')) throw error
+      this.observer.note(`${host.name} does not start: ${error.message}`)
+      return host.crash(false)
+    }
     const held = new Set(host.ipam.leases().map(({ poolKey, ip }) => `${poolKey} ${ip}`))
     for (const [poolKey, ip] of this.observer.heldBy(host.name)) {
       if (!held.has(`${poolKey} ${ip}`)) throw new Error(`${host.name} forgot ${poolKey} ${ip}`)
@@ -201,7 +250,8 @@ export class Storm {
   async #leave(host: SimulatedHost): Promise<void> {
     if (this.world.hosts.size <= 2) return
     this.observer.note(`${host.name} leaves`)
-    const { ipam } = host
+    const { disk, ipam } = host
+    disk.full = false
     this.observer.loses(host.name)
     for (const cidr of pools) await this.world.run(ipam.releasePool(poolId(cidr)))
     // What was answered while the pools were being released is released with them.

@@ -48,4 +48,18 @@ describe('addresses in a storm', function () {
     if (only === undefined)
       expect(given, 'the storm leaves room to work').to.be.greaterThan(20 * count)
   })
+
+  it('and disks that are full for a while, also through crashes', async () => {
+    const options = { hosts: 4, steps, comingAndGoing: false, fullDisks: true }
+    const given = await storms(30_001, options)
+    if (only === undefined)
+      expect(given, 'the storm leaves room to work').to.be.greaterThan(20 * count)
+  })
+
+  it('and all of that at once', async () => {
+    const options = { hosts: 5, steps, comingAndGoing: true, records: false, fullDisks: true }
+    const given = await storms(40_001, options)
+    if (only === undefined)
+      expect(given, 'the storm leaves room to work').to.be.greaterThan(10 * count)
+  })
 })
