@@ -155,8 +155,8 @@ export class Plugin {
   }
 
   /**
-   * Starts the rooms and takes over what the disk and the kernel still have. Joining goes on in the
-   * background: the engine is answered although every other member may be away.
+   * Starts the rooms and takes over what the disk and the kernel still have. Waits for no other member: joining
+   * goes on in the background, and the engine is answered although all may be away.
    */
   async start(): Promise<void> {
     await this.cluster.start()

@@ -41,7 +41,8 @@ const networksKey = 'all networks'
  * One queue per network keeps its calls in order; creating and removing networks is one more queue,
  * because overlays and VNIs are agreed on between networks.
  *
- * It may not call the engine, wait for another member, or fail because one is away.
+ * It may not call the engine, wait for another member, or fail because one is away. Only the address management may wait for
+ * others, and says for what and how long (`ipam/waiting.ts`).
  */
 export class Driver {
   readonly #parts: DriverParts

@@ -1,14 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { execa } from 'execa'
-import type { IpamStatus } from '../../src/ipam/status.ts'
-import { EngineStory } from '../support/engine-story.ts'
-import { FakeEngine } from '../support/fake-engine.ts'
 import { until } from '../support/lab/processes.ts'
-import { type Program, PluginProcess, bundleProgram } from '../support/plugin-process.ts'
 import { NetnsLab } from './netns-lab.ts'
+import { gossipMostMs, type PluginHost, PluginHosts } from './plugin-hosts.ts'
 
 /*
  * A host that is gone is forgotten with the command line, as an operator does it, and returns after all: three plugins, each a
@@ -17,92 +12,25 @@ import { NetnsLab } from './netns-lab.ts'
 
 const obstacle = NetnsLab.obstacle()
 const subnet = '10.70.0.0/24'
-/** Some members are found dead by others, or found again, within seconds; the machine may be busy. */
-const gossipMostMs = 30_000
 /** A vote and the disk: some 50 ms on a machine that has nothing else to do. */
 const atOnceMs = 1500
 
-interface PluginHost {
-  readonly name: string
-  readonly netns: string
-  readonly folder: string
-  readonly address: string
-  plugin: PluginProcess
-  engine: FakeEngine
-  readonly story: EngineStory
-}
-
 describe('a host that is forgotten by hand', function () {
   this.timeout(120_000)
-  let lab: NetnsLab
-  let folder: string
-  let program: Program
-  const hosts: PluginHost[] = []
+  let all: PluginHosts
 
   before(async function () {
     if (obstacle !== null) {
       process.stdout.write(`forgetting a host skipped: ${obstacle}\n`)
       this.skip()
     }
-    program = await bundleProgram()
-    lab = await NetnsLab.create()
-    folder = await mkdtemp(join(tmpdir(), 'ts-overlay-forgetting-'))
-    const underlay = await lab.namespace('underlay')
-    await lab.run(underlay, 'ip', 'link', 'add', 'wire', 'type', 'bridge', 'mcast_snooping', '0')
-    await lab.run(underlay, 'ip', 'link', 'set', 'wire', 'up')
-    for (const number of [1, 2, 3]) hosts.push(await addHost(underlay, number))
-    await lab.forwarding(underlay)
-    await until(
-      async () => (await Promise.all(hosts.map(allAlive))).every(Boolean),
-      'three members',
-      gossipMostMs,
-    )
+    all = await PluginHosts.create(3, subnet)
   })
-
-  after(async () => {
-    for (const { plugin, engine } of hosts) {
-      engine.close()
-      await plugin.end('SIGKILL')
-    }
-    lab?.close()
-    await program?.remove()
-    if (folder !== undefined) await rm(folder, { recursive: true })
-  })
-
-  async function addHost(underlay: string, number: number): Promise<PluginHost> {
-    const name = `host-${number}`
-    const netns = await lab.namespace(name)
-    const address = `192.0.2.${number}`
-    const port = `port${number}`
-    const veth = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', netns]
-    await lab.run(underlay, 'ip', 'link', 'add', port, ...veth)
-    await lab.run(underlay, 'ip', 'link', 'set', port, 'master', 'wire', 'up')
-    await lab.run(netns, 'ip', 'addr', 'add', `${address}/24`, 'dev', 'eth0')
-    await lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
-    const host = { name, netns, folder: join(folder, name), address }
-    const plugin = await startPlugin(host)
-    const engine = new FakeEngine({ socket: plugin.managed, version: '28.5.2' })
-    return { ...host, plugin, engine, story: new EngineStory(engine, subnet) }
-  }
-
-  function startPlugin(host: Pick<PluginHost, 'name' | 'netns' | 'folder' | 'address'>) {
-    const { name, netns, address } = host
-    const env = {
-      ADVERTISE_ADDR: address,
-      MEMBER_NAME: name,
-      ...(name === 'host-1' ? {} : { JOIN: '192.0.2.1' }),
-    }
-    return PluginProcess.start({ program, netns, folder: host.folder, env })
-  }
-
-  async function allAlive({ plugin }: PluginHost): Promise<boolean> {
-    const { members } = await plugin.status()
-    return members.filter(({ state }) => state === 'alive').length === 3
-  }
+  after(() => all?.close())
 
   /** `ts-overlay ARGS` on that host, with the program that ships. */
   const cli = ({ plugin }: PluginHost, ...args: string[]) =>
-    execa('node', [join(program.folder, 'cli.cjs'), '--socket', plugin.socket, ...args], {
+    execa('node', [join(all.program.folder, 'cli.cjs'), '--socket', plugin.socket, ...args], {
       preferLocal: true,
       reject: false,
     })
@@ -111,13 +39,11 @@ describe('a host that is forgotten by hand', function () {
       () => 'succeeded',
       (error: Error) => error.message,
     )
-  const ipamOf = async ({ plugin }: PluginHost): Promise<IpamStatus> =>
-    (await plugin.status()).ipam as IpamStatus
-  const conflictsOf = async (host: PluginHost) => (await ipamOf(host)).conflicts
+  const conflictsOf = async (host: PluginHost) => (await host.ipam()).conflicts
 
   it('gives its addresses to others at once, and back what nobody took; the rest is reported on both sides', async () => {
-    const [one, two, three] = hosts as [PluginHost, PluginHost, PluginHost]
-    for (const { story } of hosts) await story.createNetwork()
+    const [one, two, three] = all.hosts as [PluginHost, PluginHost, PluginHost]
+    for (const { story } of all.hosts) await story.createNetwork()
     const addresses: string[] = []
     for (const name of ['taken', 'kept']) {
       const { endpointId } = await three.story.start(name)
@@ -125,8 +51,7 @@ describe('a host that is forgotten by hand', function () {
     }
     const [taken, kept] = addresses as [string, string]
 
-    three.engine.close()
-    await three.plugin.end('SIGKILL')
+    await three.kill()
     const isDead = async (on: PluginHost): Promise<boolean> =>
       (await cli(on, 'members')).stdout.includes('host-3\t192.0.2.3\tdead')
     for (const on of [one, two])
@@ -144,9 +69,7 @@ describe('a host that is forgotten by hand', function () {
     expect(tookMs).to.be.lessThan(atOnceMs)
     expect(one.story.containers.get(endpointId)).to.equal(`${taken}/24`)
 
-    three.plugin = await startPlugin(three)
-    three.engine = new FakeEngine({ socket: three.plugin.managed, version: '28.5.2' })
-    three.story.with(three.engine)
+    await three.start('192.0.2.1')
     const sides = [
       [one, 'host-3'],
       [three, 'host-1'],
@@ -170,7 +93,7 @@ describe('a host that is forgotten by hand', function () {
     }
     expect(await conflictsOf(two)).to.deep.equal([])
     // What nobody took is host-3's again.
-    const leases = (await ipamOf(three)).pools[0]!.leases.map(({ ip }) => ip)
+    const leases = (await three.ipam()).pools[0]!.leases.map(({ ip }) => ip)
     expect(leases).to.include.members([taken, kept])
     for (const other of [one, two])
       expect(await refusalOf(other.story.start('too late', kept))).to.contain(kept)

@@ -104,7 +104,7 @@ describe('a plugin that starts', function () {
     expect((await last.status()).overlays).to.have.length(20)
   })
 
-  it('serves networks and containers although every other member is away', async () => {
+  it('serves networks and containers although nobody that JOIN names can be reached', async () => {
     const before = await start()
     const early = engineOf(before)
     const story = new EngineStory(early, '10.70.0.0/24')

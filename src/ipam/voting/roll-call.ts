@@ -7,7 +7,7 @@ import type { Wire } from './wire.ts'
  * After a start the others are given this long to be heard of at all, ms. Joining takes some tens of them where anybody is
  * there, and the engine dials later than this.
  */
-const silenceMs = 250
+const silenceMs = 200
 /** Those that are there are given this long to answer. What needs them waits this long after a start for them to appear, ms. */
 const answerMs = 1500
 /** How often we look who has appeared, ms. */

@@ -1,0 +1,160 @@
+/** Whole plugins, each a process in a network namespace of its own, on one underlay. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { IpamStatus } from '../../src/ipam/status.ts'
+import { EngineStory } from '../support/engine-story.ts'
+import { FakeEngine } from '../support/fake-engine.ts'
+import { until } from '../support/lab/processes.ts'
+import { type Program, PluginProcess, bundleProgram } from '../support/plugin-process.ts'
+import { NetnsLab } from './netns-lab.ts'
+
+/** Some members are found dead by others, or found again, within seconds; the machine may be busy. */
+export const gossipMostMs = 30_000
+
+/** How long a call of the engine's took, whatever came of it. */
+export interface TimedCall {
+  readonly name: string
+  readonly ms: number
+}
+
+/** An engine that notes how long its calls take. */
+class TimedEngine extends FakeEngine {
+  readonly calls: TimedCall[] = []
+
+  override async call(name: string, body: string | null) {
+    const began = performance.now()
+    return super.call(name, body).finally(() => {
+      this.calls.push({ name, ms: Math.round(performance.now() - began) })
+    })
+  }
+}
+
+/** A host of the underlay: host-1 has 192.0.2.1, and so on. */
+export class PluginHost {
+  readonly name: string
+  readonly netns: string
+  readonly address: string
+  readonly story: EngineStory
+  readonly #program: Program
+  readonly #folder: string
+  #plugin: PluginProcess | null = null
+  #engine: TimedEngine | null = null
+
+  constructor(number: number, netns: string, subnet: string, program: Program, folder: string) {
+    this.name = `host-${number}`
+    this.address = `192.0.2.${number}`
+    this.netns = netns
+    this.#program = program
+    this.#folder = join(folder, this.name)
+    this.story = new EngineStory(new FakeEngine({ socket: '', version: '28.5.2' }), subnet)
+  }
+
+  get plugin(): PluginProcess {
+    if (this.#plugin === null) throw new Error(`${this.name} is off`)
+    return this.#plugin
+  }
+
+  get engine(): TimedEngine {
+    if (this.#engine === null) throw new Error(`${this.name} is off`)
+    return this.#engine
+  }
+
+  /** Starts the plugin from what is on its disk; `join` as JOIN. */
+  async start(join: string): Promise<void> {
+    const env = { ADVERTISE_ADDR: this.address, MEMBER_NAME: this.name, JOIN: join }
+    const options = { program: this.#program, netns: this.netns, folder: this.#folder, env }
+    this.#plugin = await PluginProcess.start(options)
+    this.#engine = new TimedEngine({ socket: this.#plugin.managed, version: '28.5.2' })
+    this.story.with(this.#engine)
+  }
+
+  /** Ends it as a crash does. */
+  async kill(): Promise<void> {
+    this.#engine?.close()
+    await this.#plugin?.end('SIGKILL')
+    this.#engine = this.#plugin = null
+  }
+
+  async ipam(): Promise<IpamStatus> {
+    return (await this.plugin.status()).ipam as IpamStatus
+  }
+
+  /** How many members it sees alive, itself included. */
+  async alive(): Promise<number> {
+    const { members } = await this.plugin.status()
+    return members.filter(({ state }) => state === 'alive').length
+  }
+}
+
+/** Hosts with a plugin each, that are one cluster. */
+export class PluginHosts {
+  readonly hosts: readonly PluginHost[]
+  readonly program: Program
+  readonly #lab: NetnsLab
+  readonly #underlay: string
+  readonly #folder: string
+
+  private constructor(
+    lab: NetnsLab,
+    underlay: string,
+    program: Program,
+    folder: string,
+    hosts: readonly PluginHost[],
+  ) {
+    this.#lab = lab
+    this.#underlay = underlay
+    this.program = program
+    this.#folder = folder
+    this.hosts = hosts
+  }
+
+  /** So many hosts that see each other; the network of each one's story has this subnet. */
+  static async create(count: number, subnet: string): Promise<PluginHosts> {
+    const program = await bundleProgram()
+    const lab = await NetnsLab.create()
+    const folder = await mkdtemp(join(tmpdir(), 'ts-overlay-hosts-'))
+    const underlay = await lab.namespace('underlay')
+    await lab.run(underlay, 'ip', 'link', 'add', 'wire', 'type', 'bridge', 'mcast_snooping', '0')
+    await lab.run(underlay, 'ip', 'link', 'set', 'wire', 'up')
+    const hosts: PluginHost[] = []
+    for (let number = 1; number <= count; number++) {
+      const netns = await lab.namespace(`host-${number}`)
+      const veth = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', netns]
+      await lab.run(underlay, 'ip', 'link', 'add', `port${number}`, ...veth)
+      await lab.run(underlay, 'ip', 'link', 'set', `port${number}`, 'master', 'wire', 'up')
+      await lab.run(netns, 'ip', 'addr', 'add', `192.0.2.${number}/24`, 'dev', 'eth0')
+      await lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
+      const host = new PluginHost(number, netns, subnet, program, folder)
+      await host.start(number === 1 ? '' : '192.0.2.1')
+      hosts.push(host)
+    }
+    await lab.forwarding(underlay)
+    const all = new PluginHosts(lab, underlay, program, folder, hosts)
+    await all.together()
+    return all
+  }
+
+  /** Waits until everybody sees everybody, and has a seat. */
+  async together(): Promise<void> {
+    const isIn = async (host: PluginHost): Promise<boolean> =>
+      (await host.alive()) === this.hosts.length && (await host.ipam()).voter.seated
+    const all = async (): Promise<boolean> =>
+      (await Promise.all(this.hosts.map(isIn))).every(Boolean)
+    await until(all, 'all members', gossipMostMs, 50)
+  }
+
+  /** Takes a host's cable away, or puts it back. */
+  async cable(host: PluginHost, state: 'up' | 'down'): Promise<void> {
+    const port = `port${this.hosts.indexOf(host) + 1}`
+    await this.#lab.run(this.#underlay, 'ip', 'link', 'set', port, state)
+    if (state === 'up') await this.#lab.forwarding(this.#underlay)
+  }
+
+  async close(): Promise<void> {
+    for (const host of this.hosts) await host.kill()
+    this.#lab.close()
+    await this.program.remove()
+    await rm(this.#folder, { recursive: true })
+  }
+}
