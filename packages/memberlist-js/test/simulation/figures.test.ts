@@ -21,8 +21,10 @@ describe(`lan preset beside Go's figures (SEED=${SEED})`, function () {
     it(`a broadcast reaches all ${size} in about ${goBroadcast[size]} ms`, async () => {
       await replayable(SEED, async () => {
         const setting = { seed: SEED, size, config: lan, conditions: loopback }
-        const measured = median(await broadcastTimes(setting, runs[size]))
-        expect(measured / goBroadcast[size]).to.be.within(0.75, 1.25)
+        const { times, missed } = await broadcastTimes(setting, runs[size])
+        expect(median(times) / goBroadcast[size]).to.be.within(0.75, 1.25)
+        // An epidemic may miss somebody; with these presets it does in less than one broadcast of a hundred.
+        expect(missed).to.be.at.most(2)
       })
     })
 

@@ -2,8 +2,9 @@ import type { Config, LinkConditions } from 'memberlist-js'
 import { endpointOf } from './cluster.ts'
 import { Simulation } from './simulation.ts'
 
-/** The value below which a share of the sorted values lies. */
+/** The value below which a share of the sorted values lies; NaN for none. Throws when one of them is no number. */
 export function quantile(values: readonly number[], share: number): number {
+  if (values.some(Number.isNaN)) throw new Error('what did not happen has no place among the times')
   const sorted = values.toSorted((a, b) => a - b)
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN
 }
@@ -21,16 +22,23 @@ function simulate({ seed, size, config, conditions }: Setting): Simulation {
   return new Simulation(seed, size, config, conditions)
 }
 
-/** How long each of `runs` broadcasts takes to reach everybody, in ms. */
-export async function broadcastTimes(setting: Setting, runs: number): Promise<number[]> {
+/** What became of broadcasts: how long those took that reached everybody, in ms, and how many missed somebody. */
+export interface BroadcastTimes {
+  readonly times: readonly number[]
+  readonly missed: number
+}
+
+/** Lets members broadcast one after the other, everybody passing on what is new to it. */
+export async function broadcastTimes(setting: Setting, runs: number): Promise<BroadcastTimes> {
   const simulation = simulate(setting)
   const times: number[] = []
   for (let run = 0; run < runs; run++) {
     await simulation.settle(7000 + 37 * run)
-    times.push(await simulation.broadcast(run % setting.size))
+    const ms = await simulation.broadcast(run % setting.size)
+    if (!Number.isNaN(ms)) times.push(ms)
   }
   await simulation.close()
-  return times
+  return { times, missed: runs - times.length }
 }
 
 /** When a member that vanishes is held for dead, in ms after its end. */
