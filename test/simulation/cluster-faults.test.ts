@@ -2,10 +2,10 @@ import { expect } from 'chai'
 import { below, pick, seededRandom } from '../../src/base/random.ts'
 import type { Cluster } from '../../src/cluster/cluster.ts'
 import { clusterDefaults } from '../../src/cluster/cluster-options.ts'
-import type { ClusterStatus } from '../../src/cluster/cluster-status.ts'
+import { assertNone, leftovers, statuses } from './support/aftermath.ts'
 import { burst, burstSlots, die, purge, recover, trouble, writeUnheard } from './support/faults.ts'
 import { forSeeds, seedsOf } from './support/seeds.ts'
-import { type Host, World } from './support/world.ts'
+import { World } from './support/world.ts'
 
 /*
  * Anything may go wrong for a while, all at once. When it has stopped, every member knows exactly what
@@ -89,14 +89,6 @@ async function quiet(world: World, ms: number): Promise<void> {
   }
 }
 
-function assertNone(what: string, found: readonly string[], history: string): void {
-  if (found.length > 0) throw new Error([`${what}:`, ...found, 'after', history].join('\n'))
-}
-
-function statuses(world: World): { host: Host; status: ClusterStatus }[] {
-  return world.up.map((host) => ({ host, status: host.cluster!.status() }))
-}
-
 /** Memory stays within what the options say, and nothing is told for ever. */
 function checkCaps(world: World): void {
   const seconds = world.clock.now() / 1000
@@ -120,25 +112,6 @@ function tombstonesTooMany(world: World): string[] {
     .filter(({ status: { incomplete } }) => incomplete === 0)
     .filter(({ status }) => status.tombstones > status.origins * options.tombstonesMost)
     .map(({ host, status }) => `${host.name}: ${status.tombstones} tombstones`)
-}
-
-/** What members keep of others after a quiet time, and do not need. */
-function leftovers(world: World, late = false): string[] {
-  const found: string[] = []
-  const all = statuses(world)
-  const note = (host: Host, what: string, count: number): void => {
-    if (count !== 0) found.push(`${host.name}: ${count} ${what}`)
-  }
-  for (const { host, status } of all) {
-    note(host, 'hidden records', status.records.hidden)
-    note(host, 'origins too many', status.origins - world.up.length)
-    note(host, 'origins incomplete', status.incomplete)
-    note(host, 'changes unpublished', status.unpublished)
-    note(host, 'tombstones', status.tombstones)
-    if (late) note(host, 'certificates', status.certificates)
-    note(host, 'root that differs', status.root === all[0]!.status.root ? 0 : 1)
-  }
-  return found
 }
 
 /** That nobody gives out more versions than it may. */

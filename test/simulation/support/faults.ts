@@ -40,6 +40,8 @@ export async function recover(world: World, downMost = 0): Promise<void> {
     echoes: 0,
   })
   world.net.heal()
+  world.memory.heal()
+  world.memory.conditions = { loss: 0, duplication: 0, delayMs: [0.2, 1] }
   let down = 0
   for (const host of world.hosts) {
     if (host.cluster !== null || host.leaving) continue
@@ -89,7 +91,7 @@ function cutSome(world: World, log: (what: string) => void): void {
 }
 
 /** A host crashes, or one that is down comes back. */
-async function restart(world: World, log: (what: string) => void): Promise<void> {
+export async function restart(world: World, log: (what: string) => void): Promise<void> {
   const host = pick(world.random, world.hosts)!
   if (host.leaving) return
   if (host.cluster === null) {
@@ -109,7 +111,11 @@ async function restart(world: World, log: (what: string) => void): Promise<void>
 }
 
 /** Whether a host left. */
-async function leave(world: World, log: (what: string) => void, spared?: Host): Promise<boolean> {
+export async function leave(
+  world: World,
+  log: (what: string) => void,
+  spared?: Host,
+): Promise<boolean> {
   const host = pick(world.random, world.up)
   if (host === undefined || host === spared || host.leaving || world.up.length <= upLeast) {
     return false
@@ -180,7 +186,8 @@ export async function die(world: World, log: (what: string) => void): Promise<vo
   await world.crash(host, 'kept')
 }
 
-function jump(world: World, log: (what: string) => void): void {
+/** A host's time of day is wrong by weeks. */
+export function jump(world: World, log: (what: string) => void): void {
   const host = pick(world.random, world.hosts)!
   const ms = (below(world.random, 2000) - 1000) * 3_600_000
   host.clock.jump(ms)
