@@ -7,7 +7,7 @@ import {
   broadcastTimes,
   deathTimes,
   falseAlarms,
-  healingTime,
+  healing,
   median,
   quantile,
 } from '../test/support/measures.ts'
@@ -108,11 +108,12 @@ async function lossRow(size: number): Promise<void> {
 async function healingRow(size: number, share: number, runs: number): Promise<void> {
   const times: number[] = []
   for (let run = 0; run < runs; run++) {
-    times.push(await healingTime({ seed: SEED + run, size, config: tuned }, share, 30_000))
+    const { ms } = await healing({ seed: SEED + run, size, config: tuned }, share, 30_000)
+    times.push(ms)
   }
   const here = `${seconds(median(times))} s (worst of ${runs}: ${seconds(Math.max(...times))} s)`
   const cut = `${share * 100} % cut off for 30 s`
-  row(`tuned: ${cut}, all views whole again after`, size, here, '–')
+  row(`tuned: ${cut}, all views agree again after`, size, here, '–')
 }
 
 async function lifeguardRow(): Promise<void> {

@@ -100,6 +100,7 @@ export class Engine {
     this.joiner = new Joiner({
       ...common,
       contact: (to, join, bounds) => this.#contact(to, join, bounds),
+      greet: (member) => messenger.sendExactly([membership.ownAlive()], member, member),
       answersAsUs: async (at) =>
         await exchange.ping(at, pingFor(parts.name, 0, self()), config.probeTimeoutMs),
     })

@@ -29,6 +29,8 @@ export interface JoinerParts {
   readonly roster: Roster
   /** Exchanges states, as a join or not. */
   readonly contact: (to: Endpoint, join: boolean, bounds: Bounds) => Promise<void>
+  /** Tells a member that we live. */
+  readonly greet: (member: Member) => void
   /** Whether it is our own name that answers there. */
   readonly answersAsUs: (at: Endpoint) => Promise<boolean>
 }

@@ -22,6 +22,12 @@ const ISOLATED_SHARE = 0.1
 /** Who was cut off asks how others see it within this time after its return, not all in the same moment. */
 const SELF_CHECK_MS = 300
 
+/**
+ * Members that we greet at a time after we were cut off: all of a middling cluster. In a larger one gossip sends each
+ * piece of news more often, and misses hardly anybody.
+ */
+const MAX_GREETINGS = 100
+
 /** Between introductions to strangers: some, like those that the delegate refuses, stay strangers. */
 const STRANGER_PAUSE_MS = 5000
 
@@ -33,6 +39,8 @@ export interface ReunionParts {
   readonly advertise: Endpoint
   /** Exchanges states, as a join or not. */
   readonly contact: (to: Endpoint, join: boolean, bounds: Bounds) => Promise<void>
+  /** Tells a member that we live. */
+  readonly greet: (member: Member) => void
 }
 
 /**
@@ -110,15 +118,22 @@ export class Reunion {
   /**
    * When lost members return, a partition is healing, and then so much is told at once that some of it gets lost.
    * Others may know of returns that we missed: we compare with them as long as that brings anybody back. Who was cut
-   * off also learns this way that others hold it for dead.
+   * off also learns this way that others hold it for dead, and tells them itself that it lives: gossip misses somebody
+   * now and then, and whoever it missed would have to wait for our next probe.
    */
   async #repair(): Promise<void> {
-    const { roster, advertise } = this.#parts
+    const { greet } = this.#parts
     const worthwhile = this.#lost.size > 0 || this.#wasIsolated
     if (this.#repairsLeft === 0 || !worthwhile) return
+    if (this.#wasIsolated) for (const member of this.#others(MAX_GREETINGS)) greet(member)
     if (--this.#repairsLeft === 0) this.#wasIsolated = false
-    const [partner] = roster.draw(1, (each) => isPresent(each) && !sameEndpoint(each, advertise))
+    const [partner] = this.#others(1)
     if (partner !== undefined) await this.#contact(partner, false)
+  }
+
+  #others(count: number): Member[] {
+    const { roster, advertise } = this.#parts
+    return roster.draw(count, (each) => isPresent(each) && !sameEndpoint(each, advertise))
   }
 
   async #meetStranger(): Promise<void> {

@@ -79,8 +79,25 @@ export async function falseAlarms(
   return alarms
 }
 
-/** Cuts the cluster in two for `cutMs`, and returns how long after the healing all views are whole, in ms. */
-export async function healingTime(setting: Setting, share: number, cutMs: number): Promise<number> {
+/** Between two looks at all views, which are dear. */
+const STEP_MS = 20
+
+const isWhole = (simulation: Simulation, index: number): boolean =>
+  simulation.view(index).size === simulation.engines.length
+
+/** How long nobody may be lost after the views were whole, for a partition to count as healed. */
+const HOLD_MS = 5000
+
+/** What followed the end of a partition. */
+export interface Healing {
+  /** How long until all views were equal, everybody in them, and nobody was lost again. NaN: not in a minute. */
+  readonly ms: number
+  /** How often somebody was lost again after all had been equal. */
+  readonly relapses: number
+}
+
+/** Cuts the cluster in two for `cutMs`, and watches it heal. */
+export async function healing(setting: Setting, share: number, cutMs: number): Promise<Healing> {
   const { size } = setting
   const simulation = simulate(setting)
   await simulation.settle()
@@ -89,25 +106,27 @@ export async function healingTime(setting: Setting, share: number, cutMs: number
   simulation.network.partition([all.slice(0, cut), all.slice(cut)])
   await simulation.clock.advance(cutMs)
   // A small side, in ill health, may not be through with all the others yet; but both must have begun.
-  const whole = (i: number) => simulation.view(i).size === size
-  if (whole(0) || whole(size - 1)) throw new Error('the sides did not lose each other')
+  if (isWhole(simulation, 0) || isWhole(simulation, size - 1))
+    throw new Error('the sides did not lose each other')
   simulation.network.heal()
-  const healed = simulation.clock.now()
-  const allWhole = () => simulation.engines.every((_, i) => whole(i))
-  const held = await untilEveryStep(simulation, allWhole, 60_000)
+  const outcome = await watchHealing(simulation, 60_000)
   await simulation.close()
-  return held ? simulation.clock.now() - healed : NaN
+  return outcome
 }
 
-/** As `advanceUntil`, for conditions that are dear to check: asked every 20 ms. */
-async function untilEveryStep(
-  simulation: Simulation,
-  done: () => boolean,
-  withinMs: number,
-): Promise<boolean> {
-  for (let waited = 0; waited < withinMs; waited += 20) {
-    if (done()) return true
-    await simulation.clock.advance(20)
+async function watchHealing(simulation: Simulation, withinMs: number): Promise<Healing> {
+  const everybody = () => simulation.engines.every((_, i) => isWhole(simulation, i))
+  let since = NaN
+  let relapses = 0
+  for (let ms = 0; ms <= withinMs; ms += STEP_MS) {
+    const complete = everybody()
+    if (Number.isNaN(since) && complete && simulation.agreed()) since = ms
+    if (!Number.isNaN(since) && !complete) {
+      relapses++
+      since = NaN
+    }
+    if (ms - since >= HOLD_MS) return { ms: since, relapses }
+    await simulation.clock.advance(STEP_MS)
   }
-  return done()
+  return { ms: NaN, relapses }
 }

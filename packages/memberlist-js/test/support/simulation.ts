@@ -76,6 +76,18 @@ export class Simulation {
     return new Set([...members].filter(isPresent).map(({ name }) => name))
   }
 
+  /** Whether all know the same of everybody: name, state and incarnation. */
+  agreed(): boolean {
+    const views = this.engines.map(({ roster }) => roster.members)
+    return views.every((view) => {
+      if (view.size !== views[0]!.size) return false
+      return [...view.values()].every(({ name, state, incarnation }) => {
+        const other = views[0]!.get(name)
+        return other?.state === state && other.incarnation === incarnation
+      })
+    })
+  }
+
   /** A member vanishes without a word. */
   async kill(index: number): Promise<void> {
     await this.engines[index]!.close()

@@ -34,6 +34,7 @@ function joinerAmong(
   const roster = new Roster(random)
   for (const member of members) roster.set(member)
   const contacts: { at: number; address: string }[] = []
+  const greetings: string[] = []
   const unused = () => Promise.reject(new Error('not used here'))
   const joiner = new Joiner({
     config: { ...lan, reconnectTimeoutMs: FORGET_MS },
@@ -53,10 +54,11 @@ function joinerAmong(
       contacts.push({ at: clock.now(), address: to.address })
       if (!answers(to)) throw new Error('nobody there')
     },
+    greet: ({ address }) => void greetings.push(address),
     answersAsUs: async (at) => ours(at),
   })
   joiner.start()
-  return { clock, roster, joiner, contacts }
+  return { clock, roster, joiner, contacts, greetings }
 }
 
 /** Longer than the other tests last; a day by default. */
@@ -162,13 +164,27 @@ describe(`the joiner (SEED=${SEED})`, () => {
     expect(contacts[0]!.at).to.be.at.most(300)
   })
 
+  it('greets all others while the lost return, three times, and a hundred at most', async () => {
+    for (const size of [30, 150]) {
+      const members = Array.from({ length: size }, (_, index) => memberAt(index))
+      const { clock, joiner, greetings } = joinerAmong(members, everybody)
+      for (let index = 1; index < 20; index++) joiner.lost(memberAt(index, 'dead'))
+      for (let index = 1; index < 20; index++) joiner.found(`m${index}`)
+      await clock.advance(60_000)
+      const greeted = Math.min(100, size - 1)
+      expect(new Set(greetings.slice(0, greeted)).size).to.equal(greeted)
+      expect(greetings.length).to.equal(3 * greeted)
+      expect(greetings).not.to.include(endpointOf(0).address)
+    }
+  })
+
   it('does not when a single member returns', async () => {
     const members = Array.from({ length: 30 }, (_, index) => memberAt(index))
-    const { clock, joiner, contacts } = joinerAmong(members, everybody)
+    const { clock, joiner, contacts, greetings } = joinerAmong(members, everybody)
     joiner.lost(memberAt(1, 'dead'))
     joiner.found('m1')
     await clock.advance(60_000)
-    expect(contacts).to.deep.equal([])
+    expect({ contacts, greetings }).to.deep.equal({ contacts: [], greetings: [] })
   })
 
   it('meets one stranger in five seconds', async () => {
