@@ -24,6 +24,7 @@ const sabotage: readonly (readonly [string, keyof ReconcilerStatus['drift']])[] 
   ['bridge fdb add 02:99:99:99:99:99 dev vxlan0 dst 192.168.200.9 self permanent', 'fdb'],
   [`ip neigh del ${there} dev vxlan0`, 'neighbours'],
   [`ip neigh replace ${there} lladdr 02:99:99:99:99:99 dev vxlan0 nud permanent`, 'neighbours'],
+  ['ip neigh add 10.82.0.99 lladdr 02:99:99:99:99:99 dev vxlan0 nud permanent', 'neighbours'],
   ['ip link set vxlan0 down', 'links'],
   ['ip link del vxlan0', 'links'],
   ['ip link set br0 mtu 1300', 'links'],

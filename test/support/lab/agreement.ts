@@ -2,13 +2,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { IpamStatus } from '../../../src/ipam/status.ts'
 import type { Host, Status } from './host.ts'
-import { overlayKernel } from './overlay-kernel.ts'
+import { overlayKernel, overlayPins } from './overlay-kernel.ts'
 
 interface EngineNetwork {
   readonly Id: string
   readonly Name: string
   readonly Driver: string
-  readonly IPAM: { readonly Driver: string }
+  readonly IPAM: {
+    readonly Driver: string
+    readonly Config: readonly { readonly Subnet: string }[]
+  }
   readonly Containers: Readonly<
     Record<string, { Name: string; EndpointID: string; MacAddress: string; IPv4Address: string }>
   >
@@ -19,6 +22,8 @@ interface View {
   readonly host: Host
   readonly status: Status
   readonly networks: readonly EngineNetwork[]
+  /** The subnets of all networks with our address management, whoever's driver they have. */
+  readonly subnets: readonly string[]
 }
 
 /** Waits until all agree, and returns on what they do not when they still don't. */
@@ -45,14 +50,18 @@ async function viewOf(host: Host): Promise<View> {
   const list = ids.stdout.split('\n').filter(Boolean)
   const inspected =
     list.length === 0 ? '[]' : (await host.docker(['network', 'inspect', ...list])).stdout
-  const networks = (JSON.parse(inspected) as EngineNetwork[]).filter(({ Driver }) =>
-    Driver.startsWith('ts-overlay'),
-  )
-  return { host, status, networks }
+  const all = JSON.parse(inspected) as EngineNetwork[]
+  const networks = all.filter(({ Driver }) => isOurs(Driver))
+  const subnets = all
+    .filter(({ IPAM }) => isOurs(IPAM.Driver))
+    .flatMap(({ IPAM }) => IPAM.Config.map(({ Subnet }) => Subnet))
+  return { host, status, networks, subnets }
 }
 
+const isOurs = (driver: string): boolean => driver.startsWith('ts-overlay')
+
 async function differencesOf(view: View, views: readonly View[]): Promise<string[]> {
-  const { host, status, networks } = view
+  const { host, status, networks, subnets } = view
   const found: string[] = []
   const differ = (what: string, engine: readonly string[], ours: readonly string[]): void => {
     const only = (some: readonly string[], others: readonly string[]): string =>
@@ -67,6 +76,14 @@ async function differencesOf(view: View, views: readonly View[]): Promise<string
     networks.map(({ Id }) => Id),
     status.overlays.map(({ networkId }) => networkId),
   )
+  const { pools } = status.ipam as IpamStatus
+  // A key is a subnet, and behind a space what the user tells such pools apart by.
+  differ(
+    'pools',
+    subnets,
+    pools.map(({ poolKey }) => poolKey.split(' ')[0]!),
+  )
+  found.push(...(await strayNamespaces(view)))
   for (const { Id, Name, Containers, IPAM } of networks) {
     const overlay = status.overlays.find(({ networkId }) => networkId === Id)
     if (overlay === undefined) continue
@@ -78,8 +95,8 @@ async function differencesOf(view: View, views: readonly View[]): Promise<string
     )
     for (const { endpointId, joined } of overlay.endpoints)
       if (!joined) found.push(`${host.name}: endpoint ${endpointId} of ${Name} is not joined`)
-    if (IPAM.Driver.startsWith('ts-overlay')) {
-      const leases = (status.ipam as IpamStatus).pools
+    if (isOurs(IPAM.Driver)) {
+      const leases = pools
         .filter(({ networkId }) => networkId === Id)
         .flatMap((pool) => pool.leases.filter(({ kind }) => kind === 'container'))
       differ(
@@ -92,6 +109,14 @@ async function differencesOf(view: View, views: readonly View[]): Promise<string
     found.push(...(await kernelDifferences(view, overlay, views)))
   }
   return [...found, ...doubles(view, views)]
+}
+
+/** An overlay has a namespace while it has endpoints, and for a moment afterwards. */
+async function strayNamespaces({ host, status }: View): Promise<string[]> {
+  const pins = await overlayPins(host)
+  const inUse = status.overlays.filter(({ endpoints }) => endpoints.length > 0)
+  if (pins.length === inUse.length) return []
+  return [`${host.name}: ${pins.length} namespaces, ${inUse.length} overlays with endpoints`]
 }
 
 /** What the host was told of the others' endpoints, by their records. */
