@@ -9,15 +9,16 @@ import { unreserve } from './reserved.ts'
 /** Frees an address that this host handed out. One that it did not is fine, once it is on the disk that it is free. */
 export async function freeAddress(context: Context, pool: HeldPool, ip: Ip): Promise<void> {
   const { claims, clock, giveBack, store } = context
-  await unreserve(context, pool, ip)
   const offset = pool.offset(ip)
   const lease = offset === null ? undefined : pool.leases.get(offset)
-  if (offset === null || lease === undefined) return store.durable()
-  const lent: Item[] = lease.loan ? [addressItem(pool.key, offset)] : []
-  const claim = lease.loan ? await claims.number() : 0
-  if (pool.leases.get(offset) !== lease) return store.durable()
-  await store.write([pool.unlease(offset, clock.now()), ...giveBack.note(lent, claim)])
-  if (lease.loan) void giveBack.send()
+  const claim = lease?.loan === true ? await claims.number() : 0
+  const changes = unreserve(context, pool, ip)
+  if (offset !== null && lease !== undefined && pool.leases.get(offset) === lease) {
+    const lent: Item[] = lease.loan ? [addressItem(pool.key, offset)] : []
+    changes.push(pool.unlease(offset, clock.now()), ...giveBack.note(lent, claim))
+  }
+  await store.write(changes)
+  if (claim > 0) void giveBack.send()
 }
 
 /**

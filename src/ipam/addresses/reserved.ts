@@ -30,13 +30,11 @@ export async function reserve(
   publishPool(context, pool)
 }
 
-/** Undoes it on this host, if the address was set aside here. */
-export async function unreserve(context: Context, pool: HeldPool, ip: Ip): Promise<void> {
+/** Undoes it on this host, at once, if the address was set aside here; the caller writes the changes. */
+export function unreserve(context: Context, pool: HeldPool, ip: Ip): StoreChange[] {
   const changes = without(pool, ip)
-  if (changes.length === 0) return
-  const written = context.store.write(changes)
-  publishPool(context, pool)
-  await written
+  if (changes.length > 0) publishPool(context, pool)
+  return changes
 }
 
 function without(pool: HeldPool, ip: Ip): StoreChange[] {

@@ -180,6 +180,18 @@ describe('a full disk', () => {
       expect(await desk.take(three, id, wanted)).to.equal(`${wanted}/24`)
     }))
 
+  it('an address set aside is free once the disk has room, when its release was refused', () =>
+    Desk.with(1, async (desk, one) => {
+      const aux = '10.10.0.9'
+      await desk.create(one, { subnet, aux: [aux] })
+      one.disk.full = true
+      await refused(desk.free(one, id, aux), 'STORE')
+      one.disk.full = false
+      await desk.pass(2000)
+      await restart(desk, one)
+      expect(await desk.take(one, id, aux)).to.equal(`${aux}/24`)
+    }))
+
   it('a host that is known to the others starts with a full disk, and hands out nothing', () =>
     Desk.with(2, async (desk, one) => {
       await desk.create(one, { subnet })
