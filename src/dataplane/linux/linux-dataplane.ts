@@ -263,7 +263,8 @@ export class LinuxDataplane implements Dataplane {
   }
 
   #destroy(overlayId: string, netns: OverlayNetns): void {
-    netns.destroy()
+    netns.clear()
+    netns.close()
     this.#open.delete(overlayId)
   }
 

@@ -122,18 +122,17 @@ export class OverlayNetns {
   }
 
   /**
-   * Removes all our links, then the pins. The kernel clears an unpinned namespace away at leisure, and
-   * not while anybody still holds it; the VNI must be free before that. When it fails, all of this can be
-   * asked again.
+   * Removes all our links, then the pins; what is left is to close it. The kernel clears an unpinned
+   * namespace away at leisure, and not while anybody still holds it; the VNI must be free before that. When it
+   * fails, all of this can be asked again.
    */
-  destroy(): void {
+  clear(): void {
     try {
       this.socket.sendAll([deleteAllOurs()])
     } catch (error) {
       if (!(error instanceof NetlinkError) || error.code !== 'ENODEV') throw error
     }
     this.#pin.remove()
-    this.close()
   }
 }
 

@@ -1,4 +1,3 @@
-import { closeSync } from 'node:fs'
 import { endianness } from 'node:os'
 import { errnoOf, messageOf, refusal } from '../../base/errors.ts'
 import type { Ip } from '../../net/ip.ts'
@@ -6,7 +5,7 @@ import type { Vni } from '../../net/vni.ts'
 import { createBridge, createVethPair, createVxlan } from './link-requests.ts'
 import { bridgeName, deviceMac, vxlanName } from './names.ts'
 import { inNewNetns, openOwnNetns } from './netns.ts'
-import { NetlinkSocket } from './netlink-socket.ts'
+import { closeNetns, netnsOf } from './overlay-netns.ts'
 
 /** An MTU that every device takes. */
 const mtu = 1400
@@ -40,8 +39,8 @@ export function probeKernel(): void {
 }
 
 function tryDevices(): void {
-  const socket = new NetlinkSocket()
-  const fd = openOwnNetns()
+  const netns = netnsOf(openOwnNetns())
+  const { socket, fd } = netns
   try {
     const mac = deviceMac('probe')
     const devices = {
@@ -67,7 +66,6 @@ function tryDevices(): void {
         )
     }
   } finally {
-    socket.close()
-    closeSync(fd)
+    closeNetns(netns)
   }
 }

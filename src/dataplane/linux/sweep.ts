@@ -69,15 +69,18 @@ function sweepPin(pin: Pin, logger: Logger): void {
     pin.remove()
     return
   }
-  if (overlayIn(netns) === null) {
-    logger.info(`namespace ${pin.path} has no overlay in it and is removed`)
-    netns.destroy()
-    return
+  try {
+    if (overlayIn(netns) === null) {
+      logger.info(`namespace ${pin.path} has no overlay in it and is removed`)
+      netns.clear()
+      return
+    }
+    for (const link of netns.links())
+      if (link.kind === 'veth' && link.alias === '' && link.group === linkGroup)
+        deleteIfThere(netns.socket, link.index)
+  } finally {
+    netns.close()
   }
-  for (const link of netns.links())
-    if (link.kind === 'veth' && link.alias === '' && link.group === linkGroup)
-      deleteIfThere(netns.socket, link.index)
-  netns.close()
 }
 
 /** The overlay that a namespace is for, by the alias of any link in it. */
