@@ -1,7 +1,8 @@
 import { expect } from 'chai'
 import { below, pick } from '../../src/base/random.ts'
-import { hasLost, report, sampled, settled, untilAll, untilConverged } from './support/samples.ts'
-import { long } from './support/seeds.ts'
+import { Measure } from './support/measure.ts'
+import { hasLost, settled, untilAll, untilConverged } from './support/samples.ts'
+import { forSeeds, long, seedsOf } from './support/seeds.ts'
 import type { Host, World } from './support/world.ts'
 
 /*
@@ -32,8 +33,9 @@ describe('simulation/cluster cuts', function () {
   this.timeout(0)
 
   it('a host that is cut off is gone everywhere, and back with its cable, N = 25', async () => {
-    const healed: number[] = []
-    const gone = await sampled(file, long ? 1000 : 10, async (seed, add) => {
+    const gone = new Measure(file, 'death, gone everywhere, N = 25')
+    const back = new Measure(file, 'cable back, all equal, N = 25')
+    await forSeeds(file, seedsOf(long ? 1000 : 10), async (seed) => {
       const world = await settled(25, seed)
       const lost = pick(world.random, world.hosts)!
       const rest = world.hosts.filter((host) => host !== lost)
@@ -41,26 +43,23 @@ describe('simulation/cluster cuts', function () {
       await world.clock.advance(1000)
       const innocents = countInnocents(world, lost)
       world.memory.partition([[endpointOf(lost)]])
-      add(await untilAll(world, rest, hasLost(lost)))
+      gone.add(seed, await untilAll(world, rest, hasLost(lost)))
       for (const host of world.hosts) world.put(host)
       await world.clock.advance(10_000 + below(world.random, 20_000))
       world.memory.heal()
-      healed.push(await untilConverged(world))
+      back.add(seed, await untilConverged(world))
       await world.clock.advance(1000)
       expect(innocents.removals, 'records of others that were taken away').to.equal(0)
       expect(world.problems).to.deep.equal([])
     })
-    const death = report('death, gone everywhere, N = 25', gone)
-    expect(death.median).to.be.at.most(4000)
-    expect(death.most).to.be.at.most(6000)
-    const back = report('cable back, all equal, N = 25', healed)
+    gone.check({ median: 4000, most: 6000 })
     // Half of the 3 s that are promised: without one of the rules of knocking it takes more.
-    expect(back.median).to.be.at.most(500)
-    expect(back.most).to.be.at.most(1500)
+    back.check({ median: 500, most: 1500 })
   })
 
   it('two halves that were cut apart are equal again, N = 25', async () => {
-    const samples = await sampled(file, long ? 1000 : 4, async (seed, add) => {
+    const equal = new Measure(file, 'cut of 30 s healed, all equal, N = 25')
+    await forSeeds(file, seedsOf(long ? 1000 : 4), async (seed) => {
       const world = await settled(25, seed)
       for (const host of world.hosts) world.put(host)
       world.memory.partition([world.hosts.slice(0, 12).map(endpointOf)])
@@ -70,10 +69,9 @@ describe('simulation/cluster cuts', function () {
         world.remove(pick(world.random, world.hosts)!)
       }
       world.memory.heal()
-      add(await untilConverged(world))
+      equal.add(seed, await untilConverged(world))
       expect(world.problems).to.deep.equal([])
     })
-    const { most } = report('cut of 30 s healed, all equal, N = 25', samples)
-    expect(most).to.be.at.most(1000)
+    equal.check({ most: 1000 })
   })
 })

@@ -1,16 +1,9 @@
 import { expect } from 'chai'
 import { below, pick } from '../../src/base/random.ts'
 import { recordKey } from '../../src/cluster/records.ts'
-import {
-  finish,
-  hasLost,
-  patienceMs,
-  report,
-  sampled,
-  settled,
-  untilAll,
-} from './support/samples.ts'
-import { long } from './support/seeds.ts'
+import { Measure } from './support/measure.ts'
+import { finish, hasLost, patienceMs, settled, untilAll } from './support/samples.ts'
+import { forSeeds, long, seedsOf } from './support/seeds.ts'
 import { type Host, World } from './support/world.ts'
 
 /*
@@ -61,17 +54,16 @@ describe('simulation/cluster latency', function () {
   ] as const) {
     const what = `quiet write, N = ${hosts}, ${100 * loss} % loss`
     it(what, async () => {
-      const samples = await sampled(file, long ? 25 : hosts > 50 ? 1 : 3, async (seed, add) => {
+      const told = new Measure(file, what)
+      await forSeeds(file, seedsOf(long ? 25 : hosts > 50 ? 1 : 3), async (seed) => {
         const world = await settled(hosts, seed)
         world.memory.conditions = { ...world.memory.conditions, loss }
         for (let i = 0; i < (hosts > 50 ? 20 : 40); i++) {
-          add(await untilTold(world, pick(world.random, world.up)!))
+          told.add(seed, await untilTold(world, pick(world.random, world.up)!))
           await world.clock.advance(200 + below(world.random, 300))
         }
       })
-      const { median, most } = report(what, samples)
-      expect(median).to.be.at.most(400)
-      expect(most).to.be.at.most(1000)
+      told.check({ median: 400, most: 1000 })
     })
   }
 
@@ -82,9 +74,10 @@ describe('simulation/cluster latency', function () {
   ] as const) {
     const where = `N = ${hosts}, ${100 * loss} % loss`
     it(`write by one who is just joining, pausing or leaving, ${where}`, async () => {
-      const leaves: number[] = []
-      const pauses: number[] = []
-      const joins = await sampled(file, long ? 250 : 4, async (seed, add) => {
+      const joins = new Measure(file, `write while joining, ${where}`)
+      const pauses = new Measure(file, `write, then pause, ${where}`)
+      const leaves = new Measure(file, `write, then leave, ${where}`)
+      await forSeeds(file, seedsOf(long ? 250 : 4), async (seed) => {
         const world = await settled(hosts, seed)
         world.memory.conditions = { ...world.memory.conditions, loss }
         const last = world.hosts[hosts - 1]!
@@ -96,24 +89,23 @@ describe('simulation/cluster latency', function () {
         for (let i = 0; i < 4; i++) {
           world.put(last)
           await world.clock.advance(below(world.random, 30))
-          leaves.push(await untilForgotten(world, last))
+          leaves.add(seed, await untilForgotten(world, last))
           await startAgain()
-          add(await untilTold(world, last))
+          joins.add(seed, await untilTold(world, last))
           await world.clock.advance(below(world.random, 2000))
-          pauses.push(await untilToldByPausing(world, last))
+          pauses.add(seed, await untilToldByPausing(world, last))
           await startAgain()
           await world.clock.advance(1000)
         }
         expect(world.problems).to.deep.equal([])
       })
-      expect(report(`write while joining, ${where}`, joins).most).to.be.at.most(2000)
-      expect(report(`write, then pause, ${where}`, pauses).most).to.be.at.most(2000)
-      expect(report(`write, then leave, ${where}`, leaves).most).to.be.at.most(2000)
+      for (const each of [joins, pauses, leaves]) each.check({ most: 2000 })
     })
   }
 
   it('write under churn, N = 25: 8 junk writes per 20 ms and one flapping member', async () => {
-    const samples = await sampled(file, long ? 20 : 2, async (seed, add) => {
+    const told = new Measure(file, 'write under churn, N = 25')
+    await forSeeds(file, seedsOf(long ? 20 : 2), async (seed) => {
       const world = await settled(25, seed)
       const flapper = world.hosts[24]!
       const stop = [junk(world, flapper), flapping(world, flapper)]
@@ -122,15 +114,14 @@ describe('simulation/cluster latency', function () {
         const owner = pick(world.random, world.hosts.slice(0, 24))!
         const record = world.put(owner, 1000 + i)
         const rest = world.hosts.slice(0, 24).filter((host) => host !== owner)
-        add(await untilAll(world, rest, (host) => world.sees(host, owner, record)))
+        const took = await untilAll(world, rest, (host) => world.sees(host, owner, record))
+        told.add(seed, took)
         await world.clock.advance(below(world.random, 500))
       }
       for (const each of stop) each()
       await world.clock.advance(1000)
     })
-    const { median, most } = report('write under churn, N = 25', samples)
-    expect(median).to.be.at.most(1000)
-    expect(most).to.be.at.most(3000)
+    told.check({ median: 1000, most: 3000 })
   })
 })
 
@@ -139,7 +130,8 @@ describe('simulation/cluster introductions', function () {
 
   it('a write reaches those who missed that its owner joined, N = 10', async () => {
     // One in five announcements of a member is missed, and views are exchanged only every 15 s.
-    const samples = await sampled(file, long ? 1000 : 100, async (seed, add) => {
+    const told = new Measure(file, 'write by one whom some have missed, N = 10')
+    await forSeeds(file, seedsOf(long ? 1000 : 100), async (seed) => {
       const world = new World({ seed, hosts: 10, misses: 0.2 })
       await world.startAll()
       await world.clock.until(() => world.acquainted(), patienceMs)
@@ -153,11 +145,9 @@ describe('simulation/cluster introductions', function () {
         patienceMs,
       )
       await world.start(last, [world.hosts[0]!])
-      add(await untilTold(world, last))
+      told.add(seed, await untilTold(world, last))
     })
-    const { p90, most } = report('write by one whom some have missed, N = 10', samples)
-    expect(p90).to.be.at.most(1500)
-    expect(most).to.be.at.most(5000)
+    told.check({ p90: 1500, most: 5000 })
   })
 })
 

@@ -1,6 +1,4 @@
 /** What the tests of latency share: worlds over memberlist-js, and how long things take in them. */
-import { type Figures, figuresLine, figuresOf } from './figures.ts'
-import { forSeeds, seedsOf } from './seeds.ts'
 import { type Host, World } from './world.ts'
 
 /** Nothing takes that long; what has not arrived by then counts as this long. */
@@ -43,22 +41,4 @@ export async function untilConverged(world: World): Promise<number> {
 export function hasLost(lost: Host): (host: Host) => boolean {
   const keys = [...lost.truth.keys()].map((key) => `${lost.name} ${key}`)
   return (host) => keys.every((key) => !host.believed.has(key))
-}
-
-/** Prints the figures of some samples. */
-export function report(what: string, samples: readonly number[]): Figures {
-  const figures = figuresOf(samples)
-  process.stdout.write(`    ${figuresLine(what, figures)}\n`)
-  return figures
-}
-
-/** One sample after another, in as many worlds as there are seeds. */
-export async function sampled(
-  file: string,
-  seeds: number,
-  each: (seed: number, add: (ms: number) => void) => Promise<void>,
-): Promise<number[]> {
-  const samples: number[] = []
-  await forSeeds(file, seedsOf(seeds), (seed) => each(seed, (ms) => void samples.push(ms)))
-  return samples
 }

@@ -10,6 +10,11 @@ export function seedsOf(number: number): number[] {
   return Array.from({ length: many }, (_, i) => first + i)
 }
 
+/** The command that runs a test again with one seed. */
+export function replayOf(file: string, seed: number): string {
+  return `SEED=${seed} npx mocha ${file}`
+}
+
 /** Runs a test for each seed; what fails says how to run it again alone. */
 export async function forSeeds(
   file: string,
@@ -20,8 +25,8 @@ export async function forSeeds(
     try {
       await run(seed)
     } catch (error) {
-      const command = `SEED=${seed} npx mocha ${file}`
-      throw new Error(`${(error as Error).message}\nreplay: ${command}`, { cause: error })
+      const { message } = error as Error
+      throw new Error(`${message}\nreplay: ${replayOf(file, seed)}`, { cause: error })
     }
   }
 }
