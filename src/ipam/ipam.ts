@@ -35,7 +35,7 @@ import { awaitGateways, awaitPools, awaitTrust, needsOthers } from './waiting.ts
 const requestMs = 4500
 
 /** An address that this host handed out. */
-export interface HeldLease extends Pick<Lease, 'since' | 'kind'> {
+interface HeldLease extends Pick<Lease, 'since' | 'kind'> {
   readonly poolKey: string
   readonly ip: Ip
 }
