@@ -235,6 +235,13 @@ describe(`a cluster (SEED=${SEED})`, () => {
     expect([...list.members.keys()]).to.deep.equal(['m0', 'odd'])
   })
 
+  it('may have a name of 255 bytes', async () => {
+    const names = ['a', 'b'].map((letter) => letter.repeat(255))
+    for (const name of names) cluster.add({ name })
+    await cluster.run(cluster.joinFirst())
+    for (const list of cluster.lists) expect([...list.members.keys()].sort()).to.deep.equal(names)
+  })
+
   it('does not take more members than configured', async () => {
     const list = cluster.add({ config: { maxMembers: 3 } })
     for (let i = 0; i < 4; i++) cluster.add()

@@ -1,29 +1,11 @@
 import { expect } from 'chai'
 import type { Endpoint, Transport } from 'memberlist-js'
 import { Cluster, endpointOf, record, stateOf } from '../../support/cluster.ts'
+import { filtered } from '../../support/filtered.ts'
 import { SEED } from '../../support/seed.ts'
 import { openPacket } from '../../../src/wire/packet.ts'
 import { encodeMessage, type Message } from '../../../src/wire/messages.ts'
 import { pingFor } from '../../../src/core/probe.ts'
-
-/** Lets packets through only where `passes` says so; hands every message to `seen`. */
-function filtered(
-  transport: Transport,
-  passes: (message: Message, to: Endpoint) => boolean,
-): Transport {
-  const send = transport.send.bind(transport)
-  transport.send = (packet, to) => {
-    let wanted = true
-    openPacket(
-      packet,
-      { label: new Uint8Array(), skipLabelCheck: false, keys: [], verify: true },
-      (message) => (wanted = wanted && passes(message, to)),
-      () => undefined,
-    )
-    if (wanted) send(packet, to)
-  }
-  return transport
-}
 
 /** While `cut()` holds, lets nothing but the pings out of each packet. */
 function pingsOnly(transport: Transport, cut: () => boolean): void {
