@@ -17,8 +17,11 @@ const coreAddresses = 25
 const guestsUp = 4
 /** A host joins, and another dies, this often, ms. */
 const cycleMs = 4000
-/** How long a dead one is remembered when nobody says anything, ms. */
-const forgetAfterMs = 16_000
+/**
+ * How long a dead one is remembered when nobody says anything, ms. These four deaths are the 72 h of FORGET_AFTER: one dies every 18 hours,
+ * a thousand in two years. With as many dead as living voters there is no majority.
+ */
+const forgetAfterMs = 4 * cycleMs
 /** An address of a host that is forgotten has to be had within this time, ms. */
 const atOnceMs = 500
 
