@@ -65,8 +65,8 @@ describe('a host whose cable is cut', () => {
     await sleep(pauseMs)
     const isWhole = (on: Host) => (rows: ReadonlySet<string>) =>
       rowsWanted(on, containers, watched).every((row) => rows.has(row))
-    const backOn = members().map((on) => msUntil(on, isWhole(on), backWithinMs))
     await victim.mendCable()
+    const backOn = members().map((on) => msUntil(on, isWhole(on), backWithinMs))
     return { gone, back: Math.max(...(await Promise.all(backOn))) }
   }
 

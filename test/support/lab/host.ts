@@ -7,6 +7,7 @@ import type { EngineVersion } from './engines.ts'
 import { labImage } from './image.ts'
 import { Machine, type Ran, type RunOptions } from './machine.ts'
 import { guest } from './paths.ts'
+import { until } from './processes.ts'
 import { underlayAddress, type Underlay } from './underlay.ts'
 import { callUnixSocket, type Answer } from './unix-http.ts'
 
@@ -104,8 +105,16 @@ export class Host {
     await this.#underlay.cutCable(this.index)
   }
 
+  /** Puts it back, and waits until the kernel has taken notice on both ends. */
   async mendCable(): Promise<void> {
     await this.#underlay.mendCable(this.index)
+    await until(() => this.#hasCarrier(), `${this.name}: carrier`)
+  }
+
+  async #hasCarrier(): Promise<boolean> {
+    const { stdout } = await this.exec(['ip', '-json', 'link', 'show', 'eth0'])
+    const [link] = JSON.parse(stdout) as { operstate: string }[]
+    return link?.operstate === 'UP'
   }
 
   /** Percent of the frames between this host and the others that are lost, each way; 0 ends it. */
