@@ -69,6 +69,9 @@ export const MAX_OUTBOUND_STREAMS = 512
 /** Pings on behalf of others that are in flight. Ten peers that each lose everybody reach a few dozen. */
 export const MAX_RELAYS = 1024
 
+/** Pings of the application that are in flight: one to everybody in a cluster of a thousand. */
+export const MAX_USER_PINGS = 1024
+
 /** User broadcasts waiting to be sent; beyond this those sent most often are dropped. Serf prunes at 4,096 too. */
 export const MAX_USER_BROADCASTS = 4096
 

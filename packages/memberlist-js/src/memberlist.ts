@@ -199,10 +199,13 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
     }
   }
 
-  /** Probes a member directly. Resolves to the round trip in ms; throws `timed-out` or `unknown-member`. */
+  /**
+   * Probes a member directly. Resolves to the round trip in ms; throws `timed-out`, `unknown-member`, or `overloaded`
+   * when 1,024 wait for their answers.
+   */
   async ping(name: string, options: { signal?: AbortSignal } = {}): Promise<number> {
     this.#assertRunning()
-    return await this.#engine.ping(this.#member(name), options.signal)
+    return await this.#engine.userPings.ping(this.#member(name), options.signal)
   }
 
   /**

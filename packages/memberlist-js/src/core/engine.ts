@@ -34,6 +34,7 @@ import { Relay } from './relay.ts'
 import { Roster } from './roster.ts'
 import { localState, mergeState } from './state-sync.ts'
 import { StreamServer } from './stream-server.ts'
+import { UserPings } from './user-pings.ts'
 
 export interface EngineParts {
   readonly name: string
@@ -57,6 +58,7 @@ export class Engine {
   readonly exchange: Exchange
   readonly joiner: Joiner
   readonly outbox: Outbox
+  readonly userPings: UserPings
   readonly #parts: EngineParts
   readonly #pings: PendingPings
   readonly #relay: Relay
@@ -110,6 +112,7 @@ export class Engine {
     this.#schedule = [prober, pushPuller, this.joiner]
 
     this.#relay = new Relay(common)
+    this.userPings = new UserPings(common)
     const inbox = new Inbox({
       ...common,
       relay: this.#relay,
@@ -157,7 +160,8 @@ export class Engine {
 
   async close(): Promise<void> {
     for (const part of [...this.#schedule, this.#gossiper]) part.stop()
-    for (const part of [this.membership, this.#relay, this.#server, this.exchange]) part.close()
+    const { membership, exchange, userPings } = this
+    for (const part of [membership, this.#relay, this.#server, exchange, userPings]) part.close()
     this.#pings.close()
     this.outbox.clear()
     await this.#parts.transport.close()
@@ -176,33 +180,6 @@ export class Engine {
   sendPacket(to: Endpoint, payload: Uint8Array): void {
     const member = 'versions' in to ? (to as Member) : undefined
     this.messenger.send({ type: 'user', body: payload }, to, member)
-  }
-
-  /** The round trip of one direct ping in ms. */
-  async ping(target: Member, signal?: AbortSignal): Promise<number> {
-    signal?.throwIfAborted()
-    const { clock, config } = this.#parts
-    const sent = clock.now()
-    return await new Promise<number>((resolve, reject) => {
-      const settle = (finish: () => void) => {
-        clock.clearTimeout(timer)
-        this.#pings.forget(sequence)
-        signal?.removeEventListener('abort', abort)
-        finish()
-      }
-      const abort = () => settle(() => reject(signal!.reason as Error))
-      const sequence = this.#pings.open({
-        onAck: (_payload, at) => settle(() => resolve(at - sent)),
-        onNack: () => undefined,
-      })
-      const timer = clock.setTimeout(() => {
-        const message = `${target.name} did not answer within ${config.probeTimeoutMs} ms`
-        settle(() => reject(new MemberlistError('timed-out', message)))
-      }, config.probeTimeoutMs)
-      signal?.addEventListener('abort', abort, { once: true })
-      const body = pingFor(target.name, sequence, this.membership.self)
-      this.messenger.send({ type: 'ping', body }, target)
-    })
   }
 
   /** Resolves when a broadcast is finished; at once when there is nobody to tell. */

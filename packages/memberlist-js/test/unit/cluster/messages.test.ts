@@ -168,6 +168,26 @@ describe(`user messages (SEED=${SEED})`, () => {
     expect(asked).to.be.greaterThan(5)
   })
 
+  it('1,024 pings may wait for an answer, until the end', async () => {
+    const lists = await cluster.assemble(2)
+    const outcome = async () =>
+      await lists[0]!.ping('m1').catch((error: { code: string }) => error.code)
+    const codes = async (count: number) =>
+      new Set(await cluster.run(Promise.all(Array.from({ length: count }, outcome))))
+    cluster.network.partition([[endpointOf(0)], [endpointOf(1)]])
+    expect(await codes(1024)).to.deep.equal(new Set(['timed-out']))
+    expect(await codes(1025)).to.deep.equal(new Set(['timed-out', 'overloaded']))
+    // There is room again, with a signal as well.
+    const aborted = new Error('mine')
+    const controller = new AbortController()
+    const waiting = lists[0]!.ping('m1', { signal: controller.signal })
+    controller.abort(aborted)
+    expect(await waiting.catch((error: unknown) => error)).to.equal(aborted)
+    const left = outcome()
+    await lists[0]!.close()
+    expect(await left).to.equal('not-running')
+  })
+
   it('a ping tells the round trip, or that there is none', async () => {
     const lists = await cluster.assemble(2)
     const rtt = await cluster.run(lists[0]!.ping('m1'))
