@@ -1,10 +1,13 @@
 /**
  * Deltas in bytes.
  *
- *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair, 4 time) | floor | head | [reset] | [time] | ranges
+ *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair, 4 time) | [more] | floor | head | [reset] | [time] | ranges
  *     range   from, less the last range's end | length | records, twice, and 1 when the last is at the end | records
  *     record  endpoint   tag 1 | [version] | [vni 3] | endpoint id 8 | [time] | [tail]
  *             any kind   tag 1 | [version] | kind 1 | key length, key | [value length, value]
+ *
+ * Any other flag is a later release's, and says that there is more: a length and bytes, which are skipped. So it may say
+ * more, but not otherwise what is said here: whoever could not read a delta would lack its versions for ever.
  *
  * Numbers without a size are varints. A record's version is told as its distance from the one before
  * it in the range, less one; a last one at the range's end leaves it out. An endpoint's tag is the form of
@@ -64,12 +67,12 @@ export function encodeDelta(delta: Delta): Uint8Array {
   return out.bytes()
 }
 
-/** Decodes one delta; null for one of a later release. Throws CodecError for anything that no encoder makes. */
-export function decodeDelta(reader: ByteReader): Delta | null {
+/** Decodes one delta. Throws CodecError for anything that no encoder makes. */
+export function decodeDelta(reader: ByteReader): Delta {
   const oid = reader.packed(8)
   const epoch = reader.epoch()
   const flags = reader.uint(1)
-  if (flags > flagsKnown) return null
+  if (flags > flagsKnown) reader.block()
   const floor = reader.varint()
   const head = reader.varint()
   const reset = flags & flagReset ? reader.varint() : null

@@ -4,7 +4,7 @@
  *     4f 02 | sender's oid 8 | frames        frame: kind 1 | length varint | body
  *
  * The first byte is one that neither serf nor Docker's own gossip takes for theirs, the second the
- * version of this format. A frame of an unknown kind is skipped, and so is a delta with an unknown flag, so a
+ * version of this format. A frame of an unknown kind is skipped, and so is what an unknown flag adds to a delta, so a
  * later release can say more.
  */
 import { ByteReader, ByteWriter, CodecError, type Packed } from './bytes.ts'
@@ -145,10 +145,8 @@ function encodeBody(frame: Frame): Uint8Array {
 
 function decodeBody(kind: number, reader: ByteReader): Frame | null {
   switch (kind) {
-    case kindNumbers.delta: {
-      const delta = decodeDelta(reader)
-      return delta === null ? null : { kind: 'delta', delta }
-    }
+    case kindNumbers.delta:
+      return { kind: 'delta', delta: decodeDelta(reader) }
     case kindNumbers.digest:
       return { kind: 'digest', buckets: Buffer.from(reader.packed(reader.left), 'latin1') }
     case kindNumbers.heads:

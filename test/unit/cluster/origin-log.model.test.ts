@@ -154,7 +154,7 @@ class Model {
 
   #send(to: number, delta: Delta): void {
     if (to === 0) return
-    this.#wire.push({ to, delta: decodeDelta(new ByteReader(encodeDelta(delta)))! })
+    this.#wire.push({ to, delta: decodeDelta(new ByteReader(encodeDelta(delta))) })
   }
 
   #deliver({ which, keep }: { which: number; keep: boolean }): void {

@@ -19,30 +19,39 @@ export interface Sent {
   readonly frame: Frame
 }
 
-const self = { name: 'us', address: '192.0.2.1' as Ip }
-
-/** What the parts of the protocol work with, over a transport that only notes what is sent. */
+/** What the parts of the protocol work with, over a transport that only notes what is sent, or does what it is told. */
 export class Room {
-  readonly clock = new EventClock()
+  readonly clock: EventClock
   readonly random: Random = seededRandom(1)
   readonly options = clusterDefaults
-  readonly members = new MemberTable(self, 0)
-  readonly replica = new Replica({ ...self, epoch: 1 }, clusterDefaults, () => {})
+  readonly members: MemberTable
+  readonly replica: Replica
   readonly gossip: GossipTransport
   readonly post: Post
   sent: Sent[] = []
 
-  constructor() {
-    const note = (member: string, bytes: Uint8Array): void => {
+  constructor({
+    name = 'us',
+    clock = new EventClock(),
+    send = (member, bytes) => {
       for (const frame of decodeMessage(bytes)!.frames) this.sent.push({ member, frame })
-    }
+    },
+  }: {
+    name?: string
+    clock?: EventClock
+    send?: (member: string, bytes: Uint8Array) => void
+  } = {}) {
+    const self = { name, address: '192.0.2.1' as Ip }
+    this.clock = clock
+    this.members = new MemberTable(self, 0)
+    this.replica = new Replica({ ...self, epoch: 5 }, clusterDefaults, () => {})
     this.gossip = {
       maxPacketPayload: 1350,
       start: async () => {},
       join: async () => ({ contacted: 0, own: 0, errors: [] }),
       updateMeta: () => {},
-      sendUnreliable: note,
-      sendReliable: async (member, bytes) => note(member, bytes),
+      sendUnreliable: send,
+      sendReliable: async (member, bytes) => send(member, bytes),
       leave: async () => {},
       close: async () => {},
     }
