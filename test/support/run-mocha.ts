@@ -12,6 +12,8 @@ interface MochaOptions {
   readonly files: readonly string[]
   readonly args: readonly string[]
   readonly timeoutMs: number
+  /** Whether others on the machine go before it. */
+  readonly givesWay?: boolean
   readonly say: (line: string) => void
 }
 
@@ -30,8 +32,10 @@ const exitGraceMs = 20_000
 /** Failures are shown as they happen. A process that dies before its end, or does not end, counts as one more failure. */
 export async function runMocha(options: MochaOptions): Promise<Outcome> {
   const { files, args, timeoutMs, say } = options
-  const command = ['--conditions=source', mochaProgram, '--reporter', 'json-stream']
-  const mocha = execa('node', [...command, ...args, ...files], {
+  const program = options.givesWay === true ? ['nice', '-n', '10', 'node'] : ['node']
+  const reporter = ['--conditions=source', mochaProgram, '--reporter', 'json-stream']
+  const [command, ...before] = [...program, ...reporter]
+  const mocha = execa(command!, [...before, ...args, ...files], {
     cwd: projectDir,
     reject: false,
     timeout: timeoutMs,
