@@ -15,6 +15,7 @@ import { encodeMeta } from '../../src/cluster/member-meta.ts'
 import { OriginLog } from '../../src/cluster/origin-log.ts'
 import { encodeRecord } from '../../src/cluster/records.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
+import type { Peer } from '../../src/dataplane/peer-table.ts'
 import { Reconciler } from '../../src/dataplane/reconciler.ts'
 import { type Ip, ipFromInteger } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
@@ -23,21 +24,29 @@ import { peerTransitions } from '../../src/peer-transitions.ts'
 import { NetnsLab } from './netns-lab.ts'
 
 /*
- * A burst of records on its whole way: the messages as they come from the wire, the log, the transitions, the
- * table of peers, the kernel. How long it takes is printed; what is asserted is processor time, and loosely,
- * since tests run on busy machines.
+ * A burst of records: from the table of peers into the kernel, which is the data plane's part, and on its whole
+ * way, with the messages as they come from the wire, the log and the transitions before that. How long it takes is
+ * printed; what is asserted is processor time, the median of some rounds, since tests run on busy machines.
  */
 
 const owners = 10
 const recordsEach = 1000
-const rounds = 5
+const rounds = 7
 const epoch = Date.UTC(2026, 0, 1)
 const vni = 5001 as Vni
 /** The size of one piece of a transfer. */
 const bytesMost = 32 * 1024
-/** On a quiet machine it is a third, and no turn of the event loop takes half of it. */
-const cpuMostMs = 400
-const turnMostMs = 40
+/** As many as the cluster tells in one turn. */
+const transitionsAtOnce = 500
+/** Limits of processor time: of all, and of the longest turn of the event loop. */
+interface Limits {
+  readonly cpuMs: number
+  readonly turnMs: number
+}
+/** Promised are 100 and 20. It takes 75 and 8 on a quiet machine, 107 and 11 with a dozen processes waiting for each processor. */
+const dataplaneLimits: Limits = { cpuMs: 150, turnMs: 20 }
+/** Likewise 130 to 175 and 12 to 17. */
+const wholeLimits: Limits = { cpuMs: 260, turnMs: 30 }
 
 const addressOf = (owner: number): Ip => `192.0.2.${10 + owner}` as Ip
 
@@ -58,6 +67,21 @@ function messagesOf(owner: number): Uint8Array[] {
   const ranges = [{ from: 0, to: log.head }]
   const deltas = deltasOf(log, ranges, { reset: null, repair: true, bytesMost })
   return [...deltas].map((delta) => encodeMessage(oid, [encodeFrame({ kind: 'delta', delta })]))
+}
+
+function peerAt(i: number): Peer {
+  const ip = ipFromInteger(BigInt(0x0a_00_00_02 + i), 32)
+  const owner = i % owners
+  return {
+    vni,
+    origin: `host-${owner}`,
+    endpointId: `endpoint-${i}`,
+    ips: [ip],
+    mac: macOfIp(ip),
+    vtep: addressOf(owner),
+    claimedAt: 1,
+    live: true,
+  }
 }
 
 /** A transport that hears only what the test says. */
@@ -123,8 +147,10 @@ async function measured(work: () => Promise<void>): Promise<{ wall: number; turn
   return { wall: performance.now() - start, turns }
 }
 
-const quantile = (sorted: readonly number[], share: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
+function quantile(list: readonly number[], share: number): number {
+  const sorted = list.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!
+}
 
 const obstacle = NetnsLab.obstacle()
 
@@ -137,62 +163,133 @@ describe('a burst of records', function () {
     this.skip()
   })
 
-  it('brings 10,000 records from the wire into the kernel, and leaves the event loop free', async () => {
-    const lab = await NetnsLab.create()
-    const hostNetns = await lab.namespace('host')
-    await lab.run(hostNetns, 'ip', 'addr', 'add', '192.0.2.1/24', 'dev', 'lo')
-    const directory = lab.folder('pins')
-    const dataplane = new LinuxDataplane({ directory, logger: silentLogger, hostNetns })
-    const arriving = Array.from({ length: owners }, (_, owner) => messagesOf(owner)).flat()
-    const walls: number[] = []
-    const cpus: number[] = []
-    const allTurns: number[] = []
-    try {
-      await dataplane.start()
+  it('brings 10,000 peers from the table into the kernel, and leaves the event loop free', async () => {
+    const peers = Array.from({ length: owners * recordsEach }, (_, i) => peerAt(i))
+    await inLab(async (dataplane) => {
+      const figures = new Figures('10,000 peers from the table into the kernel')
       for (let round = 0; round < rounds; round++) {
-        const reconciler = new Reconciler({ dataplane, clock: systemClock, logger: silentLogger })
-        await reconciler.attachOverlay({
-          overlayId: 'burst',
-          vni,
-          mtu: 1450,
-          vtep: '192.0.2.1' as Ip,
-          port: 4789,
-          gateways: ['10.0.0.1/8'],
-        })
+        const reconciler = await attached(dataplane)
+        figures.add(
+          await measured(async () => {
+            for (let i = 0; i < peers.length; i += transitionsAtOnce) {
+              const batch = peers.slice(i, i + transitionsAtOnce)
+              reconciler.applyPeers(batch.map((next) => ({ previous: null, next })))
+              await new Promise(setImmediate)
+            }
+            await allThere(reconciler)
+          }),
+        )
+        await expectAll(dataplane)
+        await reconciler.stop()
+        await dataplane.removeOverlay('burst')
+      }
+      figures.check(dataplaneLimits)
+    })
+  })
+
+  it('and 10,000 records from the wire on', async () => {
+    const arriving = Array.from({ length: owners }, (_, owner) => messagesOf(owner)).flat()
+    await inLab(async (dataplane) => {
+      const figures = new Figures('10,000 records from the wire into the kernel')
+      for (let round = 0; round < rounds; round++) {
+        const reconciler = await attached(dataplane)
         const { cluster, hooks } = await listening(reconciler)
-        const { wall, turns } = await measured(async () => {
-          for (const message of arriving) {
-            hooks.onMessage(message)
-            await new Promise(setImmediate)
-          }
-          const isDone = (): boolean => {
-            const [overlay] = reconciler.status().overlays
-            return overlay!.settled && overlay!.peers === owners * recordsEach
-          }
-          while (!isDone()) await new Promise(setImmediate)
-        })
-        walls.push(wall)
-        cpus.push(turns.reduce((sum, ms) => sum + ms, 0))
-        allTurns.push(...turns.filter((ms) => ms >= 1))
-        const { fdb, neighbours } = (await dataplane.dump('burst'))!
-        expect(fdb).to.have.length(owners * recordsEach)
-        expect(neighbours).to.have.length(owners * recordsEach)
+        figures.add(
+          await measured(async () => {
+            for (const message of arriving) {
+              hooks.onMessage(message)
+              await new Promise(setImmediate)
+            }
+            await allThere(reconciler)
+          }),
+        )
+        await expectAll(dataplane)
         await cluster.close()
         await reconciler.stop()
         await dataplane.removeOverlay('burst')
       }
-    } finally {
-      await dataplane.close()
-      lab.close()
-    }
-    for (const list of [walls, cpus, allTurns]) list.sort((a, b) => a - b)
-    const [wall, cpu] = [quantile(walls, 0.5), quantile(cpus, 0.5)]
-    const [turn, longest] = [quantile(allTurns, 0.99), allTurns.at(-1)!]
-    process.stdout.write(
-      `    10,000 records from the wire into the kernel: median ${wall.toFixed(0)} ms, ${cpu.toFixed(0)} ms of CPU;` +
-        ` turns of 1 ms or more: p99 ${turn.toFixed(1)}, max ${longest.toFixed(1)} ms of CPU\n`,
-    )
-    expect(cpu, 'ms of CPU').to.be.at.most(cpuMostMs)
-    expect(turn, 'ms of a turn, p99').to.be.at.most(turnMostMs)
+      figures.check(wholeLimits)
+    })
   })
 })
+
+/** Runs `work` with the data plane of a host of its own. */
+async function inLab(work: (dataplane: LinuxDataplane) => Promise<void>): Promise<void> {
+  const lab = await NetnsLab.create()
+  const hostNetns = await lab.namespace('host')
+  await lab.run(hostNetns, 'ip', 'addr', 'add', '192.0.2.1/24', 'dev', 'lo')
+  const directory = lab.folder('pins')
+  const dataplane = new LinuxDataplane({ directory, logger: silentLogger, hostNetns })
+  try {
+    await dataplane.start()
+    await work(dataplane)
+  } finally {
+    await dataplane.close()
+    lab.close()
+  }
+}
+
+/** A reconciler with the overlay, of which nobody is known yet. */
+async function attached(dataplane: LinuxDataplane): Promise<Reconciler> {
+  const reconciler = new Reconciler({ dataplane, clock: systemClock, logger: silentLogger })
+  await reconciler.attachOverlay({
+    overlayId: 'burst',
+    vni,
+    mtu: 1450,
+    vtep: '192.0.2.1' as Ip,
+    port: 4789,
+    gateways: ['10.0.0.1/8'],
+  })
+  return reconciler
+}
+
+/** Waits until everything is in the kernel. */
+async function allThere(reconciler: Reconciler): Promise<void> {
+  for (;;) {
+    const [overlay] = reconciler.status().overlays
+    if (overlay!.settled && overlay!.peers === owners * recordsEach) return
+    await new Promise(setImmediate)
+  }
+}
+
+async function expectAll(dataplane: LinuxDataplane): Promise<void> {
+  const { fdb, neighbours } = (await dataplane.dump('burst'))!
+  expect(fdb).to.have.length(owners * recordsEach)
+  expect(neighbours).to.have.length(owners * recordsEach)
+}
+
+/** What the rounds took. */
+class Figures {
+  readonly #what: string
+  readonly #walls: number[] = []
+  readonly #cpus: number[] = []
+  readonly #turns: number[] = []
+
+  constructor(what: string) {
+    this.#what = what
+  }
+
+  add({ wall, turns }: { wall: number; turns: readonly number[] }): void {
+    this.#walls.push(wall)
+    this.#cpus.push(turns.reduce((sum, ms) => sum + ms, 0))
+    this.#turns.push(
+      quantile(
+        turns.filter((ms) => ms >= 1),
+        0.99,
+      ),
+    )
+  }
+
+  /** Prints the medians, and fails when they are too much. */
+  check({ cpuMs, turnMs }: Limits): void {
+    const [wall, cpu, turn] = [this.#walls, this.#cpus, this.#turns].map((list) =>
+      quantile(list, 0.5),
+    )
+    process.stdout.write(
+      `    ${this.#what}: median ${wall!.toFixed(0)} ms, ${cpu!.toFixed(0)} ms of CPU;` +
+        ` turns of 1 ms or more: p99 ${turn!.toFixed(1)} ms of CPU\n`,
+    )
+    expect(cpu, 'ms of CPU').to.be.at.most(cpuMs)
+    expect(turn, 'ms of a turn, p99').to.be.at.most(turnMs)
+  }
+}
