@@ -113,6 +113,7 @@ export class Claims {
     }
   }
 
+  /** Asks again while voters are busy with a change of the roster, or a silent one would decide, and there is time. */
   async #rounds(wish: ClaimWish, claim: number, keeping: Keeping): Promise<ClaimResult> {
     const won: Item[] = []
     let open = wish.items
@@ -144,7 +145,7 @@ export class Claims {
 
   /** One question to all voters. Null when we have no say: not on a roster, or it is being changed. */
   async #round(
-    { items, exclusive = false, lender: owner }: ClaimWish,
+    { items, exclusive = false, lender: owner, bestEffort = false }: ClaimWish,
     claim: number,
     keeping: Keeping,
   ): Promise<{
@@ -164,7 +165,7 @@ export class Claims {
       items: items.map((item) => itemKey(item)),
     } as const
     const own = this.#seat.voter.name
-    const { answers, missing } = await this.#wire.gather(
+    const { answers, missing, silent } = await this.#wire.gather(
       roster.voters,
       query,
       // Our own vote is waited for, so that people are told the right count.
@@ -177,7 +178,9 @@ export class Claims {
     const won = standings.filter(({ outcome }) => outcome === 'won').map(({ item }) => item)
     await this.#keep(won, claim, keeping, takenIn(answers))
     const busy = [...answers.values()].some(({ kind }) => kind === 'sealed' || kind === 'elsewhere')
-    return { won, standings, missing, final: !busy }
+    const isShort = standings.some(({ outcome, rival }) => outcome !== 'won' && rival === null)
+    const mayBeGiven = silent && isShort && !bestEffort
+    return { won, standings, missing, final: !busy && !mayBeGiven }
   }
 
   async #keep(

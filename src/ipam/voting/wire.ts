@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
-import { AssertionError, failure, isBug, messageOf } from '../../base/errors.ts'
+import { AssertionError, OverlayError, failure, isBug, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { IpamCluster, Json, MemberState } from '../ports.ts'
 import {
@@ -32,6 +32,8 @@ export interface Gathered {
   readonly answers: ReadonlyMap<string, Answer['body']>
   /** Names of those that did not answer, or are not who they were. */
   readonly missing: readonly string[]
+  /** Whether one of them is a member that is there, as far as we know, and was silent: it may be busy. */
+  readonly silent: boolean
 }
 
 /**
@@ -116,11 +118,12 @@ export class Wire {
   ): Promise<Gathered> {
     const answers = new Map<string, Answer['body']>()
     const missing: string[] = []
+    let silent = false
     const states = this.states() // once: a map for each of a thousand voters takes its time
     return new Promise((resolve) => {
       let outstanding = voters.length
       const settle = (): void => {
-        if (outstanding === 0 || enough(answers, outstanding)) resolve({ answers, missing })
+        if (outstanding === 0 || enough(answers, outstanding)) resolve({ answers, missing, silent })
       }
       for (const voter of voters) {
         this.ask(voter.name, query, states)
@@ -132,6 +135,7 @@ export class Wire {
           .catch((error: unknown) => {
             if (isBug(error)) throw error
             missing.push(voter.name)
+            silent ||= error instanceof OverlayError && error.code === 'DEADLINE'
             this.#logger.debug('no answer', { member: voter.name, error: messageOf(error) })
           })
           .finally(() => {

@@ -68,7 +68,7 @@ class Table {
       const reached = of.map(({ name }) => name).filter((name) => !lost(name, query))
       for (const name of reached) answers.set(name, await this.tell(name, query))
       const missing = of.map(({ name }) => name).filter((name) => !reached.includes(name))
-      return { answers, missing }
+      return { answers, missing, silent: missing.length > 0 }
     }
     const ports = { clock: this.clock, random: seededRandom(seed), logger: silentLogger }
     return new RosterChange(this.seat(from), { pause, gather } as unknown as Wire, ports)
