@@ -97,7 +97,6 @@ export class SimulatedHost {
     this.known.clear()
     this.known.add(this.name)
     const founds = this.seeds.length === 0 && this.#starts++ === 0
-    for (const seed of founds ? [] : this.world.hosts.keys()) this.known.add(seed)
     this.copies.clear()
     this.synced = founds
     const published: Published = { blocks: new Map(), pools: new Map() }
@@ -122,7 +121,22 @@ export class SimulatedHost {
       logger: this.world.logger?.child(this.name) ?? silentLogger,
     })
     this.life = life as Life
+    if (!founds) this.#join(life as Life)
     await life.ipam.start()
+  }
+
+  /** Nobody is known before the first member was reached. */
+  #join(life: Life): void {
+    const { clock, hosts, joinMs } = this.world
+    const join = (): void => {
+      for (const name of hosts.keys()) this.known.add(name)
+    }
+    if (joinMs === 0) return join()
+    clock.setTimeout(() => {
+      if (!life.alive) return
+      join()
+      life.listener()
+    }, joinMs)
   }
 
   /** Ends the plugin at once. With `diskLost` the next start is the first. */

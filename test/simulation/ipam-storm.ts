@@ -19,6 +19,8 @@ export interface StormOptions {
   readonly records?: boolean
   /** Whether disks may be full for a while, and refuse to write; false if left out. */
   readonly fullDisks?: boolean
+  /** How long a start takes to reach the other members, ms; 0 if left out. */
+  readonly joinMs?: number
 }
 
 /** So long that blocks which lie idle are given back, ms. */
@@ -50,8 +52,9 @@ export class Storm {
   }
 
   async blow(): Promise<void> {
-    const { steps, hosts, records = true } = this.#options
+    const { steps, hosts, records = true, joinMs = 0 } = this.#options
     this.world.records = records
+    this.world.joinMs = joinMs
     await this.world.grow(hosts)
     for (const host of this.world.hosts.values()) await this.requests.attach(host)
     for (let step = 0; step < steps; step++) {

@@ -36,6 +36,8 @@ export class IpamWorld {
   records = true
   /** Members tell each other of records and members this often, ms. */
   gossipMs = 80
+  /** How long a start takes to reach the other members, ms. */
+  joinMs = 0
   /** Which side of a cut a host is on; hosts on different sides do not hear each other. */
   readonly #sides = new Map<string, number>()
   #gossiping = true

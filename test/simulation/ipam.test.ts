@@ -62,4 +62,11 @@ describe('addresses in a storm', function () {
     if (only === undefined)
       expect(given, 'the storm leaves room to work').to.be.greaterThan(10 * count)
   })
+
+  it('and starts that reach nobody for a moment', async () => {
+    const options = { hosts: 5, steps, comingAndGoing: true, joinMs: 40 }
+    const given = await storms(50_001, options)
+    if (only === undefined)
+      expect(given, 'the storm leaves room to work').to.be.greaterThan(20 * count)
+  })
 })
