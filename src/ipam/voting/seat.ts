@@ -233,14 +233,15 @@ export class Seat {
   /**
    * Makes the book that of a new roster. Votes for those who are not on it any more are dropped: that is how the blocks of a
    * member that is gone become free. Our own claims only stay if the decision carries them: whatever
-   * we owned is in it, or we were left out of a roster in between.
+   * we owned is in it, or we were left out of a roster in between. Without a seat we gave no vote: what our book has is a copy
+   * of an older decision, and nobody told us what was given back since.
    */
   #takeOver(roster: Roster, votes: readonly Vote[]): Map<string, Item> {
     const changed = new Map<string, Item>()
-    const sameRoot = this.#roster?.root === roster.root
+    const given = this.seated && this.#roster?.root === roster.root
     const onRoster = new Set(roster.voters.map((voter) => holderOf(voter)))
     for (const vote of this.book.votes()) {
-      const stays = sameRoot && onRoster.has(vote.holder) && vote.holder !== this.holder
+      const stays = given && onRoster.has(vote.holder) && vote.holder !== this.holder
       if (!stays && this.book.free(vote)) changed.set(itemKey(vote.item), vote.item)
     }
     for (const vote of votes) {

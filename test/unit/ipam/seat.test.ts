@@ -152,6 +152,17 @@ describe('a seat', () => {
     expect(await grants(seat, b, block, 1, 't2')).to.equal(false)
   })
 
+  it('had no vote to give before it had a seat: what it learnt then may be given back by now', async () => {
+    const disk = new HeldDisk()
+    const seat = new Seat(a, disk, advice)
+    const votes = packVotes([{ item: block, holder: holderOf(b), claim: 1 }])
+    await seat.install({ roster: rosterOf(1, [b, c]), votes })
+    expect(seat.book.holders(block).size).to.equal(1)
+    await seat.install({ roster: rosterOf(2, [a, b, c]), votes: noVotes })
+    expect(seat.book.size).to.equal(0)
+    expect(disk.entries('ipam.votes')).to.deep.equal([])
+  })
+
   it('keeps what is its own only if the roster’s votes say so', async () => {
     const seat = await seatOf(new HeldDisk())
     await ask(seat, a, block)
