@@ -36,6 +36,14 @@ export function shuffled<T>(random: Random, items: readonly T[]): T[] {
   return result
 }
 
+/** `n` different elements at random, or all when there are no more. */
+export function sample<T>(random: Random, items: readonly T[], n: number): T[] {
+  if (items.length <= n) return [...items]
+  const chosen = new Set<number>()
+  while (chosen.size < n) chosen.add(below(random, items.length))
+  return Array.from(chosen, (index) => items[index]!)
+}
+
 /**
  * A small seeded generator for tests and simulations: the mulberry32 construction, a 32-bit counter
  * through a mixing function. Not for secrets.

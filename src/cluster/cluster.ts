@@ -103,7 +103,7 @@ export class Cluster {
       requestsMost: options.requestsMost,
       self: name,
       send: (member, frames) => this.#exchange.post.send(member, frames),
-      isLive: (member) => members.live().includes(member),
+      isLive: (member) => isLive(members.get(member)),
       maxPacketPayload: () => gossip.maxPacketPayload,
     })
   }

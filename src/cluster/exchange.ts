@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
-import type { Random } from '../base/random.ts'
+import { type Random, sample } from '../base/random.ts'
 import { CodecError, type Packed } from './bytes.ts'
 import type { ClusterOptions } from './cluster-options.ts'
 import { FirstSync } from './first-sync.ts'
@@ -22,14 +22,14 @@ import { Post } from './post.ts'
 import type { Replica } from './replica.ts'
 import { decodeRoot } from './root-payload.ts'
 import { Serve } from './serve.ts'
-import { Spread, sample } from './spread.ts'
+import { Spread } from './spread.ts'
 
 /** Members that are told of our leaving directly, besides the gossip that tells all. */
 const goodbyesMost = 128
 /** How often things are looked at that only time brings about. */
 const housekeepingMs = 1000
 
-export interface ExchangePorts {
+interface ExchangePorts {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -52,9 +52,6 @@ export class Exchange {
   readonly repair: Repair
   readonly serve: Serve
   readonly firstSync: FirstSync
-  readonly knocks: Knocks
-  readonly introductions: Introductions
-  readonly greetings: Greetings
   readonly counters = {
     messages: 0,
     bytes: 0,
@@ -63,6 +60,9 @@ export class Exchange {
     deltas: 0,
   }
   readonly #ports: ExchangePorts
+  readonly #knocks: Knocks
+  readonly #introductions: Introductions
+  readonly #greetings: Greetings
   #publishTimer: Timer | null = null
   #housekeepingTimer: Timer | null = null
   #opened = false
@@ -78,15 +78,15 @@ export class Exchange {
     this.spread = new Spread(shared)
     this.serve = new Serve(shared)
     this.repair = new Repair({ ...shared, onOwnPast: (head) => ports.onOwnPast(head.epoch) })
-    const knocks = (this.knocks = new Knocks(shared))
-    const greetings = (this.greetings = new Greetings({
+    const knocks = (this.#knocks = new Knocks(shared))
+    const greetings = (this.#greetings = new Greetings({
       ...shared,
       isOpen: () => this.#opened,
       announce: () => {
         if (!this.#announced) this.announce()
       },
     }))
-    this.introductions = new Introductions({
+    this.#introductions = new Introductions({
       ...shared,
       knocks,
       greetings,
@@ -106,7 +106,7 @@ export class Exchange {
 
   start(): void {
     this.repair.start()
-    this.knocks.start()
+    this.#knocks.start()
     this.#armHousekeeping()
   }
 
@@ -125,9 +125,9 @@ export class Exchange {
 
   close(): void {
     this.#closed = true
-    const { repair, firstSync, spread, serve, knocks, introductions, greetings } = this
-    const parts = [repair, firstSync, spread, serve, knocks, introductions, greetings]
-    for (const part of parts) part.close()
+    const { repair, firstSync, spread, serve } = this
+    const talk = [this.#knocks, this.#introductions, this.#greetings]
+    for (const part of [repair, firstSync, spread, serve, ...talk]) part.close()
     for (const timer of [this.#publishTimer, this.#housekeepingTimer]) {
       if (timer !== null) this.#ports.clock.clearTimeout(timer)
     }
@@ -144,7 +144,7 @@ export class Exchange {
     this.#opened = true
     this.own.publish(this.#ports.clock.now(), false)
     this.#ports.replica.open()
-    for (const member of this.#ports.members.live()) this.greetings.add(member)
+    for (const member of this.#ports.members.live()) this.#greetings.add(member)
     this.announce()
   }
 
@@ -164,10 +164,10 @@ export class Exchange {
   /** A member is new, or its state or epoch changed. */
   onMember(member: Member, before: Member | undefined): void {
     const { name, state, epoch } = member
-    if (state === 'dead' || state === 'suspect') this.knocks.at(name)
-    if (!isLive(member)) return this.introductions.check()
+    if (state === 'dead' || state === 'suspect') this.#knocks.at(name)
+    if (!isLive(member)) return this.#introductions.check()
     const sameRun = before?.epoch === epoch
-    if (!sameRun || !isLive(before)) this.greetings.add(name, sameRun && before.state === 'dead')
+    if (!sameRun || !isLive(before)) this.#greetings.add(name, sameRun && before.state === 'dead')
     this.firstSync.begin()
   }
 
@@ -186,7 +186,7 @@ export class Exchange {
       const message = decodeMessage(bytes)
       if (message === null) this.counters.foreign++
       else {
-        this.introductions.heardFrom(message.sender)
+        this.#introductions.heardFrom(message.sender)
         for (const frame of message.frames) this.#onFrame(message.sender, frame)
       }
     } catch (error) {
@@ -219,7 +219,7 @@ export class Exchange {
         this.repair.onTransfer(from, frame.state)
         return this.firstSync.onTransfer(from, frame.state)
       case 'who':
-        return this.introductions.onWho(from, frame)
+        return this.#introductions.onWho(from, frame)
       case 'request':
         return this.#ports.onRequest(from, frame)
       case 'answer':
@@ -236,7 +236,7 @@ export class Exchange {
       if (!delta.repair) this.spread.entries(delta.oid, delta.epoch, reception.news)
       this.repair.onApplied(delta.oid, delta.repair)
       this.firstSync.onApplied(delta.oid)
-      this.introductions.check()
+      this.#introductions.check()
     } else if (reception.kind === 'self') {
       const { epoch, head } = replica.self.log
       if (delta.epoch > epoch || (delta.epoch === epoch && delta.head > head))
@@ -278,7 +278,7 @@ export class Exchange {
     const { clock, replica, members } = this.#ports
     this.#housekeepingTimer = clock.setTimeout(() => {
       replica.expire(clock.now(), members.size)
-      this.introductions.remind()
+      this.#introductions.remind()
       this.#armHousekeeping()
     }, housekeepingMs)
   }

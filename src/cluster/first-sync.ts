@@ -13,7 +13,7 @@ const patienceMs = 500
 /** A busy member's joiners come back at different times. */
 const busyWaitMs = 100
 
-export interface FirstSyncPorts extends Surroundings {
+interface FirstSyncPorts extends Surroundings {
   /** Sends a digest to that member. */
   readonly compareWith: (member: string) => void
   readonly onDone: () => void

@@ -13,7 +13,7 @@ import type { Surroundings } from './surroundings.ts'
 /** Members greeted in one turn, so that joining a large cluster blocks nothing. */
 const greetingsMost = 64
 
-export interface GreetingsPorts extends Surroundings {
+interface GreetingsPorts extends Surroundings {
   /** Whether others may know how far our own log is. */
   readonly isOpen: () => boolean
   /** Tells everybody, unless that was done. */

@@ -5,11 +5,12 @@
  * stranger, or new ones of the dead, asks after their owner, by way of others, and the owner announces itself once more.
  */
 import type { Timer } from '../base/clock.ts'
+import { sample } from '../base/random.ts'
 import type { Packed } from './bytes.ts'
 import type { Frame } from './frames.ts'
 import type { Greetings } from './greetings.ts'
 import type { Knocks } from './knocks.ts'
-import { sample } from './spread.ts'
+import { isLive } from './member-table.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** How many members are asked after a stranger at once. */
@@ -27,7 +28,7 @@ const returnMs = 500
 /** Who has not been introduced by then is dead, and was so when its records came. */
 const hopelessMs = 30_000
 
-export interface IntroductionsPorts extends Surroundings {
+interface IntroductionsPorts extends Surroundings {
   readonly knocks: Knocks
   readonly greetings: Greetings
   /** Spreads once more that we are a member, and how far our log is. */
@@ -67,7 +68,7 @@ export class Introductions {
     const { replica, members, post } = this.#ports
     if (frame.oid === replica.self.oid) return this.#answer(from)
     const name = members.nameOf(frame.oid)
-    if (name !== undefined && members.live().includes(name)) post.send(name, [frame])
+    if (name !== undefined && isLive(members.get(name))) post.send(name, [frame])
   }
 
   /**

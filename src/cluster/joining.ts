@@ -6,7 +6,7 @@ import type { Logger } from '../base/logger.ts'
 import type { FirstSync } from './first-sync.ts'
 import type { GossipTransport } from './gossip-transport.ts'
 
-export interface JoiningParts {
+interface JoiningParts {
   readonly clock: Clock
   readonly logger: Logger
   readonly gossip: GossipTransport

@@ -5,9 +5,8 @@
  * announcement of itself, ends either within a round trip.
  */
 import type { Timer } from '../base/clock.ts'
-import { below } from '../base/random.ts'
+import { below, sample } from '../base/random.ts'
 import { oidOfName } from './digest.ts'
-import { sample } from './spread.ts'
 import type { Surroundings } from './surroundings.ts'
 
 /** Milliseconds between two turns, on average; nobody is knocked at twice in one. */

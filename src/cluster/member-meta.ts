@@ -1,14 +1,14 @@
 /**
  * What a member's gossip metadata says about it: `4f 02 | epoch 6 | address length 1, address | flags 1`.
- * Of the flags, 1 says that its plugin pauses and its endpoints live on; the others are unused. The address is the VTEP's, which need not be the one that gossip uses. Bytes that follow are a later
- * release's.
+ * Of the flags, 1 says that its plugin pauses and its endpoints live on; the others are unused. The address is
+ * the VTEP's, which need not be the one that gossip uses. Bytes that follow are a later release's.
  */
 import { type Ip, ipFromBytes, ipToBytes } from '../net/ip.ts'
 import { ByteReader, ByteWriter, CodecError, unpack } from './bytes.ts'
 import { formatVersion, magicByte } from './frames.ts'
 
 /** One member's facts. */
-export interface MemberMeta {
+interface MemberMeta {
   readonly epoch: number
   readonly address: Ip
   /** It is about to stop answering for a while, and its containers go on. */

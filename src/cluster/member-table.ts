@@ -148,9 +148,9 @@ export class MemberTable {
   }
 }
 
-/** Whether it counts: a suspect does until it is dead. */
-export function isLive({ state }: Pick<MemberView, 'state'>): boolean {
-  return state === 'alive' || state === 'suspect'
+/** Whether it counts: a suspect does until it is dead, somebody unknown does not. */
+export function isLive(member: Pick<MemberView, 'state'> | undefined): boolean {
+  return member?.state === 'alive' || member?.state === 'suspect'
 }
 
 function viewOf({ name, address, state, self, sinceMs, paused }: Member): MemberView {

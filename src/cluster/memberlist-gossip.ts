@@ -40,7 +40,7 @@ export const gossipTuning: Tuning = {
   reconnectTimeoutMs: seekMs,
 }
 
-export interface MemberlistGossipOptions {
+interface MemberlistGossipOptions {
   /** Unique in the cluster. */
   readonly name: string
   readonly clock: Clock

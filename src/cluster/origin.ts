@@ -45,14 +45,3 @@ export function blankOrigin(oid: Packed, epoch: number, now: number): MutableOri
   const bare = { self: false, name: null, address: null, shown: null, hash: null }
   return { ...bare, oid, log, standing: 'unknown', sinceMs: now }
 }
-
-/** Whose it is. */
-export function named({
-  name,
-  address,
-}: {
-  name: string
-  address: Ip
-}): Pick<Origin, 'name' | 'address'> {
-  return { name, address }
-}

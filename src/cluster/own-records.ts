@@ -8,7 +8,7 @@ import type { Entry } from './origin-log.ts'
 import type { Replica } from './replica.ts'
 
 /** Versions per second in the long run, and at once. */
-export interface PublishLimits {
+interface PublishLimits {
   readonly publishRate: number
   readonly publishBurst: number
 }

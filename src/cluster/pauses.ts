@@ -15,7 +15,7 @@ import type { Member } from './member-table.ts'
 const pauseMostMs = 10 * 60_000
 
 /** What the room has to do with it. */
-export interface PausesParts {
+interface PausesParts {
   readonly clock: Clock
   readonly onOver: (member: Member) => void
 }

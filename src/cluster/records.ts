@@ -23,7 +23,7 @@ import {
 export type { EndpointRecord } from './endpoint-record.ts'
 
 /** An overlay that this member takes part in. */
-export interface OverlayRecord {
+interface OverlayRecord {
   readonly kind: 'overlay'
   readonly overlayId: string
   readonly vni: Vni

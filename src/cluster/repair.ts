@@ -19,7 +19,7 @@ const doublingsMost = 5
 /** Holes asked for in one turn. */
 const holesMost = 64
 
-export interface RepairPorts extends Surroundings {
+interface RepairPorts extends Surroundings {
   /** Somebody knows more of our own log than we do: it is a former run's. */
   readonly onOwnPast: (head: Head) => void
 }

@@ -13,20 +13,13 @@ import { Certificates } from './certificates.ts'
 import { Digest, bucketOf, hashOf, oidOfName } from './digest.ts'
 import type { Head } from './frames.ts'
 import type { MemberState } from './gossip-transport.ts'
-import {
-  type MutableOrigin,
-  type Origin,
-  blankOrigin,
-  headOf,
-  named,
-  visibleRecords,
-} from './origin.ts'
+import { type MutableOrigin, type Origin, blankOrigin, headOf, visibleRecords } from './origin.ts'
 import { type Delta, type Entry, OriginLog } from './origin-log.ts'
 import type { Reception } from './reception.ts'
 import { liftedBy, standingOf } from './visibility.ts'
 
 /** Is told before a visible record changes. */
-export type Mark = (origin: Origin, id: Packed, previous: Packed | null) => void
+type Mark = (origin: Origin, id: Packed, previous: Packed | null) => void
 
 /** What membership says of a member; the epoch is that of its metadata. */
 type MemberNews = { name: string; state: MemberState; address: Ip; epoch: number }
@@ -59,7 +52,8 @@ export class Replica {
     this.#limits = limits
     this.#mark = mark
     this.#self = blankOrigin(oidOfName(self.name), self.epoch, 0)
-    Object.assign(this.#self, { self: true, standing: 'visible', ...named(self) })
+    const { name, address } = self
+    Object.assign(this.#self, { self: true, standing: 'visible', name, address })
     this.#origins.set(this.#self.oid, this.#self)
   }
 
@@ -151,7 +145,7 @@ export class Replica {
     const origin = this.#originOf(oid, epoch, now)
     if (origin.address !== address) {
       this.#markAll(origin)
-      Object.assign(origin, named({ name, address }))
+      Object.assign(origin, { name, address })
     }
     if (epoch > origin.log.epoch) this.#beginEpoch(origin, epoch, now)
     this.#stand(origin, standing, now)

@@ -25,7 +25,7 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-export interface RequestsPorts {
+interface RequestsPorts {
   readonly clock: Clock
   readonly random: Random
   readonly requestsMost: number

@@ -4,7 +4,7 @@
  * cluster. That reaches nearly everybody nearly at once; repair.ts sees to the rest.
  */
 import type { Timer } from '../base/clock.ts'
-import { type Random, below } from '../base/random.ts'
+import { sample } from '../base/random.ts'
 import type { Packed } from './bytes.ts'
 import { entryBytes } from './delta-codec.ts'
 import { GossipQueue, type NewsItem } from './gossip-queue.ts'
@@ -117,12 +117,4 @@ export class Spread {
  */
 export function pushesAt(members: number): number {
   return Math.floor(Math.log(members))
-}
-
-/** `n` different elements at random, or all when there are no more. */
-export function sample<T>(random: Random, items: readonly T[], n: number): T[] {
-  if (items.length <= n) return [...items]
-  const chosen = new Set<number>()
-  while (chosen.size < n) chosen.add(below(random, items.length))
-  return Array.from(chosen, (index) => items[index]!)
 }
