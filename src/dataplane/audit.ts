@@ -19,8 +19,6 @@ export interface AuditReport {
   readonly drift: Drift
   /** Endpoints of this host whose veth pair is gone, and their container too, or that cannot be repaired. */
   readonly missing: readonly string[]
-  /** Endpoints that have a veth pair of ours and were never attached. The driver knows what to do. */
-  readonly unknown: readonly string[]
   /** The first thing that could not be repaired, and why; null when all could. */
   readonly failure: string | null
 }
@@ -74,7 +72,6 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
     overlayId,
     drift: { links: links.length, endpoints, fdb: count('fdb'), neighbours: count('neighbour') },
     missing,
-    unknown: [...present.keys()].filter((id) => !rows.local.has(id)),
     failure,
   }
 }

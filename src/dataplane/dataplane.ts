@@ -139,29 +139,12 @@ export interface FailedChange {
   readonly error: string
 }
 
-/** What a kernel has of one overlay. */
+/** What a kernel has of one overlay; whether bridge and VXLAN device are right, `ensureOverlay` sees. */
 export interface ActualOverlay {
   readonly overlayId: string
-  /** Null where the device is missing. */
-  readonly bridge: ActualBridge | null
-  readonly vxlan: ActualVxlan | null
   readonly endpoints: readonly ActualEndpoint[]
   readonly fdb: readonly FdbEntry[]
   readonly neighbours: readonly Neighbour[]
-}
-
-export interface ActualBridge {
-  readonly mtu: number
-  readonly up: boolean
-  readonly gateways: readonly string[]
-}
-
-export interface ActualVxlan {
-  readonly vni: Vni
-  readonly mtu: number
-  readonly up: boolean
-  readonly vtep: Ip | null
-  readonly port: number
 }
 
 /** An endpoint's veth pair as seen from the overlay's namespace. */

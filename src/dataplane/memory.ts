@@ -163,11 +163,8 @@ export class MemoryDataplane implements Dataplane {
     this.#enter('dump')
     const overlay = this.#overlays.get(overlayId)
     if (overlay === undefined) return null
-    const { vni, mtu, vtep, port, gateways } = overlay.links
     return {
       overlayId,
-      bridge: { mtu, up: true, gateways: [...gateways].sort() },
-      vxlan: { vni, mtu, up: true, vtep, port },
       endpoints: [...overlay.endpoints.values()].map(({ link, sound, parked }) => ({
         ...link,
         sound,

@@ -1,10 +1,9 @@
-import type { ActualBridge, ActualOverlay, ActualVxlan, FdbEntry, Neighbour } from '../dataplane.ts'
+import type { ActualOverlay, FdbEntry, Neighbour } from '../dataplane.ts'
 import type { Mac } from '../../net/mac.ts'
 import { portOn } from './endpoint-links.ts'
 import type { Link } from './link.ts'
 import { wrongIn } from './link-repair.ts'
 import { bridgeName, endpointOfAlias, sourceNameOf, vxlanName } from './names.ts'
-import { gatewaysOf } from './overlay-links.ts'
 import { type HostNetns, type OverlayNetns, linksOf } from './overlay-netns.ts'
 import {
   getFdb,
@@ -26,11 +25,7 @@ export async function dumpOverlay(
   overlayId: string,
 ): Promise<ActualOverlay> {
   const { links, tables } = await readSteadily(netns)
-  const [bridge, vxlan] = [named(links, bridgeName), named(links, vxlanName)]
-  const actualLinks = {
-    bridge: bridge === null ? null : actualBridge(netns, bridge),
-    vxlan: vxlan === null ? null : actualVxlan(vxlan),
-  }
+  const bridge = named(links, bridgeName)
   const parked = new Set(linksOf(host.socket).map(({ name }) => name))
   const { fdb, neighbours, stations } = tables
   const endpoints = links.flatMap((link) => {
@@ -40,7 +35,7 @@ export async function dumpOverlay(
     const mac = stations.get(link.index) ?? null
     return [{ endpointId, mac, mtu: link.mtu, sound: isSound(link, bridge), parked: isParked }]
   })
-  return { overlayId, ...actualLinks, endpoints, fdb, neighbours }
+  return { overlayId, endpoints, fdb, neighbours }
 }
 
 /**
@@ -91,14 +86,6 @@ async function readTables(netns: OverlayNetns, vxlanIndex: number | null): Promi
   } finally {
     socket.close()
   }
-}
-
-function actualBridge(netns: OverlayNetns, { mtu, up, index }: Link): ActualBridge {
-  return { mtu, up, gateways: gatewaysOf(netns.socket, index).sort() }
-}
-
-function actualVxlan({ mtu, up, vxlan }: Link): ActualVxlan | null {
-  return vxlan === null ? null : { vni: vxlan.vni, mtu, up, vtep: vxlan.vtep, port: vxlan.port }
 }
 
 function isSound(port: Link, bridge: Link | null): boolean {

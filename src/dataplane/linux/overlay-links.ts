@@ -150,7 +150,7 @@ function ensureGateways(
 }
 
 /** The bridge's addresses, each `ip/length`. */
-export function gatewaysOf(socket: NetlinkSocket, bridgeIndex: number): string[] {
+function gatewaysOf(socket: NetlinkSocket, bridgeIndex: number): string[] {
   return socket
     .dump(getAddresses(bridgeIndex))
     .map(readAddress)
