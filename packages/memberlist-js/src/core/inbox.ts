@@ -1,5 +1,5 @@
 import type { Delegate } from '../delegate.ts'
-import { bytesToAddress, type Endpoint } from '../endpoint.ts'
+import type { Endpoint } from '../endpoint.ts'
 import type { Accusation, Message, Ping } from '../wire/messages.ts'
 import type { Membership } from './membership.ts'
 import type { Messenger } from './messenger.ts'
@@ -79,7 +79,7 @@ export class Inbox {
     const { name, messenger, delegate, count } = this.#parts
     if (ping.node !== '' && ping.node !== name) return count('ping-for-another')
     const payload = delegate.ackPayload?.() ?? null
-    const reply = replyEndpoint(ping, from, bytesToAddress)
+    const reply = replyEndpoint(ping, from)
     messenger.send({ type: 'ack', body: { seqNo: ping.seqNo, payload } }, reply)
     if (ping.sourceNode !== '') this.#recognise(ping.sourceNode, reply)
   }

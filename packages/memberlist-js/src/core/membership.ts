@@ -73,12 +73,12 @@ export class Membership {
     const { name, versions, clock } = this.#parts
     const { address, port } = endpoint
     const since = clock.now()
-    this.#announce({ name, address, port, meta, versions, incarnation: 1, state: 'alive', since })
+    this.#adopt({ name, address, port, meta, versions, incarnation: 1, state: 'alive', since })
   }
 
   /** Gives ourselves a new meta and tells the others. */
   changeMeta(meta: Uint8Array, onFinished: (sent: boolean) => void): void {
-    this.#announce({ ...this.self, meta, incarnation: this.self.incarnation + 1 }, onFinished)
+    this.#adopt({ ...this.self, meta, incarnation: this.self.incarnation + 1 }, onFinished)
   }
 
   /** Says goodbye. From here on we do not contradict our death. */
@@ -168,13 +168,10 @@ export class Membership {
   #refute(accused: number): void {
     this.#parts.observer.accused()
     const incarnation = refutingIncarnation(this.self.incarnation, accused)
-    this.#announce({ ...this.self, incarnation })
+    this.#adopt({ ...this.self, incarnation })
   }
 
-  #announce(self: Member, onFinished?: (sent: boolean) => void): void {
-    this.#adopt(self, onFinished)
-  }
-
+  /** Takes in what is known of a living member, ourselves included, and passes it on. */
   #adopt(member: Member, onFinished?: (sent: boolean) => void): void {
     this.#parts.roster.set(member)
     this.#broadcast(member.name, { type: 'alive', body: toAlive(member) }, onFinished)

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../clock.ts'
 import type { Config } from '../config.ts'
-import { addressToBytes, type Endpoint } from '../endpoint.ts'
+import { addressToBytes, bytesToAddress, type Endpoint } from '../endpoint.ts'
 import type { Member } from '../member.ts'
 import { PROTOCOL_WITH_NACK, PROTOCOL_WITH_TCP_PING } from '../rules/compatibility.ts'
 import type { Message, Ping } from '../wire/messages.ts'
@@ -147,9 +147,8 @@ export class Probe {
 export function replyEndpoint(
   body: { readonly sourceAddr: Uint8Array | null; readonly sourcePort: number },
   from: Endpoint,
-  toAddress: (bytes: Uint8Array) => string | undefined,
 ): Endpoint {
-  const address = body.sourceAddr === null ? undefined : toAddress(body.sourceAddr)
+  const address = body.sourceAddr === null ? undefined : bytesToAddress(body.sourceAddr)
   if (address === undefined || body.sourcePort === 0) return from
   return { address, port: body.sourcePort }
 }

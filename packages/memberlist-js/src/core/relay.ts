@@ -38,7 +38,7 @@ export class Relay {
     const address = request.target === null ? undefined : bytesToAddress(request.target)
     if (address === undefined) return count('relay-malformed')
     if (this.#pending.size >= MAX_RELAYS) return count('relay-overload')
-    const requester = replyEndpoint(request, from, bytesToAddress)
+    const requester = replyEndpoint(request, from)
     const { seqNo } = request
 
     const stop = () => {

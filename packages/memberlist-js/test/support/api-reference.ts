@@ -82,7 +82,7 @@ function heading(name: string, { signature, comment }: Entry): string {
   const signatureLine = /(?:type|function|const) /.test(signature)
     ? `\n\n\`${tidy(signature.replace('export ', ''))}\``
     : ''
-  return `\n#### ${name}${signatureLine}\n\n${comment}\n\n`
+  return `\n### ${name}${signatureLine}\n\n${comment}\n\n`
 }
 
 function isPublic(signature: string): boolean {
