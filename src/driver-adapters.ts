@@ -103,10 +103,9 @@ export function driverWires(reconciler: Reconciler, dataplane: Dataplane): Drive
     macHolders: (vni, mac) => reconciler.macHolders(vni, mac),
     overlaysPresent: () => dataplane.overlays(),
     endpointsPresent: async (overlayId) => {
-      const actual = await dataplane.dump(overlayId)
-      if (actual === null) return null
+      const endpoints = (await dataplane.dump(overlayId))?.endpoints ?? []
       return new Map(
-        actual.endpoints.map(({ endpointId, parked }) => [endpointId, parked ? 'parked' : 'taken']),
+        endpoints.map(({ endpointId, parked }) => [endpointId, parked ? 'parked' : 'taken']),
       )
     },
   }

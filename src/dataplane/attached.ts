@@ -1,7 +1,8 @@
+import { backoffMs } from '../base/backoff.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import { isBug, messageOf } from '../base/errors.ts'
+import { kernelRetry } from './kernel-retry.ts'
 import type { OverlayRows } from './overlay-rows.ts'
-import { nextRetryMs, retryFirstMs } from './removals.ts'
 
 export interface AttachedParts {
   readonly clock: Clock
@@ -18,7 +19,8 @@ export class Attached {
   /** Why the last work failed; null when it did not. */
   lastError: string | null = null
   readonly #parts: AttachedParts
-  #retryMs = retryFirstMs
+  /** Since the last success. */
+  #failures = 0
   #retry: Timer | null = null
 
   constructor(rows: OverlayRows, parts: AttachedParts) {
@@ -47,7 +49,7 @@ export class Attached {
   }
 
   #note(failure: string | null): void {
-    if (failure === null) this.#retryMs = retryFirstMs
+    if (failure === null) this.#failures = 0
     else {
       if (this.lastError !== failure) this.#parts.warn(failure)
       this.scheduleRetry()
@@ -57,8 +59,8 @@ export class Attached {
 
   scheduleRetry(): void {
     this.cancelRetry()
-    this.#retry = this.#parts.clock.setTimeout(this.#parts.retry, this.#retryMs)
-    this.#retryMs = nextRetryMs(this.#retryMs)
+    const waitMs = backoffMs(kernelRetry, this.#failures++)
+    this.#retry = this.#parts.clock.setTimeout(this.#parts.retry, waitMs)
   }
 
   cancelRetry(): void {

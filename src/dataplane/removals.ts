@@ -1,17 +1,10 @@
+import { backoffMs } from '../base/backoff.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import { type OverlayError, failure, isBug, messageOf } from '../base/errors.ts'
 import type { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Dataplane } from './dataplane.ts'
-
-/** What failed is tried again after this, then after twice as long, up to the most. */
-export const retryFirstMs = 100
-const retryMostMs = 10_000
-
-/** How long to wait after one more failure. */
-export function nextRetryMs(retryMs: number): number {
-  return Math.min(retryMs * 2, retryMostMs)
-}
+import { kernelRetry } from './kernel-retry.ts'
 
 export interface RemovalParts {
   readonly dataplane: Dataplane
@@ -41,7 +34,7 @@ export class Removals {
   }
 
   /** To be called in the overlay's queue. Rejects when it fails now, and goes on trying. */
-  async remove(overlayId: string, retryMs = retryFirstMs): Promise<void> {
+  async remove(overlayId: string, failuresBefore = 0): Promise<void> {
     const { dataplane } = this.#parts
     try {
       const attached = (await dataplane.dump(overlayId))?.endpoints.filter(({ parked }) => !parked)
@@ -49,7 +42,7 @@ export class Removals {
       await dataplane.removeOverlay(overlayId)
       this.#said.delete(overlayId)
     } catch (error) {
-      if (!this.#stopped && !isBug(error)) this.#tryLater(overlayId, retryMs)
+      if (!this.#stopped && !isBug(error)) this.#tryLater(overlayId, failuresBefore)
       throw error
     }
   }
@@ -61,18 +54,21 @@ export class Removals {
     this.#timers.clear()
   }
 
-  #tryLater(overlayId: string, retryMs: number): void {
-    const timer = this.#parts.clock.setTimeout(() => {
-      this.#timers.delete(timer)
-      void this.#queue.run(overlayId, () => this.#tryAgain(overlayId, retryMs))
-    }, retryMs)
+  #tryLater(overlayId: string, failuresBefore: number): void {
+    const timer = this.#parts.clock.setTimeout(
+      () => {
+        this.#timers.delete(timer)
+        void this.#queue.run(overlayId, () => this.#tryAgain(overlayId, failuresBefore + 1))
+      },
+      backoffMs(kernelRetry, failuresBefore),
+    )
     this.#timers.add(timer)
   }
 
-  async #tryAgain(overlayId: string, retryMs: number): Promise<void> {
+  async #tryAgain(overlayId: string, failuresBefore: number): Promise<void> {
     if (this.#stopped || this.#isWanted(overlayId)) return
     try {
-      await this.remove(overlayId, nextRetryMs(retryMs))
+      await this.remove(overlayId, failuresBefore)
     } catch (error) {
       if (isBug(error)) throw error
       const message = messageOf(error)

@@ -1,6 +1,6 @@
-import { isBug, messageOf } from '../base/errors.ts'
 import type { Books } from './books.ts'
-import { type Endpoint, type Network, endpointClaim } from './network.ts'
+import { linksPresent } from './links-present.ts'
+import { type Endpoint, endpointClaim } from './network.ts'
 import type { DriverParts, LinkPlace } from './ports.ts'
 
 /**
@@ -11,7 +11,7 @@ import type { DriverParts, LinkPlace } from './ports.ts'
 export async function withdrawIdle(parts: DriverParts, books: Books): Promise<boolean> {
   let serving = false
   for (const network of books.networks()) {
-    const links = await linksOf(parts, network)
+    const links = await linksPresent(parts, network, 'before stopping')
     for (const endpoint of books.endpointsOf(network.networkId)) {
       if (endpoint.joined && isServing(endpoint, links)) serving = true
       else parts.cluster.removeEndpoint(endpointClaim(network, endpoint))
@@ -21,19 +21,6 @@ export async function withdrawIdle(parts: DriverParts, books: Books): Promise<bo
 }
 
 /** When the kernel cannot be asked, the endpoint may well be. */
-function isServing(endpoint: Endpoint, links: ReadonlyMap<string, LinkPlace> | 'unknown'): boolean {
-  return links === 'unknown' || links.get(endpoint.endpointId) === 'taken'
-}
-
-async function linksOf(
-  parts: DriverParts,
-  network: Network,
-): Promise<ReadonlyMap<string, LinkPlace> | 'unknown'> {
-  try {
-    return (await parts.wires.endpointsPresent(network.overlayId)) ?? new Map()
-  } catch (error) {
-    if (isBug(error)) throw error
-    parts.logger.warn(`before stopping: ${messageOf(error)}`)
-    return 'unknown'
-  }
+function isServing(endpoint: Endpoint, links: ReadonlyMap<string, LinkPlace> | null): boolean {
+  return links === null || links.get(endpoint.endpointId) === 'taken'
 }

@@ -1,8 +1,7 @@
-import { isBug, messageOf } from '../base/errors.ts'
 import type { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Books } from './books.ts'
 import { deleteEndpoint } from './endpoint-story.ts'
-import type { Network } from './network.ts'
+import { linksPresent } from './links-present.ts'
 import { type Orphan, type Seen, type SeenNetwork, findOrphans, orphanId } from './orphan-rules.ts'
 import type { DriverParts } from './ports.ts'
 
@@ -13,24 +12,14 @@ export async function lookAround(parts: DriverParts, books: Books): Promise<Seen
     if (held.get(poolKey) !== since) await books.forgetLeftPool(poolKey)
   const networks: SeenNetwork[] = []
   for (const network of books.networks()) {
-    const links = await linksOf(parts, network)
+    // One overlay that cannot be read must not keep the others from being looked at.
+    const links = await linksPresent(parts, network, 'looking for what nothing uses')
     // After the links: an endpoint that joins meanwhile must not look like a link without one.
     const endpoints = books.endpointsOf(network.networkId)
     networks.push({ network, endpoints, links })
   }
   const { pools } = parts
   return { networks, leases: pools.leases(), pools: pools.held(), leftPools: books.leftPools() }
-}
-
-/** One overlay that cannot be read must not keep the others from being looked at. */
-async function linksOf(parts: DriverParts, network: Network): Promise<SeenNetwork['links']> {
-  try {
-    return (await parts.wires.endpointsPresent(network.overlayId)) ?? new Map()
-  } catch (error) {
-    if (isBug(error)) throw error
-    parts.logger.warn(`looking for what nothing uses: ${messageOf(error)}`)
-    return null
-  }
 }
 
 export interface OrphanCare {

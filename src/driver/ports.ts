@@ -103,8 +103,8 @@ export interface DriverWires {
   macHolders(vni: Vni, mac: Mac): readonly Holder[]
   /** Overlays that have links in the kernel, ours by their mark. */
   overlaysPresent(): Promise<string[]>
-  /** The endpoints of an overlay that have links in the kernel; null when the overlay has none. */
-  endpointsPresent(overlayId: string): Promise<ReadonlyMap<string, LinkPlace> | null>
+  /** The endpoints of an overlay that have links in the kernel. */
+  endpointsPresent(overlayId: string): Promise<ReadonlyMap<string, LinkPlace>>
 }
 
 /** Everything that the driver is built from. */

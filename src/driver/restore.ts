@@ -1,3 +1,4 @@
+import { type Backoff, backoffMs } from '../base/backoff.ts'
 import type { Timer } from '../base/clock.ts'
 import { isBug, messageOf } from '../base/errors.ts'
 import type { KeyedQueue } from '../base/keyed-queue.ts'
@@ -7,9 +8,8 @@ import { type Endpoint, type Network, endpointClaim, overlayClaim } from './netw
 import { mtuFault } from './overlay-agreement.ts'
 import type { DriverParts, LinkPlace } from './ports.ts'
 
-/** What failed is tried again after this, then after twice as long, up to the most; in milliseconds. */
-const retryFirstMs = 1000
-const retryMostMs = 30_000
+/** How soon what could not be restored is tried again. */
+const restoreRetry: Backoff = { firstMs: 1000, mostMs: 30_000 }
 
 /**
  * Coming back after the plugin was away. The engine replays nothing, so the books say which networks
@@ -33,10 +33,7 @@ export class Restore {
     const networks = this.#books.networks()
     await this.#attempt(() => this.#removeUnknown(networks))
     await warnOfMtus(this.#parts, networks)
-    await this.#restore(
-      networks.map(({ networkId }) => networkId),
-      retryFirstMs,
-    )
+    await this.#restore(networks.map(({ networkId }) => networkId))
   }
 
   /** When it fails the data plane goes on trying by itself, or the next start does. */
@@ -52,7 +49,7 @@ export class Restore {
     this.#timer = null
   }
 
-  async #restore(networkIds: readonly string[], retryMs: number): Promise<void> {
+  async #restore(networkIds: readonly string[], failuresBefore = 0): Promise<void> {
     // Side by side, so that what they write shares a sync of the disk: the engine is about to dial.
     const done = await Promise.all(
       networkIds.map((networkId) =>
@@ -63,9 +60,10 @@ export class Restore {
     )
     const failed = networkIds.filter((_, i) => !done[i])
     if (failed.length === 0) return
-    this.#timer = this.#parts.clock.setTimeout(() => {
-      void this.#restore(failed, Math.min(retryMs * 2, retryMostMs))
-    }, retryMs)
+    this.#timer = this.#parts.clock.setTimeout(
+      () => void this.#restore(failed, failuresBefore + 1),
+      backoffMs(restoreRetry, failuresBefore),
+    )
   }
 
   /** Whether it succeeded. */
@@ -115,7 +113,7 @@ async function linksThere(
   network: Network,
 ): Promise<ReadonlyMap<string, LinkPlace>> {
   try {
-    return (await parts.wires.endpointsPresent(network.overlayId)) ?? new Map()
+    return await parts.wires.endpointsPresent(network.overlayId)
   } catch (error) {
     claim(parts, network, books.endpointsOf(network.networkId))
     throw error

@@ -153,7 +153,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
       endpointsPresent: async (overlayId) => {
         step('endpointsPresent')
         if (world.unreadable.has(overlayId)) throw failure('KERNEL', `${overlayId} cannot be read`)
-        return world.kernel.get(overlayId)?.endpoints ?? null
+        return world.kernel.get(overlayId)?.endpoints ?? new Map()
       },
     },
   }
