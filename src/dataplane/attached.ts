@@ -4,7 +4,7 @@ import { isBug, messageOf } from '../base/errors.ts'
 import { kernelRetry } from './kernel-retry.ts'
 import type { OverlayRows } from './overlay-rows.ts'
 
-export interface AttachedParts {
+interface AttachedParts {
   readonly clock: Clock
   readonly warn: (message: string) => void
   /** Does again what failed, in the overlay's queue. */

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import { type AuditReport, type Drift, addDrift, noDrift } from './audit.ts'
 
-export interface AuditsParts {
+interface AuditsParts {
   readonly clock: Clock
   readonly intervalMs: number
   /** Audits everything; its rejection is a bug. */

@@ -74,13 +74,13 @@ export class KeptRows {
 const reviewMs = 1000
 
 /** What a review needs of an overlay's rows. */
-export interface Reviewed {
+interface Reviewed {
   readonly keeps: boolean
   /** Whether something is not kept any more and has to be written. */
   reviewKept(now: number, isKnown: (vtep: Ip) => boolean): boolean
 }
 
-export interface ReviewParts {
+interface ReviewParts {
   readonly clock: Clock
   readonly isKnown: (vtep: Ip) => boolean
   /** The overlays by id. */

@@ -26,7 +26,7 @@ import type { PeerTable, Touched } from './peer-table.ts'
 /** Addresses of each kind that are written in one go: 2 to 3 ms, then other work gets its turn. */
 const sliceMost = 500
 
-export interface RowsParts {
+interface RowsParts {
   readonly dataplane: Dataplane
   readonly peers: PeerTable
   /** Lets other work have its turn. */

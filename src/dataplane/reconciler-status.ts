@@ -12,7 +12,7 @@ export interface ReconcilerStatus {
   readonly lastAuditAt: string | null
 }
 
-export interface OverlayStatus {
+interface OverlayStatus {
   readonly overlayId: string
   readonly vni: Vni
   readonly vtep: Ip

@@ -33,7 +33,7 @@ const auditIntervalDefaultMs = 30_000
 /** A member that has not been heard of for that long after our start is not restarting, it is gone. */
 const keepRowsMs = 10 * 60_000
 
-export interface ReconcilerParts {
+interface ReconcilerParts {
   readonly dataplane: Dataplane
   readonly clock: Clock
   readonly logger: Logger

@@ -6,7 +6,7 @@ import type { Logger } from '../base/logger.ts'
 import type { Dataplane } from './dataplane.ts'
 import { kernelRetry } from './kernel-retry.ts'
 
-export interface RemovalParts {
+interface RemovalParts {
   readonly dataplane: Dataplane
   readonly clock: Clock
   readonly logger: Logger

@@ -9,7 +9,7 @@ import type { DriverParts } from './ports.ts'
 import { isSwarmId } from './swarm.ts'
 
 /** One subnet of a network, as the engine describes it. */
-export interface NetworkPool {
+interface NetworkPool {
   readonly addressSpace: string
   readonly pool: Cidr
   readonly gateway: IpInCidr | null

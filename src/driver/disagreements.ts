@@ -99,7 +99,7 @@ function sharedVni(ours: Network, theirs: KnownOverlay): Disagreement {
 }
 
 /** Who else claims an address or a MAC address of an overlay. */
-export interface Claims {
+interface Claims {
   readonly holders: (vni: Network['vni'], ip: Ip) => readonly Holder[]
   readonly macHolders: (vni: Network['vni'], mac: Mac) => readonly Holder[]
 }

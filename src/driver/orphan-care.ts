@@ -22,7 +22,7 @@ export async function lookAround(parts: DriverParts, books: Books): Promise<Seen
   return { networks, leases: pools.leases(), pools: pools.held(), leftPools: books.leftPools() }
 }
 
-export interface OrphanCare {
+interface OrphanCare {
   readonly parts: DriverParts
   readonly books: Books
   readonly queue: KeyedQueue

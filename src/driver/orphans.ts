@@ -19,7 +19,7 @@ const gracesOfParked = 5
 /** Between two looks, in milliseconds: a look reads the tables of all overlays. */
 const lookLeastMs = 1000
 
-export interface OrphanParts {
+interface OrphanParts {
   readonly clock: Clock
   readonly logger: Logger
   /** How long something must have looked unused, in milliseconds. */

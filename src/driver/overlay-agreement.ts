@@ -13,7 +13,7 @@ export interface KnownOverlay extends OverlayClaim {
 }
 
 /** What a new network wants of its overlay; null where the cluster or the default may decide. */
-export interface OverlayWish {
+interface OverlayWish {
   readonly overlayId: string
   readonly vni: Vni | null
   readonly mtu: number | null

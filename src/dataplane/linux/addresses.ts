@@ -9,7 +9,7 @@ import * as rt from './rtnetlink.ts'
 
 const addressHeaderBytes = 8
 
-export interface LinkAddress {
+interface LinkAddress {
   readonly index: number
   readonly ip: Ip
   /** `ip/length` */

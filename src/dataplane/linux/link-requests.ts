@@ -8,7 +8,7 @@ import * as rt from './rtnetlink.ts'
 /** Requests that make, change and remove links. Every link made carries our group from the start. */
 
 /** How a link is addressed: by index, or by name while its index is not known. */
-export type LinkKey = number | string
+type LinkKey = number | string
 
 export interface LinkChange {
   readonly alias?: string
@@ -36,7 +36,7 @@ export function createBridge(name: string, mac: Mac, mtu: number): Request {
   })
 }
 
-export interface NewVxlan {
+interface NewVxlan {
   readonly name: string
   readonly mac: Mac
   readonly mtu: number
@@ -72,7 +72,7 @@ export function createVxlan(vxlan: NewVxlan): Request {
   })
 }
 
-export interface NewVethPair {
+interface NewVethPair {
   /** The end that lies in the namespace of the socket that sends this, and its bridge. */
   readonly name: string
   readonly master: number

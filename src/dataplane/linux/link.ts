@@ -23,7 +23,7 @@ export interface Link {
   readonly port: PortAttributes | null
 }
 
-export interface VxlanAttributes {
+interface VxlanAttributes {
   readonly vni: Vni
   readonly vtep: Ip | null
   readonly port: number
@@ -31,7 +31,7 @@ export interface VxlanAttributes {
   readonly quiet: boolean
 }
 
-export interface PortAttributes {
+interface PortAttributes {
   readonly learning: boolean
   readonly flood: boolean
 }

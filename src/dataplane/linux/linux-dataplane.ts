@@ -52,7 +52,7 @@ import { type FindNetns, untilFound } from './vni-holders.ts'
  * the event loop.
  */
 
-export interface LinuxDataplaneOptions {
+interface LinuxDataplaneOptions {
   /** Where namespaces are pinned: a place whose mounts this process shares with the host, so that pins last. */
   readonly directory: string
   /** A second such place, for when the first is cleared away. */

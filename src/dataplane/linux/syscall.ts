@@ -39,7 +39,7 @@ const MS_BIND = 4096
 const MNT_DETACH = 2
 
 /** A system call that failed: which one, and the kernel's error by name and number. */
-export class SyscallError extends Error {
+class SyscallError extends Error {
   override readonly name = 'SyscallError'
   readonly errno: number
   readonly code: string
