@@ -36,7 +36,7 @@ list.on('nothing', () => undefined)
 const STRICT = { strict: true, noEmit: true, module: 'nodenext', target: 'esnext', types: ['node'] }
 
 describe('the package as it would be published', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   /** Where everything happens, and in it the application that installs the package. */
   let directory: string
   let application: string
