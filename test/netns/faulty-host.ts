@@ -13,7 +13,7 @@ import type { Ip } from '../../src/net/ip.ts'
 import type { Mac } from '../../src/net/mac.ts'
 import { type DriverWorld, createDriverWorld, driverPartsOf } from '../support/fake-driver-parts.ts'
 import { type BeforeCall, type Layer, watchCalls } from './kernel-calls.ts'
-import { LabUnderlay, type LabHost } from './lab-host.ts'
+import { LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
 
 /** The overlay of the one network on a faulty host. */
@@ -53,7 +53,7 @@ export class FaultyHost {
   static async create(): Promise<FaultyHost> {
     const before = descriptors()
     const lab = await NetnsLab.create()
-    const faulty = new FaultyHost(lab, await (await LabUnderlay.create(lab)).addHost(), before)
+    const faulty = new FaultyHost(lab, await LabHost.alone(lab), before)
     faulty.newLife()
     const pools = [{ addressSpace: 'ours', pool: gateway.cidr, gateway }]
     await faulty.driver.createNetwork({ networkId: 'n', options: {}, internal: false, pools })

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { Change, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
@@ -64,15 +64,7 @@ export class LabUnderlay {
     await lab.run(netns, 'ip', 'addr', 'add', `${vtep}/24`, 'dev', 'eth0')
     await lab.run(netns, 'ip', 'addr', 'add', `${vtep6}/64`, 'dev', 'eth0', 'nodad')
     await lab.forwarding(this.#netns)
-    const directory = lab.folder(`pins${number}`)
-    const dataplane = new LinuxDataplane({
-      directory,
-      logger: silentLogger,
-      hostNetns: netns,
-      sandboxDirectory: lab.directory,
-    })
-    await dataplane.start()
-    return new LabHost(lab, { netns, directory, vtep, vtep6, dataplane })
+    return LabHost.start(lab, { netns, vtep, vtep6 })
   }
 }
 
@@ -101,6 +93,36 @@ export class LabHost implements HostParts {
     this.vtep = parts.vtep
     this.vtep6 = parts.vtep6
     this.dataplane = parts.dataplane
+  }
+
+  /** A host whose network leads nowhere, for tests in which no frame leaves it. */
+  static async alone(lab: NetnsLab): Promise<LabHost> {
+    const netns = await lab.namespace('host1')
+    const [vtep, vtep6] = ['192.168.200.1' as Ip, 'fd00:200::1' as Ip]
+    const commands = [
+      'ip link add eth0 type bridge',
+      `ip addr add ${vtep}/24 dev eth0`,
+      `ip addr add ${vtep6}/64 dev eth0 nodad`,
+      'ip link set eth0 up',
+    ]
+    await lab.run(netns, 'sh', '-c', commands.join(' && '))
+    return LabHost.start(lab, { netns, vtep, vtep6 })
+  }
+
+  /** Starts the data plane of a host that has its network. */
+  static async start(
+    lab: NetnsLab,
+    parts: Pick<HostParts, 'netns' | 'vtep' | 'vtep6'>,
+  ): Promise<LabHost> {
+    const directory = lab.folder(`pins-${basename(parts.netns)}`)
+    const dataplane = new LinuxDataplane({
+      directory,
+      logger: silentLogger,
+      hostNetns: parts.netns,
+      sandboxDirectory: lab.directory,
+    })
+    await dataplane.start()
+    return new LabHost(lab, { ...parts, directory, dataplane })
   }
 
   /** The links of an overlay as this host has them, with the MTU that the underlay leaves. */

@@ -7,7 +7,7 @@ import { Reconciler } from '../../src/dataplane/reconciler.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
-import { LabUnderlay, type LabHost } from './lab-host.ts'
+import { LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
 
 const obstacle = NetnsLab.obstacle()
@@ -29,7 +29,7 @@ describe('a netlink socket that overflows while rows are written', function () {
   })
   beforeEach(async () => {
     lab = await NetnsLab.create()
-    host = await (await LabUnderlay.create(lab)).addHost()
+    host = await LabHost.alone(lab)
   })
   afterEach(async () => {
     libc.setsockopt = setsockopt

@@ -6,7 +6,7 @@ import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { assignNetnsId, netnsIdOf, netnsPathOf } from '../../src/dataplane/linux/netns-ids.ts'
 import { closeNetns, openNetns } from '../../src/dataplane/linux/overlay-netns.ts'
 import type { Vni } from '../../src/net/vni.ts'
-import { LabUnderlay, type LabHost } from './lab-host.ts'
+import { LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
 
 const obstacle = NetnsLab.obstacle()
@@ -28,7 +28,7 @@ describe('a VNI that another device of the host has', function () {
 
   beforeEach(async () => {
     lab = await NetnsLab.create()
-    host = await (await LabUnderlay.create(lab)).addHost()
+    host = await LabHost.alone(lab)
     links = await host.links('uber-net', 5001)
     others = { ...links, overlayId: 'other-net' }
   })
