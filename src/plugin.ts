@@ -137,7 +137,7 @@ export class Plugin {
       store,
       logger: logger.child('ipam'),
       voters: () =>
-        this.ipam.voters().map(({ name, state }) => {
+        this.ipam.members().map(({ name, state }) => {
           return { name, away: state !== 'alive' && state !== 'suspect' }
         }),
       forget: (members) => this.ipam.forgetAway(...members),

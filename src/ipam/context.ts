@@ -19,9 +19,10 @@ export interface Context extends IpamPorts {
   readonly giveBack: GiveBack
 }
 
-/** How many members share a pool, for shares of it. */
+/** How many members share a pool, for shares of it: the absent have what they had. */
 export function memberCount({ seat }: Context): number {
-  return seat.roster?.voters.length ?? 1
+  const { roster } = seat
+  return roster === null ? 1 : roster.voters.length + roster.absent.length
 }
 
 /** Tells the others what we hold of a pool now. */

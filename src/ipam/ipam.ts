@@ -24,7 +24,7 @@ import { takeTold } from './addresses/told-pool.ts'
 import type { IpamPorts, StoreChange } from './ports.ts'
 import { addressSpaces, parsePoolId, poolIdOf, poolKeyOf, requirePoolId } from './pool-id.ts'
 import { poolNotFound, requireHeld } from './refusals.ts'
-import { type IpamStatus, statusOf, votersOf } from './status.ts'
+import { type IpamStatus, membersOf, statusOf } from './status.ts'
 import { Upkeep } from './upkeep.ts'
 import { awaitGateways, awaitPools, awaitTrust, needsOthers } from './waiting.ts'
 
@@ -196,9 +196,9 @@ export class Ipam {
     else await freeAddress(context, pool, ip)
   }
 
-  /** The members that have a say in who owns what; none before there is a cluster. */
-  voters(): { name: string; state: string }[] {
-    return votersOf(this.#upkeep.context)
+  /** The members whose blocks are their own until they are forgotten, with a vote or without; none before there is a cluster. */
+  members(): { name: string; state: string }[] {
+    return membersOf(this.#upkeep.context)
   }
 
   /** The state of everything, for people. */

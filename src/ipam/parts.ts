@@ -17,9 +17,10 @@ import { geometryOfKey, type Item } from './voting/items.ts'
 import { randomHex } from './voting/random-hex.ts'
 import { type Respondents, respond } from './voting/requests.ts'
 import { RollCall } from './voting/roll-call.ts'
-import { voterNamed } from './voting/roster.ts'
+import { memberNamed } from './voting/roster.ts'
 import { RosterChange } from './voting/roster-change.ts'
 import { identityKey, Seat, type SeatAdvice } from './voting/seat.ts'
+import { Vacating } from './voting/vacating.ts'
 import { Wire } from './voting/wire.ts'
 
 /** Everything of this room, built and joined together. Nothing runs yet. */
@@ -28,6 +29,7 @@ export interface Parts {
   readonly supply: Supply
   readonly conflicts: Conflicts
   readonly enrolment: Enrolment
+  readonly vacating: Vacating
   readonly fence: Fence
   readonly rollCall: RollCall
   /** Whether this host owns a block, uses a borrowed address, or holds a pool. */
@@ -42,7 +44,7 @@ export function assemble(given: IpamPorts): Parts {
   const shelf = new Shelf(store)
   const surroundings = new Surroundings(cluster, (member) => {
     const { roster } = seat
-    return roster === null || voterNamed(roster, member) !== undefined
+    return roster === null || memberNamed(roster, member) !== undefined
   })
   const stored = store.get<{ id: string }>(tables.self, identityKey)
   const voter = { name: cluster.self, id: stored?.id ?? randomHex(random) }
@@ -57,7 +59,7 @@ export function assemble(given: IpamPorts): Parts {
   const context: Context = { ...ports, shelf, surroundings, seat, wire, claims, giveBack }
   const change = new RosterChange(seat, wire, ports)
   const enrolment = new Enrolment(seat, wire, change, ports, () => cluster.synced())
-  const { forgetAfterMs } = ports.settings
+  const { forgetAfterMs, vacateAfterMs } = ports.settings
   const fence = new Fence(seat, wire, { ...ports, forgetAfterMs }, () => enrolment.following)
   return {
     context,
@@ -66,6 +68,7 @@ export function assemble(given: IpamPorts): Parts {
     supply: new Supply(context),
     conflicts: new Conflicts(context),
     enrolment,
+    vacating: new Vacating(seat, wire, change, ports, vacateAfterMs),
     wanted: (item) => wants(context, item),
   }
 }

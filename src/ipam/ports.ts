@@ -84,6 +84,8 @@ export interface IpamSettings {
   readonly scope: 'local' | 'global'
   /** After how long away the others have a member forgotten, ms; the same on all. */
   readonly forgetAfterMs: number
+  /** After how long dead a voter loses its seat, ms; only simulations set it. */
+  readonly vacateAfterMs?: number
 }
 
 /** Everything this room is built from. */

@@ -3,6 +3,7 @@ import { addressAt, usableCount } from './pools/pool-geometry.ts'
 import type { HeldPool } from './pools/held-pool.ts'
 import type { Context } from './context.ts'
 import { usage } from './refusals.ts'
+import type { Voter } from './voting/roster.ts'
 
 /** The room's state, as plain JSON for `/status`. */
 export type IpamStatus = ReturnType<typeof statusOf>
@@ -14,7 +15,9 @@ export function statusOf(context: Context, conflicts: readonly Conflict[]) {
     roster: seat.roster && {
       number: seat.roster.number,
       cluster: seat.roster.root,
-      voters: votersOf(context),
+      voters: shown(context, seat.roster.voters),
+      /** Dead for too long to have a vote; what they have stays theirs. */
+      absent: shown(context, seat.roster.absent),
       changing: seat.sealed,
     },
     votes: {
@@ -29,10 +32,15 @@ export function statusOf(context: Context, conflicts: readonly Conflict[]) {
   }
 }
 
-/** Who has a seat, and how the cluster sees it. */
-export function votersOf({ seat, wire }: Context): { name: string; state: string }[] {
+/** Who is on the roster, with a seat or without. */
+export function membersOf(context: Context): { name: string; state: string }[] {
+  const { roster } = context.seat
+  return roster === null ? [] : shown(context, [...roster.voters, ...roster.absent])
+}
+
+/** How the cluster sees them. */
+function shown({ wire }: Context, voters: readonly Voter[]): { name: string; state: string }[] {
   const states = wire.states()
-  const voters = seat.roster?.voters ?? []
   return voters.map(({ name }) => ({ name, state: states.get(name) ?? 'gone' }))
 }
 

@@ -156,9 +156,10 @@ export class Upkeep {
     this.#steps++
     await store.durable() // what the disk refused is tried again
     await this.#parts.enrolment.step()
+    this.#parts.vacating.step()
     if (giveBack.pending > 0) void giveBack.send()
+    if (seat.listed) await this.fence.step()
     if (!seat.seated) return
-    await this.fence.step()
     await reclaim(this.context, this.supply, this.conflicts)
     await this.conflicts.step()
     if (this.#steps % stepsBetweenTrims === 0) await this.supply.trim()

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { Churn } from './ipam-churn.ts'
+import { Churn, type ChurnOptions } from './ipam-churn.ts'
 
 /* `DEATHS=1000 SEED=7 npx mocha test/simulation/ipam-churn.test.ts` runs longer, or other. */
 
@@ -8,26 +8,40 @@ const deaths = Number(process.env['DEATHS'] ?? 150)
 
 /** All that a /24 has for containers. */
 const usable = 253
-/** Five that stay, four or five that come and go, and those that are dead and not forgotten yet. */
-const votersMost = 16
+/** What is up at the same time beside the core, those that died in the last two deaths' time, and one that joins. */
+const guestsMost = 4 + 1 + 3
 
-describe('a /24 whose hosts come and go', function () {
+/** A /24 has 32 blocks. The dead keep one each, the core two each, those that come and go one each: 18 + 3 * 2 + 5 * 1 = 29. */
+const small = { subnet: '10.0.0.0/24', coreSize: 3, coreAddresses: 12 }
+
+async function churn(options: ChurnOptions, then: (churn: Churn) => Promise<void>): Promise<void> {
+  const run = new Churn(seed, options)
+  try {
+    await run.run(deaths)
+    expect(run.forgotten).to.equal(deaths)
+    expect(run.votersMost).to.be.at.most(options.coreSize + guestsMost)
+    await then(run)
+  } finally {
+    run.end()
+  }
+}
+
+describe('a network whose hosts come and go', function () {
   this.timeout(0)
 
-  for (const [how, byHand] of [
-    ['by themselves', false],
-    ['by hand', true],
-  ] as const) {
-    it(`is not filled by those that died, forgotten ${how}`, async () => {
-      const churn = new Churn(seed, byHand)
-      try {
-        await churn.run(deaths)
-        expect(churn.forgotten).to.equal(deaths)
-        expect(churn.votersMost).to.be.at.most(votersMost)
-        expect(await churn.fill()).to.equal(usable)
-      } finally {
-        churn.end()
-      }
-    })
-  }
+  it('a /24 is not filled by those that died, although more are dead at a time than alive', () =>
+    churn({ ...small, deadAtATime: 18 }, async (run) => {
+      expect(run.deadMost).to.be.within(18, 26)
+      expect(await run.fill()).to.equal(usable)
+    }))
+
+  it('nor when somebody has each forgotten', () =>
+    churn({ ...small, coreSize: 5, coreAddresses: 25, deadAtATime: null }, async (run) => {
+      expect(await run.fill()).to.equal(usable)
+    }))
+
+  it('a thousand deaths in three weeks: 143 are dead within 72 h, eight alive', () =>
+    churn({ ...small, subnet: '10.0.0.0/16', deadAtATime: 143 }, async (run) => {
+      expect(run.deadMost).to.be.within(Math.min(deaths, 143), 150)
+    }))
 })

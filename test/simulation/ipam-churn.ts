@@ -8,32 +8,35 @@ import type { SimulatedHost } from './ipam-host.ts'
 import { Observer } from './ipam-observer.ts'
 import { IpamWorld } from './ipam-world.ts'
 
-const subnet = '10.0.0.0/24'
-const poolId = `ts-overlay/${subnet}`
-/** Hosts that stay, and how many addresses each has about. */
-const coreSize = 5
-const coreAddresses = 25
 /** Hosts that come and go and are up at the same time. */
 const guestsUp = 4
-/** A host joins, and another dies, this often, ms. */
+/** A host joins, and another dies, this often, ms. With a thousand deaths in three weeks it is every 30 minutes: 4 s are those. */
 const cycleMs = 4000
-/**
- * How long a dead one is remembered when nobody says anything, ms. These four deaths are the 72 h of FORGET_AFTER: one dies every 18 hours,
- * a thousand in two years. With as many dead as living voters there is no majority.
- */
-const forgetAfterMs = 4 * cycleMs
+/** Two deaths: more than an hour for those ten minutes. */
+const vacateAfterMs = 2 * cycleMs
 /** An address of a host that is forgotten has to be had within this time, ms. */
 const atOnceMs = 500
 
+export interface ChurnOptions {
+  readonly subnet: string
+  /** Hosts that stay, and how many addresses each has about. */
+  readonly coreSize: number
+  readonly coreAddresses: number
+  /** So many are dead and not forgotten at a time, when nobody says anything; null: somebody does, at each death. */
+  readonly deadAtATime: number | null
+}
+
 /**
- * Years of a small network in which hosts join, use some addresses and die without a word, for good: one at a time, a
+ * Weeks of a network in which hosts join, use some addresses and die without a word, for good: one at a time, a
  * thousand of them. Throws when a request is refused, or answered with what somebody has, or when the addresses
  * of one that was forgotten cannot be had at once.
  */
 export class Churn {
   readonly world: IpamWorld
   readonly observer: Observer
+  readonly #options: ChurnOptions
   readonly #byHand: boolean
+  readonly #forgetAfterMs: number
   readonly #forgettings = new Map<string, Forgetting>()
   /** Dead and not forgotten yet, with what they had in blocks of their own. */
   readonly #dead = new Map<string, Ip[]>()
@@ -43,25 +46,30 @@ export class Churn {
   deaths = 0
   forgotten = 0
   votersMost = 0
+  deadMost = 0
 
-  constructor(seed: number, byHand: boolean) {
+  constructor(seed: number, options: ChurnOptions) {
     this.world = new IpamWorld(seed)
     this.world.gossipMs = 250
+    this.world.vacateAfterMs = vacateAfterMs
+    this.#options = options
+    this.#byHand = options.deadAtATime === null
+    this.#forgetAfterMs = (options.deadAtATime ?? 0) * cycleMs
     this.observer = new Observer(this.world)
-    this.#byHand = byHand
   }
 
   async run(deaths: number): Promise<void> {
-    this.#core = await this.world.grow(coreSize)
-    for (const host of this.#core) await this.#settle(host, coreAddresses)
+    this.#core = await this.world.grow(this.#options.coreSize)
+    for (const host of this.#core) await this.#settle(host, this.#options.coreAddresses)
     while (this.deaths < deaths) {
+      const next = this.world.clock.now() + cycleMs / (this.#byHand ? 2 : 1)
       await this.#join()
       if (this.#guests.length > guestsUp) await this.#die(this.#guests.shift()!)
       for (const host of this.#core) await this.#change(host)
-      await this.world.clock.advance(this.#byHand ? cycleMs / 2 : cycleMs)
+      await this.world.clock.advance(Math.max(0, next - this.world.clock.now()))
       if (this.#violation !== null) throw this.#violation
     }
-    await this.world.until(() => this.#dead.size === 0, 5 * forgetAfterMs)
+    await this.world.until(() => this.#dead.size === 0, 2 * this.#forgetAfterMs + 60_000)
     if (this.#violation !== null) throw this.#violation
   }
 
@@ -91,6 +99,8 @@ export class Churn {
 
   async #settle(host: SimulatedHost, addresses: number): Promise<void> {
     const { ipam, name } = host
+    const { subnet } = this.#options
+    const poolId = this.#poolId
     const pool = parseCidr(subnet)!
     const wish = { space: 'ts-overlay', pool, subPool: null, options: {}, ipv6: false }
     await this.world.run(ipam.requestPool(wish))
@@ -98,32 +108,35 @@ export class Churn {
     await this.world.run(ipam.bindPool(subnet, 'network'))
     for (let i = 0; i < addresses; i++) await this.#take(host)
     if (this.#byHand) return
-    const voters = () => ipam.status().roster?.voters ?? []
     const forgetting = new Forgetting({
       clock: this.world.clock,
       logger: silentLogger,
       store: new MemoryStore(),
-      voters: () => voters().map(({ name, state }) => ({ name, away: state !== 'alive' })),
+      voters: () => ipam.members().map(({ name, state }) => ({ name, away: state !== 'alive' })),
       forget: async (members) => {
         await ipam.forgetAway(...members)
         for (const member of members) await this.#isForgotten(member, host)
       },
-      afterMs: forgetAfterMs,
+      afterMs: this.#forgetAfterMs,
     })
     forgetting.start()
     this.#forgettings.set(name, forgetting)
   }
 
+  get #poolId(): string {
+    return `ts-overlay/${this.#options.subnet}`
+  }
+
   async #take(host: SimulatedHost, address: Ip | null = null): Promise<void> {
-    const asked = host.ipam.requestAddress({ poolId, address, gateway: false })
-    this.observer.takes(host.name, subnet, await this.world.run(asked))
+    const asked = host.ipam.requestAddress({ poolId: this.#poolId, address, gateway: false })
+    this.observer.takes(host.name, this.#options.subnet, await this.world.run(asked))
   }
 
   /** A container ends on the host, and another starts. */
   async #change(host: SimulatedHost): Promise<void> {
     const [, ip] = pick(this.world.random, this.observer.heldBy(host.name))!
-    this.observer.frees(host.name, subnet, ip)
-    await this.world.run(host.ipam.releaseAddress({ poolId, address: ip as Ip }))
+    this.observer.frees(host.name, this.#options.subnet, ip)
+    await this.world.run(host.ipam.releaseAddress({ poolId: this.#poolId, address: ip as Ip }))
     await this.#take(host)
   }
 
@@ -140,6 +153,9 @@ export class Churn {
       had.filter((address) => !lent.some(({ ip }) => ip === address)),
     )
     host.crash(true)
+    this.deadMost = Math.max(this.deadMost, this.#dead.size)
+    const { voters } = this.#core[0]!.ipam.status().roster!
+    this.votersMost = Math.max(this.votersMost, voters.length)
     if (!this.#byHand) return
     const teller = pick(this.world.random, this.#core)!
     await this.world.run(teller.ipam.forget(host.name))
@@ -154,9 +170,10 @@ export class Churn {
     this.forgotten++
     this.observer.loses(member)
     this.world.hosts.delete(member)
-    const voters = by.ipam.status().roster!.voters.map(({ name }) => name)
-    this.votersMost = Math.max(this.votersMost, voters.length)
-    if (voters.includes(member)) this.#violation ??= new Error(`${member} still has a seat`)
+    const members = by.ipam.members().map(({ name }) => name)
+    if (members.includes(member)) this.#violation ??= new Error(`${member} is still on the roster`)
+    const { subnet } = this.#options
+    const poolId = this.#poolId
     const began = this.world.clock.now()
     const taken = Promise.all(
       had.map(async (address) => {

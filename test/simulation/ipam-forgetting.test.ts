@@ -16,6 +16,8 @@ const count = Number(process.env['SEEDS'] ?? 12)
 const subnet = '10.0.0.0/27'
 const poolId = `ts-overlay/${subnet}`
 const forgetAfterMs = 20_000
+/** Seats are lost long before. */
+const vacateAfterMs = 3000
 const phases = 6
 /** Hosts are apart, or off, for up to this long, ms: some are forgotten, others not. */
 const phaseMostMs = 3 * forgetAfterMs
@@ -39,6 +41,7 @@ class Absences {
   constructor(seed: number) {
     this.world = new IpamWorld(seed)
     this.world.gossipMs = 250
+    this.world.vacateAfterMs = vacateAfterMs
     this.observer = new Observer(this.world)
   }
 
@@ -94,7 +97,7 @@ class Absences {
       clock: this.world.clock,
       logger: silentLogger,
       store: this.#stores.get(host)!,
-      voters: () => ipam.voters().map(({ name, state }) => ({ name, away: state !== 'alive' })),
+      voters: () => ipam.members().map(({ name, state }) => ({ name, away: state !== 'alive' })),
       forget: async (members) => {
         await ipam.forgetAway(...members)
         this.observer.note(`${host.name} forgot ${members.join(' ')}`)

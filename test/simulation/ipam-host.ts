@@ -111,6 +111,7 @@ export class SimulatedHost {
         pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],
         scope: 'local',
         forgetAfterMs: this.forgetAfterMs,
+        vacateAfterMs: this.world.vacateAfterMs,
         ...settings,
       },
       store: this.#store(life as Life),

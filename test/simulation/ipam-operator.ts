@@ -2,10 +2,11 @@ import type { SimulatedHost } from './ipam-host.ts'
 import type { Observer } from './ipam-observer.ts'
 import type { IpamWorld } from './ipam-world.ts'
 
-/** Voters that are no hosts of ours any more: they were taken away before they could give up their seats. */
+/** On the roster and no hosts of ours any more: they were taken away before they could give up their seats. */
 export function seatsOfNobody(world: IpamWorld): string[] {
   return [...world.hosts.values()].flatMap(({ ipam }) =>
-    (ipam.status().roster?.voters ?? [])
+    ipam
+      .members()
       .map(({ name }) => name)
       .filter((name) => !world.hosts.has(name)),
   )
@@ -21,10 +22,27 @@ export async function operate(world: IpamWorld, observer: Observer): Promise<voi
   )[0]
   const roster = last?.ipam.status().roster
   if (last === undefined || !roster) return
-  const gone = roster.voters.map(({ name }) => name).filter((name) => !names.has(name))
-  observer.note(`operator: ${last.name} is told to forget ${gone.join(' ')}`)
-  await world.run(last.ipam.forget(...gone)).catch((error: unknown) => {
+  const gone = [
+    ...roster.voters.filter(({ name }) => !names.has(name)),
+    ...roster.absent.filter(({ name }) => !world.hosts.has(name)),
+  ].map(({ name }) => name)
+  await tell(last, gone, world, observer).catch(async (error: unknown) => {
+    // Absent members that lost their disks are not seen to be lost; the refusal names them.
+    const advised = /ts-overlay forget (.+)$/.exec(String(error))?.[1]?.split(' ') ?? []
+    await tell(last, advised, world, observer).catch(() => {})
+  })
+}
+
+async function tell(
+  host: SimulatedHost,
+  gone: readonly string[],
+  world: IpamWorld,
+  observer: Observer,
+): Promise<void> {
+  observer.note(`operator: ${host.name} is told to forget ${gone.join(' ')}`)
+  await world.run(host.ipam.forget(...gone)).catch((error: unknown) => {
     observer.note(`operator: ${String(error)}`)
+    throw error
   })
 }
 

@@ -25,6 +25,10 @@ export interface StormOptions {
 
 /** So long that blocks which lie idle are given back, ms. */
 const idleMs = 70_000
+/** After how long dead a voter loses its seat, ms: in a third of the storms nobody does, in the others there are some hosts more to lose. */
+const vacateAfterMs: readonly number[] = [600_000, 100, 400]
+const moreHosts = 2
+
 /** An operator who is told that others are gone as well tries again, so often. */
 const operations = 4
 
@@ -42,13 +46,17 @@ export class Storm {
   /** Forgotten hosts whose containers are gone and whose disks are not. */
   readonly #emptied = new Set<SimulatedHost>()
   #hostsAdded: number
+  #absent: ReadonlySet<string> = new Set()
+  seatsVacated = 0
 
   constructor(seed: number, options: StormOptions) {
     this.world = new IpamWorld(seed)
+    const kind = seed % vacateAfterMs.length
+    this.world.vacateAfterMs = vacateAfterMs[kind]!
+    this.#options = kind === 0 ? options : { ...options, hosts: options.hosts + moreHosts }
+    this.#hostsAdded = this.#options.hosts
     this.observer = new Observer(this.world)
     this.requests = new Requests(this.world, this.observer)
-    this.#options = options
-    this.#hostsAdded = options.hosts
   }
 
   async blow(): Promise<void> {
@@ -61,6 +69,7 @@ export class Storm {
       this.requests.check()
       await this.#happen(chooseHappening(this.world.random, this.#options))
       await this.world.clock.advance(below(this.world.random, 200))
+      this.#countAbsent()
     }
     this.requests.check()
   }
@@ -111,6 +120,17 @@ export class Storm {
 
   end(): void {
     this.world.end()
+  }
+
+  /** Each host that loses its seat, as those that run know of it. */
+  #countAbsent(): void {
+    const absent = new Set<string>()
+    for (const { up, life } of this.world.hosts.values()) {
+      const roster = up ? life!.ipam.status().roster : null
+      for (const { name } of roster?.absent ?? []) absent.add(name)
+    }
+    for (const name of absent) if (!this.#absent.has(name)) this.seatsVacated++
+    this.#absent = absent
   }
 
   async #happen(happening: Happening): Promise<void> {

@@ -2,6 +2,7 @@ import { failure } from '../../src/base/errors.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import { pick, type Random, seededRandom } from '../../src/base/random.ts'
 import type { Json, MemberState } from '../../src/ipam/ports.ts'
+import { vacateAfterMs } from '../../src/ipam/voting/vacancies.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { type Life, SimulatedHost } from './ipam-host.ts'
@@ -32,6 +33,8 @@ export class IpamWorld {
   readonly weather: Weather = { loss: 0, duplication: 0, delayMs: 0.3, jitterMs: 0.5 }
   readonly endpoints = new Map<string, string>()
   logger: Logger | null = null
+  /** After how long dead a voter loses its seat, ms. */
+  vacateAfterMs = vacateAfterMs
   /** Whether members see what others publish. It saves asking in vain; votes must do without. */
   records = true
   /** Members tell each other of records and members this often, ms. */

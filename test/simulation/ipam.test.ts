@@ -16,7 +16,8 @@ async function storms(first: number, options: StormOptions): Promise<number> {
   const sum: Record<string, number> = { given: 0, released: 0 }
   const add = (what: string, times: number): number => (sum[what] = (sum[what] ?? 0) + times)
   for (const seed of seeds) {
-    const { observer } = await weather(seed, options)
+    const { observer, seatsVacated } = await weather(seed, options)
+    add('vacated', seatsVacated)
     add('given', observer.given)
     add('released', observer.released)
     for (const [code, times] of observer.refused) add(code, times)
@@ -24,6 +25,8 @@ async function storms(first: number, options: StormOptions): Promise<number> {
   if (process.env['SHOW'] !== undefined) {
     process.stdout.write(`    ${seeds.length} seeds: ${JSON.stringify(sum)}\n`)
   }
+  if (only === undefined)
+    expect(sum['vacated'], 'the dead lose their seats').to.be.at.least(count / 2)
   return sum['given']!
 }
 

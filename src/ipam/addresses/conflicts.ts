@@ -6,7 +6,7 @@ import { addressAt } from '../pools/pool-geometry.ts'
 import type { MemberState } from '../ports.ts'
 import { addressItem, type Item, itemKey } from '../voting/items.ts'
 import { itemsMost } from '../voting/messages.ts'
-import { nameOfHolder, voterNamed } from '../voting/roster.ts'
+import { memberNamed, nameOfHolder } from '../voting/roster.ts'
 import type { Lease } from './lease-table.ts'
 
 /** An address that a container of this host and one of another member have. */
@@ -167,11 +167,11 @@ export class Conflicts {
     }
   }
 
-  /** The word of one that is away stands while it has its seat: its containers may run. */
+  /** The word of one that is away stands until it is forgotten: its containers may run. */
   #stands(member: string, at: number, state: MemberState['state'] | undefined): boolean {
     const { clock, seat } = this.#context
     if (state !== 'dead') return state !== undefined && clock.now() - at < toldMs
-    return seat.roster !== null && voterNamed(seat.roster, member) !== undefined
+    return seat.roster !== null && memberNamed(seat.roster, member) !== undefined
   }
 
   #leased({ poolKey, number }: Item): boolean {

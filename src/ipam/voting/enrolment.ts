@@ -3,7 +3,7 @@ import { failure, isBug, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import { below, pick, type Random } from '../../base/random.ts'
 import { named, toForget } from '../refusals.ts'
-import { type Roster, voterNamed, type Voter } from './roster.ts'
+import { lists, majorityOf, memberNamed, type Roster, seats, type Voter } from './roster.ts'
 import { renewal, type RosterChange, type RosterWish } from './roster-change.ts'
 import type { Seat } from './seat.ts'
 import type { Wire } from './wire.ts'
@@ -101,7 +101,7 @@ export class Enrolment {
       .finally(() => (this.#admission = null))
     await this.#admission
     const { roster } = this.#seat
-    return roster !== null && voterNamed(roster, joiner.name)?.id === joiner.id
+    return seats(roster, joiner)
   }
 
   /**
@@ -114,23 +114,40 @@ export class Enrolment {
     const joining = this.#seat.seated ? [] : [this.#seat.voter]
     const deadline = this.#ports.clock.now() + changeMs
     if (byHand) await this.#change.change({ joining, leaving: members, gone: members }, deadline)
-    else await this.#forgetAway({ joining, leaving: members, gone: [] }, deadline)
+    else await this.#forgetAway(joining, members, deadline)
   }
 
   /** Those that come back meanwhile stay. */
-  async #forgetAway(wish: RosterWish, deadline: number): Promise<void> {
-    const isBack = (name: string): boolean => this.#wire.others().includes(name)
-    const roster = await this.#change.change({ ...wish, isBack }, deadline)
-    const back = wish.leaving.filter((name) => voterNamed(roster, name) !== undefined)
+  async #forgetAway(
+    joining: readonly Voter[],
+    leaving: readonly string[],
+    deadline: number,
+  ): Promise<void> {
+    const wish: RosterWish = { joining, leaving, isBack: (name) => this.#isBack(name) }
+    const roster = await this.#change.change(wish, deadline)
+    const back = leaving.filter((name) => memberNamed(roster, name) !== undefined)
     if (back.length > 0) throw failure('NO_MAJORITY', `not forgotten, being back: ${named(back)}`)
   }
 
-  /** Gives up our own seat, unless nobody else has one. */
+  /** Gives up our own place on the roster, unless nobody else has a seat. */
   async resign(deadline: number): Promise<void> {
     this.#leaving = true
-    const { roster, seated, voter } = this.#seat
-    if (roster === null || !seated || roster.voters.length === 1) return
-    await this.#change.change({ joining: [], leaving: [voter.name], gone: [] }, deadline)
+    const { roster, listed, seated, voter } = this.#seat
+    if (roster === null || !listed || (seated && roster.voters.length === 1)) return
+    await this.#change.change({ leaving: [voter.name] }, deadline)
+  }
+
+  /** A change that cannot come about only keeps those from voting that are left. */
+  #seesMajority(): boolean {
+    const { roster, voter } = this.#seat
+    if (roster === null) return false
+    const there = new Set([...this.#wire.others(), voter.name])
+    const living = roster.voters.filter(({ name }) => there.has(name)).length
+    return living >= majorityOf(roster.voters.length)
+  }
+
+  #isBack(name: string): boolean {
+    return this.#wire.others().includes(name)
   }
 
   /** First start, or the disk is new: somebody has a roster, or we found the cluster together. */
@@ -193,7 +210,7 @@ export class Enrolment {
   async #replaceOurselves(roster: Roster): Promise<void> {
     const { voter } = this.#seat
     if (roster.voters.length !== 1) return
-    const wish = { joining: [voter], leaving: [], gone: [voter.name] }
+    const wish = { joining: [voter], gone: [voter.name] }
     await this.#change.change(wish, this.#ports.clock.now() + changeMs)
   }
 
@@ -219,30 +236,34 @@ export class Enrolment {
     if (body.kind === 'state' && body.decision !== null) await this.#seat.install(body.decision)
   }
 
-  /** Whether the disk that has the seat of this name still answers: whoever asks for it now is somebody else. */
+  /** Whether the disk that is on the roster with this name still answers: whoever asks for its place now is somebody else. */
   async #isThere(name: string): Promise<boolean> {
-    const seat = voterNamed(this.#seat.roster!, name)
-    if (seat === undefined) return false
+    const known = memberNamed(this.#seat.roster!, name)
+    if (known === undefined) return false
     const answer = await this.#wire.ask(name, { kind: 'hello' }).catch(() => null)
-    return answer?.from.id === seat.id
+    return answer?.from.id === known.id
   }
 
   /**
-   * All that ask within a moment come in one change; but only one at a time may take over the seat of a lost disk,
-   * because the others must then decide without it.
+   * All that ask within a moment come in one change; but only one at a time may take over the place of a lost disk,
+   * because the others must then decide without it. An absent member that is back has its own.
    */
   async #admitAll(): Promise<void> {
     await this.#wire.pause(gatheringMs)
     const joiners = this.#joiners
     this.#joiners = []
     const deadline = this.#ports.clock.now() + changeMs
-    const names = new Set((this.#seat.roster?.voters ?? []).map(({ name }) => name))
-    const returning = joiners.filter(({ name }) => names.has(name))
-    const joining = joiners.filter(({ name }) => !names.has(name))
-    for (const voter of returning) {
+    const { roster } = this.#seat
+    const isReplacing = (joiner: Voter): boolean =>
+      roster !== null &&
+      memberNamed(roster, joiner.name) !== undefined &&
+      !lists({ ...roster, voters: [] }, joiner)
+    const replacing = joiners.filter((joiner) => isReplacing(joiner))
+    const joining = joiners.filter((joiner) => !isReplacing(joiner))
+    for (const voter of replacing) {
       if (await this.#isThere(voter.name)) continue
-      await this.#change.change({ joining: [voter], leaving: [], gone: [voter.name] }, deadline)
+      await this.#change.change({ joining: [voter], gone: [voter.name] }, deadline)
     }
-    if (joining.length > 0) await this.#change.change({ joining, leaving: [], gone: [] }, deadline)
+    if (joining.length > 0 && this.#seesMajority()) await this.#change.change({ joining }, deadline)
   }
 }

@@ -56,8 +56,9 @@ export class Fence {
 
   /** Whether the others may have forgotten us. */
   get closed(): boolean {
-    const { roster, seated } = this.#seat
-    if (roster === null || !seated || blockingCount(roster.voters.length) <= 1) return false
+    const { roster, listed } = this.#seat
+    if (roster === null || !listed || this.#ours >= blockingCount(roster.voters.length))
+      return false
     return this.#silentMs > this.#trustedMs
   }
 
@@ -103,6 +104,11 @@ export class Fence {
     }
   }
 
+  /** We count ourselves as one that follows our roster, if we have a seat: without us the others may be a majority. */
+  get #ours(): number {
+    return this.#seat.seated ? 1 : 0
+  }
+
   get #trustedMs(): number {
     return this.#ports.forgetAfterMs * trustedPart
   }
@@ -123,19 +129,19 @@ export class Fence {
     const { answers } = await this.#wire.gather(
       others,
       { kind: 'hello' },
-      (answers) => agreeing(answers).size + 1 >= most,
+      (answers) => agreeing(answers).size + this.#ours >= most,
     )
     const agree = agreeing(answers)
     if (this.#seat.roster?.tag !== roster.tag || this.#following()) return false
     for (const name of there) this.#asked.add(name)
     this.#missing = others.map(({ name }) => name).filter((name) => !agree.has(name))
-    if (agree.size + 1 < blockingCount(roster.voters.length)) return false
+    if (agree.size + this.#ours < blockingCount(roster.voters.length)) return false
     this.#heard = asked
     const value = { wall: asked.wall }
     store.write([{ table: tables.self, key: heardKey, value }]).catch((error: unknown) => {
       logger.warn('could not note when the others were heard', { error: messageOf(error) })
     })
-    return agree.size + 1 >= most
+    return agree.size + this.#ours >= most
   }
 
   #reason(): string {

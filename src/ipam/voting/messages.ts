@@ -7,7 +7,7 @@ import { type Item, parseItemKey } from './items.ts'
  */
 
 /** Raised when a message changes its meaning; members with another one do not understand each other. */
-export const messageVersion = 1
+export const messageVersion = 2
 
 /** Longer names or keys are nobody's. */
 const textMost = 300
@@ -27,6 +27,7 @@ const roster = v.object({
   number: count,
   tag: text,
   voters: v.pipe(v.array(voter), v.minLength(1), v.maxLength(votersMost)),
+  absent: v.pipe(v.array(voter), v.maxLength(votersMost)),
 })
 const packedVotes = v.object({
   holders: v.pipe(v.array(text), v.maxLength(votersMost)),

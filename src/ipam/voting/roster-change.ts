@@ -7,21 +7,29 @@ import { type Ballot, type Decision, decisionToFinish } from './ballot.ts'
 import type { Answered } from './messages.ts'
 import { noVotes, oneRelease, unionOf } from './packed-votes.ts'
 import { randomHex } from './random-hex.ts'
-import { changeQuorum, holderOf, refOf, type Roster, type Voter, votersAfter } from './roster.ts'
+import {
+  changeQuorum,
+  holderOf,
+  holdersOn,
+  type Moves,
+  type OnRoster,
+  refOf,
+  type Roster,
+  rosterAfter,
+  type Voter,
+} from './roster.ts'
 import type { Seat } from './seat.ts'
 import type { Wire } from './wire.ts'
 
-/** Who comes and who goes. `gone`: seats known to be empty for good, whose votes cannot be asked for. */
-export interface RosterWish {
-  readonly joining: readonly Voter[]
-  readonly leaving: readonly string[]
-  readonly gone: readonly string[]
-  /** Whether one that was to leave because it was away is there again: then it stays. */
+/** A wished change. `gone`: seats known to be empty for good, whose votes cannot be asked for. */
+export interface RosterWish extends Partial<Moves> {
+  readonly gone?: readonly string[]
+  /** Whether one that was to leave or to lose its seat because it was away is there again: then it stays. */
   readonly isBack?: (name: string) => boolean
 }
 
 /** A wish for no change but a new number: it ends a change that somebody began and left. */
-export const renewal: RosterWish = { joining: [], leaving: [], gone: [] }
+export const renewal: RosterWish = {}
 
 /**
  * Two that propose at once outbid each other. Before its next try each waits at random: up to this long, and up to
@@ -70,7 +78,7 @@ export class RosterChange {
       founded: Math.floor(this.#ports.clock.wall()),
       number: 1,
       tag: randomHex(this.#ports.random),
-      voters: votersAfter([], voters, []),
+      ...rosterAfter({ voters: [], absent: [] }, { joining: voters, leaving: [], vacating: [] }),
     }
     const decided = await this.#decide(null, voters, voters.length, () => ({
       roster,
@@ -87,13 +95,10 @@ export class RosterChange {
       const base = this.#seat.roster
       if (base === null) throw failure('NO_MAJORITY', 'this member has not joined a cluster yet')
       // Asked again at each use: an agreement takes seconds while members are away, and they may come back.
-      const next = (): Voter[] => {
-        const leaving = wish.leaving.filter((name) => wish.isBack?.(name) !== true)
-        return votersAfter(base.voters, wish.joining, leaving)
-      }
-      const wanted = wish === renewal ? !renewed : !sameVoters(base.voters, next())
-      if (!wanted || next().length === 0) return base
-      const { among, needed } = changeQuorum(base, wish.gone)
+      const next = (): OnRoster => rosterAfter(base, movesOf(wish))
+      const wanted = wish === renewal ? !renewed : !sameRoster(base, next())
+      if (!wanted || next().voters.length === 0) return base
+      const { among, needed } = changeQuorum(base, wish.gone ?? [])
       const outcome = await this.#decide(base.tag, among, needed, (promises) =>
         successor(base, next(), promises, randomHex(this.#ports.random)),
       )
@@ -173,18 +178,28 @@ interface Failed {
   readonly missing: readonly string[]
 }
 
+/** Who comes and goes by a wish as things are now. */
+function movesOf({ joining = [], leaving = [], vacating = [], isBack }: RosterWish): Moves {
+  const isAway = (name: string): boolean => isBack?.(name) !== true
+  return { joining, leaving: leaving.filter(isAway), vacating: vacating.filter(isAway) }
+}
+
 function successor(
   base: Roster,
-  voters: readonly Voter[],
+  next: OnRoster,
   promises: readonly Answered<'promise'>[],
   tag: string,
 ): Decision {
-  const holders = new Set<string>(voters.map((voter) => holderOf(voter)))
+  const holders = holdersOn(next)
   const books = promises.map(({ votes }) => votes)
   return {
-    roster: { ...base, number: base.number + 1, tag, voters },
+    roster: { ...base, number: base.number + 1, tag, ...next },
     votes: unionOf(books, (holder) => holders.has(holder)),
   }
+}
+
+function sameRoster(a: OnRoster, b: OnRoster): boolean {
+  return sameVoters(a.voters, b.voters) && sameVoters(a.absent, b.absent)
 }
 
 function sameVoters(a: readonly Voter[], b: readonly Voter[]): boolean {
@@ -194,7 +209,7 @@ function sameVoters(a: readonly Voter[], b: readonly Voter[]): boolean {
 
 function noMajority(
   base: Roster,
-  { gone }: RosterWish,
+  { gone = [] }: RosterWish,
   { agreed, missing }: Failed,
   needed: number,
 ): Error {

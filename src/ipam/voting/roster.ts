@@ -26,7 +26,27 @@ export interface Roster {
   /** Random, made for this roster: tells apart two rosters of one number, after a forced change. */
   readonly tag: string
   readonly voters: readonly Voter[]
+  /** Members that were dead for too long to keep their seats. They have no vote; what they own stays theirs. */
+  readonly absent: readonly Voter[]
 }
+
+/** Who is on a roster, with a seat and without. */
+export type OnRoster = Pick<Roster, 'voters' | 'absent'>
+
+/** Who comes and who goes in a change of the roster. */
+export interface Moves {
+  readonly joining: readonly Voter[]
+  /** Names of those who are taken off it, and whose votes are nobody's then. */
+  readonly leaving: readonly string[]
+  /** Names of those who only lose their seats. */
+  readonly vacating: readonly string[]
+}
+
+/**
+ * The dead keep their seats where fewer voters than this would stay. Two are no better than two of three: neither can go on without
+ * the other, and the third could not help by coming back.
+ */
+export const seatsLeast = 3
 
 /** What a message says of its sender's roster. */
 export interface RosterRef {
@@ -47,8 +67,8 @@ export function nameOfHolder(holder: Holder): string {
 }
 
 export function refOf(roster: Roster): RosterRef {
-  const { root, founded, number, tag, voters } = roster
-  return { root, founded, number, tag, size: voters.length }
+  const { root, founded, number, tag, voters, absent } = roster
+  return { root, founded, number, tag, size: voters.length + absent.length }
 }
 
 /**
@@ -69,9 +89,25 @@ export function voterNamed(roster: Roster, name: string): Voter | undefined {
   return roster.voters.find((voter) => voter.name === name)
 }
 
-/** Whether this very voter, name and id, is on the roster. */
+/** Who is on the roster with that name, with a seat or without. */
+export function memberNamed({ voters, absent }: OnRoster, name: string): Voter | undefined {
+  const isIt = (voter: Voter): boolean => voter.name === name
+  return voters.find(isIt) ?? absent.find(isIt)
+}
+
+/** All that are on the roster, as holders of votes. */
+export function holdersOn({ voters, absent }: OnRoster): Set<Holder> {
+  return new Set([...voters, ...absent].map((voter) => holderOf(voter)))
+}
+
+/** Whether this very voter, name and id, has a seat. */
 export function seats(roster: Roster | null, voter: Voter): boolean {
   return roster !== null && voterNamed(roster, voter.name)?.id === voter.id
+}
+
+/** Whether this very voter, name and id, is on the roster, with a seat or without. */
+export function lists(roster: Roster | null, voter: Voter): boolean {
+  return roster !== null && memberNamed(roster, voter.name)?.id === voter.id
 }
 
 /** More than half. */
@@ -88,27 +124,49 @@ export function blockingCount(count: number): number {
 /**
  * Who must agree to change `roster`, and how many of them. Without `gone` a majority. The seats of `gone` are known to be
  * empty for good (a lost disk, or an operator's word); then the others must be so many that they meet every majority of
- * all. Where not so many are left they must be all: every owner among them knows its own blocks, and the blocks of the gone are free.
+ * all. Where not so many are left they must be all, and all that are absent with them: every owner among them knows its own
+ * blocks, and the blocks of the gone are free.
  */
 export function changeQuorum(
-  roster: Roster,
+  { voters, absent }: OnRoster,
   gone: readonly string[],
 ): { among: readonly Voter[]; needed: number } {
-  const count = roster.voters.length
-  const among = roster.voters.filter(({ name }) => !gone.includes(name))
-  const needed =
-    among.length === count ? majorityOf(count) : Math.min(among.length, blockingCount(count))
-  return { among, needed }
+  const isLeft = ({ name }: Voter): boolean => !gone.includes(name)
+  const among = voters.filter(isLeft)
+  if (among.length === voters.length) return { among, needed: majorityOf(among.length) }
+  const needed = blockingCount(voters.length)
+  if (among.length >= needed) return { among, needed }
+  const all = [...among, ...absent.filter(isLeft)]
+  return { among: all, needed: all.length }
 }
 
-/** The voters after some joined (taking the seat of their name, if there is one) and some left. */
-export function votersAfter(
-  voters: readonly Voter[],
-  joining: readonly Voter[],
-  leaving: readonly string[],
-): Voter[] {
-  const byName = new Map(voters.map((voter) => [voter.name, voter]))
-  for (const name of leaving) byName.delete(name)
-  for (const voter of joining) byName.set(voter.name, voter)
-  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+/**
+ * Who is on the roster after some joined (taking the place of their name, if there is one), some left, and some lost their
+ * seats: only so many that `seatsLeast` are left.
+ */
+export function rosterAfter(
+  { voters, absent }: OnRoster,
+  { joining, leaving, vacating }: Moves,
+): OnRoster {
+  const seated = new Map(voters.map((voter) => [voter.name, voter]))
+  const unseated = new Map(absent.map((voter) => [voter.name, voter]))
+  for (const name of leaving) {
+    seated.delete(name)
+    unseated.delete(name)
+  }
+  for (const voter of joining) {
+    unseated.delete(voter.name)
+    seated.set(voter.name, voter)
+  }
+  for (const name of vacating) {
+    const voter = seated.get(name)
+    if (voter === undefined || seated.size <= seatsLeast) continue
+    seated.delete(name)
+    unseated.set(name, voter)
+  }
+  return { voters: byName(seated), absent: byName(unseated) }
+}
+
+function byName(voters: ReadonlyMap<string, Voter>): Voter[] {
+  return [...voters.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }

@@ -7,6 +7,9 @@ import { packVotes, unpackVotes } from './packed-votes.ts'
 import {
   type Holder,
   holderOf,
+  holdersOn,
+  lists,
+  memberNamed,
   nameOfHolder,
   outranks,
   refOf,
@@ -14,7 +17,6 @@ import {
   type RosterRef,
   seats,
   type Voter,
-  voterNamed,
 } from './roster.ts'
 import { type Vote, VoteBook } from './vote-book.ts'
 
@@ -56,7 +58,12 @@ export class Seat {
     this.#voter = voter
     this.#store = store
     this.#advice = advice
-    this.#roster = store.get<Roster>(tables.roster, currentKey) ?? null
+    const roster = store.get<Partial<Pick<Roster, 'absent'>> & Omit<Roster, 'absent'>>(
+      tables.roster,
+      currentKey,
+    )
+    // Rosters written before there were absent members have none.
+    this.#roster = roster === undefined ? null : { absent: [], ...roster }
     this.#promise = store.get<Promise_>(tables.roster, promiseKey) ?? null
     for (const [key, holders] of store.entries<Record<string, number>>(tables.votes)) {
       const item = parseItemKey(key)
@@ -84,9 +91,14 @@ export class Seat {
     return this.#roster === null ? null : refOf(this.#roster)
   }
 
-  /** Whether we are on the roster that we follow. */
+  /** Whether we have a seat on the roster that we follow. */
   get seated(): boolean {
     return seats(this.#roster, this.voter)
+  }
+
+  /** Whether we are on the roster that we follow, with a seat or without: then our blocks are ours. */
+  get listed(): boolean {
+    return lists(this.#roster, this.voter)
   }
 
   /** Whether we stopped voting because a change of the roster is under way. */
@@ -188,10 +200,13 @@ export class Seat {
     return votes.filter((vote) => this.book.add(vote)).map(({ item }) => this.#row(item))
   }
 
-  /** A vote on the roster after the one with this tag (null: none yet) is ours to give. */
+  /**
+   * A vote on the roster after the one with this tag (null: none yet) is ours to give. Without a seat we are asked only where
+   * an operator's word stands for a majority.
+   */
   #mayDecide(after: string | null): boolean {
     if (after === null) return this.#roster === null && this.#advice.mayFound()
-    return this.#roster?.tag === after && this.seated
+    return this.#roster?.tag === after && this.listed
   }
 
   async #keepPromise(promise: Promise_): Promise<void> {
@@ -219,15 +234,15 @@ export class Seat {
   }
 
   /**
-   * A block that another voter publishes as its own is not voted away, whatever the book says: a disk may have been restored
-   * from an old copy. Unless the owner itself gave it back, and only its record is late.
+   * A block that another member of the roster publishes as its own is not voted away, whatever the book says: a disk may
+   * have been restored from an old copy. Unless the owner itself gave it back, and only its record is late.
    */
   #rivalByRecord(item: Item, holder: Holder): { holder: string; held: string } | null {
     if (item.kind !== 'block' || this.#returned.has(itemKey(item))) return null
     const owner = this.#advice.publishedOwner(item)
     if (owner === null || owner === nameOfHolder(holder)) return null
-    const voter = voterNamed(this.#roster!, owner)
-    return voter === undefined ? null : { holder: holderOf(voter), held: itemKey(item) }
+    const member = memberNamed(this.#roster!, owner)
+    return member === undefined ? null : { holder: holderOf(member), held: itemKey(item) }
   }
 
   /**
@@ -239,7 +254,7 @@ export class Seat {
   #takeOver(roster: Roster, votes: readonly Vote[]): Map<string, Item> {
     const changed = new Map<string, Item>()
     const given = this.seated && this.#roster?.root === roster.root
-    const onRoster = new Set(roster.voters.map((voter) => holderOf(voter)))
+    const onRoster = holdersOn(roster)
     for (const vote of this.book.votes()) {
       const stays = given && onRoster.has(vote.holder) && vote.holder !== this.holder
       if (!stays && this.book.free(vote)) changed.set(itemKey(vote.item), vote.item)

@@ -296,7 +296,7 @@ describe('a second host with the name of a living one', () => {
       const [one, , three] = hosts as Three
       const before = three.ipam.status()
       const from = { name: 'h3', id: 'another disk' }
-      const join = { version: 1, from, roster: null, body: { kind: 'join' } }
+      const join = { version: 2, from, roster: null, body: { kind: 'join' } }
       const answer = await desk.run(one.life!.handler!('h3', join))
       expect(answer).to.deep.include({ body: { kind: 'elsewhere' } })
       await desk.pass(2000)

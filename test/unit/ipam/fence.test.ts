@@ -141,7 +141,7 @@ describe('forgetting without an operator', () => {
       desk.world.heal()
       await refused(desk.run(asked), 'NO_MAJORITY', 'back', 'h2, h3')
       for (const { ipam } of [one, two, three]) {
-        expect(ipam.voters().map(({ name }) => name)).to.deep.equal(['h1', 'h2', 'h3'])
+        expect(ipam.members().map(({ name }) => name)).to.deep.equal(['h1', 'h2', 'h3'])
       }
     }))
 })

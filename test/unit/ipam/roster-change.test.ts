@@ -20,7 +20,7 @@ const strange = {
 }
 
 function rosterOf(number: number, of: readonly Voter[]): Roster {
-  return { root: 'r', founded: 1, number, tag: `t${number}`, voters: of }
+  return { root: 'r', founded: 1, number, tag: `t${number}`, voters: of, absent: [] }
 }
 
 /** Seats in one process, and what they are asked. */
@@ -87,7 +87,7 @@ class Table {
 }
 
 function joining(name: string): typeof renewal {
-  return { joining: [{ name, id: name }], leaving: [], gone: [] }
+  return { joining: [{ name, id: name }] }
 }
 
 describe('a change of the roster', () => {

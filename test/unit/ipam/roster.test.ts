@@ -15,15 +15,26 @@ import {
   majorityOf,
   nameOfHolder,
   holderOf,
+  holdersOn,
   outranks,
+  refOf,
   type Roster,
+  rosterAfter,
   type RosterRef,
-  votersAfter,
+  type Voter,
 } from '../../../src/ipam/voting/roster.ts'
 
 function rosterOf(count: number): Roster {
   const voters = Array.from({ length: count }, (_, i) => ({ name: `m${i}`, id: `${i}` }))
-  return { root: 'r', founded: 1, number: 1, tag: 't', voters }
+  return { root: 'r', founded: 1, number: 1, tag: 't', voters, absent: [] }
+}
+
+function voterList(figures: string): Voter[] {
+  return Array.from(figures, (id) => ({ name: `m${id}`, id }))
+}
+
+function named(figures: string): string[] {
+  return Array.from(figures, (id) => `m${id}`)
 }
 
 describe('roster', () => {
@@ -55,10 +66,64 @@ describe('roster', () => {
   })
 
   it('a member that comes back takes its seat, and nobody sits twice', () => {
-    const { voters } = rosterOf(3)
     const again = { name: 'm1', id: 'new' }
-    const next = votersAfter(voters, [again, again, { name: 'm7', id: '7' }], ['m0'])
-    expect(next).to.deep.equal([again, { name: 'm2', id: '2' }, { name: 'm7', id: '7' }])
+    const joining = [again, again, { name: 'm7', id: '7' }]
+    const next = rosterAfter(rosterOf(3), { joining, leaving: ['m0'], vacating: [] })
+    const voters = [again, { name: 'm2', id: '2' }, { name: 'm7', id: '7' }]
+    expect(next).to.deep.equal({ voters, absent: [] })
+  })
+
+  /* By name and id of one figure: who votes, who is absent; who joins, leaves, loses its seat; who votes and is absent then. */
+  for (const [voters, absent, joining, leaving, vacating, then, away] of [
+    ['01234', '', '', '', '34', '012', '34'],
+    ['01234', '', '', '', '234', '014', '23'],
+    ['012', '', '', '', '2', '012', ''],
+    ['012', '', '3', '', '2', '013', '2'],
+    ['01', '', '', '', '1', '01', ''],
+    ['0123', '', '', '2', '3', '013', ''],
+    ['012', '34', '3', '', '', '0123', '4'],
+    ['012', '34', '', '3', '', '012', '4'],
+    ['012', '34', '', '', '3', '012', '34'],
+    ['01234', '56', '', '', '7', '01234', '56'],
+  ] as const) {
+    const asked = `+${joining} -${leaving} ~${vacating}`
+    it(`of ${voters} and absent ${absent || 'nobody'}, ${asked}, is ${then} and ${away || 'nobody'}`, () => {
+      const base = { voters: voterList(voters), absent: voterList(absent) }
+      const moves = {
+        joining: voterList(joining),
+        leaving: named(leaving),
+        vacating: named(vacating),
+      }
+      const next = rosterAfter(base, moves)
+      expect(next).to.deep.equal({ voters: voterList(then), absent: voterList(away) })
+    })
+  }
+
+  it('an absent member that lost its disk is another: what the former had is not its own', () => {
+    const base = { voters: voterList('012'), absent: voterList('3') }
+    const joining = [{ name: 'm3', id: 'new' }]
+    const next = rosterAfter(base, { joining, leaving: [], vacating: [] })
+    expect(next.absent).to.deep.equal([])
+    expect(holdersOn(next).has(holderOf(voterList('3')[0]!))).to.equal(false)
+  })
+
+  it('the absent have no say, but where an operator’s word stands for a majority', () => {
+    const base = { voters: voterList('012'), absent: voterList('34') }
+    const names = (gone: string): string => {
+      const { among, needed } = changeQuorum(base, named(gone))
+      return `${needed} of ${among.map(({ id }) => id).join('')}`
+    }
+    expect(names('')).to.equal('2 of 012')
+    expect(names('3')).to.equal('2 of 012')
+    expect(names('2')).to.equal('2 of 01')
+    expect(names('12')).to.equal('3 of 034')
+    expect(names('124')).to.equal('2 of 03')
+    expect(names('0124')).to.equal('1 of 3')
+  })
+
+  it('counts the absent where clusters that lived apart compare their size', () => {
+    const base = rosterOf(3)
+    expect(refOf({ ...base, absent: voterList('78') }).size).to.equal(5)
   })
 
   const anyRef: fc.Arbitrary<RosterRef> = fc.record({

@@ -55,7 +55,7 @@ const advice: SeatAdvice = {
 }
 
 function rosterOf(number: number, voters: readonly Voter[]): Roster {
-  return { root: 'r', founded: 1, number, tag: `t${number}`, voters }
+  return { root: 'r', founded: 1, number, tag: `t${number}`, voters, absent: [] }
 }
 
 async function seatOf(disk: HeldDisk, more: Partial<SeatAdvice> = {}): Promise<Seat> {
@@ -186,7 +186,7 @@ describe('a seat', () => {
     await ask(seat, c, block)
     const was = seat.state()!
     const others = ['w', 'x', 'y', 'z'].map((name) => ({ name, id: `id-${name}` }))
-    const theirs = { root: 's', founded: 2, number: 1, tag: 's1', voters: others }
+    const theirs = { root: 's', founded: 2, number: 1, tag: 's1', voters: others, absent: [] }
     await seat.install({ roster: theirs, votes: noVotes })
     const fewer = { ...theirs, number: 2, tag: 's2', voters: others.slice(1) }
     await seat.install({ roster: fewer, votes: noVotes })

@@ -176,7 +176,7 @@ describe('a member that was forgotten by hand while it was off', () => {
       await desk.pass(10_000)
       desk.world.heal()
       await desk.world.until(() => three.known.size > 1, 1000)
-      expect(three.ipam.voters().map(({ name }) => name)).to.include('h3')
+      expect(three.ipam.members().map(({ name }) => name)).to.include('h3')
       const given = await containersStart(desk, three)
       expect(given.filter((address) => taken.includes(address))).to.deep.equal([])
     }))

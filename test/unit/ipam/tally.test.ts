@@ -7,7 +7,7 @@ import type { Roster } from '../../../src/ipam/voting/roster.ts'
 import { shortageOf, tally } from '../../../src/ipam/voting/tally.ts'
 
 const voters = ['a', 'b', 'c'].map((name) => ({ name, id: name }))
-const roster: Roster = { root: 'r', founded: 1, number: 1, tag: 't', voters }
+const roster: Roster = { root: 'r', founded: 1, number: 1, tag: 't', voters, absent: [] }
 const block = blockItem('10.0.0.0/24', 1)
 const address = addressItem('10.0.0.0/24', 9)
 
@@ -69,7 +69,7 @@ describe('tally', () => {
 })
 
 describe('messages', () => {
-  const envelope = { version: 1, from: { name: 'a', id: '1' }, roster: null }
+  const envelope = { version: 2, from: { name: 'a', id: '1' }, roster: null }
 
   it('are read when they are whole', () => {
     const body = { kind: 'vote', tag: 't', claim: 1, exclusive: false, items: [itemKey(block)] }
@@ -87,7 +87,7 @@ describe('messages', () => {
       [],
       {},
       { ...envelope, body: { kind: 'nonsense' } },
-      { ...envelope, version: 2, body },
+      { ...envelope, version: 3, body },
       { ...envelope, from: { name: 'a' }, body },
       { ...envelope, body: { ...body, claim: -1 } },
       { ...envelope, body: { ...body, claim: 1.5 } },
