@@ -142,8 +142,10 @@ export class RosterChange {
     const own = this.#seat.voter.name
     const { answers, missing } = await this.#wire.gather(among, query, (answers, outstanding) => {
       const agreed = [...answers.values()].filter((answer) => answer.kind === kind).length
-      // Our own answer is waited for, so that people are told the right count.
-      return agreed >= needed || (agreed + outstanding < needed && answers.has(own))
+      // Our own answer is waited for, so that people are told the right count; and where all must agree, everybody's, so
+      // that they are told of all that are missing.
+      const isLost = agreed + outstanding < needed && answers.has(own) && needed < among.length
+      return agreed >= needed || isLost
     })
     for (const answer of answers.values()) {
       if (answer.kind === 'outbid') this.#counter = Math.max(this.#counter, answer.ballot.counter)
@@ -218,6 +220,6 @@ function noMajority(
     `roster ${refOf(base).number} cannot be changed: ${agreed.length} of ${base.voters.length} members ` +
       `agreed and ${needed} are needed; no answer from ${named(missing) || 'nobody'}. ` +
       'Bring those members back or, if they are gone for good, have all of them forgotten at once: ' +
-      toForget([...gone, ...missing]),
+      toForget([...new Set([...gone, ...missing])].sort()),
   )
 }

@@ -227,4 +227,19 @@ describe('an absent member', function () {
       const got = [...(await desk.takeMany(one, id, 80)), ...leases(four)]
       expect(new Set(got).size).to.equal(got.length)
     }))
+
+  it('is named beside all others that cannot agree, when its disk is lost and it is there', () =>
+    withHosts(5, async (desk, one, two, three, four, five) => {
+      for (const host of [four, five]) host.crash(true)
+      await desk.pass(longMs)
+      for (const host of [two, three]) host.crash(true)
+      await desk.pass(1000)
+      for (const host of [four, five]) await desk.run(host.start())
+      await desk.pass(1000)
+      const all = 'ts-overlay forget h2 h3 h4 h5'
+      await refused(desk.run(one.ipam.forget('h2', 'h3')), 'NO_MAJORITY', all)
+      await desk.run(one.ipam.forget('h2', 'h3', 'h4', 'h5'))
+      await desk.pass(5000)
+      expect(roster(five)).to.equal('h1 h4 h5 | ')
+    }))
 })
