@@ -164,14 +164,15 @@ export class Enrolment {
   async #foundWithout(gone: readonly string[]): Promise<void> {
     const others = new Set(this.#wire.states().keys())
     others.delete(this.#seat.voter.name)
-    const waited = this.#synced() && gone.some((name) => others.has(name))
+    const known = gone.filter((name) => others.has(name))
+    const waited = this.#synced() && known.length > 0
     const { voters, missing } = await this.#founders(gone)
     if (waited && missing.length === 0 && (await this.#change.found(voters))) return
     throw failure(
       'NO_MAJORITY',
       'this host is in no cluster yet, and all members that it knows have to agree to found one; ' +
         `no answer from ${named(missing) || 'any yet'}. Bring them back or have all that are gone for good forgotten at once: ` +
-        toForget([...gone, ...missing]),
+        toForget([...known, ...missing]),
     )
   }
 

@@ -11,6 +11,7 @@ import {
   changeQuorum,
   holderOf,
   holdersOn,
+  memberNamed,
   type Moves,
   type OnRoster,
   refOf,
@@ -215,11 +216,12 @@ function noMajority(
   { agreed, missing }: Failed,
   needed: number,
 ): Error {
+  const known = gone.filter((name) => memberNamed(base, name) !== undefined)
   return failure(
     'NO_MAJORITY',
     `roster ${refOf(base).number} cannot be changed: ${agreed.length} of ${base.voters.length} members ` +
       `agreed and ${needed} are needed; no answer from ${named(missing) || 'nobody'}. ` +
       'Bring those members back or, if they are gone for good, have all of them forgotten at once: ' +
-      toForget([...new Set([...gone, ...missing])].sort()),
+      toForget([...new Set([...known, ...missing])].sort()),
   )
 }
