@@ -7,7 +7,7 @@ export interface Level {
   readonly name: string
   /** Test files, for levels that mocha runs. */
   readonly files?: readonly string[]
-  /** Some of the files, which wait for the kernel most of the time: another process runs them meanwhile, and gives way. */
+  /** Some of the files, which wait for the kernel most of the time or go by no clock: another process runs them meanwhile, and gives way. */
   readonly beside?: readonly string[]
   /** A command that passes or fails as a whole and counts as one test, for the others. */
   readonly command?: readonly string[]
@@ -27,6 +27,7 @@ export const levels: readonly Level[] = [
   {
     name: 'simulation',
     files: ['test/simulation/**/*.test.ts', 'packages/*/test/simulation/**/*.test.ts'],
+    beside: ['test/simulation/ipam.test.ts', 'test/simulation/ipam-churn.test.ts'],
     mochaArgs: ['--timeout', '60000'],
   },
   {
