@@ -136,9 +136,9 @@ export class Plugin {
       clock,
       store,
       logger: logger.child('ipam'),
-      voters: () =>
-        this.ipam.members().map(({ name, state }) => {
-          return { name, away: state !== 'alive' && state !== 'suspect' }
+      members: () =>
+        this.ipam.members().map(({ name, state, seated }) => {
+          return { name, seated, away: state !== 'alive' && state !== 'suspect' }
         }),
       forget: (members) => this.ipam.forgetAway(...members),
       afterMs: options.forgetAfterMs,

@@ -197,7 +197,7 @@ export class Ipam {
   }
 
   /** The members whose blocks are their own until they are forgotten, with a vote or without; none before there is a cluster. */
-  members(): { name: string; state: string }[] {
+  members(): { name: string; state: string; seated: boolean }[] {
     return membersOf(this.#upkeep.context)
   }
 

@@ -33,9 +33,11 @@ export function statusOf(context: Context, conflicts: readonly Conflict[]) {
 }
 
 /** Who is on the roster, with a seat or without. */
-export function membersOf(context: Context): { name: string; state: string }[] {
+export function membersOf(context: Context): { name: string; state: string; seated: boolean }[] {
   const { roster } = context.seat
-  return roster === null ? [] : shown(context, [...roster.voters, ...roster.absent])
+  const list = (voters: readonly Voter[], seated: boolean) =>
+    shown(context, voters).map((member) => ({ ...member, seated }))
+  return roster === null ? [] : [...list(roster.voters, true), ...list(roster.absent, false)]
 }
 
 /** How the cluster sees them. */

@@ -112,7 +112,10 @@ export class Churn {
       clock: this.world.clock,
       logger: silentLogger,
       store: new MemoryStore(),
-      voters: () => ipam.members().map(({ name, state }) => ({ name, away: state !== 'alive' })),
+      members: () =>
+        ipam.members().map(({ name, state, seated }) => {
+          return { name, seated, away: state !== 'alive' }
+        }),
       forget: async (members) => {
         await ipam.forgetAway(...members)
         for (const member of members) await this.#isForgotten(member, host)

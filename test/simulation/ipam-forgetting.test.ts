@@ -97,7 +97,10 @@ class Absences {
       clock: this.world.clock,
       logger: silentLogger,
       store: this.#stores.get(host)!,
-      voters: () => ipam.members().map(({ name, state }) => ({ name, away: state !== 'alive' })),
+      members: () =>
+        ipam.members().map(({ name, state, seated }) => {
+          return { name, seated, away: state !== 'alive' }
+        }),
       forget: async (members) => {
         await ipam.forgetAway(...members)
         this.observer.note(`${host.name} forgot ${members.join(' ')}`)

@@ -16,10 +16,10 @@ function createWorld(store = new MemoryStore()) {
     clock,
     logger: silentLogger,
     store,
-    voters: () =>
-      ['one', 'two', 'three']
+    members: () =>
+      ['one', 'two', 'three', 'four', 'five']
         .filter((name) => !forgotten.includes(name))
-        .map((name) => ({ name, away: away.has(name) })),
+        .map((name) => ({ name, seated: true, away: away.has(name) })),
     forget: async (members) => {
       if (refuses) throw failure('NO_MAJORITY', 'no majority')
       forgotten.push(...members)
@@ -72,11 +72,43 @@ describe('forgetting', () => {
     const second = createWorld(first.store)
     second.away.add('two')
     second.forgetting.start()
-    await second.clock.advance(11 * hour)
+    // In this run, too, for longer than one that is away trusts its addresses.
+    await second.clock.advance(53 * hour)
     expect(second.forgotten).to.deep.equal([])
     await second.clock.advance(1.1 * hour)
     expect(second.forgotten).to.deep.equal(['two'])
     second.forgetting.stop()
+  })
+
+  it('does not count the time without a majority in sight: then it is we who are away', async () => {
+    const { clock, away, forgotten, forgetting } = createWorld()
+    forgetting.start()
+    for (const name of ['two', 'three', 'four', 'five']) away.add(name)
+    await clock.advance(60 * hour)
+    // All are seen again but one, which falls silent at that very moment: it trusts its addresses for half of the time.
+    for (const name of ['three', 'four', 'five']) away.delete(name)
+    forgetting.look()
+    await clock.advance(71 * hour)
+    expect(forgotten).to.deep.equal([])
+    await clock.advance(2 * hour)
+    expect(forgotten).to.deep.equal(['two'])
+    forgetting.stop()
+  })
+
+  it('begins to watch anew after a moment without a majority', async () => {
+    const { clock, away, forgotten, forgetting } = createWorld()
+    forgetting.start()
+    away.add('two')
+    await clock.advance(60 * hour)
+    for (const name of ['three', 'four']) away.add(name)
+    forgetting.look()
+    for (const name of ['three', 'four']) away.delete(name)
+    forgetting.look()
+    await clock.advance(53 * hour)
+    expect(forgotten).to.deep.equal([])
+    await clock.advance(2 * hour)
+    expect(forgotten).to.deep.equal(['two'])
+    forgetting.stop()
   })
 
   it('does not count the time in which this host stood still', async () => {
