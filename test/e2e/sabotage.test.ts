@@ -114,17 +114,27 @@ describe('sabotage by hand', () => {
     const pools = ['--ipv6', '--subnet', '10.82.2.0/24', '--subnet', 'fd00:82:2::/64']
     await createNetwork([host(1)], 'n', [...ours, ...pools])
     await start(host(1), 'n', 'here')
-    const addresses = async (): Promise<string[]> => {
+    /** The link's number, and its addresses. */
+    const seen = async (): Promise<readonly [number: string, addresses: string]> => {
       const { stdout } = await host(1).docker(['exec', 'here', 'ip', '-o', 'addr'])
-      return [...stdout.matchAll(/eth0 +inet6? (\S+)/g)].map(([, address]) => address!).toSorted()
+      const lines = [...stdout.matchAll(/^(\d+): eth0 +inet6? (\S+)/gm)]
+      return [
+        lines[0]?.[1] ?? '',
+        lines
+          .map(([, , address]) => address!)
+          .toSorted()
+          .join(),
+      ]
     }
-    const before = await addresses()
-    expect(before.join()).to.contain('fd00:82:2:')
+    const [number, addresses] = await seen()
+    expect(addresses).to.contain('fd00:82:2:')
     const port = /\btso\w+b(?=@|:)/.exec(await inside('ip -o link'))![0]
     await inside(`ip link del ${port}`)
-    expect((await addresses()).join()).to.not.contain('fd00:82:2:')
-    const isBack = async (): Promise<boolean> => (await addresses()).join() === before.join()
-    await until(isBack, `these addresses: ${before.join()}`, repairedWithinMs, 100)
+    const isBack = async (): Promise<boolean> => {
+      const [present, now] = await seen()
+      return present !== number && now === addresses
+    }
+    await until(isBack, `another link with ${addresses}`, repairedWithinMs, 100)
   })
 
   it("leaves others' links alone, with names like ours, and says where one is that is in the way", async () => {
