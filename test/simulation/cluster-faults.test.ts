@@ -1,9 +1,19 @@
 import { expect } from 'chai'
-import { below, pick, seededRandom } from '../../src/base/random.ts'
+import { below, seededRandom } from '../../src/base/random.ts'
 import type { Cluster } from '../../src/cluster/cluster.ts'
 import { clusterDefaults } from '../../src/cluster/cluster-options.ts'
 import { assertNone, leftovers, statuses } from './support/aftermath.ts'
-import { burst, burstSlots, die, purge, recover, trouble, writeUnheard } from './support/faults.ts'
+import {
+  burst,
+  burstSlots,
+  die,
+  hurriedOptions as options,
+  purge,
+  recover,
+  sufferFor,
+  trouble,
+  writeUnheard,
+} from './support/faults.ts'
 import { forSeeds, seedsOf } from './support/seeds.ts'
 import { World } from './support/world.ts'
 
@@ -14,17 +24,6 @@ import { World } from './support/world.ts'
  * Nothing is said of how long things take: cluster-latency.test.ts does that.
  */
 
-/** Small, so that a minute of virtual time goes through all of them. */
-const options = {
-  tombstoneMs: 2500,
-  tombstonesMost: 6,
-  hiddenHoldMs: 10_000,
-  // Longer than the last one waits who hears late that somebody is dead: else it teaches the others again.
-  certificateMs: 40_000,
-  publishRate: 50,
-  publishBurst: 60,
-  queueBytes: 3000,
-}
 const file = 'test/simulation/cluster-faults.test.ts'
 const troubleMs = 30_000
 /** Far above what repair needs: what is not right by then never will be. */
@@ -44,21 +43,11 @@ async function run(seed: number): Promise<void> {
   const pace = new Pace(world)
   for (const host of world.hosts) for (let i = below(random, 6); i > 0; i--) world.put(host)
   await world.startAll()
-  let nextTrouble = world.clock.now()
-  const end = nextTrouble + troubleMs
-  while (world.clock.now() < end) {
-    await world.clock.advance(below(random, 150))
+  const check = (): void => {
     pace.check()
     checkCaps(world)
-    const host = pick(random, world.up)
-    if (host !== undefined && !host.leaving) {
-      if (below(random, 3) === 0) world.remove(host)
-      else world.put(host)
-    }
-    if (world.clock.now() < nextTrouble) continue
-    await trouble(world, note)
-    nextTrouble = world.clock.now() + below(random, 3000)
   }
+  await sufferFor(troubleMs, world, random, () => trouble(world, note), check)
   await world.clock.until(() => world.hosts.every((host) => !host.leaving), 5000)
   await recover(world, 2)
   if (below(random, 2) === 0) await die(world, note)

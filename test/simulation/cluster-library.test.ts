@@ -1,6 +1,14 @@
 import { below, pick, seededRandom, shuffled } from '../../src/base/random.ts'
 import { assertNone, leftovers } from './support/aftermath.ts'
-import { burst, jump, leave, recover, restart } from './support/faults.ts'
+import {
+  burst,
+  hurriedOptions as options,
+  jump,
+  leave,
+  recover,
+  restart,
+  sufferFor,
+} from './support/faults.ts'
 import { forSeeds, seedsOf } from './support/seeds.ts'
 import { type Host, World } from './support/world.ts'
 
@@ -9,16 +17,6 @@ import { type Host, World } from './support/world.ts'
  * other is there too. Slower, so there are fewer worlds, and fewer kinds of trouble.
  */
 
-/** Small, so that a minute of virtual time goes through all of them. */
-const options = {
-  tombstoneMs: 2500,
-  tombstonesMost: 6,
-  hiddenHoldMs: 10_000,
-  certificateMs: 40_000,
-  publishRate: 50,
-  publishBurst: 60,
-  queueBytes: 3000,
-}
 const file = 'test/simulation/cluster-library.test.ts'
 const troubleMs = 30_000
 /** Views of membership are exchanged every 30 s: twice that, for one whom somebody took for dead. */
@@ -38,19 +36,7 @@ async function run(seed: number): Promise<void> {
   const log: string[] = []
   const note = (what: string): void => void log.push(`${Math.round(world.clock.now())} ${what}`)
   await world.startAll()
-  let nextTrouble = world.clock.now()
-  const end = nextTrouble + troubleMs
-  while (world.clock.now() < end) {
-    await world.clock.advance(below(random, 150))
-    const host = pick(random, world.up)
-    if (host !== undefined && !host.leaving) {
-      if (below(random, 3) === 0) world.remove(host)
-      else world.put(host)
-    }
-    if (world.clock.now() < nextTrouble) continue
-    await trouble(world, note)
-    nextTrouble = world.clock.now() + below(random, 3000)
-  }
+  await sufferFor(troubleMs, world, random, () => trouble(world, note))
   await world.clock.until(() => world.hosts.every((host) => !host.leaving), 8000)
   await recover(world, 1)
   for (let waited = 0; waited < recoveryMs && !world.converged(); waited += 100) {

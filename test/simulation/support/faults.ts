@@ -1,5 +1,5 @@
 /** Random trouble for a world: what a network, a disk and an operator can do to a cluster. */
-import { below, pick, shuffled } from '../../../src/base/random.ts'
+import { below, pick, type Random, shuffled } from '../../../src/base/random.ts'
 import type { Host, World } from './world.ts'
 
 /** At least this many hosts stay up, so that somebody can remember. */
@@ -8,6 +8,42 @@ const upLeast = 2
 export const burstSlots = 150
 /** Longer than news are told again. */
 const silenceMs = 1000
+
+/** Of the clusters in trouble. Small, so that a minute of virtual time goes through all of them. */
+export const hurriedOptions = {
+  tombstoneMs: 2500,
+  tombstonesMost: 6,
+  hiddenHoldMs: 10_000,
+  // Longer than the last one waits who hears late that somebody is dead: else it teaches the others again.
+  certificateMs: 40_000,
+  publishRate: 50,
+  publishBurst: 60,
+  queueBytes: 3000,
+}
+
+/** For `ms`, hosts write and delete, and every now and then there is `trouble`. `check` runs after every step. */
+export async function sufferFor(
+  ms: number,
+  world: World,
+  random: Random,
+  trouble: () => Promise<void>,
+  check = (): void => {},
+): Promise<void> {
+  let nextTrouble = world.clock.now()
+  const end = nextTrouble + ms
+  while (world.clock.now() < end) {
+    await world.clock.advance(below(random, 150))
+    check()
+    const host = pick(random, world.up)
+    if (host !== undefined && !host.leaving) {
+      if (below(random, 3) === 0) world.remove(host)
+      else world.put(host)
+    }
+    if (world.clock.now() < nextTrouble) continue
+    await trouble()
+    nextTrouble = world.clock.now() + below(random, 3000)
+  }
+}
 
 /** One fault, or the end of one. */
 export async function trouble(world: World, log: (what: string) => void): Promise<void> {
