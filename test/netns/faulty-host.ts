@@ -31,6 +31,25 @@ export interface Outcome {
   readonly call: string
 }
 
+/** A new host for each test of the present `describe`, which is skipped where the kernel cannot. */
+export function useFaultyHost(what: string): () => FaultyHost {
+  let faulty: FaultyHost | null = null
+  before(function () {
+    const obstacle = NetnsLab.obstacle()
+    if (obstacle === null) return
+    process.stdout.write(`${what} skipped: ${obstacle}\n`)
+    this.skip()
+  })
+  beforeEach(async () => {
+    faulty = await FaultyHost.create()
+  })
+  afterEach(async () => {
+    await faulty?.close()
+    faulty = null
+  })
+  return () => faulty!
+}
+
 /**
  * A host of the lab with one network and one peer: the driver, the reconciler and the Linux data plane are the real
  * ones. Time stands still but where a test moves it, so nothing is tried again while a test looks.

@@ -1,35 +1,20 @@
 import { execaSync } from 'execa'
 import { portNameOf } from '../../src/dataplane/linux/names.ts'
-import { FaultyHost, type Disturbance, overlayId } from './faulty-host.ts'
-import { NetnsLab } from './netns-lab.ts'
+import { type Disturbance, overlayId, useFaultyHost } from './faulty-host.ts'
 
 /* Each of the links of an overlay vanishes before each request to the kernel, one at a time. */
 
-const obstacle = NetnsLab.obstacle()
 const names = { bridge: 'br0', 'VXLAN device': 'vxlan0', link: portNameOf(overlayId, 'e') }
 
 describe('links that vanish between two calls', function () {
   this.timeout(120_000)
-  let faulty: FaultyHost | null = null
-
-  before(function () {
-    if (obstacle === null) return
-    process.stdout.write(`links that vanish skipped: ${obstacle}\n`)
-    this.skip()
-  })
-  beforeEach(async () => {
-    faulty = await FaultyHost.create()
-  })
-  afterEach(async () => {
-    await faulty?.close()
-    faulty = null
-  })
+  const faulty = useFaultyHost('links that vanish')
 
   for (const victim of ['bridge', 'VXLAN device', 'link'] as const) {
     const vanishing: Disturbance = {
       layer: 'requests',
       happens: () => {
-        const pin = faulty!.host.pin(overlayId)
+        const pin = faulty().host.pin(overlayId)
         execaSync('nsenter', [`--net=${pin}`, 'ip', 'link', 'del', names[victim]], {
           reject: false,
         })
@@ -38,7 +23,7 @@ describe('links that vanish between two calls', function () {
     }
 
     it(`a ${victim} is there again after the next try or audit`, async () => {
-      const host = faulty!
+      const host = faulty()
       for (let nth = 1, isOver = false; !isOver; nth++) {
         const outcome = await host.disturbed(vanishing, nth, () => host.join('e', '10.30.0.2'))
         isOver = !outcome.reached
@@ -56,7 +41,7 @@ describe('links that vanish between two calls', function () {
     })
 
     it(`a ${victim} is nobody's loss while a container goes, or in an audit`, async () => {
-      const host = faulty!
+      const host = faulty()
       for (const work of [() => host.remove('e'), () => host.reconciler.audit()])
         for (let nth = 1, isOver = false; !isOver; nth++) {
           await host.join('e', '10.30.0.2')
