@@ -7,16 +7,16 @@ import { printable } from './base/printable.ts'
 import { systemRandom } from './base/random.ts'
 import { createMemberlistGossip, gossipSockets } from './cluster/memberlist-gossip.ts'
 import { LinuxDataplane } from './dataplane/linux/linux-dataplane.ts'
-import { defaultRouteAddress, routedPrefixes } from './host.ts'
+import { defaultRouteAddress, routedPrefixes } from './host/routes.ts'
 import { addressSpaces } from './ipam/pool-id.ts'
-import { memberName } from './member-name.ts'
+import { memberName } from './host/member-name.ts'
 import type { Ip } from './net/ip.ts'
 import { whyReservedIp } from './net/reserved.ts'
-import { ownAddress } from './own-address.ts'
-import { CallStatistics } from './plugin-api/call-statistics.ts'
-import { PluginServer } from './plugin-api/plugin-server.ts'
+import { ownAddress } from './host/advertise-address.ts'
+import { CallStatistics } from './engine-api/call-statistics.ts'
+import { PluginServer } from './engine-api/plugin-server.ts'
 import { Plugin } from './plugin.ts'
-import { type Settings, parseSettings } from './settings.ts'
+import { type Settings, parseSettings } from './settings/settings.ts'
 import { lockDirectory } from './store/directory-lock.ts'
 import { FileStore } from './store/file-store.ts'
 import { version } from './version.ts'
@@ -130,7 +130,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
       requestReplay: false,
     },
     clock: systemClock,
-    logger: logger.child('plugin-api'),
+    logger: logger.child('engine-api'),
     calls,
     hostRoutes: adminRoutes({
       status: () => ({ ...plugin.status(), calls: calls.summary() }),

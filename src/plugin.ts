@@ -2,28 +2,28 @@ import type { Clock } from './base/clock.ts'
 import { Complaints } from './base/complaints.ts'
 import type { LoggedProblem, Logger } from './base/logger.ts'
 import type { Random } from './base/random.ts'
-import { claimFaults } from './claim-checks.ts'
+import { claimFaults } from './wiring/claim-validation.ts'
 import { Cluster, type Transition } from './cluster/cluster.ts'
 import type { GossipTransport } from './cluster/gossip-transport.ts'
-import { Contacts } from './contacts.ts'
+import { Contacts } from './wiring/seed-cache.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
 import { Reconciler } from './dataplane/reconciler.ts'
 import { Driver } from './driver/driver.ts'
-import { Forgetting } from './forgetting.ts'
+import { Forgetting } from './wiring/eviction.ts'
 import {
   driverCluster,
   driverPools,
   driverWires,
   ipamHandlers,
   overlayChanges,
-} from './driver-adapters.ts'
+} from './wiring/driver-ports.ts'
 import { Ipam } from './ipam/ipam.ts'
-import { ipamCluster } from './ipam-adapter.ts'
+import { ipamCluster } from './wiring/ipam-ports.ts'
 import type { Cidr } from './net/cidr.ts'
 import type { Ip } from './net/ip.ts'
 import { overlayMtu } from './net/mtu.ts'
-import { peerTransitions } from './peer-transitions.ts'
-import { type PluginStatus, composeStatus } from './status.ts'
+import { peerTransitions } from './wiring/peer-transitions.ts'
+import { type PluginStatus, composeStatus } from './wiring/status.ts'
 import type { Store } from './store/store.ts'
 
 /** What the plugin stands on: the real things in `main.ts`, virtual ones in a test. */

@@ -1,6 +1,6 @@
 import { silentLogger } from '../../src/base/logger.ts'
 import { below, pick } from '../../src/base/random.ts'
-import { Forgetting } from '../../src/forgetting.ts'
+import { Forgetting } from '../../src/wiring/eviction.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../src/net/ip.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { silentLogger } from '../../src/base/logger.ts'
 import { below, pick } from '../../src/base/random.ts'
-import { Forgetting } from '../../src/forgetting.ts'
+import { Forgetting } from '../../src/wiring/eviction.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import type { Router } from 'express'
 import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { createLogger } from '../../src/base/logger.ts'
-import { CallStatistics } from '../../src/plugin-api/call-statistics.ts'
-import type { Introduction, PluginHandlers } from '../../src/plugin-api/handlers.ts'
-import { PluginServer } from '../../src/plugin-api/plugin-server.ts'
+import { CallStatistics } from '../../src/engine-api/call-statistics.ts'
+import type { Introduction, PluginHandlers } from '../../src/engine-api/handlers.ts'
+import { PluginServer } from '../../src/engine-api/plugin-server.ts'
 
 /** A server on sockets of its own, and all that can be seen of it. */
 export interface ServerUnderTest {

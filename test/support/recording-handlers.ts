@@ -1,7 +1,7 @@
 import { cidrOf, ipAt, ipWithLength, parseCidr } from '../../src/net/cidr.ts'
 import { parseIp } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
-import type { PluginHandlers } from '../../src/plugin-api/handlers.ts'
+import type { PluginHandlers } from '../../src/engine-api/handlers.ts'
 
 /** One call that reached a handler. */
 export interface HandledCall {

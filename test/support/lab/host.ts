@@ -1,7 +1,7 @@
 /** A Docker host of the lab: a machine on the underlay with an engine. What a test or a person does on one host. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { MethodSummary } from '../../../src/plugin-api/call-statistics.ts'
-import type { PluginStatus } from '../../../src/status.ts'
+import type { MethodSummary } from '../../../src/engine-api/call-statistics.ts'
+import type { PluginStatus } from '../../../src/wiring/status.ts'
 import { Engine } from './engine.ts'
 import type { EngineVersion } from './engines.ts'
 import { labImage } from './image.ts'

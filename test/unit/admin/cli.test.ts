@@ -7,8 +7,8 @@ import { adminRoutes } from '../../../src/admin/admin-routes.ts'
 import { systemClock } from '../../../src/base/clock.ts'
 import { failure, refusal } from '../../../src/base/errors.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
-import { CallStatistics } from '../../../src/plugin-api/call-statistics.ts'
-import { PluginServer } from '../../../src/plugin-api/plugin-server.ts'
+import { CallStatistics } from '../../../src/engine-api/call-statistics.ts'
+import { PluginServer } from '../../../src/engine-api/plugin-server.ts'
 
 const program = resolve(import.meta.dirname, '../../../src/cli.ts')
 

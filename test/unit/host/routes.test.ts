@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { defaultDevice, parseRoutes } from '../../src/host.ts'
+import { defaultDevice, parseRoutes } from '../../../src/host/routes.ts'
 
 const heading =
   'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT'

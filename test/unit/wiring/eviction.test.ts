@@ -1,9 +1,9 @@
 import { expect } from 'chai'
-import { failure } from '../../src/base/errors.ts'
-import { silentLogger } from '../../src/base/logger.ts'
-import { Forgetting } from '../../src/forgetting.ts'
-import { MemoryStore } from '../../src/store/memory-store.ts'
-import { VirtualClock } from '../support/virtual-clock.ts'
+import { failure } from '../../../src/base/errors.ts'
+import { silentLogger } from '../../../src/base/logger.ts'
+import { Forgetting } from '../../../src/wiring/eviction.ts'
+import { MemoryStore } from '../../../src/store/memory-store.ts'
+import { VirtualClock } from '../../support/virtual-clock.ts'
 
 const hour = 3_600_000
 

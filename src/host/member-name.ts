@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
-import type { Random } from './base/random.ts'
-import type { Store } from './store/store.ts'
+import type { Random } from '../base/random.ts'
+import type { Store } from '../store/store.ts'
 
 /** Two hosts of one name still need two names in the cluster; 32 bits make a clash unlikely. */
 const suffixBytes = 4

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
-import { refusal } from './base/errors.ts'
-import { type Cidr, cidrOf } from './net/cidr.ts'
-import { type Ip, ipFromBytes, parseIp } from './net/ip.ts'
+import { refusal } from '../base/errors.ts'
+import { type Cidr, cidrOf } from '../net/cidr.ts'
+import { type Ip, ipFromBytes, parseIp } from '../net/ip.ts'
 
 /** An IPv4 route of this host. */
 interface Route {

@@ -1,9 +1,9 @@
-import type { ComplaintStatus } from './base/complaints.ts'
-import type { LoggedProblem } from './base/logger.ts'
-import { ipWithLength } from './net/cidr.ts'
-import type { OrphanStatus } from './driver/orphans.ts'
-import type { DisagreementStatus } from './driver/watch.ts'
-import type { Plugin, PluginOptions } from './plugin.ts'
+import type { ComplaintStatus } from '../base/complaints.ts'
+import type { LoggedProblem } from '../base/logger.ts'
+import { ipWithLength } from '../net/cidr.ts'
+import type { OrphanStatus } from '../driver/orphans.ts'
+import type { DisagreementStatus } from '../driver/watch.ts'
+import type { Plugin, PluginOptions } from '../plugin.ts'
 
 /** What `GET /status` answers with. Plain JSON; fields are added, never renamed. */
 export interface PluginStatus {

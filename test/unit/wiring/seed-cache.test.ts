@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { silentLogger } from '../../src/base/logger.ts'
-import { Contacts } from '../../src/contacts.ts'
-import { MemoryStore } from '../../src/store/memory-store.ts'
-import { VirtualClock } from '../support/virtual-clock.ts'
+import { silentLogger } from '../../../src/base/logger.ts'
+import { Contacts } from '../../../src/wiring/seed-cache.ts'
+import { MemoryStore } from '../../../src/store/memory-store.ts'
+import { VirtualClock } from '../../support/virtual-clock.ts'
 
 class CountingStore extends MemoryStore {
   writes = 0

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { type Setting, settingsTable } from './settings-table.ts'
+import { type Setting, settingsTable } from './table.ts'
 
 /** The marks in README between which the table of settings stands. */
 const opening = '<!-- settings -->'
@@ -58,9 +58,9 @@ export function withEnv(config: string): string {
   return `${JSON.stringify({ ...(manifest as object), env: envSection() }, null, 2)}\n`
 }
 
-/** Writes both files anew: `node --conditions=source src/settings-docs.ts`, then `npm run fmt`. */
+/** Writes both files anew: `node --conditions=source src/settings/docs.ts`, then `npm run fmt`. */
 function main(): void {
-  const root = resolve(import.meta.dirname, '..')
+  const root = resolve(import.meta.dirname, '../..')
   const configPath = resolve(root, 'config.json')
   writeFileSync(configPath, withEnv(readFileSync(configPath, 'utf8')))
   const readmePath = resolve(root, 'README.md')

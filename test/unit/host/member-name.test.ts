@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { seededRandom } from '../../src/base/random.ts'
-import { memberName } from '../../src/member-name.ts'
-import { parseSettings } from '../../src/settings.ts'
-import { MemoryStore } from '../../src/store/memory-store.ts'
+import { seededRandom } from '../../../src/base/random.ts'
+import { memberName } from '../../../src/host/member-name.ts'
+import { parseSettings } from '../../../src/settings/settings.ts'
+import { MemoryStore } from '../../../src/store/memory-store.ts'
 
 describe("a host's name in the cluster", () => {
   it('is the setting, else what the store has, else the host name and a suffix, which is kept', async () => {

@@ -1,10 +1,10 @@
-import { refusal } from './base/errors.ts'
-import { printable } from './base/printable.ts'
-import { type Ip, ipBits } from './net/ip.ts'
-import { mtuLeastOfIpv6 } from './net/mtu.ts'
-import { whyReservedIp } from './net/reserved.ts'
-import { cidrsOverlap } from './net/cidr.ts'
-import { type Setting, settingsTable } from './settings-table.ts'
+import { refusal } from '../base/errors.ts'
+import { printable } from '../base/printable.ts'
+import { type Ip, ipBits } from '../net/ip.ts'
+import { mtuLeastOfIpv6 } from '../net/mtu.ts'
+import { whyReservedIp } from '../net/reserved.ts'
+import { cidrsOverlap } from '../net/cidr.ts'
+import { type Setting, settingsTable } from './table.ts'
 
 type Table = typeof settingsTable
 type ValueOf<S> = S extends Setting<infer T, infer D> ? (D extends null ? T | null : T) : never

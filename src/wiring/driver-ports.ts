@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
-import type { Cluster, Transition } from './cluster/cluster.ts'
-import type { Dataplane } from './dataplane/dataplane.ts'
-import type { Reconciler } from './dataplane/reconciler.ts'
-import type { EndpointClaim } from './driver/network.ts'
-import type { DriverCluster, DriverPools, DriverWires } from './driver/ports.ts'
-import type { Driver } from './driver/driver.ts'
-import type { OverlayChange } from './driver/watch.ts'
-import type { Ipam } from './ipam/ipam.ts'
-import { parsePoolId, parsePoolKey, poolIdOf, poolKeyOf } from './ipam/pool-id.ts'
+import type { Cluster, Transition } from '../cluster/cluster.ts'
+import type { Dataplane } from '../dataplane/dataplane.ts'
+import type { Reconciler } from '../dataplane/reconciler.ts'
+import type { EndpointClaim } from '../driver/network.ts'
+import type { DriverCluster, DriverPools, DriverWires } from '../driver/ports.ts'
+import type { Driver } from '../driver/driver.ts'
+import type { OverlayChange } from '../driver/watch.ts'
+import type { Ipam } from '../ipam/ipam.ts'
+import { parsePoolId, parsePoolKey, poolIdOf, poolKeyOf } from '../ipam/pool-id.ts'
 
 /** The calls of the engine that concern addresses. */
 type IpamHandlers = Pick<Ipam, 'requestPool' | 'releasePool' | 'requestAddress' | 'releaseAddress'>

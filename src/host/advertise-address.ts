@@ -1,7 +1,7 @@
-import { messageOf } from './base/errors.ts'
-import type { Logger } from './base/logger.ts'
-import type { Ip } from './net/ip.ts'
-import type { Store } from './store/store.ts'
+import { messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Ip } from '../net/ip.ts'
+import type { Store } from '../store/store.ts'
 
 const place = { table: 'cluster', key: 'address' } as const
 

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
-import { refusal } from '../../src/base/errors.ts'
-import { createLogger } from '../../src/base/logger.ts'
-import type { Ip } from '../../src/net/ip.ts'
-import { ownAddress } from '../../src/own-address.ts'
-import { MemoryStore } from '../../src/store/memory-store.ts'
+import { refusal } from '../../../src/base/errors.ts'
+import { createLogger } from '../../../src/base/logger.ts'
+import type { Ip } from '../../../src/net/ip.ts'
+import { ownAddress } from '../../../src/host/advertise-address.ts'
+import { MemoryStore } from '../../../src/store/memory-store.ts'
 
 const [first, second] = ['192.0.2.1', '192.0.2.2'] as Ip[] as [Ip, Ip]
 

@@ -1,11 +1,11 @@
-import type { Transition } from './cluster/cluster.ts'
-import type { BlockRecord, PoolRecord } from './cluster/records.ts'
-import { isHostIp, isStationMac } from './dataplane/credible.ts'
-import type { Network } from './driver/network.ts'
-import { parsePoolKey } from './ipam/pool-id.ts'
-import { geometryOf } from './ipam/pools/pool-geometry.ts'
-import { cidrBits, cidrContains, ipWithLength } from './net/cidr.ts'
-import { type Ip, ipBits } from './net/ip.ts'
+import type { Transition } from '../cluster/cluster.ts'
+import type { BlockRecord, PoolRecord } from '../cluster/records.ts'
+import { isHostIp, isStationMac } from '../dataplane/credible.ts'
+import type { Network } from '../driver/network.ts'
+import { parsePoolKey } from '../ipam/pool-id.ts'
+import { geometryOf } from '../ipam/pools/pool-geometry.ts'
+import { cidrBits, cidrContains, ipWithLength } from '../net/cidr.ts'
+import { type Ip, ipBits } from '../net/ip.ts'
 
 /** Something that another member says and that counts for nothing here. */
 interface ClaimFault {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { CallStatistics } from '../../../src/plugin-api/call-statistics.ts'
+import { CallStatistics } from '../../../src/engine-api/call-statistics.ts'
 
 describe('CallStatistics', () => {
   const at = Date.UTC(2026, 0, 2)

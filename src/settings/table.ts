@@ -6,7 +6,7 @@ import {
   parseInteger,
   parseJoin,
   parsePools,
-} from './setting-values.ts'
+} from './values.ts'
 
 /**
  * One setting of the plugin. The table below is the single source for what is accepted, for the env

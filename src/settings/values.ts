@@ -1,6 +1,6 @@
-import { type Cidr, cidrBits, cidrLength, parseCidr } from './net/cidr.ts'
-import { type Ip, parseIp } from './net/ip.ts'
-import { whyReserved } from './net/reserved.ts'
+import { type Cidr, cidrBits, cidrLength, parseCidr } from '../net/cidr.ts'
+import { type Ip, parseIp } from '../net/ip.ts'
+import { whyReserved } from '../net/reserved.ts'
 
 /** A setting's value, or what is wrong with its text, as the end of the sentence "NAME=text …". */
 export type Parsed<T> = { readonly value: T } | { readonly reason: string }

@@ -1,7 +1,7 @@
-import type { Clock, Timer } from './base/clock.ts'
-import { messageOf } from './base/errors.ts'
-import type { Logger } from './base/logger.ts'
-import type { Store } from './store/store.ts'
+import type { Clock, Timer } from '../base/clock.ts'
+import { messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Store } from '../store/store.ts'
 
 /** Members come and go in crowds; one write for a crowd is enough. */
 const settleMs = 1000

@@ -2,12 +2,12 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { OverlayError } from '../../src/base/errors.ts'
-import { envSection, settingsMarkdown, withEnv, withSettings } from '../../src/settings-docs.ts'
-import { settingsTable } from '../../src/settings-table.ts'
-import { type Settings, parseSettings } from '../../src/settings.ts'
+import { OverlayError } from '../../../src/base/errors.ts'
+import { envSection, settingsMarkdown, withEnv, withSettings } from '../../../src/settings/docs.ts'
+import { settingsTable } from '../../../src/settings/table.ts'
+import { type Settings, parseSettings } from '../../../src/settings/settings.ts'
 
-const root = resolve(import.meta.dirname, '../..')
+const root = resolve(import.meta.dirname, '../../..')
 
 function faultOf(env: Record<string, string>): string {
   try {
@@ -208,14 +208,14 @@ describe('what is generated from the settings', () => {
     const config = JSON.parse(readFileSync(resolve(root, 'config.json'), 'utf8')) as {
       env: unknown
     }
-    expect(config.env, 'run: node --conditions=source src/settings-docs.ts').to.deep.equal(
+    expect(config.env, 'run: node --conditions=source src/settings/docs.ts').to.deep.equal(
       envSection(),
     )
   })
 
   it('stands in README', () => {
     const readme = readFileSync(resolve(root, 'README.md'), 'utf8')
-    expect(readme, 'run: node --conditions=source src/settings-docs.ts').to.include(
+    expect(readme, 'run: node --conditions=source src/settings/docs.ts').to.include(
       settingsMarkdown(),
     )
   })

@@ -1,7 +1,7 @@
-import type { Clock, Timer } from './base/clock.ts'
-import { isBug, messageOf } from './base/errors.ts'
-import type { Logger } from './base/logger.ts'
-import type { Store } from './store/store.ts'
+import type { Clock, Timer } from '../base/clock.ts'
+import { isBug, messageOf } from '../base/errors.ts'
+import type { Logger } from '../base/logger.ts'
+import type { Store } from '../store/store.ts'
 
 /** How often the time that members are away is added up, at the least, in milliseconds. */
 const stepMostMs = 60_000

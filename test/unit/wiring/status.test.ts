@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { expect } from 'chai'
-import { startLonePlugin } from '../support/lone-plugin.ts'
+import { startLonePlugin } from '../../support/lone-plugin.ts'
 
-const doc = readFileSync(resolve(import.meta.dirname, '../../docs/operating.md'), 'utf8')
+const doc = readFileSync(resolve(import.meta.dirname, '../../../docs/operating.md'), 'utf8')
 
 describe('/status', () => {
   it('is plain JSON, and every field of it is told in docs/operating.md', async () => {
@@ -20,7 +20,7 @@ describe('/status', () => {
 
   it('has a row in docs/operating.md for each kind of disagreement and of ignored claim', () => {
     for (const file of ['src/driver/disagreements.ts', 'src/claim-checks.ts']) {
-      const source = readFileSync(resolve(import.meta.dirname, '../..', file), 'utf8')
+      const source = readFileSync(resolve(import.meta.dirname, '../../..', file), 'utf8')
       const [, kinds] = /readonly (?:kind|what): ('.*)\n/.exec(source)!
       for (const [, kind] of kinds!.matchAll(/'([\w-]+)'/g))
         expect(doc, `${file}: ${kind}`).to.match(new RegExp(`^\\| .*\`${kind}\`.* \\|`, 'm'))

@@ -1,8 +1,8 @@
-import type { Cluster } from './cluster/cluster.ts'
-import type { Driver } from './driver/driver.ts'
-import type { Ip } from './net/ip.ts'
-import type { Vni } from './net/vni.ts'
-import type { IpamCluster } from './ipam/ports.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import type { Driver } from '../driver/driver.ts'
+import type { Ip } from '../net/ip.ts'
+import type { Vni } from '../net/vni.ts'
+import type { IpamCluster } from '../ipam/ports.ts'
 
 /** The channel of requests between members' address management. */
 const channel = 'ipam'
