@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'POOL_IN_USE'
   | 'POOL_NOT_FOUND'
   | 'POOL_OVERLAP'
+  | 'QUORUM'
   | 'SOCKET'
   | 'STORE'
   | 'UNKNOWN_METHOD'
