@@ -7,13 +7,13 @@ import { Cluster, type Transition } from './cluster/cluster.ts'
 import type { GossipTransport } from './cluster/gossip-transport.ts'
 import { Contacts } from './wiring/seed-cache.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
-import { Reconciler } from './dataplane/reconciler.ts'
+import { Reconciler } from './dataplane/reconcile/reconciler.ts'
 import { Driver } from './driver/driver.ts'
 import { Forgetting } from './wiring/eviction.ts'
 import {
   driverCluster,
   driverPools,
-  driverWires,
+  driverDataplane,
   ipamHandlers,
   overlayChanges,
 } from './wiring/driver-ports.ts'
@@ -109,7 +109,7 @@ export class Plugin {
       settings: options,
       store,
       cluster: ipamCluster(this.cluster, options.member, {
-        networks: () => this.network.bareNetworks(),
+        networks: () => this.network.networks(),
         holders: (vni, ip) => this.reconciler.holders(vni, ip),
       }),
       clock,
@@ -126,7 +126,7 @@ export class Plugin {
         vxlanPort: options.vxlanPort,
       }),
       pools: driverPools(this.ipam),
-      wires: driverWires(this.reconciler, dataplane),
+      dataplane: driverDataplane(this.reconciler, dataplane),
       vtep: options.vtep,
       vxlanPort: options.vxlanPort,
       orphanGraceMs: options.orphanGraceMs,
@@ -149,7 +149,7 @@ export class Plugin {
     })
     this.cluster.onTransitions((batch) => {
       this.reconciler.applyPeers(peerTransitions(batch))
-      this.network.othersChanged(overlayChanges(batch))
+      this.network.overlaysChanged(overlayChanges(batch))
       this.#complainOf(batch)
     })
   }
@@ -212,7 +212,7 @@ export class Plugin {
   }
 
   #complainOf(batch: readonly Transition[]): void {
-    const networks = this.network.bareNetworks()
+    const networks = this.network.networks()
     for (const transition of batch)
       for (const { who, what, text } of claimFaults(transition, networks, this.#options.vtep))
         this.complaints.note(who, what, text)

@@ -46,7 +46,7 @@ export interface Dataplane {
    * put it: in the container, with its addresses, up.
    * @returns whether; not when the container's namespace is not to be found.
    */
-  rewireEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean>
+  recreateEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean>
 
   /** Removes the endpoint's veth pair by whichever end is left. Neither is no error. */
   removeEndpoint(overlayId: string, endpointId: string): Promise<void>
@@ -57,7 +57,7 @@ export interface Dataplane {
    * `dump` tells the truth.
    * @returns the rows that failed.
    */
-  apply(overlayId: string, changes: readonly Change[]): Promise<FailedChange[]>
+  apply(overlayId: string, changes: readonly RowChange[]): Promise<FailedRowChange[]>
 
   /** What the kernel has of an overlay; null when it has no namespace. */
   dump(overlayId: string): Promise<ActualOverlay | null>
@@ -129,12 +129,12 @@ export interface Neighbour {
  * One row to write or to take away. A remove of an FDB entry leaves an entry for another VTEP alone; a
  * remove of a neighbour takes away whatever the address has.
  */
-export type Change =
+export type RowChange =
   | ({ readonly op: 'set' | 'remove'; readonly kind: 'fdb' } & FdbEntry)
   | ({ readonly op: 'set' | 'remove'; readonly kind: 'neighbour' } & Neighbour)
 
-export interface FailedChange {
-  readonly change: Change
+export interface FailedRowChange {
+  readonly change: RowChange
   /** errno name and the kernel's own words. */
   readonly error: string
 }
@@ -154,7 +154,7 @@ export interface ActualEndpoint {
   readonly mac: Mac | null
   readonly mtu: number
   /** Whether all else about the bridge's end is as `ensureEndpoint` leaves it. */
-  readonly sound: boolean
+  readonly portConfigured: boolean
   /** Whether the container's end still lies in the host's namespace, where Join leaves it. */
-  readonly parked: boolean
+  readonly inHostNetns: boolean
 }

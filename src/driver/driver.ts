@@ -2,13 +2,13 @@ import { KeyedQueue } from '../base/keyed-queue.ts'
 import { isBug, messageOf } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
-import { Books } from './books.ts'
+import { NetworkStore } from './network-store.ts'
 import {
   type CreateNetworkRequest,
   createNetwork,
   knownOverlays,
-  networkToDrop,
-} from './create-network.ts'
+  unusedNetwork,
+} from './networks.ts'
 import {
   type CreateEndpointRequest,
   type JoinRequest,
@@ -16,17 +16,21 @@ import {
   deleteEndpoint,
   join,
   leave,
-} from './endpoint-story.ts'
-import { withdrawIdle } from './farewell.ts'
-import { Lingering } from './lingering.ts'
+} from './endpoints.ts'
+import { withdrawIdle } from './shutdown.ts'
+import { DelayedTeardown } from './delayed-teardown.ts'
 import { type Endpoint, type Network, endpointClaim, shortId } from './network.ts'
-import { lookAround, releaseOrphan } from './orphan-care.ts'
+import { takeSnapshot, releaseOrphan } from './orphan-care.ts'
 import { findOrphans } from './orphan-rules.ts'
-import { type OrphanStatus, Orphans } from './orphans.ts'
+import { type OrphanStatus, OrphanCollector } from './orphans.ts'
 import type { DriverParts } from './ports.ts'
-import { Restore } from './restore.ts'
+import { NetworkRestorer } from './restore.ts'
 import { SwarmAllocations } from './swarm.ts'
-import { type DisagreementStatus, type OverlayChange, Watch } from './watch.ts'
+import {
+  type InconsistencyStatus,
+  type OverlayChange,
+  ConsistencyCheck,
+} from './consistency-check.ts'
 
 /** The queue of creating and removing networks. No id of the engine's has a space. */
 const networksKey = 'all networks'
@@ -46,21 +50,24 @@ const networksKey = 'all networks'
  */
 export class Driver {
   readonly #parts: DriverParts
-  readonly #books: Books
+  readonly #books: NetworkStore
   readonly #queue = new KeyedQueue()
-  readonly #lingering: Lingering
-  readonly #orphans: Orphans
-  readonly #restore: Restore
-  readonly #watch: Watch
+  readonly #lingering: DelayedTeardown
+  readonly #orphans: OrphanCollector
+  readonly #restore: NetworkRestorer
+  readonly #watch: ConsistencyCheck
   readonly #swarm = new SwarmAllocations()
 
   constructor(parts: DriverParts) {
     this.#parts = parts
-    this.#books = new Books(parts.store)
+    this.#books = new NetworkStore(parts.store)
     this.#orphans = this.#newOrphans()
-    this.#restore = new Restore(parts, this.#books, this.#queue)
-    this.#watch = new Watch(parts, this.#books)
-    this.#lingering = new Lingering(parts.clock, (networkId) => void this.#removeIdle(networkId))
+    this.#restore = new NetworkRestorer(parts, this.#books, this.#queue)
+    this.#watch = new ConsistencyCheck(parts, this.#books)
+    this.#lingering = new DelayedTeardown(
+      parts.clock,
+      (networkId) => void this.#removeIdle(networkId),
+    )
   }
 
   /** Takes over what the kernel still has from before, and tells the cluster. */
@@ -82,7 +89,7 @@ export class Driver {
     this.#watch.stop()
     this.#restore.stop()
     await this.#orphans.stop()
-    await Promise.all(this.#lingering.drain().map((networkId) => this.#removeIdle(networkId)))
+    await Promise.all(this.#lingering.cancelAll().map((networkId) => this.#removeIdle(networkId)))
     await this.#queue.idle()
   }
 
@@ -103,7 +110,7 @@ export class Driver {
    */
   dropNetwork(id: string): Promise<string> {
     return this.#networks(async () => {
-      const { networkId } = networkToDrop(this.#books, id)
+      const { networkId } = unusedNetwork(this.#books, id)
       await this.#queue.run(networkId, () => this.#deleteNetwork(networkId))
       return networkId
     })
@@ -169,12 +176,12 @@ export class Driver {
   }
 
   /** Live members' endpoints are not what they were, nor these of their overlays. */
-  othersChanged(overlays: readonly OverlayChange[]): void {
+  overlaysChanged(overlays: readonly OverlayChange[]): void {
     this.#watch.changed(overlays)
   }
 
   /** For `/status`: what this host and another member hold and cannot both have. */
-  disagreements(): DisagreementStatus {
+  inconsistencies(): InconsistencyStatus {
     return this.#watch.status()
   }
 
@@ -184,12 +191,12 @@ export class Driver {
   }
 
   /** The networks of this host, without their endpoints. */
-  bareNetworks(): Network[] {
+  networks(): Network[] {
     return this.#books.networks()
   }
 
   /** For `/status`. */
-  networks(): { network: Network; endpoints: Endpoint[] }[] {
+  networksWithEndpoints(): { network: Network; endpoints: Endpoint[] }[] {
     return this.#books
       .networks()
       .map((network) => ({ network, endpoints: this.#books.endpointsOf(network.networkId) }))
@@ -202,22 +209,22 @@ export class Driver {
     for (const key of network.poolKeys) await this.#parts.pools.unbindPool(key, networkId)
     const claims = this.#books.endpointsOf(networkId).map((e) => endpointClaim(network, e))
     const held = this.#parts.pools
-      .held()
+      .requestedPools()
       .filter(({ poolKey }) => network.poolKeys.includes(poolKey))
     const left = new Map(held.map(({ poolKey, since }) => [poolKey, since]))
     // The disk first: when it refuses, the network is still whole, and what is in no book is removed at a start.
-    await this.#books.dropNetwork(networkId, left)
+    await this.#books.removeNetwork(networkId, left)
     for (const claim of claims) this.#parts.cluster.removeEndpoint(claim)
     this.#parts.cluster.removeOverlay(network.overlayId)
     // The engine forgets the network whatever we answer; the data plane goes on trying.
-    await this.#parts.wires.detachOverlay(network.overlayId).catch((error: unknown) => {
+    await this.#parts.dataplane.detachOverlay(network.overlayId).catch((error: unknown) => {
       if (isBug(error)) throw error
       this.#parts.logger.warn(`network ${shortId(networkId)}: ${messageOf(error)}; trying again`)
     })
     this.#parts.logger.info('network deleted', { network: shortId(networkId) })
   }
 
-  #newOrphans(): Orphans {
+  #newOrphans(): OrphanCollector {
     const [parts, books] = [this.#parts, this.#books]
     const care = {
       parts,
@@ -227,11 +234,11 @@ export class Driver {
       deleteNetwork: (networkId: string) => this.#deleteNetwork(networkId),
       onEndpointReleased: (networkId: string) => this.#lingerIfIdle(networkId),
     }
-    return new Orphans({
+    return new OrphanCollector({
       clock: parts.clock,
       logger: parts.logger,
       graceMs: parts.orphanGraceMs,
-      find: async () => findOrphans(await lookAround(parts, books)),
+      find: async () => findOrphans(await takeSnapshot(parts, books)),
       release: (orphan) => releaseOrphan(care, orphan),
     })
   }
@@ -250,7 +257,7 @@ export class Driver {
       const network = this.#books.network(networkId)
       if (network === undefined || !this.#isIdle(networkId)) return
       try {
-        await this.#parts.wires.detachOverlay(network.overlayId)
+        await this.#parts.dataplane.detachOverlay(network.overlayId)
       } catch (error) {
         if (isBug(error)) throw error
         this.#parts.logger.warn(`removing idle overlay: ${messageOf(error)}; trying again`)

@@ -1,6 +1,6 @@
 import { isBug, messageOf } from '../base/errors.ts'
 import type { Network } from './network.ts'
-import type { DriverParts, LinkPlace } from './ports.ts'
+import type { DriverParts, LinkLocation } from './ports.ts'
 
 /**
  * Where the links of a network's endpoints are; null when that cannot be found out, which is logged with
@@ -10,9 +10,9 @@ export async function linksPresent(
   parts: DriverParts,
   { overlayId }: Network,
   purpose: string,
-): Promise<ReadonlyMap<string, LinkPlace> | null> {
+): Promise<ReadonlyMap<string, LinkLocation> | null> {
   try {
-    return await parts.wires.endpointsPresent(overlayId)
+    return await parts.dataplane.linkLocations(overlayId)
   } catch (error) {
     if (isBug(error)) throw error
     parts.logger.warn(`${purpose}: ${messageOf(error)}`)

@@ -1,16 +1,25 @@
 import type { KeyedQueue } from '../base/keyed-queue.ts'
-import type { Books } from './books.ts'
-import { deleteEndpoint } from './endpoint-story.ts'
+import type { NetworkStore } from './network-store.ts'
+import { deleteEndpoint } from './endpoints.ts'
 import { linksPresent } from './links-present.ts'
-import { type Orphan, type Seen, type SeenNetwork, findOrphans, orphanId } from './orphan-rules.ts'
+import {
+  type Orphan,
+  type OrphanSnapshot,
+  type NetworkSnapshot,
+  findOrphans,
+  orphanId,
+} from './orphan-rules.ts'
 import type { DriverParts } from './ports.ts'
 
 /** Looks at everything that orphans are found by. Pools that outlived their network and went are forgotten. */
-export async function lookAround(parts: DriverParts, books: Books): Promise<Seen> {
-  const held = new Map(parts.pools.held().map(({ poolKey, since }) => [poolKey, since]))
-  for (const [poolKey, since] of books.leftPools())
-    if (held.get(poolKey) !== since) await books.forgetLeftPool(poolKey)
-  const networks: SeenNetwork[] = []
+export async function takeSnapshot(
+  parts: DriverParts,
+  books: NetworkStore,
+): Promise<OrphanSnapshot> {
+  const held = new Map(parts.pools.requestedPools().map(({ poolKey, since }) => [poolKey, since]))
+  for (const [poolKey, since] of books.danglingPools())
+    if (held.get(poolKey) !== since) await books.removeDanglingPool(poolKey)
+  const networks: NetworkSnapshot[] = []
   for (const network of books.networks()) {
     // One overlay that cannot be read must not keep the others from being looked at.
     const links = await linksPresent(parts, network, 'looking for what nothing uses')
@@ -19,12 +28,17 @@ export async function lookAround(parts: DriverParts, books: Books): Promise<Seen
     networks.push({ network, endpoints, links })
   }
   const { pools } = parts
-  return { networks, leases: pools.leases(), pools: pools.held(), leftPools: books.leftPools() }
+  return {
+    networks,
+    leases: pools.leases(),
+    pools: pools.requestedPools(),
+    danglingPools: books.danglingPools(),
+  }
 }
 
 interface OrphanCare {
   readonly parts: DriverParts
-  readonly books: Books
+  readonly books: NetworkStore
   readonly queue: KeyedQueue
   /** Runs a task in the queue of creating and removing networks. */
   readonly amongNetworks: (task: () => Promise<boolean>) => Promise<boolean>
@@ -49,7 +63,7 @@ export function releaseOrphan(care: OrphanCare, orphan: Orphan): Promise<boolean
 
 async function releaseIfStillOne(care: OrphanCare, orphan: Orphan): Promise<boolean> {
   const { parts, books, deleteNetwork, onEndpointReleased } = care
-  const orphans = findOrphans(await lookAround(parts, books)).map(orphanId)
+  const orphans = findOrphans(await takeSnapshot(parts, books)).map(orphanId)
   if (!orphans.includes(orphanId(orphan))) return false
   if (orphan.kind === 'pool') await releasePool(parts, books, orphan.poolKey)
   else if (orphan.kind === 'network') await deleteNetwork(orphan.networkId)
@@ -61,21 +75,25 @@ async function releaseIfStillOne(care: OrphanCare, orphan: Orphan): Promise<bool
   return true
 }
 
-async function releasePool(parts: DriverParts, books: Books, poolKey: string): Promise<void> {
+async function releasePool(
+  parts: DriverParts,
+  books: NetworkStore,
+  poolKey: string,
+): Promise<void> {
   await parts.pools.releasePool(poolKey)
-  await books.forgetLeftPool(poolKey)
+  await books.removeDanglingPool(poolKey)
 }
 
 /** With its addresses: the engine would have released them next. */
 async function releaseEndpoint(
   parts: DriverParts,
-  books: Books,
+  books: NetworkStore,
   { networkId, endpointId }: { networkId: string; endpointId: string },
 ): Promise<void> {
   const network = books.network(networkId)
   const endpoint = books.endpoint(networkId, endpointId)
   if (network === undefined) return
-  if (endpoint === undefined) return parts.wires.detachEndpoint(network.overlayId, endpointId)
+  if (endpoint === undefined) return parts.dataplane.detachEndpoint(network.overlayId, endpointId)
   await deleteEndpoint(parts, books, networkId, endpointId)
   for (const { ip } of endpoint.addresses)
     for (const poolKey of network.poolKeys) await parts.pools.freeLease(poolKey, ip)

@@ -1,6 +1,6 @@
 import type { Ip } from '../net/ip.ts'
 import type { Endpoint, Network } from './network.ts'
-import type { HeldPool, LinkPlace, PoolLease } from './ports.ts'
+import type { RequestedPool, LinkLocation, PoolLease } from './ports.ts'
 
 /**
  * Something that we keep for the engine and that, by all that can be seen on this host, nothing uses: the
@@ -35,22 +35,22 @@ export type Orphan =
 export type OrphanKind = Orphan['kind']
 
 /** What is seen of one network. */
-export interface SeenNetwork {
+export interface NetworkSnapshot {
   readonly network: Network
   readonly endpoints: readonly Endpoint[]
   /** Where the links are that the overlay has; null when that could not be found out. */
-  readonly links: ReadonlyMap<string, LinkPlace> | null
+  readonly links: ReadonlyMap<string, LinkLocation> | null
 }
 
-export interface Seen {
-  readonly networks: readonly SeenNetwork[]
+export interface OrphanSnapshot {
+  readonly networks: readonly NetworkSnapshot[]
   readonly leases: readonly PoolLease[]
-  readonly pools: readonly HeldPool[]
+  readonly pools: readonly RequestedPool[]
   /** Pools whose network was removed, by their key, with the `since` that they had. */
-  readonly leftPools: ReadonlyMap<string, number>
+  readonly danglingPools: ReadonlyMap<string, number>
 }
 
-export function findOrphans(seen: Seen): Orphan[] {
+export function findOrphans(seen: OrphanSnapshot): Orphan[] {
   return [
     ...seen.networks.flatMap((network) => orphansOf(network, seen)),
     ...seen.pools
@@ -66,7 +66,10 @@ export function orphanId(orphan: Orphan): string {
   return Object.values(orphan).join(' ')
 }
 
-function orphansOf({ network, endpoints, links }: SeenNetwork, { leases, pools }: Seen): Orphan[] {
+function orphansOf(
+  { network, endpoints, links }: NetworkSnapshot,
+  { leases, pools }: OrphanSnapshot,
+): Orphan[] {
   const { networkId, poolKeys } = network
   if (links === null) return []
   const kept = new Set(endpoints.flatMap(({ addresses }) => addresses.map(({ ip }) => ip)))
@@ -77,13 +80,13 @@ function orphansOf({ network, endpoints, links }: SeenNetwork, { leases, pools }
     if (kind !== null) orphans.push({ kind, networkId, endpointId: endpoint.endpointId })
   }
   for (const [endpointId, place] of links)
-    if (place === 'parked' && !known.has(endpointId))
+    if (place === 'hostNetns' && !known.has(endpointId))
       orphans.push({ kind: 'link', networkId, endpointId })
   for (const { poolKey, ip, since } of leases)
     if (poolKeys.includes(poolKey) && !kept.has(ip))
       orphans.push({ kind: 'address', networkId, poolKey, ip, since })
   const held = new Set(pools.map(({ poolKey }) => poolKey))
-  const isTaken = [...links.values()].includes('taken')
+  const isTaken = [...links.values()].includes('sandbox')
   if (poolKeys.length > 0 && !isTaken && !poolKeys.some((key) => held.has(key)))
     orphans.push({ kind: 'network', networkId })
   return orphans
@@ -92,22 +95,22 @@ function orphansOf({ network, endpoints, links }: SeenNetwork, { leases, pools }
 /** A link in a container may carry traffic, whatever the books say. */
 function endpointKind(
   { endpointId, joined }: Endpoint,
-  links: ReadonlyMap<string, LinkPlace>,
+  links: ReadonlyMap<string, LinkLocation>,
 ): 'endpoint-unjoined' | 'endpoint-gone' | 'endpoint-parked' | null {
   const place = links.get(endpointId)
-  if (place === 'taken') return null
+  if (place === 'sandbox') return null
   if (!joined) return 'endpoint-unjoined'
-  return place === 'parked' ? 'endpoint-parked' : 'endpoint-gone'
+  return place === 'hostNetns' ? 'endpoint-parked' : 'endpoint-gone'
 }
 
 /**
  * The engine requests a pool, then its gateway, then creates the network. A pool without a gateway is one
  * whose answer it never got; one with a gateway may be another network driver's, unless it was ours.
  */
-function isOrphanPool(pool: HeldPool, { leases, leftPools }: Seen): boolean {
+function isOrphanPool(pool: RequestedPool, { leases, danglingPools }: OrphanSnapshot): boolean {
   const { poolKey, networkId, gateway, since, isShared } = pool
   if (networkId !== null || !isShared) return false
-  const outlived = leftPools.get(poolKey) === since
+  const outlived = danglingPools.get(poolKey) === since
   const inUse = !outlived && leases.some((lease) => lease.poolKey === poolKey)
   return outlived || (gateway === null && !inUse)
 }

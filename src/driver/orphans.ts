@@ -10,14 +10,14 @@ import { type Orphan, type OrphanKind, orphanId } from './orphan-rules.ts'
  */
 
 /** Looks that an orphan is seen at before it is released, at the least. */
-const looksPerGrace = 4
+const scansPerGrace = 4
 /**
  * A parked link may wait for a container that starts slowly, because its volumes do: engines up to 27 join
  * first and mount then. It is given this many times the grace.
  */
 const gracesOfParked = 5
 /** Between two looks, in milliseconds: a look reads the tables of all overlays. */
-const lookLeastMs = 1000
+const minScanIntervalMs = 1000
 
 interface OrphanParts {
   readonly clock: Clock
@@ -37,7 +37,7 @@ export interface OrphanStatus {
   readonly released: Readonly<Record<OrphanKind, number>>
 }
 
-export class Orphans {
+export class OrphanCollector {
   readonly #parts: OrphanParts
   /** Orphans by id, with the time of the first look that found them. */
   #seen = new Map<string, { readonly orphan: Orphan; readonly sinceMs: number }>()
@@ -66,7 +66,7 @@ export class Orphans {
           if (!this.#stopped) this.start()
         })
       },
-      Math.max(lookLeastMs, graceMs / looksPerGrace),
+      Math.max(minScanIntervalMs, graceMs / scansPerGrace),
     )
   }
 

@@ -5,7 +5,7 @@ import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
 import type { EndpointClaim, OverlayClaim } from './network.ts'
-import type { KnownOverlay } from './overlay-agreement.ts'
+import type { KnownOverlay } from './overlay-parameters.ts'
 
 /** The disk, as the driver needs it: a write is durable once it resolves. */
 export interface DriverStore {
@@ -33,7 +33,7 @@ export interface DriverPools {
   /** The addresses of containers that this host handed out of its shared pools. */
   leases(): readonly PoolLease[]
   /** The pools that the engine holds on this host. */
-  held(): readonly HeldPool[]
+  requestedPools(): readonly RequestedPool[]
   /** Frees an address; one that is free is fine. */
   freeLease(poolKey: string, ip: Ip): Promise<void>
   /** Lets go of a pool; one that is not held is fine. */
@@ -48,7 +48,7 @@ export interface PoolLease {
 }
 
 /** A pool that the engine holds on this host. `since` is wall clock, in milliseconds. */
-export interface HeldPool {
+export interface RequestedPool {
   readonly poolKey: string
   /** The network that it belongs to. */
   readonly networkId: string | null
@@ -78,10 +78,10 @@ export interface DriverLinks {
 }
 
 /** Where the container's end of an endpoint's link is: still or again in the host's namespace, or in a container. */
-export type LinkPlace = 'parked' | 'taken'
+export type LinkLocation = 'hostNetns' | 'sandbox'
 
 /** The data plane, as the driver needs it. All verbs are idempotent. */
-export interface DriverWires {
+export interface DriverDataplane {
   /** Builds the overlay's links and programs all known peers before it resolves. */
   attachOverlay(links: DriverLinks): Promise<void>
   detachOverlay(overlayId: string): Promise<void>
@@ -102,9 +102,9 @@ export interface DriverWires {
   /** The same for a MAC address. */
   macHolders(vni: Vni, mac: Mac): readonly Holder[]
   /** Overlays that have links in the kernel, ours by their mark. */
-  overlaysPresent(): Promise<string[]>
+  overlays(): Promise<string[]>
   /** The endpoints of an overlay that have links in the kernel. */
-  endpointsPresent(overlayId: string): Promise<ReadonlyMap<string, LinkPlace>>
+  linkLocations(overlayId: string): Promise<ReadonlyMap<string, LinkLocation>>
 }
 
 /** Everything that the driver is built from. */
@@ -114,7 +114,7 @@ export interface DriverParts {
   readonly store: DriverStore
   readonly cluster: DriverCluster
   readonly pools: DriverPools
-  readonly wires: DriverWires
+  readonly dataplane: DriverDataplane
   readonly vtep: Ip
   readonly vxlanPort: number
   /** After how long something is released that nothing uses, in milliseconds. */

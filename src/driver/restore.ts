@@ -2,11 +2,11 @@ import { type Backoff, backoffMs } from '../base/backoff.ts'
 import type { Timer } from '../base/clock.ts'
 import { isBug, messageOf } from '../base/errors.ts'
 import type { KeyedQueue } from '../base/keyed-queue.ts'
-import type { Books } from './books.ts'
-import { linkOf, linksOf } from './endpoint-story.ts'
+import type { NetworkStore } from './network-store.ts'
+import { linkOf, linksOf } from './endpoints.ts'
 import { type Endpoint, type Network, endpointClaim, overlayClaim } from './network.ts'
-import { mtuFault } from './overlay-agreement.ts'
-import type { DriverParts, LinkPlace } from './ports.ts'
+import { mtuFault } from './overlay-parameters.ts'
+import type { DriverParts, LinkLocation } from './ports.ts'
 
 /** How soon what could not be restored is tried again. */
 const restoreRetry: Backoff = { firstMs: 1000, mostMs: 30_000 }
@@ -17,13 +17,13 @@ const restoreRetry: Backoff = { firstMs: 1000, mostMs: 30_000 }
  * they are. What is ours in the kernel and in no book is removed. One overlay that cannot be restored must
  * not keep the others, or the engine, waiting: it is tried again in the background.
  */
-export class Restore {
+export class NetworkRestorer {
   readonly #parts: DriverParts
-  readonly #books: Books
+  readonly #books: NetworkStore
   readonly #queue: KeyedQueue
   #timer: Timer | null = null
 
-  constructor(parts: DriverParts, books: Books, queue: KeyedQueue) {
+  constructor(parts: DriverParts, books: NetworkStore, queue: KeyedQueue) {
     this.#parts = parts
     this.#books = books
     this.#queue = queue
@@ -38,10 +38,10 @@ export class Restore {
 
   /** When it fails the data plane goes on trying by itself, or the next start does. */
   async #removeUnknown(networks: readonly Network[]): Promise<void> {
-    const { wires } = this.#parts
+    const { dataplane } = this.#parts
     const wanted = new Set(networks.map((network) => network.overlayId))
-    for (const overlayId of await wires.overlaysPresent())
-      if (!wanted.has(overlayId)) await this.#attempt(() => wires.detachOverlay(overlayId))
+    for (const overlayId of await dataplane.overlays())
+      if (!wanted.has(overlayId)) await this.#attempt(() => dataplane.detachOverlay(overlayId))
   }
 
   stop(): void {
@@ -89,7 +89,11 @@ async function warnOfMtus(parts: DriverParts, networks: readonly Network[]): Pro
   }
 }
 
-async function restoreNetwork(parts: DriverParts, books: Books, networkId: string): Promise<void> {
+async function restoreNetwork(
+  parts: DriverParts,
+  books: NetworkStore,
+  networkId: string,
+): Promise<void> {
   const network = books.network(networkId)
   if (network === undefined) return
   const { overlayId } = network
@@ -99,21 +103,21 @@ async function restoreNetwork(parts: DriverParts, books: Books, networkId: strin
   const adopted = books
     .endpointsOf(network.networkId)
     .filter((endpoint) => present.has(endpoint.endpointId))
-  if (adopted.length === 0) return parts.wires.detachOverlay(overlayId)
+  if (adopted.length === 0) return parts.dataplane.detachOverlay(overlayId)
   claim(parts, network, adopted)
-  await parts.wires.attachOverlay(linksOf(parts, network))
+  await parts.dataplane.attachOverlay(linksOf(parts, network))
   for (const endpoint of adopted)
-    await parts.wires.attachEndpoint(overlayId, linkOf(network, endpoint))
+    await parts.dataplane.attachEndpoint(overlayId, linkOf(network, endpoint))
 }
 
 /** When the kernel cannot be read, what was joined is claimed all the same: its traffic may go on. */
 async function linksThere(
   parts: DriverParts,
-  books: Books,
+  books: NetworkStore,
   network: Network,
-): Promise<ReadonlyMap<string, LinkPlace>> {
+): Promise<ReadonlyMap<string, LinkLocation>> {
   try {
-    return await parts.wires.endpointsPresent(network.overlayId)
+    return await parts.dataplane.linkLocations(network.overlayId)
   } catch (error) {
     claim(parts, network, books.endpointsOf(network.networkId))
     throw error
@@ -128,9 +132,9 @@ function claim(parts: DriverParts, network: Network, endpoints: readonly Endpoin
 
 /** Endpoints whose link is gone are not joined any more; the engine will delete them in its own time. */
 async function forgetLinks(
-  books: Books,
+  books: NetworkStore,
   network: Network,
-  present: ReadonlyMap<string, LinkPlace>,
+  present: ReadonlyMap<string, LinkLocation>,
 ): Promise<void> {
   const gone = books
     .endpointsOf(network.networkId)

@@ -1,6 +1,6 @@
-import type { CreateNetworkRequest } from './create-network.ts'
+import type { CreateNetworkRequest } from './networks.ts'
 import { parseNetworkOptions } from './options.ts'
-import { type KnownOverlay, agreeOnOverlay } from './overlay-agreement.ts'
+import { type KnownOverlay, chooseOverlayParameters } from './overlay-parameters.ts'
 
 /**
  * The ids that swarm gives: 25 digits of base 36. A network of swarm is one overlay on all its nodes, and
@@ -31,7 +31,7 @@ export class SwarmAllocations {
       mtuHere: here.mtu,
     }
     const others = [...this.#chosen].filter(([id]) => id !== networkId).map(([, claim]) => claim)
-    const agreed = agreeOnOverlay(wish, [...here.known, ...others])
+    const agreed = chooseOverlayParameters(wish, [...here.known, ...others])
     this.#chosen.set(networkId, { ...wish, ...agreed, member: here.member })
     return vni === null ? { ...options, vni: `${agreed.vni}` } : options
   }

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Cluster, Transition } from '../cluster/cluster.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
-import type { Reconciler } from '../dataplane/reconciler.ts'
+import type { Reconciler } from '../dataplane/reconcile/reconciler.ts'
 import type { EndpointClaim } from '../driver/network.ts'
-import type { DriverCluster, DriverPools, DriverWires } from '../driver/ports.ts'
+import type { DriverCluster, DriverPools, DriverDataplane } from '../driver/ports.ts'
 import type { Driver } from '../driver/driver.ts'
-import type { OverlayChange } from '../driver/watch.ts'
+import type { OverlayChange } from '../driver/consistency-check.ts'
 import type { Ipam } from '../ipam/ipam.ts'
 import { parsePoolId, parsePoolKey, poolIdOf, poolKeyOf } from '../ipam/pool-id.ts'
 
@@ -64,7 +64,8 @@ export function driverPools(ipam: Ipam): DriverPools {
     unbindPool: (poolKey, networkId) => ipam.unbindPool(poolKey, networkId),
     leases: () =>
       ipam.leases().filter(({ kind, poolKey }) => kind === 'container' && isShared(poolKey)),
-    held: () => ipam.heldPools().map((pool) => ({ ...pool, isShared: isShared(pool.poolKey) })),
+    requestedPools: () =>
+      ipam.heldPools().map((pool) => ({ ...pool, isShared: isShared(pool.poolKey) })),
     freeLease: (poolKey, ip) => ipam.freeLease(poolKey, ip),
     releasePool: async (poolKey) => {
       const name = parsePoolKey(poolKey)
@@ -93,7 +94,7 @@ function isShared(poolKey: string): boolean {
 }
 
 /** The data plane as the driver sees it. */
-export function driverWires(reconciler: Reconciler, dataplane: Dataplane): DriverWires {
+export function driverDataplane(reconciler: Reconciler, dataplane: Dataplane): DriverDataplane {
   return {
     attachOverlay: (links) => reconciler.attachOverlay(links),
     detachOverlay: (overlayId) => reconciler.detachOverlay(overlayId),
@@ -101,11 +102,14 @@ export function driverWires(reconciler: Reconciler, dataplane: Dataplane): Drive
     detachEndpoint: (overlayId, endpointId) => reconciler.detachEndpoint(overlayId, endpointId),
     holders: (vni, ip) => reconciler.holders(vni, ip),
     macHolders: (vni, mac) => reconciler.macHolders(vni, mac),
-    overlaysPresent: () => dataplane.overlays(),
-    endpointsPresent: async (overlayId) => {
+    overlays: () => dataplane.overlays(),
+    linkLocations: async (overlayId) => {
       const endpoints = (await dataplane.dump(overlayId))?.endpoints ?? []
       return new Map(
-        endpoints.map(({ endpointId, parked }) => [endpointId, parked ? 'parked' : 'taken']),
+        endpoints.map(({ endpointId, inHostNetns }) => [
+          endpointId,
+          inHostNetns ? 'hostNetns' : 'sandbox',
+        ]),
       )
     },
   }

@@ -9,7 +9,7 @@ const channel = 'ipam'
 
 /** What address management asks of the rest of this host. */
 interface Neighbours {
-  readonly networks: () => ReturnType<Driver['bareNetworks']>
+  readonly networks: () => ReturnType<Driver['networks']>
   readonly holders: (vni: Vni, ip: Ip) => readonly { origin: string; vtep: Ip; live: boolean }[]
 }
 

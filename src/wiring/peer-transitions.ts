@@ -1,6 +1,6 @@
 import type { Transition } from '../cluster/cluster.ts'
 import type { ClusterRecord } from '../cluster/records.ts'
-import type { Peer, PeerTransition } from '../dataplane/peer-table.ts'
+import type { Peer, PeerTransition } from '../dataplane/reconcile/peer-table.ts'
 
 /**
  * The endpoints among the cluster's transitions, as the data plane takes them. An endpoint whose host

@@ -2,7 +2,7 @@ import type { ComplaintStatus } from '../base/complaints.ts'
 import type { LoggedProblem } from '../base/logger.ts'
 import { ipWithLength } from '../net/cidr.ts'
 import type { OrphanStatus } from '../driver/orphans.ts'
-import type { DisagreementStatus } from '../driver/watch.ts'
+import type { InconsistencyStatus } from '../driver/consistency-check.ts'
 import type { Plugin, PluginOptions } from '../plugin.ts'
 
 /** What `GET /status` answers with. Plain JSON; fields are added, never renamed. */
@@ -23,7 +23,7 @@ export interface PluginStatus {
   readonly cluster: unknown
   readonly dataplane: unknown
   /** What this host and another member hold of one overlay and cannot both have. */
-  readonly disagreements: DisagreementStatus
+  readonly disagreements: InconsistencyStatus
   /** What other members said that is ignored here: bad records, addresses that cannot be theirs. */
   readonly ignoredClaims: ComplaintStatus
   /** Packets and streams of gossip that were dropped or odd, by reason: `packet-wrong-key`, for one. */
@@ -72,7 +72,7 @@ export function composeStatus(
     ipam: plugin.ipam.status(),
     cluster: plugin.cluster.status(),
     dataplane: plugin.reconciler.status(),
-    disagreements: plugin.network.disagreements(),
+    disagreements: plugin.network.inconsistencies(),
     ignoredClaims: plugin.complaints.status(),
     gossipOddities: plugin.gossipOddities,
     orphans: plugin.network.orphans(),
@@ -81,7 +81,7 @@ export function composeStatus(
 }
 
 function overlaysOf(plugin: Plugin): OverlayStatus[] {
-  return plugin.network.networks().map(({ network, endpoints }) => ({
+  return plugin.network.networksWithEndpoints().map(({ network, endpoints }) => ({
     overlayId: network.overlayId,
     networkId: network.networkId,
     vni: network.vni,

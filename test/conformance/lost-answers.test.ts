@@ -90,9 +90,9 @@ describe('calls whose connection breaks', function () {
       ),
     )
     return [
-      ...network.networks().map((each) => `network ${each.network.networkId}`),
+      ...network.networksWithEndpoints().map((each) => `network ${each.network.networkId}`),
       ...network
-        .networks()
+        .networksWithEndpoints()
         .flatMap(({ endpoints }) => endpoints.map((e) => `endpoint ${e.endpointId}`)),
       ...links.flat().map(({ endpointId }) => `link ${endpointId}`),
       ...ipam.heldPools().map(({ poolKey }) => `pool ${poolKey}`),

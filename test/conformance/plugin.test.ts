@@ -33,7 +33,7 @@ describe('the whole plugin', () => {
 
   /** Nothing is left of what was made, on disk or in the kernel. */
   async function expectNothingLeft(): Promise<void> {
-    expect(lone.plugin.network.networks()).to.deep.equal([])
+    expect(lone.plugin.network.networksWithEndpoints()).to.deep.equal([])
     for (const table of ['networks', 'endpoints'])
       expect(lone.store.entries(table), table).to.deep.equal([])
     const until = performance.now() + lingerMs

@@ -192,7 +192,7 @@ describe('the whole plugin, asked for what cannot be,', () => {
     const other = await requestPool('10.99.0.0/24', { Options: { overlay: 'other' } })
     const options = { overlay: 'other' }
     await call('NetworkDriver.CreateNetwork', networkBody('m', other, options))
-    expect(lone.plugin.network.networks()).to.have.length(2)
+    expect(lone.plugin.network.networksWithEndpoints()).to.have.length(2)
   })
 
   it('refuses an --ip-range outside of its --subnet', async () => {
@@ -266,7 +266,7 @@ describe('the whole plugin, asked for what cannot be,', () => {
     await twice('NetworkDriver.Leave', ends('n', 'e'))
     await twice('NetworkDriver.DeleteEndpoint', ends('n', 'e'))
     await twice('NetworkDriver.DeleteNetwork', { NetworkID: id('n') })
-    expect(lone.plugin.network.networks()).to.deep.equal([])
+    expect(lone.plugin.network.networksWithEndpoints()).to.deep.equal([])
   })
 
   it('answers calls side by side, each network in its own order', async () => {

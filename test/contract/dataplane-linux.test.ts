@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { silentLogger } from '../../src/base/logger.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
-import { pinName } from '../../src/dataplane/linux/names.ts'
+import { pinName } from '../../src/dataplane/linux/netlink/names.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { NetnsLab } from '../netns/netns-lab.ts'
 import { type DataplaneBench, dataplaneContract } from './dataplane.contract.ts'

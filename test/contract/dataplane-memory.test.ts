@@ -1,4 +1,4 @@
-import { MemoryDataplane } from '../../src/dataplane/memory.ts'
+import { MemoryDataplane } from '../../src/dataplane/memory/memory-dataplane.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { dataplaneContract } from './dataplane.contract.ts'
 

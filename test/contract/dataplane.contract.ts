@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { OverlayError } from '../../src/base/errors.ts'
 import type {
   ActualOverlay,
-  Change,
+  RowChange,
   Dataplane,
   EndpointLink,
   OverlayLinks,
@@ -37,13 +37,13 @@ const mac = (n: number): Mac =>
   `02:42:0a:14:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}` as Mac
 const ip = (n: number): Ip => `10.20.${n >> 8}.${n & 255}` as Ip
 const remote = (n: number): Ip => `192.0.2.${n}` as Ip
-const fdb = (op: Change['op'], n: number, vtep: number): Change => ({
+const fdb = (op: RowChange['op'], n: number, vtep: number): RowChange => ({
   op,
   kind: 'fdb',
   mac: mac(n),
   vtep: remote(vtep),
 })
-const neighbour = (op: Change['op'], n: number, m: number): Change => ({
+const neighbour = (op: RowChange['op'], n: number, m: number): RowChange => ({
   op,
   kind: 'neighbour',
   ip: ip(n),
@@ -176,8 +176,8 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       const second = await bench.dataplane.ensureEndpoint('o1', other)
       expect(second.sourceName).to.not.equal(made.sourceName)
       expect((await dumped()).endpoints).to.have.deep.members([
-        { ...endpoint, sound: true, parked: true },
-        { ...other, sound: true, parked: true },
+        { ...endpoint, portConfigured: true, inHostNetns: true },
+        { ...other, portConfigured: true, inHostNetns: true },
       ])
     })
 
@@ -187,7 +187,9 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       const other = { ...endpoint, mac: mac(4), mtu: 1280 }
       expect((await bench.dataplane.ensureEndpoint('o1', other)).changed).to.not.deep.equal([])
       expect((await bench.dataplane.ensureEndpoint('o1', other)).changed).to.deep.equal([])
-      expect((await dumped()).endpoints).to.deep.equal([{ ...other, sound: true, parked: true }])
+      expect((await dumped()).endpoints).to.deep.equal([
+        { ...other, portConfigured: true, inHostNetns: true },
+      ])
     })
 
     it('is repaired where it is, and not made by that', async () => {
@@ -198,7 +200,9 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       expect(await bench.dataplane.repairEndpoint('o1', endpoint)).to.deep.equal([])
       const other = { ...endpoint, mac: mac(4), mtu: 1280 }
       expect(await bench.dataplane.repairEndpoint('o1', other)).to.not.deep.equal([])
-      expect((await dumped()).endpoints).to.deep.equal([{ ...other, sound: true, parked: true }])
+      expect((await dumped()).endpoints).to.deep.equal([
+        { ...other, portConfigured: true, inHostNetns: true },
+      ])
     })
 
     it('stays as it is while it is in a container, and can be removed from there and from here', async () => {
@@ -208,7 +212,7 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
         await bench.dataplane.ensureEndpoint('o1', endpoint)
         await bench.moveEndpoint(sourceName, 'o1', 'e1', 'container')
         expect((await dumped()).endpoints).to.deep.equal([
-          { ...endpoint, sound: true, parked: false },
+          { ...endpoint, portConfigured: true, inHostNetns: false },
         ])
         const again = await bench.dataplane.ensureEndpoint('o1', endpoint)
         expect(again).to.deep.equal({ sourceName, changed: [] })
@@ -226,7 +230,7 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
     })
 
     it('are set, replaced and removed, however often', async () => {
-      const v6: Change = { op: 'set', kind: 'neighbour', ip: 'fd00:20::9' as Ip, mac: mac(9) }
+      const v6: RowChange = { op: 'set', kind: 'neighbour', ip: 'fd00:20::9' as Ip, mac: mac(9) }
       const sets = [fdb('set', 9, 7), neighbour('set', 9, 9), v6, fdb('set', 10, 7)]
       for (let round = 0; round < 2; round++)
         expect(await bench.dataplane.apply('o1', sets)).to.deep.equal([])
@@ -267,7 +271,7 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
     })
 
     it('fail each for itself, and are named', async () => {
-      const bad = (n: number): Change => ({
+      const bad = (n: number): RowChange => ({
         op: 'set',
         kind: 'fdb',
         mac: mac(n),

@@ -7,8 +7,8 @@ import { OverlayError } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { Dataplane, EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
-import { linkGroup, portNameOf, sourceNameOf } from '../../src/dataplane/linux/names.ts'
-import { NetlinkError, NetlinkSocket } from '../../src/dataplane/linux/netlink-socket.ts'
+import { linkGroup, portNameOf, sourceNameOf } from '../../src/dataplane/linux/netlink/names.ts'
+import { NetlinkError, NetlinkSocket } from '../../src/dataplane/linux/netlink/netlink-socket.ts'
 import type { Mac } from '../../src/net/mac.ts'
 import { LabUnderlay, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
@@ -89,7 +89,7 @@ describe('a Linux kernel that does not play along', function () {
     await dataplane.ensureEndpoint('uber-net', endpoint)
     const actual = await dataplane.dump('uber-net')
     expect(actual).to.deep.include({
-      endpoints: [{ ...endpoint, sound: true, parked: true }],
+      endpoints: [{ ...endpoint, portConfigured: true, inHostNetns: true }],
     })
     expect(await dataplane.ensureOverlay(links)).to.deep.equal([])
     expect((await dataplane.ensureEndpoint('uber-net', endpoint)).changed).to.deep.equal([])

@@ -2,11 +2,11 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { isBug } from '../../src/base/errors.ts'
-import { portNameOf, sourceNameOf } from '../../src/dataplane/linux/names.ts'
-import { isPinned } from '../../src/dataplane/linux/netns.ts'
-import type { Peer } from '../../src/dataplane/peer-table.ts'
-import { Reconciler } from '../../src/dataplane/reconciler.ts'
-import { driverWires } from '../../src/wiring/driver-ports.ts'
+import { portNameOf, sourceNameOf } from '../../src/dataplane/linux/netlink/names.ts'
+import { isPinned } from '../../src/dataplane/linux/netns/netns.ts'
+import type { Peer } from '../../src/dataplane/reconcile/peer-table.ts'
+import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
+import { driverDataplane } from '../../src/wiring/driver-ports.ts'
 import { Driver } from '../../src/driver/driver.ts'
 import { parseIpInCidr } from '../../src/net/cidr.ts'
 import type { Ip } from '../../src/net/ip.ts'
@@ -20,7 +20,7 @@ import { NetnsLab } from './netns-lab.ts'
 export const overlayId = '10.30.0.0/16'
 export const gateway = parseIpInCidr('10.30.0.1/16')!
 /** A network is lingered for that long after its last container. */
-const lingerMs = 1500
+const teardownDelayMs = 1500
 
 /** What came of work during which something happened before one call. */
 export interface Outcome {
@@ -76,7 +76,7 @@ export class FaultyHost {
     faulty.newLife()
     const pools = [{ addressSpace: 'ours', pool: gateway.cidr, gateway }]
     await faulty.driver.createNetwork({ networkId: 'n', options: {}, internal: false, pools })
-    const { vni } = faulty.driver.networks()[0]!.network
+    const { vni } = faulty.driver.networksWithEndpoints()[0]!.network
     const address = { ips: ['10.30.0.9' as Ip], mac: '02:42:0a:1e:00:09' as Mac }
     const claim = { vni, origin: 'b', endpointId: 'p', live: true, claimedAt: 1 }
     faulty.peer = { ...claim, ...address, vtep: '192.168.200.9' as Ip }
@@ -101,8 +101,8 @@ export class FaultyHost {
     const { dataplane, vtep } = this.host
     const { clock, logger } = this.world
     this.reconciler = new Reconciler({ dataplane, clock, logger })
-    const wires = driverWires(this.reconciler, dataplane)
-    this.driver = new Driver({ ...driverPartsOf(this.world), wires, vtep })
+    const driverPort = driverDataplane(this.reconciler, dataplane)
+    this.driver = new Driver({ ...driverPartsOf(this.world), dataplane: driverPort, vtep })
   }
 
   /** @returns the name that the engine is told. */
@@ -120,7 +120,7 @@ export class FaultyHost {
 
   /** Lets so much time pass that a network without containers goes. */
   async linger(): Promise<void> {
-    await this.world.clock.advance(lingerMs)
+    await this.world.clock.advance(teardownDelayMs)
   }
 
   /** Whether all that is wanted is believed to be in the kernel. */
@@ -151,7 +151,9 @@ export class FaultyHost {
   /** Everything of an overlay with these endpoints, and nothing else; the audit has nothing to repair. */
   async expectWhole(note: string, ...ids: string[]): Promise<void> {
     const actual = await this.host.dataplane.dump(overlayId)
-    const endpoints = actual?.endpoints.map(({ endpointId, sound }) => `${endpointId} ${sound}`)
+    const endpoints = actual?.endpoints.map(
+      ({ endpointId, portConfigured }) => `${endpointId} ${portConfigured}`,
+    )
     expect(endpoints?.toSorted(), note).to.deep.equal(ids.map((id) => `${id} true`))
     expect([actual!.fdb.length, actual!.neighbours.length], note).to.deep.equal([1, 1])
     const [report] = await this.reconciler.audit()

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
-import { portNameOf } from '../../src/dataplane/linux/names.ts'
+import { portNameOf } from '../../src/dataplane/linux/netlink/names.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { type Disturbance, type FaultyHost, overlayId } from './faulty-host.ts'
 
@@ -101,7 +101,7 @@ const rewiring: Trial = async (faulty, disturbed, nth) => {
 const changing: Trial = async (faulty, disturbed, nth) => {
   const { lab, host, reconciler, driver } = faulty
   if (nth === 1) await faulty.join('e', '10.30.0.2')
-  const { vni } = driver.networks()[0]!.network
+  const { vni } = driver.networksWithEndpoints()[0]!.network
   const isOdd = nth % 2 === 1
   const wanted: OverlayLinks = {
     overlayId,

@@ -2,8 +2,8 @@ import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { constants } from 'node:os'
 import koffi from 'koffi'
-import { NetlinkError, NetlinkSocket } from '../../src/dataplane/linux/netlink-socket.ts'
-import { libc } from '../../src/dataplane/linux/syscall.ts'
+import { NetlinkError, NetlinkSocket } from '../../src/dataplane/linux/netlink/netlink-socket.ts'
+import { libc } from '../../src/dataplane/linux/netlink/syscall.ts'
 
 /*
  * The calls by which the Linux data plane reaches the kernel, of which a test has one fail. Three layers: what netlink

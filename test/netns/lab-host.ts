@@ -1,9 +1,9 @@
 import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { silentLogger } from '../../src/base/logger.ts'
-import type { Change, OverlayLinks } from '../../src/dataplane/dataplane.ts'
+import type { RowChange, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
-import { pinName } from '../../src/dataplane/linux/names.ts'
+import { pinName } from '../../src/dataplane/linux/netlink/names.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { type Mac, macOfIp } from '../../src/net/mac.ts'
 import { overlayMtu } from '../../src/net/mtu.ts'
@@ -172,9 +172,9 @@ export class LabHost implements HostParts {
   }
 
   /** Tells this host of a container on another one. */
-  async learn(container: LabContainer, vtep: Ip, op: Change['op'] = 'set'): Promise<void> {
+  async learn(container: LabContainer, vtep: Ip, op: RowChange['op'] = 'set'): Promise<void> {
     const { mac, ip, overlayId } = container
-    const rows: Change[] = [
+    const rows: RowChange[] = [
       { op, kind: 'fdb', mac, vtep },
       { op, kind: 'neighbour', ip, mac },
     ]

@@ -1,10 +1,10 @@
 import { closeSync, openSync } from 'node:fs'
 import { expect } from 'chai'
 import { OverlayError } from '../../src/base/errors.ts'
-import { deleteLink, getLinks } from '../../src/dataplane/linux/link-requests.ts'
-import { inNetns } from '../../src/dataplane/linux/netns.ts'
-import { NetlinkSocket } from '../../src/dataplane/linux/netlink-socket.ts'
-import { linkOf, linksOf } from '../../src/dataplane/linux/overlay-netns.ts'
+import { deleteLink, getLinks } from '../../src/dataplane/linux/netlink/link-requests.ts'
+import { inNetns } from '../../src/dataplane/linux/netns/netns.ts'
+import { NetlinkSocket } from '../../src/dataplane/linux/netlink/netlink-socket.ts'
+import { findLink, listLinks } from '../../src/dataplane/linux/netns/overlay-netns.ts'
 import { watchCalls } from './kernel-calls.ts'
 import { NetnsLab } from './netns-lab.ts'
 
@@ -47,7 +47,7 @@ describe('a netlink socket', function () {
     const socket = open(4096)
     const bad = Array.from({ length: 500 }, () => deleteLink('nobody'))
     expect(() => socket.send(bad)).to.throw(OverlayError, 'ENOBUFS')
-    expect(linkOf(socket, 'lo')).to.include({ name: 'lo', index: 1 })
+    expect(findLink(socket, 'lo')).to.include({ name: 'lo', index: 1 })
   })
 
   const asked: Record<string, (socket: NetlinkSocket) => unknown> = {
@@ -71,9 +71,9 @@ describe('a netlink socket', function () {
           .catch((reason: unknown) => reason)
         expect(error).to.be.instanceOf(OverlayError).and.have.property('code', 'KERNEL')
         expect(String(error)).to.include('were lost').and.include(code)
-        expect(linkOf(socket, 'nobody')).to.equal(null)
-        expect(linkOf(socket, 'lo')).to.include({ name: 'lo', index: 1 })
-        expect(linksOf(socket).map(({ name }) => name)).to.deep.equal(['lo'])
+        expect(findLink(socket, 'nobody')).to.equal(null)
+        expect(findLink(socket, 'lo')).to.include({ name: 'lo', index: 1 })
+        expect(listLinks(socket).map(({ name }) => name)).to.deep.equal(['lo'])
         expect([...socket.send([deleteLink('nobody')]).values()]).to.have.length(1)
       })
 })

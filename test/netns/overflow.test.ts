@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { silentLogger } from '../../src/base/logger.ts'
-import type { Change } from '../../src/dataplane/dataplane.ts'
-import { libc } from '../../src/dataplane/linux/syscall.ts'
-import type { Peer } from '../../src/dataplane/peer-table.ts'
-import { Reconciler } from '../../src/dataplane/reconciler.ts'
+import type { RowChange } from '../../src/dataplane/dataplane.ts'
+import { libc } from '../../src/dataplane/linux/netlink/syscall.ts'
+import type { Peer } from '../../src/dataplane/reconcile/peer-table.ts'
+import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
@@ -63,7 +63,7 @@ describe('a netlink socket that overflows while rows are written', function () {
     expect((await dataplane.dump('uber-net'))!.fdb).to.have.length(300)
 
     // Somebody empties the tables, and each row that is to go from now on is refused with an answer of its own.
-    const removed = peers.flatMap(({ ips, mac, vtep }): Change[] => [
+    const removed = peers.flatMap(({ ips, mac, vtep }): RowChange[] => [
       { op: 'remove', kind: 'fdb', mac, vtep },
       { op: 'remove', kind: 'neighbour', ip: ips[0]!, mac },
     ])

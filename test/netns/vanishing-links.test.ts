@@ -1,5 +1,5 @@
 import { execaSync } from 'execa'
-import { portNameOf } from '../../src/dataplane/linux/names.ts'
+import { portNameOf } from '../../src/dataplane/linux/netlink/names.ts'
 import { type Disturbance, overlayId, useFaultyHost } from './faulty-host.ts'
 
 /* Each of the links of an overlay vanishes before each request to the kernel, one at a time. */

@@ -38,7 +38,7 @@ describe('claims that cannot be true', () => {
     await world.done(
       victim.plugin.network.join({ networkId: 'n1', endpointId: 'aaaa000000000000' }),
     )
-    const { vni } = victim.plugin.network.networks()[0]!.network
+    const { vni } = victim.plugin.network.networksWithEndpoints()[0]!.network
     const claim = (n: number, ip: Ip, mac = macOfIp(ip)): void =>
       liar.plugin.cluster.put({
         kind: 'endpoint',

@@ -1,13 +1,13 @@
 import { failure } from '../../src/base/errors.ts'
 import { type Logger, silentLogger } from '../../src/base/logger.ts'
 import type { EndpointClaim, OverlayClaim } from '../../src/driver/network.ts'
-import type { KnownOverlay } from '../../src/driver/overlay-agreement.ts'
+import type { KnownOverlay } from '../../src/driver/overlay-parameters.ts'
 import type {
   DriverLinks,
   DriverParts,
-  HeldPool,
+  RequestedPool,
   Holder,
-  LinkPlace,
+  LinkLocation,
   PoolLease,
 } from '../../src/driver/ports.ts'
 import { parseIp } from '../../src/net/ip.ts'
@@ -24,13 +24,13 @@ const gatewayOfAll = parseIp('10.0.0.1')!
 export interface DriverWorld {
   readonly disk: Map<string, Map<string, unknown>>
   readonly told: { overlays: Map<string, OverlayClaim>; endpoints: Map<string, EndpointClaim> }
-  readonly kernel: Map<string, { links: DriverLinks; endpoints: Map<string, LinkPlace> }>
+  readonly kernel: Map<string, { links: DriverLinks; endpoints: Map<string, LinkLocation> }>
   readonly knownOverlays: KnownOverlay[]
   /** By VNI and address, or VNI and MAC address. */
   readonly holders: Map<string, Holder>
   readonly bound: Map<string, string>
   /** The pools that address management holds, and the addresses that it handed out. */
-  readonly pools: Map<string, HeldPool>
+  readonly pools: Map<string, RequestedPool>
   leases: PoolLease[]
   readonly clock: VirtualClock
   /** The next call of this verb of the data plane or the disk fails. */
@@ -117,7 +117,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
         if (pool !== undefined) world.pools.set(key, { ...pool, networkId: null })
       },
       leases: () => world.leases,
-      held: () => [...world.pools.values()],
+      requestedPools: () => [...world.pools.values()],
       freeLease: async (poolKey, ip) => {
         step('freeLease')
         world.leases = world.leases.filter((lease) => lease.poolKey !== poolKey || lease.ip !== ip)
@@ -128,7 +128,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
         world.leases = world.leases.filter((lease) => lease.poolKey !== poolKey)
       },
     },
-    wires: {
+    dataplane: {
       attachOverlay: async (links) => {
         step('attachOverlay')
         const endpoints = world.kernel.get(links.overlayId)?.endpoints ?? new Map()
@@ -140,7 +140,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
       },
       attachEndpoint: async (overlayId, { endpointId }) => {
         step('attachEndpoint')
-        world.kernel.get(overlayId)!.endpoints.set(endpointId, 'parked')
+        world.kernel.get(overlayId)!.endpoints.set(endpointId, 'hostNetns')
         return { sourceName: `tso-${endpointId}` }
       },
       detachEndpoint: async (overlayId, endpointId) => {
@@ -149,8 +149,8 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
       },
       holders: holdersOf,
       macHolders: holdersOf,
-      overlaysPresent: async () => [...world.kernel.keys()],
-      endpointsPresent: async (overlayId) => {
+      overlays: async () => [...world.kernel.keys()],
+      linkLocations: async (overlayId) => {
         step('endpointsPresent')
         if (world.unreadable.has(overlayId)) throw failure('KERNEL', `${overlayId} cannot be read`)
         return world.kernel.get(overlayId)?.endpoints ?? new Map()

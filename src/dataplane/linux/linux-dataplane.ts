@@ -7,42 +7,42 @@ import type { Logger } from '../../base/logger.ts'
 import type { Ip } from '../../net/ip.ts'
 import type {
   ActualOverlay,
-  Change,
+  RowChange,
   Dataplane,
   EndpointLink,
   EnsuredEndpoint,
-  FailedChange,
+  FailedRowChange,
   Inside,
   OverlayLinks,
 } from '../dataplane.ts'
-import { canonicalAddress } from './addresses.ts'
-import { dumpOverlay } from './dump.ts'
+import { canonicalAddress } from './netlink/addresses.ts'
+import { dumpOverlay } from './rows/dump.ts'
 import {
-  deleteIfThere,
+  deleteLinkIfExists,
   ensureVethPair,
-  remakeVethPair,
+  recreateVethPair,
   removeVethPair,
   repairVethPair,
-} from './endpoint-links.ts'
-import { checkEndpointId, checkOverlayId, isMarked, pinName, vxlanName } from './names.ts'
-import { isPinned, openOwnNetns } from './netns.ts'
-import { assignNetnsId } from './netns-ids.ts'
-import { batchMost } from './netlink-socket.ts'
-import { ensureLinks } from './overlay-links.ts'
+} from './links/endpoint-links.ts'
+import { checkEndpointId, checkOverlayId, isMarked, pinName, vxlanName } from './netlink/names.ts'
+import { isPinned, openOwnNetns } from './netns/netns.ts'
+import { assignNetnsId } from './netns/netns-ids.ts'
+import { maxBatch } from './netlink/netlink-socket.ts'
+import { ensureLinks } from './links/overlay-links.ts'
 import {
-  type HostNetns,
+  type NetnsHandle,
   OverlayNetns,
   closeNetns,
-  linksOf,
-  netnsOf,
+  listLinks,
+  netnsHandle,
   openNetns,
-} from './overlay-netns.ts'
-import { probeKernel } from './probe.ts'
-import { Pin } from './pin.ts'
-import { writeRows } from './rows.ts'
-import { pinnedOverlays, sweepPins } from './sweep.ts'
-import { underlayMtu } from './underlay.ts'
-import { type FindNetns, untilFound } from './vni-holders.ts'
+} from './netns/overlay-netns.ts'
+import { probeKernel } from './links/probe.ts'
+import { Pin } from './netns/pin.ts'
+import { writeRows } from './netlink/neighbours.ts'
+import { pinnedOverlays, sweepPins } from './netns/sweep.ts'
+import { underlayMtu } from './links/underlay.ts'
+import { type FindNetns, retryUnknownOwner } from './links/vni-owner.ts'
 
 /**
  * The data plane in a Linux kernel, by rtnetlink. Each overlay's namespace is pinned by a file in
@@ -72,7 +72,7 @@ export class LinuxDataplane implements Dataplane {
   readonly #open = new Map<string, OverlayNetns>()
   readonly #said = new Set<string>()
   readonly #removals = new KeyedQueue()
-  #host: HostNetns | null = null
+  #host: NetnsHandle | null = null
 
   constructor(options: LinuxDataplaneOptions) {
     const { directory, spareDirectory, logger, hostNetns } = options
@@ -88,7 +88,7 @@ export class LinuxDataplane implements Dataplane {
     this.#kernel('starting the data plane', () => {
       probeKernel()
       this.#host =
-        this.#hostNetns === undefined ? netnsOf(openOwnNetns()) : openNetns(this.#hostNetns)
+        this.#hostNetns === undefined ? netnsHandle(openOwnNetns()) : openNetns(this.#hostNetns)
       sweepPins(this.#directories, this.#logger)
     })
   }
@@ -96,7 +96,7 @@ export class LinuxDataplane implements Dataplane {
   async ensureOverlay(links: OverlayLinks): Promise<string[]> {
     checkOverlayId(links.overlayId)
     const wanted = { ...links, gateways: links.gateways.map(canonicalAddress) }
-    return untilFound(links, () => this.#ensureOverlay(wanted))
+    return retryUnknownOwner(links, () => this.#ensureOverlay(wanted))
   }
 
   async removeOverlay(overlayId: string): Promise<void> {
@@ -105,8 +105,8 @@ export class LinuxDataplane implements Dataplane {
       if (netns === null) this.#pinOf(overlayId).remove()
       else this.#destroy(overlayId, netns)
       const { socket } = this.#theHost()
-      for (const link of linksOf(socket))
-        if (link.alias !== '' && isMarked(link, overlayId)) deleteIfThere(socket, link.index)
+      for (const link of listLinks(socket))
+        if (link.alias !== '' && isMarked(link, overlayId)) deleteLinkIfExists(socket, link.index)
     })
   }
 
@@ -123,7 +123,7 @@ export class LinuxDataplane implements Dataplane {
     )
   }
 
-  async rewireEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean> {
+  async recreateEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean> {
     return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () => {
       if (this.#sandboxDirectory === undefined) return false
       const path = join(this.#sandboxDirectory, basename(inside.sandboxKey))
@@ -131,7 +131,7 @@ export class LinuxDataplane implements Dataplane {
       const container = openNetns(path)
       try {
         const netns = this.#existing(overlayId)
-        const lack = remakeVethPair(netns, container, overlayId, link, inside.addresses)
+        const lack = recreateVethPair(netns, container, overlayId, link, inside.addresses)
         if (lack !== null) this.#logger.warn(lack)
         return true
       } finally {
@@ -146,14 +146,14 @@ export class LinuxDataplane implements Dataplane {
     )
   }
 
-  async apply(overlayId: string, changes: readonly Change[]): Promise<FailedChange[]> {
-    const failed: FailedChange[] = []
-    for (let first = 0; first < changes.length; first += batchMost) {
+  async apply(overlayId: string, changes: readonly RowChange[]): Promise<FailedRowChange[]> {
+    const failed: FailedRowChange[] = []
+    for (let first = 0; first < changes.length; first += maxBatch) {
       if (first > 0) await nextTurn()
-      failed.push(...this.#applyBatch(overlayId, changes.slice(first, first + batchMost)))
+      failed.push(...this.#applyBatch(overlayId, changes.slice(first, first + maxBatch)))
     }
     // A batch takes some ms; many small calls that follow each other must not hold up the rest either.
-    if (changes.length >= batchMost / 4) await nextTurn()
+    if (changes.length >= maxBatch / 4) await nextTurn()
     return failed
   }
 
@@ -204,7 +204,7 @@ export class LinuxDataplane implements Dataplane {
     })
   }
 
-  #applyBatch(overlayId: string, changes: readonly Change[]): FailedChange[] {
+  #applyBatch(overlayId: string, changes: readonly RowChange[]): FailedRowChange[] {
     return this.#kernel(`rows of overlay ${overlayId}`, () => {
       const netns = this.#existing(overlayId)
       const vxlan = netns.link(vxlanName)
@@ -223,7 +223,7 @@ export class LinuxDataplane implements Dataplane {
     this.#said.add(message)
   }
 
-  #theHost(): HostNetns {
+  #theHost(): NetnsHandle {
     assert(this.#host !== null, 'the data plane was not started')
     return this.#host
   }
@@ -233,7 +233,7 @@ export class LinuxDataplane implements Dataplane {
     const held = this.#open.get(overlayId)
     if (held?.isPinned === true) return held
     if (held !== undefined && !held.isReplaced) {
-      held.pinAgain()
+      held.ensurePinned()
       if (held.isPinned)
         this.#logger.warn(`overlay ${overlayId}: a pin ${held.path} was gone and was put back`)
       return held

@@ -4,7 +4,7 @@ import { type LoggedProblem, type Logger, createLogger } from '../../../src/base
 import { type Random, seededRandom } from '../../../src/base/random.ts'
 import type { GossipTransport } from '../../../src/cluster/gossip-transport.ts'
 import { createMemberlistGossip } from '../../../src/cluster/memberlist-gossip.ts'
-import { MemoryDataplane } from '../../../src/dataplane/memory.ts'
+import { MemoryDataplane } from '../../../src/dataplane/memory/memory-dataplane.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../../src/net/ip.ts'
 import { Plugin } from '../../../src/plugin.ts'

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { rmSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { assert, failure, isBug, refusal } from '../../../src/base/errors.ts'
-import { NetlinkError } from '../../../src/dataplane/linux/netlink-socket.ts'
+import { NetlinkError } from '../../../src/dataplane/linux/netlink/netlink-socket.ts'
 
 /** What `work` throws. */
 const thrownBy = (work: () => unknown): unknown => {

@@ -216,7 +216,7 @@ describe('driver', () => {
         /failed/,
       )
       expect(world.kernel.get('10.10.0.0/16')?.endpoints.size ?? 0, verb).to.equal(0)
-      expect(driver.networks()[0]!.endpoints[0], verb).to.include({ joined: false })
+      expect(driver.networksWithEndpoints()[0]!.endpoints[0], verb).to.include({ joined: false })
       await world.clock.advance(1000)
       expect(world.kernel.size, `${verb}: a namespace for nothing`).to.equal(0)
       await driver.join({ networkId: 'n1', endpointId: 'e1' })

@@ -32,7 +32,7 @@ describe('a network that the engine does not have', () => {
 
   it('is removed by the beginning of its id, and its pool after it', async () => {
     expect(await driver.dropNetwork('abc')).to.equal('abc1')
-    expect(driver.networks()).to.deep.equal([])
+    expect(driver.networksWithEndpoints()).to.deep.equal([])
     expect(world.told.overlays.size + world.bound.size).to.equal(0)
     await world.clock.advance(orphanGraceMs * 1.6)
     expect(world.pools.size).to.equal(0)
@@ -46,7 +46,7 @@ describe('a network that the engine does not have', () => {
     const pools = [{ addressSpace: 'theirs', pool: gateway.cidr, gateway }]
     await driver.createNetwork({ networkId: 'abc2', options: {}, internal: false, pools })
     expect(await messageOf(driver.dropNetwork('abc'))).to.match(/more than one .* "abc"/)
-    expect(driver.networks()).to.have.length(2)
+    expect(driver.networksWithEndpoints()).to.have.length(2)
   })
 
   it('is named by the refusal of another for the same overlay, with the remedy', async () => {
@@ -58,7 +58,7 @@ describe('a network that the engine does not have', () => {
   it('is still whole when the disk refuses its removal', async () => {
     world.failNext = 'write'
     expect(await messageOf(driver.deleteNetwork('abc1'))).to.match(/write/)
-    expect(driver.networks()).to.have.length(1)
+    expect(driver.networksWithEndpoints()).to.have.length(1)
     expect([...world.told.overlays.keys()]).to.deep.equal([poolKey])
     await driver.deleteNetwork('abc1')
     expect(world.told.overlays.size).to.equal(0)

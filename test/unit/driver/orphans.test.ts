@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Driver } from '../../../src/driver/driver.ts'
-import type { LinkPlace } from '../../../src/driver/ports.ts'
+import type { LinkLocation } from '../../../src/driver/ports.ts'
 import { parseIpInCidr } from '../../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../../src/net/ip.ts'
 import {
@@ -40,7 +40,7 @@ class Scene {
   }
 
   /** Join, and the engine has the link where it wants it. */
-  async join(endpointId: string, place: LinkPlace = 'taken'): Promise<void> {
+  async join(endpointId: string, place: LinkLocation = 'sandbox'): Promise<void> {
     await this.driver.join({ networkId: 'n1', endpointId })
     this.world.kernel.get(poolKey)!.endpoints.set(endpointId, place)
   }
@@ -50,7 +50,9 @@ class Scene {
   }
 
   get endpoints(): string[] {
-    return this.driver.networks().flatMap(({ endpoints }) => endpoints.map((e) => e.endpointId))
+    return this.driver
+      .networksWithEndpoints()
+      .flatMap(({ endpoints }) => endpoints.map((e) => e.endpointId))
   }
 
   get released(): Record<string, number> {
@@ -110,7 +112,7 @@ describe('what nothing uses', () => {
 
   it('is an endpoint whose link nobody takes, and no namespace is kept for it', async () => {
     await scene.createEndpoint('e1', first)
-    await scene.join('e1', 'parked')
+    await scene.join('e1', 'hostNetns')
     // Engines up to 27 join before they mount the container's volumes.
     await scene.advance(orphanGraceMs * 4)
     expect(scene.endpoints).to.deep.equal(['e1'])
@@ -123,9 +125,9 @@ describe('what nothing uses', () => {
 
   it('is not a link that the engine takes late', async () => {
     await scene.createEndpoint('e1', first)
-    await scene.join('e1', 'parked')
+    await scene.join('e1', 'hostNetns')
     await scene.advance(orphanGraceMs * 0.9)
-    scene.world.kernel.get(poolKey)!.endpoints.set('e1', 'taken')
+    scene.world.kernel.get(poolKey)!.endpoints.set('e1', 'sandbox')
     await scene.advance(orphanGraceMs * 10)
     expect(scene.endpoints).to.deep.equal(['e1'])
   })
@@ -133,7 +135,7 @@ describe('what nothing uses', () => {
   it('is counted from when it was last used', async () => {
     await scene.createEndpoint('e1', first)
     await scene.advance(orphanGraceMs * 0.9)
-    await scene.join('e1', 'parked')
+    await scene.join('e1', 'hostNetns')
     await scene.advance(orphanGraceMs * 0.9)
     expect(scene.endpoints).to.deep.equal(['e1'])
   })
@@ -144,7 +146,7 @@ describe('what nothing uses', () => {
     await scene.driver.leave('n1', 'e1')
     await scene.advance(longEnoughMs)
     expect(scene.endpoints).to.deep.equal(['e1'])
-    scene.world.kernel.get(poolKey)!.endpoints.set('e1', 'parked')
+    scene.world.kernel.get(poolKey)!.endpoints.set('e1', 'hostNetns')
     await scene.advance(longEnoughMs)
     expect(scene.endpoints).to.deep.equal([])
     expect(scene.released).to.deep.equal({ 'endpoint-unjoined': 1 })
@@ -154,9 +156,9 @@ describe('what nothing uses', () => {
     await scene.createEndpoint('e1', first)
     await scene.join('e1')
     const { endpoints } = scene.world.kernel.get(poolKey)!
-    endpoints.set('stray', 'parked').set('taken', 'taken')
+    endpoints.set('stray', 'hostNetns').set('sandbox', 'sandbox')
     await scene.advance(longEnoughMs)
-    expect([...endpoints.keys()]).to.deep.equal(['e1', 'taken'])
+    expect([...endpoints.keys()]).to.deep.equal(['e1', 'sandbox'])
     expect(scene.released).to.deep.equal({ link: 1 })
   })
 
@@ -231,7 +233,7 @@ describe('what nothing uses', () => {
     scene.world.pools.clear()
     scene.world.leases = []
     await scene.advance(longEnoughMs)
-    expect(scene.driver.networks()).to.deep.equal([])
+    expect(scene.driver.networksWithEndpoints()).to.deep.equal([])
     expect(scene.world.told.overlays.size + scene.world.told.endpoints.size).to.equal(0)
     expect(scene.released).to.include({ network: 1 })
   })
@@ -241,12 +243,12 @@ describe('what nothing uses', () => {
     await scene.join('e1')
     scene.world.pools.clear()
     await scene.advance(orphanGraceMs * 10)
-    expect(scene.driver.networks()).to.have.length(1)
+    expect(scene.driver.networksWithEndpoints()).to.have.length(1)
   })
 
   it('stays until it can be released', async () => {
     await scene.createEndpoint('e1', first)
-    await scene.join('e1', 'parked')
+    await scene.join('e1', 'hostNetns')
     scene.world.failNext = 'detachEndpoint'
     await scene.advance(orphanGraceMs * 4 + longEnoughMs)
     expect(scene.world.failNext).to.equal(null)
@@ -280,7 +282,7 @@ describe('a network whose pools were all released', () => {
     await scene.createNetwork('networks')
     scene.world.pools.clear()
     await scene.advance(longEnoughMs)
-    expect(scene.driver.networks()).to.deep.equal([])
+    expect(scene.driver.networksWithEndpoints()).to.deep.equal([])
     // What is created meanwhile waits for the release.
     await scene.createNetwork('n2')
     await scene.driver.stop()

@@ -41,12 +41,12 @@ describe('a start after a stop', () => {
     await new Driver(driverPartsOf(world)).createNetwork(network('n1'))
     const parts = driverPartsOf(world)
     const starting = (error: Error): Driver => {
-      const overlaysPresent = async () => Promise.reject(error)
-      return new Driver({ ...parts, wires: { ...parts.wires, overlaysPresent } })
+      const overlays = async () => Promise.reject(error)
+      return new Driver({ ...parts, dataplane: { ...parts.dataplane, overlays } })
     }
     const driver = starting(failure('KERNEL', 'a folder that cannot be read'))
     await driver.start()
-    expect(driver.networks()).to.have.length(1)
+    expect(driver.networksWithEndpoints()).to.have.length(1)
     await driver.stop()
 
     const wrong = starting(new TypeError('a bug of ours'))

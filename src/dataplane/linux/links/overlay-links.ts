@@ -1,0 +1,159 @@
+import { failure } from '../../../base/errors.ts'
+import type { OverlayLinks } from '../../dataplane.ts'
+import { addAddress, getAddresses, readAddress, removeAddress } from '../netlink/addresses.ts'
+import type { Link } from '../netlink/link.ts'
+import { configureLink, linkDrift } from './link-config.ts'
+import { type LinkChange, createBridge, createVxlan, deleteLink } from '../netlink/link-requests.ts'
+import { aliasOf, bridgeName, deviceMac, isMarked, vxlanName } from '../netlink/names.ts'
+import type { Request } from '../netlink/message.ts'
+import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
+import type { NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
+import { type FindNetns, freeVni } from './vni-owner.ts'
+
+/**
+ * Bridge and VXLAN device of an overlay.
+ *
+ *     container ── veth ── port ┐
+ *     container ── veth ── port ┤ br0 (gateway addresses)
+ *                       vxlan0 ─┘   → UDP socket in the host's namespace → VTEP of the peer
+ *
+ * Nothing learns. The bridge is told by hand behind which port each endpoint of this host is; frames for
+ * all other stations leave by vxlan0 alone, which sends what its FDB knows and drops the rest, answers
+ * ARP and neighbour discovery itself and sends no broadcast. So nothing goes round, and no container
+ * sees frames that are not for it.
+ */
+
+/** As a port of the bridge: the only way out for stations that the bridge was not told of. */
+const vxlanPort = { learning: false, flood: true }
+
+/** Makes or repairs both. @returns what was changed, in words. */
+export function ensureLinks(
+  netns: OverlayNetns,
+  host: NetnsHandle,
+  links: OverlayLinks,
+  findNetns: FindNetns,
+): string[] {
+  const bridge = ensureBridge(netns, links)
+  const free = (): string => freeVni(host, links, findNetns)
+  const vxlan = ensureVxlan(netns, host.socket, links, { master: bridge.index, free })
+  const gateways = ensureGateways(netns.socket, bridge.index, links.gateways)
+  return [...bridge.changed, ...vxlan, ...gateways]
+}
+
+function ensureBridge(
+  netns: OverlayNetns,
+  links: OverlayLinks,
+): { index: number; changed: string[] } {
+  const { overlayId, mtu } = links
+  const mac = deviceMac(`bridge ${overlayId}`)
+  const wanted = { mac, mtu, alias: aliasOf(overlayId), up: true }
+  const found = ours(netns, bridgeName, 'bridge', links)
+  if (found !== null) return { index: found.index, changed: repair(netns.socket, found, wanted) }
+  netns.socket.sendAll([createBridge(bridgeName, mac, mtu)])
+  configureLink(netns.socket, bridgeName, wanted)
+  const made = netns.link(bridgeName)
+  if (made === null) throw failure('KERNEL', `overlay ${overlayId}: the new bridge is gone`)
+  return { index: made.index, changed: ['bridge made'] }
+}
+
+function ensureVxlan(
+  netns: OverlayNetns,
+  hostSocket: NetlinkSocket,
+  links: OverlayLinks,
+  { master, free }: { master: number; free: () => string },
+): string[] {
+  const { overlayId, vni, vtep, port, mtu } = links
+  const mac = deviceMac(`vxlan ${overlayId} ${vtep}`)
+  const wanted = { mac, mtu, alias: aliasOf(overlayId), master, port: vxlanPort, up: true }
+  const found = ours(netns, vxlanName, 'vxlan', links)
+  const wrong = found === null ? null : whyUseless(found, links)
+  if (found !== null && wrong === null) return repair(netns.socket, found, wanted)
+  if (found !== null) netns.socket.sendAll([deleteLink(found.index)])
+  const device = { name: vxlanName, mac, mtu, vni, vtep, port, netnsFd: netns.fd, master }
+  const freed = createOnFreeVni(hostSocket, createVxlan(device), free)
+  try {
+    configureLink(netns.socket, vxlanName, wanted)
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.code !== 'EADDRINUSE') throw error
+    throw failure(
+      'KERNEL',
+      `overlay ${overlayId}: another program has UDP port ${port} (EADDRINUSE); stop it ("ss -lunp" ` +
+        'shows which), or set VXLAN_PORT to another port on every host',
+      error,
+    )
+  }
+  return [...freed, wrong === null ? 'VXLAN device made' : `VXLAN device made anew: ${wrong}`]
+}
+
+/** A device of ours that an earlier life left somewhere gives way; any other stays. @returns which, in words. */
+function createOnFreeVni(socket: NetlinkSocket, request: Request, free: () => string): string[] {
+  try {
+    socket.sendAll([request])
+    return []
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.code !== 'EEXIST') throw error
+    const freed = free()
+    socket.sendAll([request])
+    return [freed]
+  }
+}
+
+/** What cannot be changed in a VXLAN device that exists; null when all of it is right. */
+function whyUseless(link: Link, links: OverlayLinks): string | null {
+  const { vxlan } = link
+  if (vxlan === null) return 'it was none'
+  if (vxlan.vni !== links.vni) return `VNI ${vxlan.vni}, now ${links.vni}`
+  if (vxlan.vtep !== links.vtep) return `VTEP ${vxlan.vtep}, now ${links.vtep}`
+  if (vxlan.port !== links.port) return `port ${vxlan.port}, now ${links.port}`
+  if (!vxlan.quiet) return 'it learned, reported misses or did not answer ARP'
+  if (link.linkNetnsId === null) return "its socket was not in the host's namespace"
+  return null
+}
+
+/** Our link of that name; null when there is none. Refuses to touch a stranger's. */
+function ours(netns: OverlayNetns, name: string, kind: string, links: OverlayLinks): Link | null {
+  const link = netns.link(name)
+  if (link === null) return null
+  if (link.kind === kind && isMarked(link, links.overlayId)) return link
+  throw failure(
+    'KERNEL',
+    `overlay ${links.overlayId}: ${name} in ${netns.path} is not ours (kind ${link.kind}, alias ` +
+      `"${link.alias}"); remove it: nsenter --net=${netns.path} ip link delete ${name}`,
+  )
+}
+
+function repair(socket: NetlinkSocket, link: Link, wanted: LinkChange): string[] {
+  const wrong = linkDrift(link, wanted)
+  if (wrong.length > 0) configureLink(socket, link.index, wanted)
+  return wrong
+}
+
+/**
+ * Removes before it adds: with an IPv4 address of a prefix the kernel removes all that were added to the
+ * same prefix later.
+ */
+function ensureGateways(
+  socket: NetlinkSocket,
+  bridgeIndex: number,
+  wanted: readonly string[],
+): string[] {
+  const found = gatewaysOf(socket, bridgeIndex)
+  const excess = found.filter((address) => !wanted.includes(address))
+  socket.sendAll(excess.map((address) => removeAddress(bridgeIndex, address)))
+  const left = excess.length === 0 ? found : gatewaysOf(socket, bridgeIndex)
+  const missing = wanted.filter((address) => !left.includes(address))
+  socket.sendAll(missing.map((address) => addAddress(bridgeIndex, address)))
+  return [
+    ...excess.map((address) => `gateway ${address} removed`),
+    ...missing.map((address) => `gateway ${address} added`),
+  ]
+}
+
+/** The bridge's addresses, each `ip/length`. */
+function gatewaysOf(socket: NetlinkSocket, bridgeIndex: number): string[] {
+  return socket
+    .dump(getAddresses(bridgeIndex))
+    .map(readAddress)
+    .filter((address) => address !== null && address.index === bridgeIndex)
+    .map((address) => address!.text)
+}

@@ -1,0 +1,71 @@
+import { endianness } from 'node:os'
+import { errnoOf, messageOf, refusal } from '../../../base/errors.ts'
+import type { Ip } from '../../../net/ip.ts'
+import type { Vni } from '../../../net/vni.ts'
+import { createBridge, createVethPair, createVxlan } from '../netlink/link-requests.ts'
+import { bridgeName, deviceMac, vxlanName } from '../netlink/names.ts'
+import { inNewNetns, openOwnNetns } from '../netns/netns.ts'
+import { closeNetns, netnsHandle } from '../netns/overlay-netns.ts'
+
+/** An MTU that every device takes. */
+const mtu = 1400
+/** Documentation address (RFC 5737); nothing is sent. */
+const vtep = '192.0.2.1' as Ip
+const [vni, port] = [1 as Vni, 4789]
+
+/**
+ * Tries everything an overlay needs in a namespace that is thrown away: rights, and the kernel's bridge,
+ * VXLAN and veth. Refuses with UNSUPPORTED, saying what is missing.
+ */
+export function probeKernel(): void {
+  if (endianness() !== 'LE')
+    throw refusal('UNSUPPORTED', 'this machine is big-endian; the data plane knows little-endian')
+  try {
+    inNewNetns(tryDevices)
+  } catch (error) {
+    const code = errnoOf(error)
+    if (code === 'ENOPROTOOPT')
+      throw refusal(
+        'UNSUPPORTED',
+        'the kernel is too old; the data plane needs Linux 4.20 or newer',
+      )
+    if (code !== 'EPERM') throw error
+    throw refusal(
+      'UNSUPPORTED',
+      `network namespaces may not be made (${messageOf(error)}); the plugin needs CAP_SYS_ADMIN and ` +
+        'CAP_NET_ADMIN',
+    )
+  }
+}
+
+function tryDevices(): void {
+  const netns = netnsHandle(openOwnNetns())
+  const { socket, fd } = netns
+  try {
+    const mac = deviceMac('probe')
+    const devices = {
+      bridge: createBridge(bridgeName, mac, mtu),
+      veth: createVethPair({
+        name: 'a',
+        master: 0,
+        mtu,
+        peerName: 'b',
+        peerMac: mac,
+        peerNetnsFd: fd,
+      }),
+      vxlan: createVxlan({ name: vxlanName, mac, mtu, vni, vtep, port, netnsFd: fd, master: 0 }),
+    }
+    for (const [kind, request] of Object.entries(devices)) {
+      const [error] = socket.send([request]).values()
+      if (error?.code === 'EPERM') throw error
+      if (error !== undefined)
+        throw refusal(
+          'UNSUPPORTED',
+          `the kernel cannot make a ${kind} device: ${error.message}; load the module with ` +
+            `"modprobe ${kind}" on the host, or use a kernel that has it`,
+        )
+    }
+  } finally {
+    closeNetns(netns)
+  }
+}

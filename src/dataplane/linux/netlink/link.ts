@@ -1,0 +1,92 @@
+import { type Ip, ipFromBytes } from '../../../net/ip.ts'
+import { type Mac, macFromBytes } from '../../../net/mac.ts'
+import type { Vni } from '../../../net/vni.ts'
+import { type Message, readAttributes, readString } from './message.ts'
+import * as rt from './rtnetlink.ts'
+
+/** A link as the kernel describes it, as far as we ask. */
+export interface Link {
+  readonly index: number
+  readonly name: string
+  readonly kind: string
+  readonly mac: Mac | null
+  readonly mtu: number
+  readonly up: boolean
+  /** Index of the bridge it is on; 0 for none. */
+  readonly master: number
+  readonly alias: string
+  readonly group: number
+  /** Of a veth: the index of the other end, in the namespace of `linkNetnsId`, null being its own. */
+  readonly peerIndex: number
+  readonly linkNetnsId: number | null
+  readonly vxlan: VxlanAttributes | null
+  readonly port: PortAttributes | null
+}
+
+interface VxlanAttributes {
+  readonly vni: Vni
+  readonly vtep: Ip | null
+  readonly port: number
+  /** Learns nothing, answers ARP, reports no misses: as ours must be. */
+  readonly quiet: boolean
+}
+
+interface PortAttributes {
+  readonly learning: boolean
+  readonly flood: boolean
+}
+
+const interfaceHeaderBytes = 16
+const noAttributes: Map<number, Buffer> = new Map()
+
+/** Reads an RTM_NEWLINK message. */
+export function readLink(message: Message): Link {
+  const attributes = readAttributes(message.body.subarray(interfaceHeaderBytes))
+  const info = nested(attributes, rt.IFLA_LINKINFO)
+  const kind = readString(info.get(rt.IFLA_INFO_KIND))
+  const mac = attributes.get(rt.IFLA_ADDRESS)
+  const u32 = (type: number): number => attributes.get(type)?.readUInt32LE() ?? 0
+  return {
+    index: message.body.readUInt32LE(4),
+    name: readString(attributes.get(rt.IFLA_IFNAME)),
+    kind,
+    mac: mac?.length === 6 ? macFromBytes(mac) : null,
+    mtu: u32(rt.IFLA_MTU),
+    up: (message.body.readUInt32LE(8) & rt.IFF_UP) !== 0,
+    master: u32(rt.IFLA_MASTER),
+    alias: readString(attributes.get(rt.IFLA_IFALIAS)),
+    group: u32(rt.IFLA_GROUP),
+    peerIndex: u32(rt.IFLA_LINK),
+    linkNetnsId: attributes.get(rt.IFLA_LINK_NETNSID)?.readInt32LE() ?? null,
+    vxlan: kind === 'vxlan' ? readVxlan(nested(info, rt.IFLA_INFO_DATA)) : null,
+    port:
+      readString(info.get(rt.IFLA_INFO_SLAVE_KIND)) === 'bridge'
+        ? readPort(nested(info, rt.IFLA_INFO_SLAVE_DATA))
+        : null,
+  }
+}
+
+function readVxlan(data: Map<number, Buffer>): VxlanAttributes {
+  const flag = (type: number): boolean => data.get(type)?.[0] === 1
+  const local = data.get(rt.IFLA_VXLAN_LOCAL) ?? data.get(rt.IFLA_VXLAN_LOCAL6)
+  return {
+    vni: (data.get(rt.IFLA_VXLAN_ID)?.readUInt32LE() ?? 0) as Vni,
+    vtep: local === undefined ? null : ipFromBytes(local),
+    port: data.get(rt.IFLA_VXLAN_PORT)?.readUInt16BE() ?? 0,
+    quiet:
+      flag(rt.IFLA_VXLAN_PROXY) &&
+      ![rt.IFLA_VXLAN_LEARNING, rt.IFLA_VXLAN_L2MISS, rt.IFLA_VXLAN_L3MISS].some(flag),
+  }
+}
+
+function readPort(data: Map<number, Buffer>): PortAttributes {
+  return {
+    learning: data.get(rt.IFLA_BRPORT_LEARNING)?.[0] === 1,
+    flood: data.get(rt.IFLA_BRPORT_UNICAST_FLOOD)?.[0] === 1,
+  }
+}
+
+function nested(attributes: Map<number, Buffer>, type: number): Map<number, Buffer> {
+  const value = attributes.get(type)
+  return value === undefined ? noAttributes : readAttributes(value)
+}

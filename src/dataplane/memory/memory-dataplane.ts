@@ -1,0 +1,266 @@
+import { failure, refusal } from '../../base/errors.ts'
+import { type Ip, ipBits } from '../../net/ip.ts'
+import type { Mac } from '../../net/mac.ts'
+import type { Vni } from '../../net/vni.ts'
+import type {
+  ActualOverlay,
+  RowChange,
+  Dataplane,
+  EndpointLink,
+  EnsuredEndpoint,
+  FailedRowChange,
+  Inside,
+  OverlayLinks,
+} from '../dataplane.ts'
+
+/** The verbs of the port that a fault can be put into. */
+export type Verb = Exclude<keyof Dataplane, 'close'>
+
+interface MemoryOverlay {
+  links: OverlayLinks
+  readonly endpoints: Map<string, MemoryEndpoint>
+  readonly fdb: Map<Mac, Ip[]>
+  readonly neighbours: Map<Ip, Mac>
+}
+
+interface MemoryEndpoint {
+  link: EndpointLink
+  portConfigured: boolean
+  inHostNetns: boolean
+}
+
+interface Fault {
+  readonly verb: Verb
+  calls: number
+  readonly error: Error
+}
+
+/**
+ * A kernel that is a few maps: the same port, the same refusals, the same forgetting (a VXLAN device
+ * made anew has lost its rows). For tests and simulations, which may also break it: `failCall` makes a
+ * call fail, `failRow` a row, and `overlay` hands out the insides to be altered.
+ */
+export class MemoryDataplane implements Dataplane {
+  /** Namespaces of containers that can be found. */
+  readonly sandboxes = new Set<string>()
+  readonly #overlays = new Map<string, MemoryOverlay>()
+  readonly #faults: Fault[] = []
+  readonly #strangers = new Map<Vni, string>()
+  #refuseRow: ((change: RowChange) => string | null) | null = null
+  readonly #underlayMtus = new Map<Ip, number>()
+  #defaultMtu: number | null = 1500
+
+  /** The overlay's insides, to look at or to damage. */
+  overlay(overlayId: string): MemoryOverlay | undefined {
+    return this.#overlays.get(overlayId)
+  }
+
+  /** Lets the `nth` call of `verb` from now on fail, before it does anything. */
+  failCall(verb: Verb, nth = 1, error: Error = failure('KERNEL', `${verb}: EBUSY`)): void {
+    this.#faults.push({ verb, calls: nth, error })
+  }
+
+  /** Forgets calls that were to fail and have not yet. */
+  endFaults(): void {
+    this.#faults.length = 0
+  }
+
+  /** Lets rows fail for which `refuse` returns an error; null ends it. */
+  failRow(refuse: ((change: RowChange) => string | null) | null): void {
+    this.#refuseRow = refuse
+  }
+
+  /** Puts a stranger's VXLAN device with that VNI onto the host. */
+  addStranger(vni: Vni, name: string): void {
+    this.#strangers.set(vni, name)
+  }
+
+  /** Sets an underlay interface's MTU; null for `ip` means all others, null for `mtu` none. */
+  setUnderlayMtu(ip: Ip | null, mtu: number | null): void {
+    if (ip === null) this.#defaultMtu = mtu
+    else if (mtu !== null) this.#underlayMtus.set(ip, mtu)
+  }
+
+  /** What the engine does: takes the container's end into a container, or brings it back. */
+  moveEndpoint(overlayId: string, endpointId: string, where: 'container' | 'host'): void {
+    const endpoint = this.#overlays.get(overlayId)?.endpoints.get(endpointId)
+    if (endpoint !== undefined) endpoint.inHostNetns = where === 'host'
+  }
+
+  /** What a reboot does. */
+  clear(): void {
+    this.#overlays.clear()
+  }
+
+  async start(): Promise<void> {
+    this.#enter('start')
+  }
+
+  async ensureOverlay(links: OverlayLinks): Promise<string[]> {
+    this.#enter('ensureOverlay')
+    const overlay = this.#overlays.get(links.overlayId)
+    this.#checkVni(links, overlay)
+    if (overlay === undefined) {
+      const rows = { fdb: new Map<Mac, Ip[]>(), neighbours: new Map<Ip, Mac>() }
+      this.#overlays.set(links.overlayId, { links, endpoints: new Map(), ...rows })
+      return ['namespace made', 'bridge made', 'VXLAN device made']
+    }
+    const changed = differences(overlay.links, links)
+    if (changed.some((what) => what.startsWith('VXLAN device'))) {
+      overlay.fdb.clear()
+      overlay.neighbours.clear()
+    }
+    overlay.links = links
+    return changed
+  }
+
+  async removeOverlay(overlayId: string): Promise<void> {
+    this.#enter('removeOverlay')
+    this.#overlays.delete(overlayId)
+  }
+
+  async ensureEndpoint(overlayId: string, link: EndpointLink): Promise<EnsuredEndpoint> {
+    this.#enter('ensureEndpoint')
+    const { endpoints } = this.#existing(overlayId)
+    const sourceName = `tso-${link.endpointId}`.slice(0, 15)
+    const changed = repaired(endpoints, link)
+    if (changed !== null) return { sourceName, changed }
+    endpoints.set(link.endpointId, { link, portConfigured: true, inHostNetns: true })
+    return { sourceName, changed: ['veth pair made'] }
+  }
+
+  async repairEndpoint(overlayId: string, link: EndpointLink): Promise<string[] | null> {
+    this.#enter('repairEndpoint')
+    return repaired(this.#existing(overlayId).endpoints, link)
+  }
+
+  async recreateEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean> {
+    this.#enter('recreateEndpoint')
+    const { endpoints } = this.#existing(overlayId)
+    if (!this.sandboxes.has(inside.sandboxKey)) return false
+    endpoints.set(link.endpointId, { link, portConfigured: true, inHostNetns: false })
+    return true
+  }
+
+  async removeEndpoint(overlayId: string, endpointId: string): Promise<void> {
+    this.#enter('removeEndpoint')
+    this.#overlays.get(overlayId)?.endpoints.delete(endpointId)
+  }
+
+  async apply(overlayId: string, changes: readonly RowChange[]): Promise<FailedRowChange[]> {
+    this.#enter('apply')
+    const overlay = this.#existing(overlayId)
+    const failed: FailedRowChange[] = []
+    for (const change of changes) {
+      const error = this.#refuseRow?.(change) ?? familyError(overlay, change)
+      if (error === null) applyRow(overlay, change)
+      else failed.push({ change, error })
+    }
+    return failed
+  }
+
+  async dump(overlayId: string): Promise<ActualOverlay | null> {
+    this.#enter('dump')
+    const overlay = this.#overlays.get(overlayId)
+    if (overlay === undefined) return null
+    return {
+      overlayId,
+      endpoints: [...overlay.endpoints.values()].map(({ link, portConfigured, inHostNetns }) => ({
+        ...link,
+        portConfigured,
+        inHostNetns,
+      })),
+      fdb: [...overlay.fdb].flatMap(([mac, vteps]) => vteps.map((vtep) => ({ mac, vtep }))),
+      neighbours: [...overlay.neighbours].map(([ip, mac]) => ({ ip, mac })),
+    }
+  }
+
+  async overlays(): Promise<string[]> {
+    this.#enter('overlays')
+    return [...this.#overlays.keys()]
+  }
+
+  async underlayMtu(vtep: Ip): Promise<number> {
+    this.#enter('underlayMtu')
+    const mtu = this.#underlayMtus.get(vtep) ?? this.#defaultMtu
+    if (mtu === null) throw refusal('BAD_SETTING', `no interface of this host has address ${vtep}`)
+    return mtu
+  }
+
+  async close(): Promise<void> {}
+
+  #enter(verb: Verb): void {
+    const faults = this.#faults.filter((fault) => fault.verb === verb)
+    for (const fault of faults) fault.calls--
+    const due = faults.find((fault) => fault.calls === 0)
+    if (due === undefined) return
+    this.#faults.splice(this.#faults.indexOf(due), 1)
+    throw due.error
+  }
+
+  #checkVni(links: OverlayLinks, own: MemoryOverlay | undefined): void {
+    for (const other of this.#overlays.values())
+      if (other !== own && other.links.vni === links.vni)
+        throw refusal(
+          'VNI_IN_USE',
+          `overlay ${links.overlayId}: overlay ${other.links.overlayId} has VNI ${links.vni} on this host`,
+        )
+    const stranger = this.#strangers.get(links.vni)
+    if (stranger !== undefined && own?.links.vni !== links.vni)
+      throw refusal('VNI_IN_USE', `device ${stranger} has VNI ${links.vni}; remove it`)
+  }
+
+  #existing(overlayId: string): MemoryOverlay {
+    const overlay = this.#overlays.get(overlayId)
+    if (overlay === undefined)
+      throw failure('KERNEL', `overlay ${overlayId} has no namespace on this host`)
+    return overlay
+  }
+}
+
+/** @returns what was changed, in words; null when there is no such endpoint. */
+function repaired(endpoints: Map<string, MemoryEndpoint>, link: EndpointLink): string[] | null {
+  const present = endpoints.get(link.endpointId)
+  if (present === undefined) return null
+  const changed: string[] = []
+  if (!present.portConfigured) changed.push('port put right')
+  if (present.link.mac !== link.mac) changed.push('MAC address changed')
+  if (present.link.mtu !== link.mtu) changed.push('MTU changed')
+  endpoints.set(link.endpointId, { link, portConfigured: true, inHostNetns: present.inHostNetns })
+  return changed
+}
+
+/** A VXLAN device has an IPv4 or an IPv6 socket, and so have all its VTEPs. */
+function familyError(overlay: MemoryOverlay, change: RowChange): string | null {
+  if (change.op === 'remove' || change.kind !== 'fdb') return null
+  return ipBits(change.vtep) === ipBits(overlay.links.vtep) ? null : 'EAFNOSUPPORT'
+}
+
+function differences(before: OverlayLinks, after: OverlayLinks): string[] {
+  const changed: string[] = []
+  if (before.vni !== after.vni || before.vtep !== after.vtep || before.port !== after.port)
+    changed.push('VXLAN device made anew')
+  if (before.mtu !== after.mtu) changed.push(`MTU ${before.mtu} → ${after.mtu}`)
+  const sorted = (links: OverlayLinks): string => [...links.gateways].sort().join()
+  if (sorted(before) !== sorted(after)) changed.push('gateways changed')
+  return changed
+}
+
+function applyRow(overlay: MemoryOverlay, change: RowChange): void {
+  if (change.kind === 'neighbour') {
+    if (change.op === 'set') overlay.neighbours.set(change.ip, change.mac)
+    else overlay.neighbours.delete(change.ip)
+    return
+  }
+  const present = overlay.fdb.get(change.mac) ?? []
+  const others = present.filter((vtep) => vtep !== change.vtep)
+  // A replace puts the new VTEP in the place of the first one.
+  const left =
+    change.op === 'remove'
+      ? others
+      : present.includes(change.vtep)
+        ? present
+        : [change.vtep, ...present.slice(1)]
+  if (left.length === 0) overlay.fdb.delete(change.mac)
+  else overlay.fdb.set(change.mac, left)
+}
