@@ -90,3 +90,31 @@ export function isBug(error: unknown): boolean {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
+
+/**
+ * What `work` returns or resolves to; when it fails, what `recover` makes of the message. A bug is thrown on:
+ * it is nobody's to handle. Work that returns no promise is done in the same turn.
+ */
+export function attempt<T, U>(
+  work: () => Promise<T>,
+  recover: (message: string, error: unknown) => U,
+): Promise<T | U>
+export function attempt<T, U>(
+  work: () => T | Promise<T>,
+  recover: (message: string, error: unknown) => U,
+): T | U | Promise<T | U>
+export function attempt<T, U>(
+  work: () => T | Promise<T>,
+  recover: (message: string, error: unknown) => U,
+): T | U | Promise<T | U> {
+  const handle = (error: unknown): U => {
+    if (isBug(error)) throw error
+    return recover(messageOf(error), error)
+  }
+  try {
+    const result = work()
+    return result instanceof Promise ? result.catch(handle) : result
+  } catch (error) {
+    return handle(error)
+  }
+}

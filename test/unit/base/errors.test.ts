@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { rmSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { assert, failure, isBug, refusal } from '../../../src/base/errors.ts'
+import { assert, attempt, failure, isBug, refusal } from '../../../src/base/errors.ts'
 import { NetlinkError } from '../../../src/dataplane/linux/netlink/netlink-socket.ts'
 
 /** What `work` throws. */
@@ -36,5 +36,23 @@ describe('an error', () => {
       undefined,
     ])
       expect(isBug(error), String(error)).to.equal(true)
+  })
+})
+
+describe('base/errors attempt', () => {
+  it('hands a failure to its handler and throws a bug on, with promises and without', async () => {
+    const fails = () => Promise.reject(failure('STORE', 'disk full'))
+    const message = (text: string) => text
+    expect(await attempt(fails, message)).to.equal('disk full')
+    expect(await attempt(async () => 7, message)).to.equal(7)
+    const throws = (error: Error) => () => {
+      throw error
+    }
+    expect(attempt(throws(failure('STORE', 'disk full')), message)).to.equal('disk full')
+    expect(() => attempt(throws(new TypeError('bug')), message)).to.throw(TypeError)
+    const bug = await attempt(() => Promise.reject(new TypeError('bug')), message).catch(
+      (error: unknown) => error,
+    )
+    expect(bug).to.be.instanceOf(TypeError)
   })
 })
