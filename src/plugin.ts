@@ -4,8 +4,8 @@ import type { LoggedProblem, Logger } from './base/logger.ts'
 import type { Random } from './base/random.ts'
 import { claimFaults } from './wiring/claim-validation.ts'
 import { Cluster, type Transition } from './cluster/cluster.ts'
-import type { GossipTransport } from './cluster/gossip-transport.ts'
-import { Contacts } from './wiring/seed-cache.ts'
+import type { GossipTransport } from './cluster/gossip/gossip-transport.ts'
+import { SeedCache } from './wiring/seed-cache.ts'
 import type { Dataplane } from './dataplane/dataplane.ts'
 import { Reconciler } from './dataplane/reconcile/reconciler.ts'
 import { Driver } from './driver/driver.ts'
@@ -71,7 +71,7 @@ export class Plugin {
   readonly ipam: Ipam
   readonly cluster: Cluster
   readonly reconciler: Reconciler
-  readonly #contacts: Contacts
+  readonly #contacts: SeedCache
   readonly #forgetting: Forgetting
   /** What other members say and what counts for nothing here. */
   readonly complaints: Complaints
@@ -88,7 +88,7 @@ export class Plugin {
       clock,
       logger: logger.child('dataplane'),
       auditIntervalMs: options.auditIntervalMs,
-      isKnown: (vtep) => this.cluster.isKnown(vtep),
+      isKnown: (vtep) => this.cluster.hasAllOf(vtep),
     })
     this.cluster = new Cluster({
       name: options.member,
@@ -99,11 +99,11 @@ export class Plugin {
       gossip,
       epochStore: epochStore(store),
     })
-    this.#contacts = new Contacts({
+    this.#contacts = new SeedCache({
       clock,
       store,
       logger: logger.child('cluster'),
-      contacts: () => this.cluster.contacts(),
+      seeds: () => this.cluster.seeds(),
     })
     this.ipam = new Ipam({
       settings: options,
@@ -181,7 +181,7 @@ export class Plugin {
     if (!serving) await this.ipam.left(returnBlocksMs)
     await this.network.stop()
     await this.reconciler.stop()
-    if (serving) await this.cluster.pause()
+    if (serving) await this.cluster.announceRestart()
     else await this.cluster.leave()
     await this.#contacts.stop()
     await this.ipam.stop()
@@ -203,7 +203,7 @@ export class Plugin {
   }
 
   get gossipOddities(): Readonly<Record<string, number>> {
-    return this.#ports.gossip.oddities ?? {}
+    return this.#ports.gossip.counters ?? {}
   }
 
   /** What `/status` shows. */

@@ -2,9 +2,9 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
 import type { Ip } from '../net/ip.ts'
-import type { ClusterOptions } from './cluster-options.ts'
-import type { GossipTransport } from './gossip-transport.ts'
-import type { EpochStore } from './own-epoch.ts'
+import type { ClusterOptions } from './sync/options.ts'
+import type { GossipTransport } from './gossip/gossip-transport.ts'
+import type { EpochStore } from './log/own-epoch.ts'
 
 /** What a cluster is built from. */
 export interface ClusterSettings {

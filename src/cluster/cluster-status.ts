@@ -1,7 +1,7 @@
 /** What the cluster room shows in `/status`. */
-import type { Exchange } from './exchange.ts'
-import type { MemberTable } from './member-table.ts'
-import type { Replica } from './replica.ts'
+import type { SyncProtocol } from './sync/protocol.ts'
+import type { MemberTable } from './members/member-table.ts'
+import type { Replica } from './log/replica.ts'
 import type { Requests } from './requests.ts'
 
 export interface ClusterStatus {
@@ -16,9 +16,9 @@ export interface ClusterStatus {
   readonly tombstones: number
   /** Members of whose records something is missing at the moment. */
   readonly incomplete: number
-  readonly certificates: number
+  readonly epochTombstones: number
   /** Records and epochs of those who are no live member. */
-  readonly strangers: number
+  readonly unknownOrigins: number
   /** Of everything here; equal roots are equal replicas. */
   readonly root: string
   readonly queue: { readonly items: number; readonly bytes: number; readonly dropped: number }
@@ -34,7 +34,7 @@ export interface ClusterStatus {
 export function statusOf(parts: {
   replica: Replica
   members: MemberTable
-  exchange: Exchange
+  exchange: SyncProtocol
   requests: Requests
 }): ClusterStatus {
   const { replica, members, exchange, requests } = parts
@@ -46,13 +46,13 @@ export function statusOf(parts: {
     tombstones += log.tombstones
     origins++
   }
-  const { queue } = exchange.spread
+  const { queue } = exchange.disseminator
   const root = replica.digest.root()
   const hex = (word: number): string => word.toString(16).padStart(8, '0')
   return {
     name: replica.self.name ?? '',
     epoch: replica.self.log.epoch,
-    synced: exchange.firstSync.done,
+    synced: exchange.initialSync.done,
     members: members
       .all()
       .map(({ name, address, state, self }) => ({ name, address, state, self })),
@@ -60,14 +60,18 @@ export function statusOf(parts: {
     origins,
     tombstones,
     incomplete: replica.incomplete.size,
-    certificates: replica.certificates.size,
-    strangers: replica.strangers.size,
+    epochTombstones: replica.epochTombstones.size,
+    unknownOrigins: replica.unknownOrigins.size,
     root: hex(root.high) + hex(root.low),
     queue: { items: queue.size, bytes: queue.bytes, dropped: queue.dropped },
     published: replica.self.log.head,
     unpublished: exchange.own.waiting,
-    transfers: exchange.serve.transfers,
+    transfers: exchange.server.transfers,
     requests: requests.outstanding,
-    counters: { ...exchange.counters, ...exchange.post.counts, digests: exchange.repair.rounds },
+    counters: {
+      ...exchange.counters,
+      ...exchange.sender.counts,
+      digests: exchange.antiEntropy.rounds,
+    },
   }
 }

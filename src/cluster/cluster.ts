@@ -14,36 +14,36 @@ import { sleep } from '../base/clock.ts'
 import { withDeadline } from '../base/deadline.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
-import type { Packed } from './bytes.ts'
-import { type ClusterOptions, clusterDefaults } from './cluster-options.ts'
+import type { Packed } from './wire/bytes.ts'
+import { type ClusterOptions, clusterDefaults } from './sync/options.ts'
 import type { ClusterSettings } from './cluster-settings.ts'
 import { type ClusterStatus, statusOf } from './cluster-status.ts'
-import { Exchange } from './exchange.ts'
-import type { GossipMember } from './gossip-transport.ts'
+import { SyncProtocol } from './sync/protocol.ts'
+import type { GossipMember } from './gossip/gossip-transport.ts'
 import type { Json } from './json.ts'
 import { Joining } from './joining.ts'
 import { isKnown } from './known-members.ts'
-import { encodeMeta } from './member-meta.ts'
-import { type Member, MemberTable, type MemberView, isLive } from './member-table.ts'
-import { type ClusterRecord, type RecordKind, encodeRecord, recordId } from './records.ts'
-import { OwnEpoch } from './own-epoch.ts'
-import { Pauses } from './pauses.ts'
-import { type PlacedRecord, placedRecords } from './placed-records.ts'
-import { Replica } from './replica.ts'
+import { encodeMeta } from './wire/piggyback.ts'
+import { type Member, MemberTable, type MemberView, isLive } from './members/member-table.ts'
+import { type ClusterRecord, type RecordKind, encodeRecord, recordId } from './wire/records.ts'
+import { OwnEpoch } from './log/own-epoch.ts'
+import { GracefulRestarts } from './members/graceful-restarts.ts'
+import { type OwnedRecord, ownedRecords } from './owned-records.ts'
+import { Replica } from './log/replica.ts'
 import { type RequestHandler, type RequestOptions, Requests } from './requests.ts'
 import { encodeRoot } from './root-payload.ts'
 import { type TransitionListener, Transitions } from './transitions.ts'
 
 export type { ClusterSettings } from './cluster-settings.ts'
 export type { ClusterStatus } from './cluster-status.ts'
-export type { MemberView } from './member-table.ts'
-export type { PlacedRecord } from './placed-records.ts'
+export type { MemberView } from './members/member-table.ts'
+export type { OwnedRecord } from './owned-records.ts'
 export type { Transition } from './transitions.ts'
 
 /** Goodbyes have this many ticks to spread before we stop. */
-const goodbyeTicks = 3
+const leaveTicks = 3
 /** That we pause is gossiped every 200 ms, to three members each time, who pass it on. */
-const pauseSpreadMs = 700
+const restartSpreadMs = 700
 
 export class Cluster {
   readonly #settings: ClusterSettings
@@ -52,15 +52,15 @@ export class Cluster {
   readonly #replica: Replica
   readonly #transitions: Transitions
   readonly #epoch: OwnEpoch
-  readonly #exchange: Exchange
+  readonly #exchange: SyncProtocol
   readonly #joining: Joining
   readonly #requests: Requests
-  readonly #pauses: Pauses
+  readonly #gracefulRestarts: GracefulRestarts
   readonly #memberListeners = new Set<(members: readonly MemberView[]) => void>()
   #telling = false
   /** Leaving or closed. */
   #ending = false
-  #pausing = false
+  #restarting = false
   #closed = false
 
   constructor(settings: ClusterSettings) {
@@ -73,10 +73,13 @@ export class Cluster {
       this.#transitions.mark(origin, id, previous),
     )
     const members = this.#members
-    this.#pauses = new Pauses({ clock, onOver: (member) => this.#follow(member) })
+    this.#gracefulRestarts = new GracefulRestarts({
+      clock,
+      onTimeout: (member) => this.#follow(member),
+    })
     const store = settings.epochStore
     this.#epoch = new OwnEpoch({ clock, logger, store, replica: this.#replica })
-    this.#exchange = new Exchange({
+    this.#exchange = new SyncProtocol({
       clock,
       random,
       logger,
@@ -85,8 +88,8 @@ export class Cluster {
       options,
       replica: this.#replica,
       onSynced: () => this.#joining.onSynced(),
-      onOwnPast: (epoch) => void this.#onOwnPast(epoch),
-      onGoodbye: (oid, epoch) => this.#onGoodbye(oid, epoch),
+      onOwnAhead: (epoch) => void this.#onOwnAhead(epoch),
+      onLeave: (oid, epoch) => this.#onLeave(oid, epoch),
       onRequest: (from, frame) => this.#requests.onRequest(from, frame),
       onAnswer: (from, frame) => this.#requests.onAnswer(from, frame),
     })
@@ -94,15 +97,15 @@ export class Cluster {
       clock,
       logger,
       gossip,
-      firstSync: this.#exchange.firstSync,
+      initialSync: this.#exchange.initialSync,
       joinBoundMs: options.joinBoundMs,
     })
     this.#requests = new Requests({
       clock,
       random,
-      requestsMost: options.requestsMost,
+      maxRequests: options.maxRequests,
       self: name,
-      send: (member, frames) => this.#exchange.post.send(member, frames),
+      send: (member, frames) => this.#exchange.sender.send(member, frames),
       isLive: (member) => isLive(members.get(member)),
       maxPacketPayload: () => gossip.maxPacketPayload,
     })
@@ -123,8 +126,8 @@ export class Cluster {
   records<K extends RecordKind>(
     kind: K,
     { hidden = false }: { hidden?: boolean } = {},
-  ): Iterable<PlacedRecord<K>> {
-    return placedRecords(this.#replica, this.#exchange.own, kind, hidden)
+  ): Iterable<OwnedRecord<K>> {
+    return ownedRecords(this.#replica, this.#exchange.own, kind, hidden)
   }
 
   /**
@@ -141,12 +144,12 @@ export class Cluster {
   }
 
   /** Seeds that would lead back to this cluster, the most promising first. */
-  contacts(): string[] {
-    return this.#members.contacts()
+  seeds(): string[] {
+    return this.#members.seeds()
   }
 
   /** Whether all is here that the member with this VTEP has told, or it is known to be gone. */
-  isKnown(address: Ip): boolean {
+  hasAllOf(address: Ip): boolean {
     return isKnown(address, this.#members, this.#replica)
   }
 
@@ -195,7 +198,7 @@ export class Cluster {
 
   /** Whether an exchange of state was completed, or there was nobody to exchange with. */
   synced(): boolean {
-    return this.#exchange.firstSync.done
+    return this.#exchange.initialSync.done
   }
 
   /** Tells the others that we go, so that they forget our records. Takes less than 4 s. */
@@ -203,8 +206,8 @@ export class Cluster {
     const { clock, gossip, logger } = this.#settings
     const { tickMs, leaveMs } = this.#options
     this.#ending = true
-    this.#exchange.goodbye()
-    if (this.#hasCompany) await sleep(clock, goodbyeTicks * tickMs)
+    this.#exchange.leave()
+    if (this.#hasCompany) await sleep(clock, leaveTicks * tickMs)
     await withDeadline(clock, leaveMs, 'leaving', gossip.leave(leaveMs)).catch((error: unknown) =>
       logger.warn(`left without all members knowing: ${messageOf(error)}`),
     )
@@ -214,10 +217,10 @@ export class Cluster {
    * Tells the others that we stop answering for a while, and that our records go on counting, for ten
    * minutes at most. Takes less than 1 s.
    */
-  async pause(): Promise<void> {
-    this.#ending = this.#pausing = true
+  async announceRestart(): Promise<void> {
+    this.#ending = this.#restarting = true
     this.#settings.gossip.updateMeta()
-    if (this.#hasCompany) await sleep(this.#settings.clock, pauseSpreadMs)
+    if (this.#hasCompany) await sleep(this.#settings.clock, restartSpreadMs)
   }
 
   /** Stops. Without `leave` or `pause` before, the others see a crash. Idempotent. */
@@ -227,7 +230,7 @@ export class Cluster {
     this.#exchange.close()
     this.#requests.close()
     this.#transitions.close()
-    this.#pauses.close()
+    this.#gracefulRestarts.close()
     this.#memberListeners.clear()
     await this.#settings.gossip.close()
   }
@@ -250,7 +253,7 @@ export class Cluster {
   #meta(): Uint8Array {
     const { address } = this.#settings
     const meta = { epoch: this.#replica.self.log.epoch, address }
-    return encodeMeta(this.#pausing ? { ...meta, paused: true } : meta)
+    return encodeMeta(this.#restarting ? { ...meta, restarting: true } : meta)
   }
 
   #onMember(gossiped: GossipMember): void {
@@ -267,18 +270,18 @@ export class Cluster {
 
   /** Lets a member's records count or not. */
   #follow(member: Member): void {
-    const state = this.#pauses.standIn(member)
+    const state = this.#gracefulRestarts.effectiveState(member)
     this.#replica.member({ ...member, state }, this.#settings.clock.now())
   }
 
-  #onGoodbye(oid: Packed, epoch: number): void {
-    const member = this.#members.goodbye(oid, epoch, this.#settings.clock.now())
+  #onLeave(oid: Packed, epoch: number): void {
+    const member = this.#members.left(oid, epoch, this.#settings.clock.now())
     if (member === null) return
     this.#requests.onAway(member.name)
     this.#tellMembers()
   }
 
-  async #onOwnPast(seen: number): Promise<void> {
+  async #onOwnAhead(seen: number): Promise<void> {
     if (this.#ending || !(await this.#epoch.raiseAbove(seen)) || this.#ending) return
     this.#settings.gossip.updateMeta()
     this.#exchange.announce()

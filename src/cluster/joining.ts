@@ -3,14 +3,14 @@ import type { Clock } from '../base/clock.ts'
 import { withDeadline } from '../base/deadline.ts'
 import { OverlayError, failure, messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
-import type { FirstSync } from './first-sync.ts'
-import type { GossipTransport } from './gossip-transport.ts'
+import type { InitialSync } from './sync/initial-sync.ts'
+import type { GossipTransport } from './gossip/gossip-transport.ts'
 
 interface JoiningParts {
   readonly clock: Clock
   readonly logger: Logger
   readonly gossip: GossipTransport
-  readonly firstSync: FirstSync
+  readonly initialSync: InitialSync
   readonly joinBoundMs: number
 }
 
@@ -24,9 +24,9 @@ export class Joining {
 
   /** As `Cluster.join`, without the publishing. */
   async join(seeds: readonly string[]): Promise<void> {
-    const { clock, firstSync, joinBoundMs } = this.#parts
+    const { clock, initialSync, joinBoundMs } = this.#parts
     const synced = new Promise<void>((resolve) => {
-      if (firstSync.done) resolve()
+      if (initialSync.done) resolve()
       else this.#whenSynced.push(resolve)
     })
     const contacting = this.#contact(seeds)
@@ -48,11 +48,11 @@ export class Joining {
   }
 
   async #contact(seeds: readonly string[]): Promise<void> {
-    const { gossip, logger, firstSync } = this.#parts
-    if (seeds.length === 0) return firstSync.alone()
+    const { gossip, logger, initialSync } = this.#parts
+    if (seeds.length === 0) return initialSync.skip()
     const { contacted, own, errors } = await gossip.join(seeds)
     for (const error of errors) logger.warn(`a seed does not answer, trying on: ${error.message}`)
     // Who believes to be alone may found a cluster: that takes a seed that is us, not just the lack of others.
-    if (own > 0 && contacted === 0 && errors.length === 0) firstSync.alone()
+    if (own > 0 && contacted === 0 && errors.length === 0) initialSync.skip()
   }
 }

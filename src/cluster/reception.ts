@@ -1,8 +1,8 @@
-import type { Entry } from './origin-log.ts'
-import type { Origin } from './origin.ts'
+import type { Entry } from './log/origin-log.ts'
+import type { Origin } from './log/origin.ts'
 
 /** What became of something heard about an origin. */
-export type Reception =
+export type ApplyResult =
   | { readonly kind: 'applied'; readonly origin: Origin; readonly news: readonly Entry[] }
   /** About an epoch that is over; `left` when its owner said so. */
   | { readonly kind: 'over'; readonly epoch: number; readonly left: boolean }

@@ -6,16 +6,16 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import { AssertionError, type ErrorCode, OverlayError, failure, messageOf } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
-import { type Frame, encodeFrame, envelopeBytes } from './frames.ts'
+import { type Frame, encodeFrame, envelopeBytes } from './wire/frames.ts'
 import type { Json } from './json.ts'
 
 /** The first repetition; each later wait is twice as long, up to `repeatMostMs`. */
-const repeatFirstMs = 100
-const repeatMostMs = 1000
+const minRepeatMs = 100
+const maxRepeatMs = 1000
 /** How long an answer is remembered: longer than anybody goes on asking. */
 const rememberMs = 60_000
 /** Remembered answers together; beyond, the oldest go, and a request that repeats is handled again. */
-const rememberCharsMost = 8 * 1024 * 1024
+const maxRememberedChars = 8 * 1024 * 1024
 
 /** A handler of one channel. Its rejection is what the asker's promise rejects with. */
 export type RequestHandler = (from: string, body: Json) => Promise<Json>
@@ -28,7 +28,7 @@ export interface RequestOptions {
 interface RequestsPorts {
   readonly clock: Clock
   readonly random: Random
-  readonly requestsMost: number
+  readonly maxRequests: number
   readonly self: string
   /** Sends frames to a member, as a packet or, when they are too long for one, over a stream. */
   readonly send: (member: string, frames: readonly Frame[]) => void
@@ -71,11 +71,11 @@ export class Requests {
     { timeoutMs, signal }: RequestOptions,
   ): Promise<Json> {
     signal?.throwIfAborted()
-    const { self, isLive, requestsMost } = this.#ports
+    const { self, isLive, maxRequests } = this.#ports
     if (member === self) return this.#ownAnswer(channel, body)
     if (!isLive(member)) throw awayError(member)
-    if (this.#outstanding.size >= requestsMost) {
-      throw failure('MEMBER_AWAY', `${requestsMost} requests are under way; try again`)
+    if (this.#outstanding.size >= maxRequests) {
+      throw failure('MEMBER_AWAY', `${maxRequests} requests are under way; try again`)
     }
     const id = (this.#nextId = (this.#nextId + 1) % 2 ** 48)
     const frame: Frame = { kind: 'request', id, channel, body: JSON.stringify(body) }
@@ -143,10 +143,10 @@ export class Requests {
       signal?.addEventListener('abort', abort)
       const tell = (wait: number): void => {
         send(member, [frame])
-        repeat = clock.setTimeout(() => tell(Math.min(2 * wait, repeatMostMs)), wait)
+        repeat = clock.setTimeout(() => tell(Math.min(2 * wait, maxRepeatMs)), wait)
       }
       this.#outstanding.set(frame.id, { member, settle })
-      tell(streamed ? repeatMostMs : repeatFirstMs)
+      tell(streamed ? maxRepeatMs : minRepeatMs)
     })
   }
 
@@ -179,11 +179,11 @@ export class Requests {
    * Whether there is room for one more.
    */
   #makeRoom(): boolean {
-    const { clock, requestsMost } = this.#ports
-    const most = 4 * requestsMost
+    const { clock, maxRequests } = this.#ports
+    const most = 4 * maxRequests
     const before = clock.now() - rememberMs
     for (const [key, { answer, atMs, chars }] of this.#answered) {
-      const isTooMuch = this.#answered.size >= most || this.#chars > rememberCharsMost
+      const isTooMuch = this.#answered.size >= most || this.#chars > maxRememberedChars
       if (!isTooMuch && atMs >= before) break
       if (answer === null) continue
       this.#answered.delete(key)

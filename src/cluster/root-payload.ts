@@ -1,7 +1,7 @@
 /** What our acks of probes carry: `4f 02 | root 8`. */
-import { ByteReader, ByteWriter } from './bytes.ts'
-import type { Hash } from './digest.ts'
-import { formatVersion, magicByte } from './frames.ts'
+import { ByteReader, ByteWriter } from './wire/bytes.ts'
+import type { Hash } from './log/digest.ts'
+import { formatVersion, magicByte } from './wire/frames.ts'
 
 const rootPayloadBytes = 10
 

@@ -5,9 +5,9 @@
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Ip } from '../net/ip.ts'
-import type { Packed } from './bytes.ts'
-import { type ClusterRecord, type RecordKind, decodeRecord, kindOf } from './records.ts'
-import { type Origin, visibleRecords, visibleValue } from './origin.ts'
+import type { Packed } from './wire/bytes.ts'
+import { type ClusterRecord, type RecordKind, decodeRecord, kindOf } from './wire/records.ts'
+import { type Origin, visibleRecords, visibleValue } from './log/origin.ts'
 
 /** One record of another member, before and after. */
 export interface Transition {
@@ -31,12 +31,12 @@ interface Marked {
 
 export class Transitions {
   readonly #clock: Clock
-  readonly #options: { readonly transitionDelayMs: number; readonly transitionsMost: number }
+  readonly #options: { readonly transitionDelayMs: number; readonly maxTransitions: number }
   readonly #listeners = new Set<TransitionListener>()
   readonly #marks = new Map<Origin, Map<Packed, Marked>>()
   #timer: Timer | null = null
 
-  constructor(clock: Clock, options: { transitionDelayMs: number; transitionsMost: number }) {
+  constructor(clock: Clock, options: { transitionDelayMs: number; maxTransitions: number }) {
     this.#clock = clock
     this.#options = options
   }
@@ -77,7 +77,7 @@ export class Transitions {
     const batch: Transition[] = []
     for (const [origin, marks] of this.#marks) {
       for (const [id, before] of marks) {
-        if (batch.length >= this.#options.transitionsMost) break
+        if (batch.length >= this.#options.maxTransitions) break
         marks.delete(id)
         batch.push(...transitionsOf(origin, id, before))
       }

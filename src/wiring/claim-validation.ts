@@ -1,5 +1,5 @@
 import type { Transition } from '../cluster/cluster.ts'
-import type { BlockRecord, PoolRecord } from '../cluster/records.ts'
+import type { BlockRecord, PoolRecord } from '../cluster/wire/records.ts'
 import { isHostIp, isStationMac } from '../dataplane/credible.ts'
 import type { Network } from '../driver/network.ts'
 import { parsePoolKey } from '../ipam/pool-id.ts'

@@ -1,5 +1,5 @@
 import type { Transition } from '../cluster/cluster.ts'
-import type { ClusterRecord } from '../cluster/records.ts'
+import type { ClusterRecord } from '../cluster/wire/records.ts'
 import type { Peer, PeerTransition } from '../dataplane/reconcile/peer-table.ts'
 
 /**

@@ -6,28 +6,28 @@ import type { Store } from '../store/store.ts'
 /** Members come and go in crowds; one write for a crowd is enough. */
 const settleMs = 1000
 /** So many are worth remembering: one that is still there is enough. */
-const contactsMost = 16
+const maxSeeds = 16
 
 const place = { table: 'cluster', key: 'contacts' } as const
 
-export interface ContactsParts {
+export interface SeedCacheParts {
   readonly clock: Clock
   readonly store: Store
   readonly logger: Logger
   /** Where the other members are to be found now, the most promising first. */
-  readonly contacts: () => readonly string[]
+  readonly seeds: () => readonly string[]
 }
 
 /**
  * Remembers on disk where other members were last found. The first host of a cluster has no `JOIN` that
  * would lead it back, and the hosts that another one names may have gone.
  */
-export class Contacts {
-  readonly #parts: ContactsParts
+export class SeedCache {
+  readonly #parts: SeedCacheParts
   #timer: Timer | null = null
   #saving: Promise<void> = Promise.resolve()
 
-  constructor(parts: ContactsParts) {
+  constructor(parts: SeedCacheParts) {
     this.#parts = parts
   }
 
@@ -51,8 +51,8 @@ export class Contacts {
   }
 
   async #save(): Promise<void> {
-    const { store, logger, contacts } = this.#parts
-    const value = contacts().slice(0, contactsMost).toSorted()
+    const { store, logger, seeds } = this.#parts
+    const value = seeds().slice(0, maxSeeds).toSorted()
     if (value.join() === this.known().join()) return
     try {
       await store.write([{ ...place, value }])

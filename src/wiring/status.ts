@@ -65,8 +65,8 @@ export function composeStatus(
     version: options.version,
     member: options.member,
     vtep: options.vtep,
-    members: plugin.cluster.members().map(({ name, address, state, self, paused = false }) => {
-      return { name, address, state, self, paused }
+    members: plugin.cluster.members().map(({ name, address, state, self, restarting = false }) => {
+      return { name, address, state, self, paused: restarting }
     }),
     overlays: overlaysOf(plugin),
     ipam: plugin.ipam.status(),

@@ -3,17 +3,17 @@ import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import { Cluster } from '../../src/cluster/cluster.ts'
-import { deltasOf } from '../../src/cluster/delta-codec.ts'
-import { oidOfName } from '../../src/cluster/digest.ts'
-import { encodeFrame, encodeMessage } from '../../src/cluster/frames.ts'
+import { deltasOf } from '../../src/cluster/wire/delta-codec.ts'
+import { oidOfName } from '../../src/cluster/log/digest.ts'
+import { encodeFrame, encodeMessage } from '../../src/cluster/wire/frames.ts'
 import type {
   GossipHooks,
   GossipTransport,
   JoinOutcome,
-} from '../../src/cluster/gossip-transport.ts'
-import { encodeMeta } from '../../src/cluster/member-meta.ts'
-import { OriginLog } from '../../src/cluster/origin-log.ts'
-import { encodeRecord } from '../../src/cluster/records.ts'
+} from '../../src/cluster/gossip/gossip-transport.ts'
+import { encodeMeta } from '../../src/cluster/wire/piggyback.ts'
+import { OriginLog } from '../../src/cluster/log/origin-log.ts'
+import { encodeRecord } from '../../src/cluster/wire/records.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
 import type { Peer } from '../../src/dataplane/reconcile/peer-table.ts'
 import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
@@ -35,7 +35,7 @@ const rounds = 7
 const epoch = Date.UTC(2026, 0, 1)
 const vni = 5001 as Vni
 /** The size of one piece of a transfer. */
-const bytesMost = 32 * 1024
+const maxBytes = 32 * 1024
 /** As many as the cluster tells in one turn. */
 const transitionsAtOnce = 500
 /** Limits of processor time: of all, and of the longest turn of the event loop. */
@@ -65,7 +65,7 @@ function messagesOf(owner: number): Uint8Array[] {
     log.write(id, value, 0)
   }
   const ranges = [{ from: 0, to: log.head }]
-  const deltas = deltasOf(log, ranges, { reset: null, repair: true, bytesMost })
+  const deltas = deltasOf(log, ranges, { reset: null, repair: true, maxBytes })
   return [...deltas].map((delta) => encodeMessage(oid, [encodeFrame({ kind: 'delta', delta })]))
 }
 

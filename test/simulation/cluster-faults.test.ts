@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { below, seededRandom } from '../../src/base/random.ts'
 import type { Cluster } from '../../src/cluster/cluster.ts'
-import { clusterDefaults } from '../../src/cluster/cluster-options.ts'
+import { clusterDefaults } from '../../src/cluster/sync/options.ts'
 import { assertNone, leftovers, statuses } from './support/aftermath.ts'
 import {
   burst,
@@ -66,7 +66,7 @@ async function run(seed: number): Promise<void> {
   assertNone('is too much', tombstonesTooMany(world), history)
   await quiet(world, options.hiddenHoldMs + noticeMs)
   assertNone('is left of the dead', leftovers(world), history)
-  await quiet(world, options.certificateMs + noticeMs)
+  await quiet(world, options.epochTombstoneMs + noticeMs)
   assertNone('is not forgotten', leftovers(world, true), history)
   assertNone('does not stay right', [...world.problems, ...world.differences()], history)
 }
@@ -84,13 +84,18 @@ function checkCaps(world: World): void {
   const packets = world.hosts.length * packetsASecond * (seconds + 10)
   expect(world.net.sent.packets, 'packets').to.be.at.most(packets)
   for (const { status } of statuses(world)) {
-    const { queue, origins, certificates, strangers, incomplete, transfers } = status
-    expect(queue.bytes, 'queue').to.be.at.most(options.queueBytes + queueSlack)
+    const { queue, origins, epochTombstones, unknownOrigins, incomplete, transfers } = status
+    expect(queue.bytes, 'queue').to.be.at.most(options.maxQueueBytes + queueSlack)
     // One of each for each host that there ever was, and not one for each of its runs.
-    for (const [what, number] of Object.entries({ origins, certificates, strangers, incomplete })) {
+    for (const [what, number] of Object.entries({
+      origins,
+      epochTombstones,
+      unknownOrigins,
+      incomplete,
+    })) {
       expect(number, what).to.be.at.most(world.hosts.length)
     }
-    expect(transfers, 'transfers').to.be.at.most(clusterDefaults.transfersMost)
+    expect(transfers, 'transfers').to.be.at.most(clusterDefaults.maxTransfers)
     expect(status.unpublished, 'changes unpublished').to.be.at.most(burstSlots)
   }
 }
@@ -99,7 +104,7 @@ function checkCaps(world: World): void {
 function tombstonesTooMany(world: World): string[] {
   return statuses(world)
     .filter(({ status: { incomplete } }) => incomplete === 0)
-    .filter(({ status }) => status.tombstones > status.origins * options.tombstonesMost)
+    .filter(({ status }) => status.tombstones > status.origins * options.maxTombstones)
     .map(({ host, status }) => `${host.name}: ${status.tombstones} tombstones`)
 }
 

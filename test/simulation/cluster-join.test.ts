@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Memberlist } from 'memberlist-js'
-import { decodeMessage } from '../../src/cluster/frames.ts'
+import { decodeMessage } from '../../src/cluster/wire/frames.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import type { Vni } from '../../src/net/vni.ts'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { below, pick } from '../../src/base/random.ts'
-import { recordKey } from '../../src/cluster/records.ts'
+import { recordKey } from '../../src/cluster/wire/records.ts'
 import { Measure } from './support/measure.ts'
 import { finish, hasLost, patienceMs, settled, untilAll } from './support/samples.ts'
 import { forSeeds, long, seedsOf } from './support/seeds.ts'
@@ -35,7 +35,7 @@ async function untilToldByPausing(world: World, host: Host): Promise<number> {
   const record = world.put(host)
   const start = world.clock.now()
   await world.clock.advance(below(world.random, 30))
-  const stopped = host.cluster!.pause().then(() => world.crash(host, 'kept'))
+  const stopped = host.cluster!.announceRestart().then(() => world.crash(host, 'kept'))
   const rest = world.up.filter((other) => other !== host)
   await untilAll(world, rest, (other) => world.sees(other, host, record))
   const took = world.clock.now() - start

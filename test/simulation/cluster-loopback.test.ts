@@ -4,8 +4,11 @@ import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import { Cluster } from '../../src/cluster/cluster.ts'
-import { createMemberlistGossip, gossipSockets } from '../../src/cluster/memberlist-gossip.ts'
-import type { EndpointRecord } from '../../src/cluster/records.ts'
+import {
+  createMemberlistGossip,
+  gossipSockets,
+} from '../../src/cluster/gossip/memberlist-gossip.ts'
+import type { EndpointRecord } from '../../src/cluster/wire/records.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import type { Vni } from '../../src/net/vni.ts'

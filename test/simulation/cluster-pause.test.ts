@@ -39,7 +39,7 @@ async function scene(seed: number, each = endpoints): Promise<Scene> {
 
 /** The plugin stops, having said that it pauses. */
 async function pause({ world, pausing }: Scene): Promise<void> {
-  const said = pausing.cluster!.pause()
+  const said = pausing.cluster!.announceRestart()
   await world.clock.advance(1000)
   await said
   await world.crash(pausing, 'kept')
@@ -63,7 +63,7 @@ describe('a plugin that pauses', function () {
       await pause(it)
       await it.world.clock.advance(60_000)
       expect(stateOf(it.others[0]!, it.pausing.name)).to.equal('dead')
-      expect(it.others[0]!.cluster!.isKnown(it.pausing.address)).to.equal(true)
+      expect(it.others[0]!.cluster!.hasAllOf(it.pausing.address)).to.equal(true)
       expect(seen(it)).to.deep.equal(all)
       await it.world.start(it.pausing, [it.others[0]!])
       await it.world.clock.advance(5000)
@@ -92,7 +92,7 @@ describe('a plugin that pauses', function () {
       expect(seen(it)).to.deep.equal(all)
       await it.world.clock.advance(15_000)
       expect(seen(it)).to.deep.equal(none)
-      expect(it.others[0]!.cluster!.isKnown(it.pausing.address)).to.equal(true)
+      expect(it.others[0]!.cluster!.hasAllOf(it.pausing.address)).to.equal(true)
     }))
 
   it('pauses anew each time: a crash after it came back is a crash', () =>
@@ -131,18 +131,18 @@ describe('what is known of a member', function () {
       const [first] = others
       await world.crash(first!, 'kept')
       await world.start(first!, [pausing])
-      expect(first!.cluster!.isKnown(pausing.address)).to.equal(false)
+      expect(first!.cluster!.hasAllOf(pausing.address)).to.equal(false)
       const unknown = new Set(world.hosts.filter((host) => host !== first))
       for (let ms = 0; ms < 5000 && unknown.size > 0; ms += 5) {
         await world.clock.advance(5)
         for (const host of unknown) {
-          if (!first!.cluster!.isKnown(host.address)) continue
+          if (!first!.cluster!.hasAllOf(host.address)) continue
           expect(world.seen(first!, host).size).to.equal(many)
           unknown.delete(host)
         }
       }
-      for (const host of world.hosts) expect(first!.cluster!.isKnown(host.address)).to.equal(true)
-      expect(first!.cluster!.contacts().toSorted()).to.deep.equal(
+      for (const host of world.hosts) expect(first!.cluster!.hasAllOf(host.address)).to.equal(true)
+      expect(first!.cluster!.seeds().toSorted()).to.deep.equal(
         world.hosts
           .filter((host) => host !== first)
           .map(({ address }) => `${address}:7946`)

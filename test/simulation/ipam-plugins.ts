@@ -4,7 +4,10 @@ import { join } from 'node:path'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { systemRandom } from '../../src/base/random.ts'
-import { createMemberlistGossip, gossipSockets } from '../../src/cluster/memberlist-gossip.ts'
+import {
+  createMemberlistGossip,
+  gossipSockets,
+} from '../../src/cluster/gossip/memberlist-gossip.ts'
 import { MemoryDataplane } from '../../src/dataplane/memory/memory-dataplane.ts'
 import type { IpamStatus } from '../../src/ipam/status.ts'
 import type { Cidr } from '../../src/net/cidr.ts'

@@ -1,7 +1,7 @@
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { systemRandom } from '../../src/base/random.ts'
-import type { GossipTransport } from '../../src/cluster/gossip-transport.ts'
+import type { GossipTransport } from '../../src/cluster/gossip/gossip-transport.ts'
 import { MemoryDataplane } from '../../src/dataplane/memory/memory-dataplane.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
 import { parseIp } from '../../src/net/ip.ts'

@@ -20,7 +20,7 @@ export function leftovers(world: World, late = false): string[] {
     note(host, 'origins incomplete', status.incomplete)
     note(host, 'changes unpublished', status.unpublished)
     note(host, 'tombstones', status.tombstones)
-    if (late) note(host, 'certificates', status.certificates)
+    if (late) note(host, 'epoch tombstones', status.epochTombstones)
     note(host, 'root that differs', status.root === all[0]!.status.root ? 0 : 1)
   }
   return found

@@ -12,13 +12,13 @@ const silenceMs = 1000
 /** Of the clusters in trouble. Small, so that a minute of virtual time goes through all of them. */
 export const hurriedOptions = {
   tombstoneMs: 2500,
-  tombstonesMost: 6,
+  maxTombstones: 6,
   hiddenHoldMs: 10_000,
   // Longer than the last one waits who hears late that somebody is dead: else it teaches the others again.
-  certificateMs: 40_000,
+  epochTombstoneMs: 40_000,
   publishRate: 50,
   publishBurst: 60,
-  queueBytes: 3000,
+  maxQueueBytes: 3000,
 }
 
 /** For `ms`, hosts write and delete, and every now and then there is `trouble`. `check` runs after every step. */

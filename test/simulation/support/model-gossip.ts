@@ -10,7 +10,7 @@ import type {
   GossipTransport,
   JoinOutcome,
   MemberState,
-} from '../../../src/cluster/gossip-transport.ts'
+} from '../../../src/cluster/gossip/gossip-transport.ts'
 import { type Ip, parseIp } from '../../../src/net/ip.ts'
 import type { VirtualNetwork } from './virtual-network.ts'
 

@@ -1,8 +1,8 @@
 /** Random values of this room, for property tests. */
 import fc from 'fast-check'
-import { type Packed, pack } from '../../../src/cluster/bytes.ts'
-import type { Delta, Entry } from '../../../src/cluster/origin-log.ts'
-import { type EndpointRecord, encodeRecord } from '../../../src/cluster/records.ts'
+import { type Packed, pack } from '../../../src/cluster/wire/bytes.ts'
+import type { Delta, Entry } from '../../../src/cluster/log/origin-log.ts'
+import { type EndpointRecord, encodeRecord } from '../../../src/cluster/wire/records.ts'
 import { type Ip, ipFromInteger } from '../../../src/net/ip.ts'
 import { macFromBytes, macOfIp } from '../../../src/net/mac.ts'
 import type { Vni } from '../../../src/net/vni.ts'

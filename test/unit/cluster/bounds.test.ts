@@ -1,10 +1,10 @@
 import { expect } from 'chai'
-import { Certificates } from '../../../src/cluster/certificates.ts'
-import { Greetings } from '../../../src/cluster/greetings.ts'
-import { Introductions } from '../../../src/cluster/introductions.ts'
-import { Knocks } from '../../../src/cluster/knocks.ts'
-import { Repair } from '../../../src/cluster/repair.ts'
-import { Room, namesOf } from './room.ts'
+import { EpochTombstones } from '../../../src/cluster/log/epoch-tombstones.ts'
+import { JoinSync } from '../../../src/cluster/sync/join-sync.ts'
+import { UnknownMembers } from '../../../src/cluster/sync/unknown-members.ts'
+import { Reprober } from '../../../src/cluster/sync/reprober.ts'
+import { AntiEntropy } from '../../../src/cluster/sync/anti-entropy.ts'
+import { Fixture, namesOf } from './fixture.ts'
 
 /*
  * What comes in any number is kept, asked for and told in bounded number: whatever the others send, memory and
@@ -13,7 +13,7 @@ import { Room, namesOf } from './room.ts'
 
 describe('cluster/bounds', () => {
   it('remembers 4096 epochs that are over, the last ones', () => {
-    const certificates = new Certificates()
+    const certificates = new EpochTombstones()
     const over = { epoch: 5, left: true, untilMs: 1000 }
     const origins = namesOf(5000)
     for (const { oid } of origins) certificates.set(oid, over)
@@ -26,37 +26,37 @@ describe('cluster/bounds', () => {
   })
 
   it('remembers 4096 strangers that spoke, and none for longer than half a minute', async () => {
-    const room = new Room()
+    const room = new Fixture()
     room.member('alive', 'peer')
-    const introductions = introductionsIn(room)
-    for (const { oid } of namesOf(6000, 'stranger')) introductions.heardFrom(oid)
-    expect(room.replica.strangers.size).to.equal(4096)
+    const unknownMembers = unknownMembersIn(room)
+    for (const { oid } of namesOf(6000, 'stranger')) unknownMembers.heardFrom(oid)
+    expect(room.replica.unknownOrigins.size).to.equal(4096)
     await room.clock.advance(31_000)
-    expect(room.replica.strangers.size).to.equal(0)
-    for (const { oid } of namesOf(6000, 'later')) introductions.heardFrom(oid)
-    expect(room.replica.strangers.size).to.equal(4096)
-    introductions.close()
+    expect(room.replica.unknownOrigins.size).to.equal(0)
+    for (const { oid } of namesOf(6000, 'later')) unknownMembers.heardFrom(oid)
+    expect(room.replica.unknownOrigins.size).to.equal(4096)
+    unknownMembers.close()
   })
 
   it('asks two members after 32 strangers at a time', async () => {
-    const room = new Room()
+    const room = new Fixture()
     room.member('alive', ...namesOf(10).map(({ name }) => name))
-    const introductions = introductionsIn(room)
-    for (const { oid } of namesOf(100, 'stranger')) introductions.heardFrom(oid)
-    await room.clock.advance(room.options.introduceMs + 1)
+    const unknownMembers = unknownMembersIn(room)
+    for (const { oid } of namesOf(100, 'stranger')) unknownMembers.heardFrom(oid)
+    await room.clock.advance(room.options.resolveUnknownMs + 1)
     const asked = room.take('who')
     expect(new Set(asked.map(({ member }) => member)).size).to.equal(2)
     expect(asked).to.have.length(2 * 32)
-    introductions.close()
+    unknownMembers.close()
   })
 
   it('asks for what is missing of 64 origins at a time, and in the end of all', async () => {
-    const room = new Room()
+    const room = new Fixture()
     room.member('alive', 'peer')
-    const repair = new Repair({ ...room.surroundings, onOwnPast: () => {} })
+    const repair = new AntiEntropy({ ...room.syncContext, onOwnAhead: () => {} })
     const origins = namesOf(200, 'owner')
     for (const { oid } of origins) {
-      room.replica.hear({ oid, epoch: 5, prefix: 1, head: 1 }, 0)
+      room.replica.hearOf({ oid, epoch: 5, prefix: 1, head: 1 }, 0)
       repair.onApplied(oid, false)
     }
     const wanted = new Set<string>()
@@ -77,12 +77,12 @@ describe('cluster/bounds', () => {
       [50, 50],
       [300, 128],
     ] as const) {
-      const room = new Room()
+      const room = new Fixture()
       room.member('alive', ...namesOf(members).map(({ name }) => name))
       const exchange = room.exchange()
       exchange.open()
       room.sent = []
-      exchange.goodbye()
+      exchange.leave()
       const byes = room.take('bye')
       expect(new Set(byes.map(({ member }) => member)).size, `of ${members}`).to.equal(told)
       expect(byes).to.have.length(told)
@@ -90,12 +90,12 @@ describe('cluster/bounds', () => {
     }
   })
 
-  it('knocks at 64 members when it was away itself, and at four that are dead in a turn', async () => {
-    const room = new Room()
+  it('reprober at 64 members when it was away itself, and at four that are dead in a turn', async () => {
+    const room = new Fixture()
     room.member('dead', ...namesOf(500).map(({ name }) => name))
-    const knocks = new Knocks(room.surroundings)
-    knocks.start()
-    knocks.atAll()
+    const reprober = new Reprober(room.syncContext)
+    reprober.start()
+    reprober.atAll()
     expect(room.take('who')).to.have.length(64)
     let knocked = 0
     for (let turn = 0; turn < 20; turn++) {
@@ -105,31 +105,31 @@ describe('cluster/bounds', () => {
       knocked += length
     }
     expect(knocked).to.be.within(10 * 4, 30 * 4)
-    knocks.close()
+    reprober.close()
   })
 
   it('greets 64 members in a turn, and in the end all', async () => {
-    const room = new Room()
+    const room = new Fixture()
     const hosts = namesOf(200)
     room.member('alive', ...hosts.map(({ name }) => name))
-    const greetings = new Greetings({
-      ...room.surroundings,
+    const joinSync = new JoinSync({
+      ...room.syncContext,
       isOpen: () => true,
       announce: () => {},
     })
-    for (const { name } of hosts) greetings.add(name)
+    for (const { name } of hosts) joinSync.add(name)
     const greeted: number[] = []
     for (let turn = 0; turn < 5; turn++) {
       await room.clock.advance(room.options.eagerDelayMs)
       greeted.push(room.take('heads').length)
     }
     expect(greeted).to.deep.equal([64, 64, 64, 8, 0])
-    greetings.close()
+    joinSync.close()
   })
 })
 
-function introductionsIn(room: Room): Introductions {
-  const knocks = new Knocks(room.surroundings)
-  const greetings = new Greetings({ ...room.surroundings, isOpen: () => true, announce: () => {} })
-  return new Introductions({ ...room.surroundings, knocks, greetings, announceSelf: () => {} })
+function unknownMembersIn(room: Fixture): UnknownMembers {
+  const reprober = new Reprober(room.syncContext)
+  const joinSync = new JoinSync({ ...room.syncContext, isOpen: () => true, announce: () => {} })
+  return new UnknownMembers({ ...room.syncContext, reprober, joinSync, announceSelf: () => {} })
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/base/logger.ts'
-import type { FirstSync } from '../../../src/cluster/first-sync.ts'
-import type { GossipTransport, JoinOutcome } from '../../../src/cluster/gossip-transport.ts'
+import type { InitialSync } from '../../../src/cluster/sync/initial-sync.ts'
+import type { GossipTransport, JoinOutcome } from '../../../src/cluster/gossip/gossip-transport.ts'
 import { Joining } from '../../../src/cluster/joining.ts'
 import { EventClock } from '../../simulation/support/event-clock.ts'
 
@@ -20,13 +20,13 @@ async function joined(
     clock,
     logger: { ...silentLogger, warn: (message) => void warnings.push(message) },
     gossip: { join: async () => outcome } as unknown as GossipTransport,
-    firstSync: {
+    initialSync: {
       done: false,
-      alone: () => {
+      skip: () => {
         alone = true
         joining.onSynced()
       },
-    } as unknown as FirstSync,
+    } as unknown as InitialSync,
     joinBoundMs: 1000,
   })
   const error = joining.join(seeds).catch((reason: unknown) => reason)

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { ByteReader, ByteWriter } from '../../../src/cluster/bytes.ts'
-import type { Exchange } from '../../../src/cluster/exchange.ts'
+import { ByteReader, ByteWriter } from '../../../src/cluster/wire/bytes.ts'
+import type { SyncProtocol } from '../../../src/cluster/sync/protocol.ts'
 import { EventClock } from '../../simulation/support/event-clock.ts'
-import { Room } from './room.ts'
+import { Fixture } from './fixture.ts'
 
 /*
  * Hosts of this release and of a later one in one cluster: what this one does not know must get past it, and must not
@@ -12,15 +12,18 @@ import { Room } from './room.ts'
 type Way = (from: string, to: string, bytes: Uint8Array) => Uint8Array | null
 
 /** Members that know one another, each with its protocol running; `way` says what becomes of a message. */
-function membersOver(way: Way, names: readonly string[]): Map<string, Room & { it: Exchange }> {
+function membersOver(
+  way: Way,
+  names: readonly string[],
+): Map<string, Fixture & { it: SyncProtocol }> {
   const clock = new EventClock()
-  const rooms = new Map<string, Room & { it: Exchange }>()
+  const rooms = new Map<string, Fixture & { it: SyncProtocol }>()
   for (const name of names) {
     const send = (to: string, bytes: Uint8Array): void => {
       const copy = way(name, to, bytes.slice())
       if (copy !== null) clock.setTimeout(() => rooms.get(to)?.it.onMessage(copy), 1)
     }
-    const room = new Room({ name, clock, send })
+    const room = new Fixture({ name, clock, send })
     rooms.set(name, Object.assign(room, { it: room.exchange() }))
   }
   for (const room of rooms.values()) {
@@ -31,7 +34,7 @@ function membersOver(way: Way, names: readonly string[]): Map<string, Room & { i
   return rooms
 }
 
-const rootOf = (room: Room): string => JSON.stringify(room.replica.digest.root())
+const rootOf = (room: Fixture): string => JSON.stringify(room.replica.digest.root())
 
 /** A kind that this release has no name for, and a key. */
 const idOf = (key: string): string => `\u0063${key}`

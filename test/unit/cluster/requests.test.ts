@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import { OverlayError, refusal } from '../../../src/base/errors.ts'
 import { seededRandom } from '../../../src/base/random.ts'
-import { clusterDefaults } from '../../../src/cluster/cluster-options.ts'
+import { clusterDefaults } from '../../../src/cluster/sync/options.ts'
 import {
   type Frame,
   decodeMessage,
   encodeFrame,
   encodeMessage,
-} from '../../../src/cluster/frames.ts'
+} from '../../../src/cluster/wire/frames.ts'
 import type { Json } from '../../../src/cluster/json.ts'
 import { Requests } from '../../../src/cluster/requests.ts'
 import { EventClock } from '../../simulation/support/event-clock.ts'
@@ -23,12 +23,12 @@ class Pair {
   sent: Frame[] = []
   drop: Drop = () => false
 
-  constructor(requestsMost = 10) {
+  constructor(maxRequests = 10) {
     const make = (self: string, other: () => Requests): Requests =>
       new Requests({
         clock: this.clock,
         random: seededRandom(1),
-        requestsMost,
+        maxRequests,
         self,
         send: (_member, frames) => this.#carry(self, other, frames),
         isLive: (member) => this.live.has(member),
@@ -276,7 +276,7 @@ describe('cluster/requests', () => {
   })
 
   it('has room for sixteen claims at once among a thousand voters', async () => {
-    const pair = new Pair(clusterDefaults.requestsMost)
+    const pair = new Pair(clusterDefaults.maxRequests)
     pair.drop = () => true
     let failed = 0
     for (let i = 0; i < 16 * 999; i++) {

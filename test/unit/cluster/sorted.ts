@@ -1,4 +1,4 @@
-import type { OriginLog } from '../../../src/cluster/origin-log.ts'
+import type { OriginLog } from '../../../src/cluster/log/origin-log.ts'
 
 /** A log's live records by id, so that two logs can be compared. */
 export function sorted(log: OriginLog): (readonly [string, string])[] {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/base/logger.ts'
-import { Contacts } from '../../../src/wiring/seed-cache.ts'
+import { SeedCache } from '../../../src/wiring/seed-cache.ts'
 import { MemoryStore } from '../../../src/store/memory-store.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 
@@ -19,10 +19,10 @@ describe('contacts', () => {
   let clock: VirtualClock
   let store: CountingStore
   let now: string[]
-  let contacts: Contacts
+  let contacts: SeedCache
 
-  const create = (): Contacts =>
-    new Contacts({ clock, store, logger: silentLogger, contacts: () => now })
+  const create = (): SeedCache =>
+    new SeedCache({ clock, store, logger: silentLogger, seeds: () => now })
 
   beforeEach(() => {
     clock = new VirtualClock()

@@ -1,0 +1,189 @@
+/** The gossip port by memberlist-js. The only file of the house that imports it. */
+import {
+  type ConfigInput,
+  Keyring,
+  type Member,
+  Memberlist,
+  SocketTransport,
+  type Transport,
+} from 'memberlist-js'
+import type { Clock } from '../../base/clock.ts'
+import type { Random } from '../../base/random.ts'
+import { type Ip, parseIp } from '../../net/ip.ts'
+import { gossipKey } from './gossip-key.ts'
+import type { GossipHooks, GossipTransport, JoinOutcome, MemberState } from './gossip-transport.ts'
+
+/**
+ * Ours alone: serf uses 2 to 5 and other users of the library 0, so no pool of theirs ever merges with
+ * one of ours, whatever its label.
+ */
+const delegateVersions = [16, 16, 16] as const
+
+type Tuning = Exclude<ConfigInput, string>
+
+/**
+ * A member that does not answer is sought for a month: after a cut its halves may have no other way to find each other, since
+ * seeds may all be on one side. Whom one seeks for ever, others have to wait for.
+ */
+const reconnectMs = 30 * 24 * 3_600_000
+
+/** A dead host is noticed after 2 to 4 s instead of 6 to 9; see docs/cluster-state.md. */
+export const gossipTuning: Tuning = {
+  preset: 'lan',
+  probeIntervalMs: 500,
+  probeTimeoutMs: 200,
+  suspicionMult: 3,
+  // A dial into a cut cable blocks the next one for so long, and with it the way back.
+  tcpTimeoutMs: 2000,
+  // Our transfers are packed already.
+  compression: 'none',
+  reconnectTimeoutMs: reconnectMs,
+}
+
+interface MemberlistGossipOptions {
+  /** Unique in the cluster. */
+  readonly name: string
+  readonly clock: Clock
+  readonly random: Random
+  /** Clusters with different labels do not hear each other. */
+  readonly label?: string
+  /** Encrypts all gossip; null or empty: in the clear. */
+  readonly secret?: string | null
+  readonly config?: Tuning
+  /** Two hosts call themselves by one name: `known` is the one that has it, for us. */
+  readonly onNameClash?: (name: string, known: string, claimant: string) => void
+  /** After how long away members are forgotten, ms: so long they are sought at the least. */
+  readonly forgetAfterMs?: number
+  /** Opens the sockets, or a test's. */
+  readonly transport: () => Promise<Transport>
+}
+
+/** Sockets on this host: `port` 0 takes any. `advertise` is what the others dial. */
+export function gossipSockets(options: {
+  bindAddress: Ip
+  port: number
+  advertise: Ip
+}): () => Promise<Transport> {
+  const { bindAddress, port, advertise } = options
+  return () => SocketTransport.bind({ bindAddress, port, advertise: { address: advertise } })
+}
+
+/** Membership and transport by memberlist-js. Nothing is opened before `start`. */
+export function createMemberlistGossip(options: MemberlistGossipOptions): GossipTransport {
+  return new MemberlistGossip(options)
+}
+
+/** Dead members beyond this are sent nothing any more, the longest dead first. */
+const maxDead = 1024
+
+/** One past what a list that has not started says; the least IPv6 path leaves this much. */
+const payloadBeforeStart = 1200
+
+class MemberlistGossip implements GossipTransport {
+  readonly #options: MemberlistGossipOptions
+  #list: Memberlist | null = null
+  /** The list forgets them after a while. The longest dead first. */
+  readonly #dead = new Map<string, Member>()
+  #running = false
+
+  constructor(options: MemberlistGossipOptions) {
+    this.#options = options
+  }
+
+  get maxPacketPayload(): number {
+    return this.#list?.maxPacketPayload ?? payloadBeforeStart
+  }
+
+  get counters(): Readonly<Record<string, number>> {
+    return this.#list?.counters ?? {}
+  }
+
+  async start(hooks: GossipHooks): Promise<void> {
+    const { name, clock, random, label, secret, transport } = this.#options
+    const { config = gossipTuning, forgetAfterMs = 0 } = this.#options
+    const reconnectTimeoutMs = Math.max(config.reconnectTimeoutMs ?? reconnectMs, 2 * forgetAfterMs)
+    const keyring = secret ? new Keyring([await gossipKey(secret)]) : undefined
+    const list = new Memberlist({
+      name,
+      transport: await transport(),
+      config: { ...config, reconnectTimeoutMs },
+      delegateVersions,
+      clock,
+      random,
+      ...(label === undefined ? {} : { label }),
+      ...(keyring === undefined ? {} : { keyring }),
+      delegate: {
+        meta: () => hooks.meta(),
+        ackPayload: () => hooks.ackPayload(),
+        onAck: (member, _rttMs, payload) => hooks.onAck(member.name, payload),
+        onMessage: (bytes) => hooks.onMessage(bytes),
+      },
+    })
+    const tell = (member: Member, state: MemberState = member.state): void => {
+      const host = parseIp(member.address)
+      if (host === null) return
+      this.#dead.delete(member.name)
+      if (state === 'dead') this.#remember(member)
+      hooks.onMember({ name: member.name, host, port: member.port, state, meta: member.meta })
+    }
+    list.on('join', (member) => tell(member))
+    list.on('update', (member) => tell(member))
+    list.on('suspect', (member) => tell(member))
+    list.on('refuted', (member) => tell(member))
+    list.on('leave', (member, how) => tell(member, how === 'left' ? 'left' : 'dead'))
+    const { onNameClash } = this.#options
+    list.on('conflict', (known, claimant) => {
+      onNameClash?.(known.name, known.address, claimant.address)
+    })
+    this.#list = list
+    list.start()
+    this.#running = true
+  }
+
+  async join(seeds: readonly string[]): Promise<JoinOutcome> {
+    if (!this.#running) return { contacted: 0, own: 0, errors: [new Error('not running')] }
+    const { errors, ...counts } = await this.#list!.join(seeds)
+    return { ...counts, errors: errors.map(withRemedy) }
+  }
+
+  updateMeta(): void {
+    if (this.#running) this.#list?.updateMeta().catch(() => {})
+  }
+
+  sendUnreliable(member: string, bytes: Uint8Array): void {
+    const to = this.#list?.members.get(member) ?? this.#dead.get(member)
+    if (this.#running && to !== undefined) this.#list?.send(to, bytes).catch(() => {})
+  }
+
+  async sendReliable(member: string, bytes: Uint8Array): Promise<void> {
+    if (!this.#running) throw new Error('not running')
+    await this.#list?.send(member, bytes, { reliable: true })
+  }
+
+  async leave(timeoutMs: number): Promise<void> {
+    if (!this.#running) return
+    this.#running = false
+    await this.#list?.leave({ timeoutMs })
+  }
+
+  async close(): Promise<void> {
+    this.#running = false
+    await this.#list?.close()
+  }
+
+  #remember(dead: Member): void {
+    this.#dead.set(dead.name, dead)
+    const [longest] = this.#dead.keys()
+    if (this.#dead.size > maxDead) this.#dead.delete(longest!)
+  }
+}
+
+/** The library's codes for a peer that has another key, or none, or one where we have none. */
+const keyFaults: readonly unknown[] = ['wrong-key', 'plaintext-refused', 'encrypted-unexpected']
+
+function withRemedy(error: Error): Error {
+  const { cause } = error
+  const isKeyFault = cause instanceof Error && 'code' in cause && keyFaults.includes(cause.code)
+  if (!isKeyFault) return error
+  return new Error(`${error.message}; SECRET must be the same on all hosts`, { cause: error })
+}

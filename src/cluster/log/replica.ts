@@ -1,0 +1,297 @@
+/**
+ * All origins as this member knows them: whose records they are, whether they count, and the digest of
+ * it all. Pure bookkeeping: it reads no clock, sends nothing, and every method says what it changed.
+ *
+ * Invariant: the digest holds exactly the origins that were heard of, each at its epoch and prefix;
+ * an origin's visible records are its log's, except while a restarted owner's new log is incomplete:
+ * then they are the old one's (`shown`), so that a restart is no outage.
+ */
+import { assert } from '../../base/errors.ts'
+import type { Ip } from '../../net/ip.ts'
+import type { Packed } from '../wire/bytes.ts'
+import { EpochTombstones } from './epoch-tombstones.ts'
+import { Digest, bucketOf, hashOf, oidOfName } from './digest.ts'
+import type { VersionSummary } from '../wire/frames.ts'
+import type { MemberState } from '../gossip/gossip-transport.ts'
+import {
+  type MutableOrigin,
+  type Origin,
+  blankOrigin,
+  summaryOf,
+  visibleRecords,
+} from './origin.ts'
+import { type Delta, type Entry, OriginLog } from './origin-log.ts'
+import type { ApplyResult } from '../reception.ts'
+import { liftedBy, standingOf } from '../visibility.ts'
+
+/** Is told before a visible record changes. */
+type Mark = (origin: Origin, id: Packed, previous: Packed | null) => void
+
+/** What membership says of a member; the epoch is that of its metadata. */
+type MemberStatus = { name: string; state: MemberState; address: Ip; epoch: number }
+
+/** How long things are kept; the meanings are those of ClusterOptions. */
+export interface ReplicaLimits {
+  readonly pendingEpochMs: number
+  readonly hiddenHoldMs: number
+  readonly epochTombstoneMs: number
+  readonly tombstoneMs: number
+  readonly maxTombstones: number
+}
+
+/** Hidden origins are kept up to twice the members, and in a small cluster up to this many. */
+const minHidden = 64
+
+export class Replica {
+  readonly digest = new Digest()
+  /** Origins of which something is missing, with the time since when. */
+  readonly incomplete = new Map<Packed, number>()
+  /** Who writes or speaks but is no live member as far as we know, with the time since when. */
+  readonly unknownOrigins = new Map<Packed, number>()
+  readonly #origins = new Map<Packed, MutableOrigin>()
+  readonly epochTombstones = new EpochTombstones()
+  readonly #self: MutableOrigin
+  readonly #limits: ReplicaLimits
+  readonly #mark: Mark
+
+  constructor(self: Omit<MemberStatus, 'state'>, limits: ReplicaLimits, mark: Mark) {
+    this.#limits = limits
+    this.#mark = mark
+    this.#self = blankOrigin(oidOfName(self.name), self.epoch, 0)
+    const { name, address } = self
+    Object.assign(this.#self, { self: true, standing: 'visible', name, address })
+    this.#origins.set(this.#self.oid, this.#self)
+  }
+
+  /** Our own records. */
+  get self(): Origin {
+    return this.#self
+  }
+
+  get origins(): Iterable<Origin> {
+    return this.#origins.values()
+  }
+
+  origin(oid: Packed): Origin | undefined {
+    return this.#origins.get(oid)
+  }
+
+  /** The highest epoch of an origin that was heard of, over or not. */
+  knownEpoch(oid: Packed): number {
+    const over = this.epochTombstones.get(oid)?.epoch ?? 0
+    return Math.max(over, this.#origins.get(oid)?.log.epoch ?? 0)
+  }
+
+  /** Gives the next version of our own log to a value, or to its deletion. */
+  write(id: Packed, value: Packed | null, now: number): Entry {
+    const entry = this.#self.log.write(id, value, now)
+    this.#rehash(this.#self)
+    return entry
+  }
+
+  /**
+   * From here on others may know how far our own log is. Not before all that an earlier run left behind
+   * is in it again: they take a log that they have completely for all that there is.
+   */
+  open(): void {
+    this.#self.log.hearOf(0)
+    this.#rehash(this.#self)
+  }
+
+  /** Writes our own records again, in a new epoch. */
+  startEpoch(epoch: number, now: number): void {
+    const old = this.#self.log
+    assert(epoch > old.epoch, 'epochs only grow')
+    this.#self.log = new OriginLog(this.#self.oid, epoch)
+    if (old.heard) this.#self.log.hearOf(0)
+    for (const [id, value] of old.live()) this.#self.log.write(id, value, now)
+    this.#rehash(this.#self)
+  }
+
+  /** Takes in a delta. */
+  apply(delta: Delta, now: number): ApplyResult {
+    const origin = this.#admit(delta.oid, delta.epoch, now)
+    if (origin.kind !== 'applied') return origin
+    const target = origin.origin as MutableOrigin
+    const { changes, news } = target.log.apply(delta, now)
+    if (target.standing === 'visible' && target.shown === null) {
+      for (const change of changes) this.#mark(target, change.id, change.previous)
+    }
+    const alive = news.length > 0 && !delta.repair
+    if (alive && target.standing !== 'visible' && !this.unknownOrigins.has(target.oid)) {
+      this.unknownOrigins.set(target.oid, now)
+    }
+    this.#settle(target, now)
+    return { ...origin, news }
+  }
+
+  /** Learns how far an origin has got. */
+  hearOf({ oid, epoch, head }: VersionSummary, now: number): ApplyResult {
+    const reception = this.#admit(oid, epoch, now)
+    if (reception.kind !== 'applied') return reception
+    reception.origin.log.hearOf(head)
+    this.#settle(reception.origin as MutableOrigin, now)
+    return reception
+  }
+
+  /** Follows a member's state. */
+  member({ name, state, address, epoch }: MemberStatus, now: number): void {
+    const oid = oidOfName(name)
+    if (oid === this.#self.oid) return
+    const standing = standingOf(state)
+    if (standing === 'forgotten') {
+      this.endEpoch(oid, epoch, now)
+      return this.#doubt(oid, epoch, now)
+    }
+    const certificate = this.epochTombstones.get(oid)
+    if (certificate !== undefined) {
+      if (standing === 'hidden' || !liftedBy(certificate, epoch)) return
+      this.epochTombstones.lift(oid)
+    }
+    const origin = this.#originOf(oid, epoch, now)
+    if (origin.address !== address) {
+      this.#markAll(origin)
+      Object.assign(origin, { name, address })
+    }
+    if (epoch > origin.log.epoch) this.#beginEpoch(origin, epoch, now)
+    this.#stand(origin, standing, now)
+    if (standing === 'hidden') this.#doubt(oid, epoch, now)
+    this.#settle(origin, now)
+  }
+
+  /** A run is over, and there is a newer one, whose end nobody may ever tell: hidden until somebody knows of its return. */
+  #doubt(oid: Packed, epoch: number, now: number): void {
+    const origin = this.#origins.get(oid)
+    if (origin === undefined || origin.log.epoch <= epoch) return
+    this.#stand(origin, 'hidden', now)
+    this.unknownOrigins.set(oid, now)
+  }
+
+  /** The owner has left this epoch for good. Whether that was news. */
+  endEpoch(oid: Packed, epoch: number, now: number): boolean {
+    const before = this.epochTombstones.get(oid)
+    if (before !== undefined && before.left && before.epoch >= epoch) return false
+    const origin = this.#origins.get(oid)
+    if (oid === this.#self.oid || (origin !== undefined && origin.log.epoch > epoch)) return false
+    if (origin !== undefined) this.#drop(origin)
+    const untilMs = now + this.#limits.epochTombstoneMs
+    this.epochTombstones.set(oid, { epoch, left: true, untilMs })
+    return true
+  }
+
+  /** Does what only time brings about. `members` is how many there are, for the cap on hidden ones. */
+  expire(now: number, members: number): void {
+    const { pendingEpochMs, hiddenHoldMs, tombstoneMs, maxTombstones } = this.#limits
+    const hidden: MutableOrigin[] = []
+    for (const origin of this.#origins.values()) {
+      if (origin.shown !== null && now - origin.sinceMs >= pendingEpochMs) this.#swap(origin)
+      if (origin.standing !== 'visible') hidden.push(origin)
+      origin.log.dropTombstones(now - tombstoneMs, maxTombstones)
+    }
+    hidden.sort((a, b) => a.sinceMs - b.sinceMs)
+    const excess = hidden.length - Math.max(minHidden, 2 * members)
+    for (const [i, origin] of hidden.entries()) {
+      if (i < excess || now - origin.sinceMs >= hiddenHoldMs) this.#giveUp(origin, now)
+    }
+    this.epochTombstones.expire(now)
+  }
+
+  /** The heads of all origins that were heard of, or of those in some buckets. */
+  summaries(inBucket: (bucket: number) => boolean): VersionSummary[] {
+    const heads: VersionSummary[] = []
+    for (const { oid, log } of this.#origins.values()) {
+      if (log.heard && inBucket(bucketOf(oid))) heads.push(summaryOf(log))
+    }
+    return heads
+  }
+
+  #admit(oid: Packed, epoch: number, now: number): ApplyResult {
+    if (oid === this.#self.oid) return { kind: 'self' }
+    const certificate = this.epochTombstones.get(oid)
+    if (certificate !== undefined && epoch <= certificate.epoch) {
+      return { kind: 'over', epoch: certificate.epoch, left: certificate.left }
+    }
+    const origin = this.#originOf(oid, epoch, now)
+    if (epoch < origin.log.epoch) return { kind: 'stale', origin }
+    if (epoch > origin.log.epoch) this.#beginEpoch(origin, epoch, now)
+    return { kind: 'applied', origin, news: [] }
+  }
+
+  #originOf(oid: Packed, epoch: number, now: number): MutableOrigin {
+    const known = this.#origins.get(oid)
+    if (known !== undefined) return known
+    const origin = blankOrigin(oid, epoch, now)
+    this.#origins.set(oid, origin)
+    this.unknownOrigins.set(oid, now)
+    return origin
+  }
+
+  #beginEpoch(origin: MutableOrigin, epoch: number, now: number): void {
+    const old = origin.log
+    if (origin.standing === 'visible' && origin.shown === null && old.size > 0) {
+      origin.shown = new Map(old.live())
+      origin.sinceMs = now
+    }
+    origin.log = new OriginLog(origin.oid, epoch)
+    this.#settle(origin, now)
+  }
+
+  #stand(origin: MutableOrigin, standing: 'visible' | 'hidden', now: number): void {
+    if (origin.standing === standing) return
+    this.unknownOrigins.delete(origin.oid)
+    if (origin.standing === 'visible') {
+      this.#markAll(origin)
+      origin.shown = null
+    }
+    origin.standing = standing
+    origin.sinceMs = now
+    if (standing === 'visible') for (const [id] of origin.log.live()) this.#mark(origin, id, null)
+  }
+
+  /** After any change of a log: the digest, the list of incomplete ones, the end of a restart. */
+  #settle(origin: MutableOrigin, now: number): void {
+    this.#rehash(origin)
+    const { log, oid } = origin
+    if (log.complete || !log.heard) this.incomplete.delete(oid)
+    else if (!this.incomplete.has(oid)) this.incomplete.set(oid, now)
+    if (origin.shown !== null && log.complete) this.#swap(origin)
+  }
+
+  #swap(origin: MutableOrigin): void {
+    const shown = origin.shown
+    if (shown === null) return
+    for (const [id, value] of shown) this.#mark(origin, id, value)
+    for (const [id] of origin.log.live()) if (!shown.has(id)) this.#mark(origin, id, null)
+    origin.shown = null
+  }
+
+  /** Stops waiting for a member that is dead, or for one that never came. */
+  #giveUp(origin: MutableOrigin, now: number): void {
+    const epoch = origin.log.epoch
+    this.#drop(origin)
+    const untilMs = now + this.#limits.epochTombstoneMs
+    this.epochTombstones.set(origin.oid, { epoch, left: false, untilMs })
+  }
+
+  #drop(origin: MutableOrigin): void {
+    this.#markAll(origin)
+    origin.standing = 'gone'
+    this.#origins.delete(origin.oid)
+    this.incomplete.delete(origin.oid)
+    this.unknownOrigins.delete(origin.oid)
+    if (origin.hash !== null) this.digest.toggle(origin.oid, origin.hash)
+    origin.hash = null
+  }
+
+  #markAll(origin: MutableOrigin): void {
+    for (const [id, value] of visibleRecords(origin)) this.#mark(origin, id, value)
+  }
+
+  #rehash(origin: MutableOrigin): void {
+    const { oid, log } = origin
+    const hash = log.heard ? hashOf(oid, log.epoch, log.coverage.prefix) : null
+    if (origin.hash !== null) this.digest.toggle(oid, origin.hash)
+    if (hash !== null) this.digest.toggle(oid, hash)
+    origin.hash = hash
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Spreads news: what is new here is pushed once to a few members after a few milliseconds, then told
+ * again at ticks to a few more, each piece a number of times that grows with the logarithm of the
+ * cluster. That reaches nearly everybody nearly at once; repair.ts sees to the rest.
+ */
+import type { Timer } from '../../base/clock.ts'
+import { sample } from '../../base/random.ts'
+import type { Packed } from '../wire/bytes.ts'
+import { maxEntryBytes } from '../wire/delta-codec.ts'
+import { RumourQueue, type Rumour } from './rumour-queue.ts'
+import type { Entry } from '../log/origin-log.ts'
+import { framesOfRumours, messagesOf } from './packing.ts'
+import type { SyncContext } from './context.ts'
+
+/** What a frame without records takes in a packet. */
+const bareItemBytes = 24
+/** A delta's own head, shared by the records of one origin in one packet. */
+const shareOfHeadBytes = 12
+
+export class Disseminator {
+  readonly queue: RumourQueue
+  readonly #ports: SyncContext
+  #fresh: Rumour[] = []
+  #eagerTimer: Timer | null = null
+  #tickTimer: Timer | null = null
+
+  constructor(ports: SyncContext) {
+    this.#ports = ports
+    this.queue = new RumourQueue(ports.options.maxQueueBytes)
+  }
+
+  /** Records that are new here. */
+  entries(oid: Packed, epoch: number, entries: readonly Entry[]): void {
+    const own = oid === this.#ports.replica.self.oid
+    for (const entry of entries) {
+      const bytes = maxEntryBytes(entry) + shareOfHeadBytes
+      this.#add({ kind: 'entry', oid, epoch, id: entry.id, version: entry.version, own, bytes })
+    }
+  }
+
+  /** How far we are ourselves, also when that is nowhere: it tells of a new epoch. */
+  ownHead(): void {
+    const { oid, log } = this.#ports.replica.self
+    const item = { oid, epoch: log.epoch, id: '', version: log.head, own: true }
+    this.#add({ ...item, kind: 'head', bytes: bareItemBytes })
+  }
+
+  /** That an epoch's owner has left. */
+  bye(oid: Packed, epoch: number): void {
+    const own = oid === this.#ports.replica.self.oid
+    this.#add({ kind: 'bye', oid, epoch, id: '', version: 0, own, bytes: bareItemBytes })
+  }
+
+  /** Pushes what waits now, without the delay. */
+  flush(): void {
+    if (this.#eagerTimer !== null) this.#ports.clock.clearTimeout(this.#eagerTimer)
+    this.#eagerTimer = null
+    const fresh = this.#fresh
+    this.#fresh = []
+    const { options, members } = this.#ports
+    const live = members.live().length
+    this.#tell(fresh, Math.max(options.eagerFanout, eagerFanoutFor(live + 1)))
+    const times = options.transmitFactor * Math.ceil(Math.log10(live + 2))
+    for (const item of fresh) this.queue.add(item, times)
+    this.#armTick(true)
+  }
+
+  close(): void {
+    const { clock } = this.#ports
+    if (this.#eagerTimer !== null) clock.clearTimeout(this.#eagerTimer)
+    if (this.#tickTimer !== null) clock.clearTimeout(this.#tickTimer)
+    this.#eagerTimer = this.#tickTimer = null
+    this.#fresh = []
+    this.queue.clear()
+  }
+
+  #add(item: Rumour): void {
+    this.#fresh.push(item)
+    const { clock, options } = this.#ports
+    this.#eagerTimer ??= clock.setTimeout(() => this.flush(), options.eagerDelayMs)
+  }
+
+  /**
+   * The first tick after a quiet time comes at random, so that members do not all wait together, and
+   * early: it is the one that reaches those whom the pushes missed.
+   */
+  #armTick(first: boolean): void {
+    if (this.#tickTimer !== null || this.queue.size === 0) return
+    const { clock, random, options } = this.#ports
+    const wait = first ? (options.tickMs * random.uint32()) / 2 ** 33 : options.tickMs
+    this.#tickTimer = clock.setTimeout(() => this.#tick(), wait)
+  }
+
+  #tick(): void {
+    this.#tickTimer = null
+    const { options, members, sender } = this.#ports
+    const fanout = Math.min(options.tickFanout, members.live().length)
+    const room = options.tickPackets * sender.maxPacketBytes
+    if (fanout > 0) this.#tell(this.queue.take(room, fanout), fanout)
+    else this.queue.clear()
+    this.#armTick(false)
+  }
+
+  #tell(items: readonly Rumour[], fanout: number): void {
+    const { replica, random, members, sender } = this.#ports
+    const targets = sample(random, members.live(), fanout)
+    if (items.length === 0 || targets.length === 0) return
+    const payload = sender.maxPacketBytes
+    const messages = messagesOf(replica.self.oid, framesOfRumours(items, replica, payload), payload)
+    for (const target of targets)
+      for (const message of messages) sender.sendMessage(target, message)
+  }
+}
+
+/**
+ * To how many a piece of news is pushed in a cluster of `members`. Pushing to `ln N + c` at random leaves the same
+ * number of members out at any size (Kermarrec, Massoulié and Ganesh, 2003); a fixed number would leave out a share.
+ */
+export function eagerFanoutFor(members: number): number {
+  return Math.floor(Math.log(members))
+}

@@ -1,0 +1,109 @@
+/**
+ * A joiner's first exchange of state: asks one member how far everybody is, and is done when all of
+ * that is here. A member that is busy or silent is left for another.
+ */
+import type { Timer } from '../../base/clock.ts'
+import { below, pick } from '../../base/random.ts'
+import type { Packed } from '../wire/bytes.ts'
+import type { VersionSummary } from '../wire/frames.ts'
+import type { SyncContext } from './context.ts'
+
+/** With no answer or no progress for so long, another member is asked. */
+const answerTimeoutMs = 500
+/** A busy member's joiners come back at different times. */
+const busyWaitMs = 100
+
+interface InitialSyncPorts extends SyncContext {
+  /** Sends a digest to that member. */
+  readonly compareWith: (member: string) => void
+  readonly onDone: () => void
+}
+
+export class InitialSync {
+  readonly #ports: InitialSyncPorts
+  #goals: Map<Packed, VersionSummary> | null = null
+  #asked: string | null = null
+  #timer: Timer | null = null
+  #done = false
+
+  constructor(ports: InitialSyncPorts) {
+    this.#ports = ports
+  }
+
+  get done(): boolean {
+    return this.#done
+  }
+
+  /** Begins, unless it has begun. */
+  begin(): void {
+    if (this.#asked === null) this.ask()
+  }
+
+  /** Asks a member at random, instead of the one before. */
+  ask(): void {
+    if (this.#done) return
+    this.#goals = null
+    this.#asked = pick(this.#ports.random, this.#ports.members.live()) ?? null
+    this.#wait(answerTimeoutMs)
+    if (this.#asked !== null) this.#ports.compareWith(this.#asked)
+  }
+
+  /** There is nobody to sync with: we are the first. */
+  skip(): void {
+    this.#finish()
+  }
+
+  /** A member's answer came; `goals` is what it has and we have not. */
+  onSummaries(member: string, goals: readonly VersionSummary[]): void {
+    if (this.#done || member !== this.#asked) return
+    this.#goals = new Map(goals.map((head) => [head.oid, head]))
+    for (const head of goals) this.#check(head.oid)
+    if (this.#goals.size === 0) this.#finish()
+  }
+
+  /** Something of that origin is here. Only what is a goal is progress: in a busy cluster there is always some news. */
+  onApplied(oid: Packed): void {
+    if (this.#done || this.#goals?.has(oid) !== true) return
+    this.#wait(answerTimeoutMs)
+    this.#check(oid)
+    if (this.#goals.size === 0) this.#finish()
+  }
+
+  onTransfer(member: string, state: 'more' | 'done' | 'busy'): void {
+    if (this.#done || member !== this.#asked) return
+    if (state === 'more') this.#wait(answerTimeoutMs)
+    else if (state === 'busy') this.#wait(below(this.#ports.random, busyWaitMs))
+    else this.ask()
+  }
+
+  close(): void {
+    this.#done = true
+    this.#stopWaiting()
+  }
+
+  /** A goal is reached when we are as far, or the origin is over or in a newer epoch. */
+  #check(oid: Packed): void {
+    const goal = this.#goals?.get(oid)
+    if (goal === undefined) return
+    const log = this.#ports.replica.origin(oid)?.log
+    const reached =
+      log === undefined || log.epoch > goal.epoch || log.coverage.prefix >= goal.prefix
+    if (reached) this.#goals?.delete(oid)
+  }
+
+  #wait(ms: number): void {
+    this.#stopWaiting()
+    this.#timer = this.#ports.clock.setTimeout(() => this.ask(), ms)
+  }
+
+  #stopWaiting(): void {
+    if (this.#timer !== null) this.#ports.clock.clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  #finish(): void {
+    if (this.#done) return
+    this.close()
+    this.#ports.onDone()
+  }
+}

@@ -1,0 +1,90 @@
+/** From news and frames to messages that fit a packet. */
+import type { Packed } from '../wire/bytes.ts'
+import { maxEntryBytes, maxHeaderBytes, maxRangeBytes } from '../wire/delta-codec.ts'
+import { encodeFrame, encodeMessage, envelopeBytes } from '../wire/frames.ts'
+import type { Rumour } from './rumour-queue.ts'
+import type { Entry, OriginLog } from '../log/origin-log.ts'
+import type { Replica } from '../log/replica.ts'
+
+/** The most that a frame of a few hundred bytes takes beyond its body. */
+const frameHeadBytes = 4
+
+/** Frames that tell the news. What was superseded meanwhile is left out: its successor is news itself. */
+export function framesOfRumours(
+  items: readonly Rumour[],
+  replica: Replica,
+  maxBytes: number,
+): Uint8Array[] {
+  const frames: Uint8Array[] = []
+  const entries = new Map<OriginLog, Entry[]>()
+  for (const { kind, oid, epoch, id, version } of items) {
+    if (kind === 'bye') frames.push(encodeFrame({ kind, oid, epoch }))
+    const log = replica.origin(oid)?.log
+    if (kind === 'bye' || log === undefined || log.epoch !== epoch) continue
+    const listed = entries.get(log) ?? []
+    entries.set(log, listed)
+    const entry = log.entry(id)
+    if (entry !== undefined && entry.version === version) listed.push(entry)
+  }
+  for (const [log, listed] of entries) {
+    listed.sort((a, b) => a.version - b.version)
+    frames.push(...framesOfEntries(log, listed, maxBytes))
+  }
+  return frames
+}
+
+/** Packs frames, in their order, into messages of at most `maxBytes`; a longer frame gets one of its own. */
+export function messagesOf(
+  sender: Packed,
+  frames: readonly Uint8Array[],
+  maxBytes: number,
+): Uint8Array[] {
+  const groups = [...groupsOf(frames, maxBytes - envelopeBytes)]
+  return groups.map((group) => encodeMessage(sender, group))
+}
+
+/** Frames, in their order, in groups of at most `maxBytes`; a longer frame is a group of its own. */
+export function* groupsOf(frames: Iterable<Uint8Array>, maxBytes: number): Generator<Uint8Array[]> {
+  let group: Uint8Array[] = []
+  let used = 0
+  for (const frame of frames) {
+    if (group.length > 0 && used + frame.length > maxBytes) {
+      yield group
+      group = []
+      used = 0
+    }
+    group.push(frame)
+    used += frame.length
+  }
+  if (group.length > 0) yield group
+}
+
+/** A log's entries, ascending, with the coverage that each vouches for, in frames that fit a message. */
+function framesOfEntries(log: OriginLog, entries: Entry[], maxBytes: number): Uint8Array[] {
+  const { oid, epoch, floor, head } = log
+  const bare = { oid, epoch, floor, head, reset: null, repair: false }
+  const room = maxBytes - envelopeBytes - frameHeadBytes - maxHeaderBytes(log)
+  const frames: Uint8Array[] = []
+  let ranges: { from: number; to: number; entries: Entry[] }[] = []
+  let used = 0
+  const flush = (): void => {
+    frames.push(encodeFrame({ kind: 'delta', delta: { ...bare, ranges } }))
+    ranges = []
+    used = 0
+  }
+  for (const entry of entries) {
+    const size = maxEntryBytes(entry) + maxRangeBytes
+    if (ranges.length > 0 && used + size > room) flush()
+    used += size
+    const from = log.vouchedFrom(entry.version)
+    const last = ranges.at(-1)
+    if (last === undefined || from > last.to) {
+      ranges.push({ from, to: entry.version, entries: [entry] })
+    } else {
+      last.entries.push(entry)
+      last.to = entry.version
+    }
+  }
+  flush()
+  return frames
+}

@@ -1,0 +1,288 @@
+/**
+ * The protocol: takes messages apart, hands their frames to the part that they concern, and keeps the
+ * parts informed of one another. Knows nothing of kinds of records.
+ */
+import type { Clock, Timer } from '../../base/clock.ts'
+import type { Logger } from '../../base/logger.ts'
+import { type Random, sample } from '../../base/random.ts'
+import { CodecError, type Packed } from '../wire/bytes.ts'
+import type { ClusterOptions } from './options.ts'
+import { InitialSync } from './initial-sync.ts'
+import { type Frame, decodeMessage } from '../wire/frames.ts'
+import type { GossipTransport } from '../gossip/gossip-transport.ts'
+import { JoinSync } from './join-sync.ts'
+import { UnknownMembers } from './unknown-members.ts'
+import { Reprober } from './reprober.ts'
+import { type Member, type MemberTable, isLive } from '../members/member-table.ts'
+import type { Delta } from '../log/origin-log.ts'
+import { OwnRecords } from '../log/own-records.ts'
+import { AntiEntropy } from './anti-entropy.ts'
+import { summaryOf } from '../log/origin.ts'
+import { Sender } from './sender.ts'
+import type { Replica } from '../log/replica.ts'
+import { decodeRoot } from '../root-payload.ts'
+import { SyncServer } from './sync-server.ts'
+import { Disseminator } from './disseminator.ts'
+
+/** Members that are told of our leaving directly, besides the gossip that tells all. */
+const maxDirectLeaves = 128
+/** How often things are looked at that only time brings about. */
+const housekeepingMs = 1000
+
+interface SyncProtocolPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly options: ClusterOptions
+  readonly gossip: GossipTransport
+  readonly replica: Replica
+  readonly members: MemberTable
+  readonly onSynced: () => void
+  /** Our own records are known in an epoch at least this high: we must write them in a higher one. */
+  readonly onOwnAhead: (epoch: number) => void
+  readonly onLeave: (oid: Packed, epoch: number) => void
+  readonly onRequest: (from: string, frame: Extract<Frame, { kind: 'request' }>) => void
+  readonly onAnswer: (from: string, frame: Extract<Frame, { kind: 'answer' }>) => void
+}
+
+export class SyncProtocol {
+  readonly sender: Sender
+  readonly own: OwnRecords
+  readonly disseminator: Disseminator
+  readonly antiEntropy: AntiEntropy
+  readonly server: SyncServer
+  readonly initialSync: InitialSync
+  readonly counters = {
+    messages: 0,
+    bytes: 0,
+    broken: 0,
+    foreign: 0,
+    deltas: 0,
+  }
+  readonly #ports: SyncProtocolPorts
+  readonly #reprober: Reprober
+  readonly #unknownMembers: UnknownMembers
+  readonly #joinSync: JoinSync
+  #publishTimer: Timer | null = null
+  #housekeepingTimer: Timer | null = null
+  #opened = false
+  #announced = false
+  #closed = false
+
+  constructor(ports: SyncProtocolPorts) {
+    this.#ports = ports
+    const { clock, random, options, replica, members, gossip } = ports
+    const sender = (this.sender = new Sender(gossip, replica))
+    const shared = { clock, random, options, replica, members, sender }
+    this.own = new OwnRecords(replica, options, clock.now())
+    this.disseminator = new Disseminator(shared)
+    this.server = new SyncServer(shared)
+    this.antiEntropy = new AntiEntropy({
+      ...shared,
+      onOwnAhead: (head) => ports.onOwnAhead(head.epoch),
+    })
+    const reprober = (this.#reprober = new Reprober(shared))
+    const joinSync = (this.#joinSync = new JoinSync({
+      ...shared,
+      isOpen: () => this.#opened,
+      announce: () => {
+        if (!this.#announced) this.announce()
+      },
+    }))
+    this.#unknownMembers = new UnknownMembers({
+      ...shared,
+      reprober,
+      joinSync,
+      announceSelf: () => {
+        // Who leaves would call itself back to life.
+        if (!this.#opened) return
+        gossip.updateMeta()
+        this.disseminator.ownHead()
+      },
+    })
+    this.initialSync = new InitialSync({
+      ...shared,
+      compareWith: (member) => this.antiEntropy.compareWith(member),
+      onDone: ports.onSynced,
+    })
+  }
+
+  start(): void {
+    this.antiEntropy.start()
+    this.#reprober.start()
+    this.#armHousekeeping()
+  }
+
+  /** Tells the others that this epoch is over. Nothing is published afterwards. */
+  leave(): void {
+    const { replica, random, members } = this.#ports
+    const { oid, log } = replica.self
+    this.#opened = false
+    this.antiEntropy.close()
+    this.initialSync.close()
+    this.disseminator.bye(oid, log.epoch)
+    for (const member of sample(random, members.live(), maxDirectLeaves)) {
+      this.sender.send(member, [{ kind: 'bye', oid, epoch: log.epoch }])
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    const { antiEntropy, initialSync, disseminator, server } = this
+    const talk = [this.#reprober, this.#unknownMembers, this.#joinSync]
+    for (const part of [antiEntropy, initialSync, disseminator, server, ...talk]) part.close()
+    for (const timer of [this.#publishTimer, this.#housekeepingTimer]) {
+      if (timer !== null) this.#ports.clock.clearTimeout(timer)
+    }
+  }
+
+  /** Sets one of our records, or with null deletes it. */
+  set(id: Packed, value: Packed | null): void {
+    if (this.own.set(id, value) && this.#opened) this.#armPublish(this.#ports.options.eagerDelayMs)
+  }
+
+  /** Publishes what was set so far, and from here on what is set. */
+  open(): void {
+    if (this.#opened) return
+    this.#opened = true
+    this.own.publish(this.#ports.clock.now(), false)
+    this.#ports.replica.open()
+    for (const member of this.#ports.members.live()) this.#joinSync.add(member)
+    this.announce()
+  }
+
+  /** Tells everybody how far we are and, when that is not much, all that we have. */
+  announce(): void {
+    const { replica, members, options } = this.#ports
+    if (!this.#opened || members.live().length === 0) return
+    const { log, oid } = replica.self
+    this.#announced = true
+    this.disseminator.ownHead()
+    if (log.size <= options.maxPacketRecords) {
+      this.disseminator.entries(oid, log.epoch, log.between(0, log.head))
+    }
+    this.disseminator.flush()
+  }
+
+  /** A member is new, or its state or epoch changed. */
+  onMember(member: Member, before: Member | undefined): void {
+    const { name, state, epoch } = member
+    if (state === 'dead' || state === 'suspect') this.#reprober.at(name)
+    if (!isLive(member)) return this.#unknownMembers.check()
+    const sameRun = before?.epoch === epoch
+    if (!sameRun || !isLive(before)) this.#joinSync.add(name, sameRun && before.state === 'dead')
+    this.initialSync.begin()
+  }
+
+  /** The payload of a member's ack. */
+  onAck(member: string, payload: Uint8Array): void {
+    const root = decodeRoot(payload)
+    if (root !== null && this.#ports.members.get(member) !== undefined)
+      this.antiEntropy.onRoot(member, root)
+  }
+
+  onMessage(bytes: Uint8Array): void {
+    if (this.#closed) return
+    this.counters.messages++
+    this.counters.bytes += bytes.length
+    try {
+      const message = decodeMessage(bytes)
+      if (message === null) this.counters.foreign++
+      else {
+        this.#unknownMembers.heardFrom(message.sender)
+        for (const frame of message.frames) this.#onFrame(message.sender, frame)
+      }
+    } catch (error) {
+      if (!(error instanceof CodecError)) throw error
+      this.counters.broken++
+      this.#ports.logger.debug('message dropped', { why: error.message, bytes: bytes.length })
+    }
+  }
+
+  #onFrame(sender: Packed, frame: Frame): void {
+    if (frame.kind === 'delta') return this.#onDelta(sender, frame.delta)
+    if (frame.kind === 'bye') return this.#onBye(frame.oid, frame.epoch)
+    const { members, replica } = this.#ports
+    const from = members.nameOf(sender)
+    if (from !== undefined && sender !== replica.self.oid) this.#onTalk(from, frame)
+  }
+
+  /** Frames that want an answer, for which one must know whom to answer. */
+  #onTalk(from: string, frame: Exclude<Frame, { kind: 'delta' | 'bye' }>): void {
+    switch (frame.kind) {
+      case 'digest':
+        return this.antiEntropy.onDigest(from, frame.buckets)
+      case 'heads':
+        // Until the first sync is done, what it brings is not to be asked for one by one.
+        if (!frame.answer && !this.initialSync.done) return
+        return this.initialSync.onSummaries(from, this.antiEntropy.onSummaries(from, frame))
+      case 'want':
+        return this.server.answer(from, frame.wants)
+      case 'transfer':
+        this.antiEntropy.onTransfer(from, frame.state)
+        return this.initialSync.onTransfer(from, frame.state)
+      case 'who':
+        return this.#unknownMembers.onWho(from, frame)
+      case 'request':
+        return this.#ports.onRequest(from, frame)
+      case 'answer':
+        return this.#ports.onAnswer(from, frame)
+    }
+  }
+
+  #onDelta(sender: Packed, delta: Delta): void {
+    const { replica, clock, members, onOwnAhead } = this.#ports
+    this.counters.deltas++
+    const reception = replica.apply(delta, clock.now())
+    const from = members.nameOf(sender)
+    if (reception.kind === 'applied') {
+      if (!delta.repair) this.disseminator.entries(delta.oid, delta.epoch, reception.news)
+      this.antiEntropy.onApplied(delta.oid, delta.repair)
+      this.initialSync.onApplied(delta.oid)
+      this.#unknownMembers.check()
+    } else if (reception.kind === 'self') {
+      const { epoch, head } = replica.self.log
+      if (delta.epoch > epoch || (delta.epoch === epoch && delta.head > head))
+        onOwnAhead(delta.epoch)
+    } else if (from !== undefined && reception.kind === 'stale') {
+      const heads = [summaryOf(reception.origin.log)]
+      this.sender.send(from, [{ kind: 'heads', answer: false, buckets: [], heads }])
+    } else if (from !== undefined && reception.kind === 'over' && reception.left) {
+      this.sender.send(from, [{ kind: 'bye', oid: delta.oid, epoch: reception.epoch }])
+    }
+  }
+
+  #onBye(oid: Packed, epoch: number): void {
+    const { replica, clock, onOwnAhead, onLeave } = this.#ports
+    if (oid === replica.self.oid) {
+      if (epoch >= replica.self.log.epoch) onOwnAhead(epoch)
+    } else if (replica.endEpoch(oid, epoch, clock.now())) {
+      this.disseminator.bye(oid, epoch)
+      onLeave(oid, epoch)
+    }
+  }
+
+  #armPublish(ms: number): void {
+    this.#publishTimer ??= this.#ports.clock.setTimeout(() => this.#publish(), ms)
+  }
+
+  #publish(): void {
+    this.#publishTimer = null
+    if (!this.#opened) return
+    const { clock, members, replica, options } = this.#ports
+    const entries = this.own.publish(clock.now(), members.live().length > 0)
+    this.disseminator.entries(replica.self.oid, replica.self.log.epoch, entries)
+    this.disseminator.flush()
+    if (this.own.waiting === 0) return
+    this.#armPublish(Math.max(options.eagerDelayMs, this.own.delayMs(clock.now())))
+  }
+
+  #armHousekeeping(): void {
+    const { clock, replica, members } = this.#ports
+    this.#housekeepingTimer = clock.setTimeout(() => {
+      replica.expire(clock.now(), members.size)
+      this.#unknownMembers.remind()
+      this.#armHousekeeping()
+    }, housekeepingMs)
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * News still to be told, each a number of times. Keyed, so that a newer version of a record takes the
+ * place of the older one. Own news go before relayed ones, and of those the least told first; when the
+ * queue is full the last of that order are dropped. Repair brings them: whoever hears of a later version
+ * asks for what it lacks before.
+ */
+import type { Packed } from '../wire/bytes.ts'
+
+/** One thing to tell. The log says what the record is when the time comes. */
+export interface Rumour {
+  readonly kind: 'entry' | 'head' | 'bye'
+  readonly oid: Packed
+  readonly epoch: number
+  /** The record's id; empty for the other kinds. */
+  readonly id: Packed
+  readonly version: number
+  readonly own: boolean
+  /** About how much room it takes in a packet. */
+  readonly bytes: number
+}
+
+interface Queued {
+  readonly item: Rumour
+  left: number
+}
+
+export class RumourQueue {
+  readonly #maxBytes: number
+  readonly #queued = new Map<string, Queued>()
+  #bytes = 0
+  #dropped = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  get size(): number {
+    return this.#queued.size
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** How many items were dropped for want of room. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  /** Adds an item to be told `times` times, in place of what it supersedes. */
+  add(item: Rumour, times: number): void {
+    const key = `${item.oid}${item.kind}${item.id}`
+    const before = this.#queued.get(key)
+    if (before !== undefined) this.#remove(key, before)
+    this.#queued.set(key, { item, left: times })
+    this.#bytes += item.bytes
+    if (this.#bytes > this.#maxBytes) this.#shed()
+  }
+
+  /** The items to tell next, of about `bytes` bytes; charges each for `recipients` tellings. */
+  take(bytes: number, recipients: number): Rumour[] {
+    let chosen = [...this.#queued]
+    if (this.#bytes > bytes) chosen = firstOf(chosen.sort(byUrgency), bytes)
+    for (const [key, queued] of chosen) {
+      queued.left -= recipients
+      if (queued.left <= 0) this.#remove(key, queued)
+    }
+    return chosen.map(([, { item }]) => item)
+  }
+
+  clear(): void {
+    this.#queued.clear()
+    this.#bytes = 0
+  }
+
+  /** Down to three quarters, so that a full queue is not sorted for every item. */
+  #shed(): void {
+    const sorted = [...this.#queued].sort(byUrgency)
+    while (this.#bytes > (this.#maxBytes * 3) / 4) {
+      const last = sorted.pop()
+      if (last === undefined) return
+      this.#remove(...last)
+      this.#dropped++
+    }
+  }
+
+  #remove(key: string, { item }: Queued): void {
+    this.#queued.delete(key)
+    this.#bytes -= item.bytes
+  }
+}
+
+function byUrgency([, a]: readonly [string, Queued], [, b]: readonly [string, Queued]): number {
+  return a.item.own === b.item.own ? b.left - a.left : a.item.own ? -1 : 1
+}
+
+function firstOf(sorted: [string, Queued][], bytes: number): [string, Queued][] {
+  let used = 0
+  const end = sorted.findIndex(([, { item }]) => (used += item.bytes) > bytes)
+  return end === -1 ? sorted : sorted.slice(0, Math.max(1, end))
+}

@@ -1,0 +1,294 @@
+/**
+ * Deltas in bytes.
+ *
+ *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair, 4 time) | [more] | floor | head | [reset] | [time] | ranges
+ *     range   from, less the last range's end | length | records, twice, and 1 when the last is at the end | records
+ *     record  endpoint   tag 1 | [version] | [vni 3] | endpoint id 8 | [time] | [tail]
+ *             any kind   tag 1 | [version] | kind 1 | key length, key | [value length, value]
+ *
+ * Any other flag is a later release's, and says that there is more: a length and bytes, which are skipped. So it may say
+ * more, but not otherwise what is said here: whoever could not read a delta would lack its versions for ever.
+ *
+ * Numbers without a size are varints. A record's version is told as its distance from the one before
+ * it in the range, less one; a last one at the range's end leaves it out. An endpoint's tag is the form of
+ * endpoint-record.ts, with MAC form 3 for a tombstone and bit 6 when the VNI is that of the endpoint before it
+ * in this delta. The time of a delta is that of its first endpoint, which leaves its own out, as the difference from
+ * the second in which the epoch began; those of later ones are differences from the one before. The tag of any
+ * other record has bit 7, and bit 0 for a tombstone. So the usual endpoint takes 15 to 18 bytes.
+ */
+import { ByteReader, ByteWriter, CodecError, type Packed, varintLength } from './bytes.ts'
+import type { Range } from '../log/coverage.ts'
+import {
+  maxClaimedAt,
+  endpointKeyBytes,
+  endpointKind,
+  endpointTailBytes,
+  isEndpointValue,
+} from './endpoint-record.ts'
+import type { Delta, DeltaRange, Entry, OriginLog } from '../log/origin-log.ts'
+
+const flagReset = 1
+const flagRepair = 2
+const flagTime = 4
+const flagsKnown = 7
+const tagOther = 0x80
+const tagSameVni = 0x40
+const tagTombstone = 0x30
+
+/** Joins pieces into one flat string, which takes less memory than a concatenation does. */
+const scratch = new ByteWriter()
+
+/** What a record leaves out because the one before it said it. */
+interface Context {
+  vni: Packed
+  claim: number
+  /** Whether the next endpoint's time is `claim`. */
+  isClaimOfNext: boolean
+}
+
+/** Encodes one delta. */
+export function encodeDelta(delta: Delta): Uint8Array {
+  const out = new ByteWriter()
+  const context = writeHead(out, delta)
+  let before = 0
+  for (const range of delta.ranges) {
+    out
+      .varint(range.from - before)
+      .varint(range.to - range.from)
+      .varint(2 * range.entries.length + (endsWithRecord(range) ? 1 : 0))
+    let version = range.from
+    for (const entry of range.entries) {
+      const distance = entry.version === range.to ? null : entry.version - version - 1
+      writeEntry(out, entry, distance, context)
+      version = entry.version
+    }
+    before = range.to
+  }
+  return out.bytes()
+}
+
+/** Decodes one delta. Throws CodecError for anything that no encoder makes. */
+export function decodeDelta(reader: ByteReader): Delta {
+  const oid = reader.packed(8)
+  const epoch = reader.epoch()
+  const flags = reader.uint(1)
+  if (flags > flagsKnown) reader.block()
+  const floor = reader.varint()
+  const head = reader.varint()
+  const reset = flags & flagReset ? reader.varint() : null
+  const isClaimOfNext = (flags & flagTime) !== 0
+  const began = secondOf(epoch)
+  const claim = isClaimOfNext ? readClaim(reader, began) : began
+  const context: Context = { vni: '', claim, isClaimOfNext }
+  const ranges: DeltaRange[] = []
+  let before = 0
+  while (reader.left > 0) {
+    const range = readRange(reader, before, context)
+    ranges.push(range)
+    before = range.to
+  }
+  return { oid, epoch, floor, head, reset, repair: (flags & flagRepair) !== 0, ranges }
+}
+
+/**
+ * Cuts what a log has in `ranges` into deltas of at most `maxBytes` bytes each (one record may be
+ * longer), each with whole records and the coverage that goes with them. No ranges: one delta that
+ * only tells of the epoch. The log may drop tombstones between two of them: each tells the floor of its moment.
+ */
+export function* deltasOf(
+  log: OriginLog,
+  ranges: readonly Range[],
+  { reset, repair, maxBytes }: { reset: number | null; repair: boolean; maxBytes: number },
+): Generator<Delta> {
+  const { oid, epoch, head } = log
+  const room = maxBytes - maxHeaderBytes({ floor: head, head })
+  const deltaOf = (pieces: readonly DeltaRange[]): Delta => {
+    return { oid, epoch, floor: log.floor, head, reset, repair, ranges: pieces }
+  }
+  let pieces: DeltaRange[] = []
+  let used = 0
+  for (const range of ranges) {
+    for (const piece of piecesOf(log.between(range.from, range.to), range, room)) {
+      const size = pieceBytes(piece)
+      if (pieces.length > 0 && used + size > room) {
+        yield deltaOf(pieces)
+        pieces = []
+        used = 0
+      }
+      pieces.push(piece)
+      used += size
+    }
+  }
+  if (pieces.length > 0 || ranges.length === 0) yield deltaOf(pieces)
+}
+
+/** The most bytes that a record takes on the way. */
+export function maxEntryBytes(entry: Entry): number {
+  return 12 + entry.id.length + (entry.value?.length ?? 0)
+}
+
+/** The most bytes that a delta takes before its ranges. */
+export function maxHeaderBytes({ floor, head }: Pick<Delta, 'floor' | 'head'>): number {
+  return 20 + varintLength(floor) + 2 * varintLength(head)
+}
+
+function pieceBytes(piece: DeltaRange): number {
+  return piece.entries.reduce((sum, entry) => sum + maxEntryBytes(entry), maxRangeBytes)
+}
+
+/** Three varints. */
+export const maxRangeBytes = 20
+
+function* piecesOf(entries: readonly Entry[], range: Range, room: number): Generator<DeltaRange> {
+  let from = range.from
+  let start = 0
+  let used = maxRangeBytes
+  for (const [i, entry] of entries.entries()) {
+    const size = maxEntryBytes(entry)
+    if (i > start && used + size > room) {
+      const to = entries[i - 1]!.version
+      yield { from, to, entries: entries.slice(start, i) }
+      from = to
+      start = i
+      used = maxRangeBytes
+    }
+    used += size
+  }
+  yield { from, to: range.to, entries: entries.slice(start) }
+}
+
+function writeHead(out: ByteWriter, delta: Delta): Context {
+  const { oid, epoch, floor, head, reset, repair } = delta
+  const began = secondOf(epoch)
+  const claim = firstClaim(delta)
+  const flags =
+    (reset === null ? 0 : flagReset) + (repair ? flagRepair : 0) + (claim === null ? 0 : flagTime)
+  out.packed(oid).uint(epoch, 6).uint(flags, 1).varint(floor).varint(head)
+  if (reset !== null) out.varint(reset)
+  if (claim !== null) out.zigzag(claim - began)
+  return { vni: '', claim: claim ?? began, isClaimOfNext: claim !== null }
+}
+
+function firstClaim({ ranges }: Delta): number | null {
+  for (const { entries } of ranges) {
+    for (const { id, value } of entries) {
+      if (value !== null && isCompact(id, value)) return uint32At(value, 1)
+    }
+  }
+  return null
+}
+
+function endsWithRecord({ to, entries }: DeltaRange): boolean {
+  return entries.at(-1)?.version === to
+}
+
+function readRange(reader: ByteReader, before: number, context: Context): DeltaRange {
+  const from = before + reader.varint()
+  const to = from + reader.varint()
+  const counted = reader.varint()
+  const count = Math.floor(counted / 2)
+  const atEnd = counted % 2 === 1
+  if (to > Number.MAX_SAFE_INTEGER) throw new CodecError('a version is too large')
+  if (count > reader.left) throw new CodecError('more records than bytes')
+  const entries: Entry[] = []
+  let version = from
+  for (let i = 0; i < count; i++) {
+    const entry = readEntry(
+      reader,
+      { before: version, at: atEnd && i === count - 1 ? to : null },
+      context,
+    )
+    if (entry.version <= version || entry.version > to)
+      throw new CodecError('a record outside its range')
+    version = entry.version
+    entries.push(entry)
+  }
+  return { from, to, entries }
+}
+
+function secondOf(epoch: number): number {
+  return Math.min(Math.floor(epoch / 1000), maxClaimedAt)
+}
+
+/** Whether it is an endpoint that can be told without the lengths of its parts. */
+function isCompact(id: Packed, value: Packed | null): boolean {
+  const isEndpoint = id.charCodeAt(0) === endpointKind && id.length === 1 + endpointKeyBytes
+  return isEndpoint && (value === null || isEndpointValue(value))
+}
+
+function writeEntry(
+  out: ByteWriter,
+  entry: Entry,
+  distance: number | null,
+  context: Context,
+): void {
+  const { id, value } = entry
+  if (!isCompact(id, value)) {
+    out.uint(tagOther + (value === null ? 1 : 0), 1)
+    if (distance !== null) out.varint(distance)
+    out.uint(id.charCodeAt(0), 1).block(id.slice(1))
+    if (value !== null) out.block(value)
+    return
+  }
+  const vni = id.slice(1, 4)
+  const form = value === null ? tagTombstone : value.charCodeAt(0)
+  out.uint(form + (vni === context.vni ? tagSameVni : 0), 1)
+  if (distance !== null) out.varint(distance)
+  out.packed(vni === context.vni ? id.slice(4) : id.slice(1))
+  context.vni = vni
+  if (value === null) return
+  const claim = uint32At(value, 1)
+  if (!context.isClaimOfNext) out.zigzag(claim - context.claim)
+  out.packed(value.slice(5))
+  Object.assign(context, { claim, isClaimOfNext: false })
+}
+
+function readEntry(
+  reader: ByteReader,
+  { before, at }: { before: number; at: number | null },
+  context: Context,
+): Entry {
+  const tag = reader.uint(1)
+  const version = at ?? before + 1 + reader.varint()
+  if (tag >= tagOther) {
+    const kind = String.fromCharCode(reader.uint(1))
+    const id = kind + reader.block()
+    return { id, version, value: tag & 1 ? null : reader.block() }
+  }
+  const vni = tag & tagSameVni ? context.vni : reader.packed(3)
+  if (vni === '') throw new CodecError('the first endpoint refers to one before it')
+  scratch.truncate(0)
+  const id = scratch.uint(endpointKind, 1).packed(vni).packed(reader.packed(8)).text()
+  context.vni = vni
+  const form = tag & 0x3f
+  if (form >= tagTombstone) return { id, version, value: null }
+  return { id, version, value: readEndpointValue(reader, form, context) }
+}
+
+function readEndpointValue(reader: ByteReader, form: number, context: Context): Packed {
+  const claim = context.isClaimOfNext ? context.claim : readClaim(reader, context.claim)
+  Object.assign(context, { claim, isClaimOfNext: false })
+  const tail = endpointTail(reader, form)
+  scratch.truncate(0)
+  return scratch.uint(form, 1).uint(claim, 4).packed(tail).text()
+}
+
+function readClaim(reader: ByteReader, before: number): number {
+  const claim = before + reader.zigzag()
+  if (claim < 0 || claim > maxClaimedAt) throw new CodecError('a time out of range')
+  return claim
+}
+
+function uint32At(text: Packed, at: number): number {
+  const high = text.charCodeAt(at) * 0x100 + text.charCodeAt(at + 1)
+  return high * 0x1_0000 + text.charCodeAt(at + 2) * 0x100 + text.charCodeAt(at + 3)
+}
+
+function endpointTail(reader: ByteReader, form: number): Packed {
+  let first = ''
+  const bytes = endpointTailBytes(form, () => {
+    first = reader.packed(1)
+    return first.charCodeAt(0)
+  })
+  return first + reader.packed(bytes - first.length)
+}

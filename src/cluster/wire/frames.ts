@@ -1,0 +1,231 @@
+/**
+ * What members say to each other. A message is
+ *
+ *     4f 02 | sender's oid 8 | frames        frame: kind 1 | length varint | body
+ *
+ * The first byte is one that neither serf nor Docker's own gossip takes for theirs, the second the
+ * version of this format. A frame of an unknown kind is skipped, and so is what an unknown flag adds to a delta, so a
+ * later release can say more.
+ */
+import { ByteReader, ByteWriter, CodecError, type Packed } from './bytes.ts'
+import { type Coverage, type Range, maxRanges } from '../log/coverage.ts'
+import { decodeDelta, encodeDelta } from './delta-codec.ts'
+import type { Delta } from '../log/origin-log.ts'
+
+/** First byte of everything of ours: messages, metadata, payloads of acks. */
+export const magicByte = 0x4f
+/** Second byte: the version of the format. */
+export const formatVersion = 2
+
+/** How far somebody has one origin. */
+export interface VersionSummary {
+  readonly oid: Packed
+  readonly epoch: number
+  readonly prefix: number
+  /** The highest version heard of; `prefix` when nothing is missing. */
+  readonly head: number
+}
+
+/** What a member has of one origin and so what it lacks. */
+export interface DeltaRequest {
+  readonly oid: Packed
+  readonly epoch: number
+  readonly coverage: Coverage
+}
+
+export type Frame =
+  | { readonly kind: 'delta'; readonly delta: Delta }
+  /** All bucket hashes: "what do you have that differs?" */
+  | { readonly kind: 'digest'; readonly buckets: Uint8Array }
+  /** `buckets`: these are all heads of these buckets, in answer to a digest. Empty: just some heads. */
+  | {
+      readonly kind: 'heads'
+      readonly answer: boolean
+      readonly buckets: readonly number[]
+      readonly heads: readonly VersionSummary[]
+    }
+  | { readonly kind: 'want'; readonly wants: readonly DeltaRequest[] }
+  /** About a transfer by TCP: more comes, all was sent, or ask somebody else. */
+  | { readonly kind: 'transfer'; readonly state: 'more' | 'done' | 'busy' }
+  /** The owner of this epoch has left for good. */
+  | { readonly kind: 'bye'; readonly oid: Packed; readonly epoch: number }
+  /** To its owner, by way of others: somebody has your records but does not know you are a member. */
+  | { readonly kind: 'who'; readonly oid: Packed }
+  | {
+      readonly kind: 'request'
+      readonly id: number
+      readonly channel: string
+      readonly body: string
+    }
+  | { readonly kind: 'answer'; readonly id: number; readonly ok: boolean; readonly body: string }
+
+const kindNumbers = {
+  delta: 1,
+  digest: 2,
+  heads: 3,
+  want: 4,
+  transfer: 5,
+  bye: 6,
+  request: 7,
+  answer: 8,
+  who: 9,
+} as const satisfies Record<Frame['kind'], number>
+
+const transferStates = ['more', 'done', 'busy'] as const
+
+/** Bytes before the first frame. */
+export const envelopeBytes = 10
+
+/** A frame's body with its kind and length in front. */
+export function encodeFrame(frame: Frame): Uint8Array {
+  const body = encodeBody(frame)
+  return new ByteWriter().uint(kindNumbers[frame.kind], 1).varint(body.length).raw(body).bytes()
+}
+
+/** A message of encoded frames. */
+export function encodeMessage(sender: Packed, frames: readonly Uint8Array[]): Uint8Array {
+  const out = new ByteWriter().uint(magicByte, 1).uint(formatVersion, 1).packed(sender)
+  for (const frame of frames) out.raw(frame)
+  return out.bytes()
+}
+
+/** Reads a message; null when it is not of this format. Throws CodecError when it is, but broken. */
+export function decodeMessage(bytes: Uint8Array): { sender: Packed; frames: Frame[] } | null {
+  if (bytes[0] !== magicByte || bytes[1] !== formatVersion) return null
+  const reader = new ByteReader(bytes, 2)
+  const sender = reader.packed(8)
+  const frames: Frame[] = []
+  while (reader.left > 0) {
+    const kind = reader.uint(1)
+    const frame = decodeBody(kind, reader.part(reader.varint()))
+    if (frame !== null) frames.push(frame)
+  }
+  return { sender, frames }
+}
+
+function encodeBody(frame: Frame): Uint8Array {
+  const out = new ByteWriter()
+  switch (frame.kind) {
+    case 'delta':
+      return encodeDelta(frame.delta)
+    case 'digest':
+      return frame.buckets
+    case 'heads':
+      out.uint(frame.answer ? 1 : 0, 1).uint(frame.buckets.length, 1)
+      for (const bucket of frame.buckets) out.uint(bucket, 1)
+      for (const head of frame.heads) {
+        out.packed(head.oid).uint(head.epoch, 6).varint(head.prefix)
+        out.varint(Math.max(0, head.head - head.prefix))
+      }
+      break
+    case 'want':
+      for (const want of frame.wants) writeWant(out, want)
+      break
+    case 'transfer':
+      out.uint(transferStates.indexOf(frame.state), 1)
+      break
+    case 'bye':
+      out.packed(frame.oid).uint(frame.epoch, 6)
+      break
+    case 'who':
+      out.packed(frame.oid)
+      break
+    case 'request':
+      out.uint(frame.id, 6).block(utf8(frame.channel)).packed(utf8(frame.body))
+      break
+    case 'answer':
+      out
+        .uint(frame.id, 6)
+        .uint(frame.ok ? 1 : 0, 1)
+        .packed(utf8(frame.body))
+      break
+  }
+  return out.bytes()
+}
+
+function decodeBody(kind: number, reader: ByteReader): Frame | null {
+  switch (kind) {
+    case kindNumbers.delta:
+      return { kind: 'delta', delta: decodeDelta(reader) }
+    case kindNumbers.digest:
+      return { kind: 'digest', buckets: Buffer.from(reader.packed(reader.left), 'latin1') }
+    case kindNumbers.heads:
+      return readHeads(reader)
+    case kindNumbers.want:
+      return { kind: 'want', wants: readAll(reader, readWant) }
+    case kindNumbers.transfer:
+      return { kind: 'transfer', state: transferStates[reader.uint(1)] ?? 'done' }
+    case kindNumbers.bye:
+      return { kind: 'bye', oid: reader.packed(8), epoch: reader.epoch() }
+    case kindNumbers.who:
+      return { kind: 'who', oid: reader.packed(8) }
+    case kindNumbers.request: {
+      const id = reader.uint(6)
+      const channel = text(reader.block())
+      return { kind: 'request', id, channel, body: text(reader.packed(reader.left)) }
+    }
+    case kindNumbers.answer: {
+      const id = reader.uint(6)
+      const ok = reader.uint(1) === 1
+      return { kind: 'answer', id, ok, body: text(reader.packed(reader.left)) }
+    }
+    default:
+      return null
+  }
+}
+
+function readHeads(reader: ByteReader): Frame {
+  const answer = (reader.uint(1) & 1) === 1
+  const buckets = Array.from({ length: reader.uint(1) }, () => reader.uint(1))
+  const heads = readAll(reader, (): VersionSummary => {
+    const oid = reader.packed(8)
+    const epoch = reader.epoch()
+    const prefix = reader.varint()
+    return { oid, epoch, prefix, head: sum(prefix, reader.varint()) }
+  })
+  return { kind: 'heads', answer, buckets, heads }
+}
+
+function writeWant(out: ByteWriter, { oid, epoch, coverage }: DeltaRequest): void {
+  out.packed(oid).uint(epoch, 6).varint(coverage.prefix).varint(coverage.above.length)
+  let before = coverage.prefix
+  for (const range of coverage.above) {
+    out.varint(range.from - before).varint(range.to - range.from)
+    before = range.to
+  }
+}
+
+function readWant(reader: ByteReader): DeltaRequest {
+  const oid = reader.packed(8)
+  const epoch = reader.epoch()
+  const prefix = reader.varint()
+  const count = reader.varint()
+  if (count > maxRanges) throw new CodecError('too many ranges')
+  const above: Range[] = []
+  let before = prefix
+  for (let i = 0; i < count; i++) {
+    const from = sum(before, reader.varint())
+    before = sum(from, reader.varint())
+    above.push({ from, to: before })
+  }
+  return { oid, epoch, coverage: { prefix, above } }
+}
+
+function readAll<T>(reader: ByteReader, read: (reader: ByteReader) => T): T[] {
+  const items: T[] = []
+  while (reader.left > 0) items.push(read(reader))
+  return items
+}
+
+function sum(a: number, b: number): number {
+  if (a + b > Number.MAX_SAFE_INTEGER) throw new CodecError('a version is too large')
+  return a + b
+}
+
+function utf8(value: string): Packed {
+  return Buffer.from(value, 'utf8').toString('latin1')
+}
+
+function text(value: Packed): string {
+  return Buffer.from(value, 'latin1').toString('utf8')
+}
