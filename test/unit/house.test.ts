@@ -28,6 +28,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 const confined: Readonly<Record<string, RegExp>> = {
   express: /^src\/(engine-api|admin)\//,
   'memberlist-js': /^src\/cluster\//,
+  '@peculiar/asn1-x509': /^src\/identity\//,
+  '@peculiar/asn1-schema': /^src\/identity\//,
   koffi: /^src\/dataplane\/linux\//,
   netmask: /^src\/net\//,
   debug: /^src\/base\//,
