@@ -1,45 +1,30 @@
 import { join } from 'node:path'
 import { adminRoutes } from './admin/admin-routes.ts'
 import { systemClock } from './base/clock.ts'
-import { failure, messageOf } from './base/errors.ts'
-import { type Logger, createLogger } from './base/logger.ts'
-import { printable } from './base/printable.ts'
+import { messageOf } from './base/errors.ts'
+import { createLogger } from './base/logger.ts'
 import { systemRandom } from './base/random.ts'
-import { createMemberlistGossip, gossipSockets } from './cluster/gossip/memberlist-gossip.ts'
-import { LinuxDataplane } from './dataplane/linux/linux-dataplane.ts'
-import { defaultRouteAddress, routedPrefixes } from './host/routes.ts'
-import { addressSpaces } from './ipam/pool-id.ts'
-import { memberName } from './host/member-name.ts'
-import type { Ip } from './net/ip.ts'
-import { whyReservedIp } from './net/reserved.ts'
-import { ownAddress } from './host/advertise-address.ts'
 import { CallStatistics } from './engine-api/call-statistics.ts'
 import { PluginServer } from './engine-api/plugin-server.ts'
+import { routedPrefixes } from './host/routes.ts'
+import { addressSpaces } from './ipam/pool-id.ts'
 import { Plugin } from './plugin.ts'
 import { type Settings, parseSettings } from './settings/settings.ts'
-import { lockDirectory } from './store/directory-lock.ts'
-import { FileStore } from './store/file-store.ts'
 import { version } from './version.ts'
+import { type HostPorts, hostGossip, openHost, seedText } from './wiring/host-ports.ts'
+import { endOnBug, explain, stopOnSignal } from './wiring/process.ts'
 
 /*
- * The composition root: settings, then the real things, then the plugin, then the sockets; on a signal
- * the same in reverse. Nothing else builds parts.
+ * The composition root: settings, then the host's disk and kernel, then the plugin, then the sockets; on a
+ * signal the same in reverse.
  *
  * The sockets open last, so that a plugin which cannot work is one that the engine cannot enable: what
  * fails here ends the process with the reason in the engine's log. All of it takes a few hundred
  * milliseconds; the engine dials half a second after the start.
  */
 
-/** The engine kills the plugin ten seconds after asking it to stop. */
-const stopMostMs = 4_500
-/** Keeps gossip of other programs of the same protocol apart. */
-const gossipLabel = 'ts-overlay'
 /** The name under which the engine finds us without a tag. */
 const legacySocketName = 'ts-overlay.sock'
-/** In the engine's plugin directory, too: it keeps what is mounted there when it disables a plugin. */
-const sparePinsName = 'ts-overlay.netns'
-/** The same for every plugin of ours on the host, whatever its name. */
-const hostLockName = 'ts-overlay.lock'
 
 const { logger, problems } = createLogger((line, level) => {
   const stream = level === 'warn' ? process.stderr : process.stdout
@@ -51,42 +36,36 @@ process.on('uncaughtException', endOnBug)
 
 // No top-level await: the bundle is CommonJS, whose built-in modules load in less time.
 start().catch((error: unknown) => {
-  sayWhy(messageOf(error))
+  explain(messageOf(error))
   process.exit(1)
 })
 
 async function start(): Promise<void> {
   // Until the plugin has started it has promised nothing, and may just go.
   let stop = async (): Promise<void> => {}
-  stopOnSignal(() => stop())
-  await run(parseSettings(process.env), (stopAll) => (stop = stopAll))
+  stopOnSignal(() => stop(), logger)
+  const settings = parseSettings(process.env)
+  const host = await openHost(settings, logger)
+  const plugin = createPlugin(settings, host)
+  const server = createServer(settings, plugin)
+  await plugin.start()
+  stop = async () => {
+    await server.close()
+    await plugin.stop()
+    await host.close()
+  }
+  await server.listen({
+    managed: settings.managedSocket,
+    legacy: join(settings.legacySocketDir, legacySocketName),
+  })
+  server.ready(plugin.handlers)
+  const { member, vtep } = host
+  logger.info('ready', { version, member, vtep, join: settings.join })
 }
 
-async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => void): Promise<void> {
-  const store = await FileStore.open(join(settings.stateDir, 'store'), {
-    logger: logger.child('store'),
-  })
-  const spareDirectory = join(settings.legacySocketDir, sparePinsName)
-  // Overlays in the kernel that our store does not have are removed; those of another plugin would be, too.
-  const releaseHost = await lockDirectory(settings.legacySocketDir, hostLockName)
-  const dataplane = new LinuxDataplane({
-    directory: join(settings.stateDir, 'netns'),
-    spareDirectory,
-    sandboxDirectory: settings.sandboxDir,
-    logger: logger.child('dataplane'),
-  })
-  await dataplane.start()
-  const vtep = await ownAddress({
-    store,
-    logger,
-    setting: settings.advertiseAddress,
-    routed: defaultRouteAddress,
-    check: (address) => dataplane.underlayMtu(address),
-  })
-  const reserved = whyReservedIp(vtep)
-  if (reserved !== null)
-    logger.warn(`no other host reaches this one at ${vtep}: ${reserved}; set ADVERTISE_ADDR`)
-  const member = await memberName(store, systemRandom, settings.memberName)
+function createPlugin(settings: Settings, host: HostPorts): Plugin {
+  const { store, dataplane, member, vtep } = host
+  const gossip = hostGossip(settings, host, (...clash) => plugin.noteNameClash(...clash))
   const plugin: Plugin = new Plugin(
     {
       clock: systemClock,
@@ -94,18 +73,9 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
       logger,
       store,
       dataplane,
+      gossip,
       problems,
       hostRoutes: routedPrefixes,
-      gossip: createMemberlistGossip({
-        name: member,
-        clock: systemClock,
-        random: systemRandom,
-        label: gossipLabel,
-        secret: settings.secret,
-        forgetAfterMs: settings.forgetAfterMs,
-        onNameClash: (name, known, claimant) => plugin.noteNameClash(name, known, claimant),
-        transport: () => openGossip(settings, vtep),
-      }),
     },
     {
       version,
@@ -113,7 +83,7 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
       vtep,
       vxlanPort: settings.vxlanPort,
       scope: settings.scope,
-      seeds: settings.join.map(({ host, port }) => seedText(host, port)),
+      seeds: settings.join.map(seedText),
       pools: settings.pools,
       underlayMtu: settings.underlayMtu,
       auditIntervalMs: settings.auditMs,
@@ -121,14 +91,13 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
       orphanGraceMs: settings.orphanGraceMs,
     },
   )
+  return plugin
+}
+
+function createServer({ scope }: Settings, plugin: Plugin): PluginServer {
   const calls = new CallStatistics()
-  const server = new PluginServer({
-    introduction: {
-      scope: settings.scope,
-      connectivityScope: 'global',
-      addressSpaces,
-      requestReplay: false,
-    },
+  return new PluginServer({
+    introduction: { scope, connectivityScope: 'global', addressSpaces, requestReplay: false },
     clock: systemClock,
     logger: logger.child('engine-api'),
     calls,
@@ -139,72 +108,4 @@ async function run(settings: Settings, stopBy: (stop: () => Promise<void>) => vo
     }),
     onBug: endOnBug,
   })
-  await plugin.start()
-  stopBy(async () => {
-    await server.close()
-    await plugin.stop()
-    await store.close()
-    await releaseHost()
-  })
-  await server.listen({
-    managed: settings.managedSocket,
-    legacy: join(settings.legacySocketDir, legacySocketName),
-  })
-  server.ready(plugin.handlers)
-  logger.info('ready', { version, member, vtep, join: settings.join })
-}
-
-async function openGossip({ bindAddress, gossipPort }: Settings, advertise: Ip) {
-  try {
-    return await gossipSockets({ bindAddress, port: gossipPort, advertise })()
-  } catch (error) {
-    throw failure(
-      'SOCKET',
-      `gossip cannot listen at ${bindAddress} port ${gossipPort}: ${messageOf(error)}; BIND_ADDR has to ` +
-        'be an address of this host, and GOSSIP_PORT one that no other program has, for UDP and TCP',
-      error,
-    )
-  }
-}
-
-/** A seed as the cluster takes it; IPv6 addresses in brackets. */
-function seedText(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-}
-
-/** A bug: what is in memory cannot be trusted any more. The engine starts us again from the disk. */
-function endOnBug(error: unknown): void {
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-  sayWhy(text, 'bug: ')
-  process.exit(1)
-}
-
-/** Each line by itself, as the engine logs them. */
-function sayWhy(text: string, what = ''): void {
-  for (const line of text.split('\n'))
-    process.stderr.write(`ts-overlay: ${what}${printable(line)}\n`)
-}
-
-/** As the first process of its container, the plugin gets no signal that it does not handle. */
-function stopOnSignal(stop: () => Promise<void>): void {
-  let stopping = false
-  const handler = (signal: string): void => {
-    if (stopping) return
-    stopping = true
-    stopWithin(stop, logger).then(
-      () => process.exit(0),
-      (error: unknown) => endOnBug(error),
-    )
-    logger.info('stopping', { signal })
-  }
-  process.on('SIGTERM', handler)
-  process.on('SIGINT', handler)
-}
-
-async function stopWithin(stop: () => Promise<void>, log: Logger): Promise<void> {
-  const late = new Promise<'late'>((tell) => {
-    systemClock.setTimeout(() => tell('late'), stopMostMs)
-  })
-  if ((await Promise.race([stop(), late])) === 'late')
-    log.warn(`stopping took longer than ${stopMostMs} ms; ending now`)
 }

@@ -1,12 +1,10 @@
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Ip } from '../net/ip.ts'
-import type { Store } from '../store/store.ts'
-
-const place = { table: 'cluster', key: 'address' } as const
 
 export interface OwnAddressParts {
-  readonly store: Store
+  /** The address of the last start. */
+  readonly saved: { load(): Ip | undefined; save(address: Ip): Promise<void> }
   readonly logger: Logger
   /** The operator's; null when there is none. */
   readonly setting: Ip | null
@@ -19,16 +17,16 @@ export interface OwnAddressParts {
 /**
  * The address by which the others reach this host: the setting, else the default route's. It has to be one
  * of the host's own, or the plugin cannot be enabled. But when a host boots, the plugin may come before
- * the network, and an engine that cannot start its plugin disables it; so an address that was good once
- * is believed again.
+ * the network, and an engine that cannot start its plugin disables it; so the address of the last start is
+ * used when none can be found.
  */
 export async function ownAddress(parts: OwnAddressParts): Promise<Ip> {
-  const { store, logger, setting, routed, check } = parts
-  const kept = store.get<Ip>(place.table, place.key)
+  const { saved, logger, setting, routed, check } = parts
+  const kept = saved.load()
   try {
     const address = setting ?? (await routed())
     await check(address)
-    if (address !== kept) await store.write([{ ...place, value: address }])
+    if (address !== kept) await saved.save(address)
     return address
   } catch (error) {
     if (kept === undefined || (setting !== null && setting !== kept)) throw error

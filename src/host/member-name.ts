@@ -1,28 +1,26 @@
 import { hostname } from 'node:os'
 import type { Random } from '../base/random.ts'
-import type { Store } from '../store/store.ts'
 
 /** Two hosts of one name still need two names in the cluster; 32 bits make a clash unlikely. */
 const suffixBytes = 4
-/** So much of the host's name; with the suffix that is below the 63 that MEMBER_NAME may have. */
-const hostCharactersMost = 40
+/** With the suffix that is below the 63 characters that MEMBER_NAME may have. */
+const maxHostCharacters = 40
 
 /**
- * This host's name in the cluster: the setting, else the one that the store has, else the host's name
- * and a random suffix, which the store then keeps. A host must come back under its name, because its
- * votes and blocks go by it.
+ * This host's name in the cluster: the setting, else the saved one, else the host's name and a random
+ * suffix. It is saved, because a host must come back under its name: its votes and blocks go by it.
  */
 export async function memberName(
-  store: Store,
+  saved: { load(): string | undefined; save(name: string): Promise<void> },
   random: Random,
   setting: string | null,
   host = hostname(),
 ): Promise<string> {
-  const kept = store.get<string>('cluster', 'name')
+  const kept = saved.load()
   const fresh = (): string =>
     `${plainName(host)}-${Buffer.from(random.bytes(suffixBytes)).toString('hex')}`
   const name = setting ?? kept ?? fresh()
-  if (name !== kept) await store.write([{ table: 'cluster', key: 'name', value: name }])
+  if (name !== kept) await saved.save(name)
   return name
 }
 
@@ -33,6 +31,6 @@ function plainName(host: string): string {
       .split('.')[0]!
       .replaceAll(/[^a-z0-9_-]/gi, '')
       .replace(/^[_-]+/, '')
-      .slice(0, hostCharactersMost) || 'host'
+      .slice(0, maxHostCharacters) || 'host'
   )
 }

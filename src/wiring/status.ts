@@ -1,9 +1,11 @@
-import type { ComplaintStatus } from '../base/complaints.ts'
+import type { FindingsStatus } from '../base/findings.ts'
 import type { LoggedProblem } from '../base/logger.ts'
 import { ipWithLength } from '../net/cidr.ts'
 import type { OrphanStatus } from '../driver/orphans.ts'
 import type { InconsistencyStatus } from '../driver/consistency-check.ts'
-import type { Plugin, PluginOptions } from '../plugin.ts'
+import type { IgnoredClaims } from './claim-findings.ts'
+import type { PluginOptions, PluginPorts } from './plugin-ports.ts'
+import type { Rooms } from './rooms.ts'
 
 /** What `GET /status` answers with. Plain JSON; fields are added, never renamed. */
 export interface PluginStatus {
@@ -25,11 +27,13 @@ export interface PluginStatus {
   /** What this host and another member hold of one overlay and cannot both have. */
   readonly disagreements: InconsistencyStatus
   /** What other members said that is ignored here: bad records, addresses that cannot be theirs. */
-  readonly ignoredClaims: ComplaintStatus
+  readonly ignoredClaims: IgnoredClaims
   /** Packets and streams of gossip that were dropped or odd, by reason: `packet-wrong-key`, for one. */
   readonly gossipOddities: Readonly<Record<string, number>>
   /** What looks unused and may be released soon, and what was released since the start. */
   readonly orphans: OrphanStatus
+  /** What is wrong now, since when, and what to do about it. */
+  readonly findings: FindingsStatus
   readonly problems: readonly LoggedProblem[]
 }
 
@@ -57,31 +61,33 @@ interface OverlayStatus {
 
 /** Asks every room for its part. */
 export function composeStatus(
-  plugin: Plugin,
+  rooms: Rooms,
+  { gossip, problems }: PluginPorts,
   options: PluginOptions,
-  problems: readonly LoggedProblem[],
 ): PluginStatus {
+  const { cluster, reconciler, ipam, driver, findings, claims } = rooms
   return {
     version: options.version,
     member: options.member,
     vtep: options.vtep,
-    members: plugin.cluster.members().map(({ name, address, state, self, restarting = false }) => {
+    members: cluster.members().map(({ name, address, state, self, restarting = false }) => {
       return { name, address, state, self, paused: restarting }
     }),
-    overlays: overlaysOf(plugin),
-    ipam: plugin.ipam.status(),
-    cluster: plugin.cluster.status(),
-    dataplane: plugin.reconciler.status(),
-    disagreements: plugin.network.inconsistencies(),
-    ignoredClaims: plugin.complaints.status(),
-    gossipOddities: plugin.gossipOddities,
-    orphans: plugin.network.orphans(),
+    overlays: overlaysOf(rooms),
+    ipam: ipam.status(),
+    cluster: cluster.status(),
+    dataplane: reconciler.status(),
+    disagreements: driver.inconsistencies(),
+    ignoredClaims: claims.status(),
+    gossipOddities: gossip.counters ?? {},
+    orphans: driver.orphans(),
+    findings: findings.status(),
     problems,
   }
 }
 
-function overlaysOf(plugin: Plugin): OverlayStatus[] {
-  return plugin.network.networksWithEndpoints().map(({ network, endpoints }) => ({
+function overlaysOf({ driver, reconciler }: Rooms): OverlayStatus[] {
+  return driver.networksWithEndpoints().map(({ network, endpoints }) => ({
     overlayId: network.overlayId,
     networkId: network.networkId,
     vni: network.vni,
@@ -94,7 +100,7 @@ function overlaysOf(plugin: Plugin): OverlayStatus[] {
       mac,
       joined,
     })),
-    peers: plugin.reconciler.peers(network.vni).map(({ origin, vtep, endpointId, ips, mac }) => ({
+    peers: reconciler.peers(network.vni).map(({ origin, vtep, endpointId, ips, mac }) => ({
       member: origin,
       vtep,
       endpointId,

@@ -68,8 +68,17 @@ describe('claims that cannot be true', () => {
       ['host-2', 'address', 6],
       ['host-2', 'mac', 3],
     ])
-    expect(list[0]!.last.text).to.match(/^member host-2 says endpoint bbbb.* has .*; ignored$/)
-    expect(victim.lines.filter((line) => line.endsWith('; ignored'))).to.have.length(2)
+    expect(list[0]!.last.text).to.match(
+      /^member host-2 says endpoint bbbb.* has .*; ignored; look at /,
+    )
+    expect(victim.lines.filter((line) => line.includes('[CLAIM_IGNORED]'))).to.have.length(2)
+    const open = victim.plugin.status().findings.list.map(({ code, subject }) => [code, subject])
+    expect(open).to.deep.equal([
+      ['CLAIM_IGNORED', 'member host-2'],
+      ['CLAIM_IGNORED', 'member host-2'],
+    ])
+    await world.clock.advance(3_600_000)
+    expect(victim.plugin.status().findings.list).to.deep.equal([])
   })
 
   it('are told of pools and blocks that address management makes nothing of', async () => {

@@ -9,7 +9,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   base: [],
   net: ['base'],
   settings: ['base', 'net'],
-  host: ['base', 'net', 'store'],
+  host: ['base', 'net'],
   'engine-api': ['base', 'net'],
   'engine-client': ['base', 'net'],
   identity: ['base', 'net'],

@@ -4,6 +4,7 @@ import { createLogger } from '../../../src/base/logger.ts'
 import type { Ip } from '../../../src/net/ip.ts'
 import { ownAddress } from '../../../src/host/advertise-address.ts'
 import { MemoryStore } from '../../../src/store/memory-store.ts'
+import { savedValue } from '../../../src/wiring/saved-value.ts'
 
 const [first, second] = ['192.0.2.1', '192.0.2.2'] as Ip[] as [Ip, Ip]
 
@@ -19,7 +20,7 @@ describe("the host's own address", () => {
   /** On a host that has `addresses`, the first of them behind the default route. */
   function found(setting: Ip | null, addresses: readonly Ip[]): Promise<Ip> {
     return ownAddress({
-      store,
+      saved: savedValue<Ip>(store, 'cluster', 'address'),
       setting,
       logger: createLogger((line) => log.push(line)).logger,
       routed: async () => {

@@ -4,15 +4,18 @@ import { seededRandom } from '../../../src/base/random.ts'
 import { memberName } from '../../../src/host/member-name.ts'
 import { parseSettings } from '../../../src/settings/settings.ts'
 import { MemoryStore } from '../../../src/store/memory-store.ts'
+import { savedValue } from '../../../src/wiring/saved-value.ts'
+
+const nothingSaved = () => savedValue<string>(new MemoryStore(), 'cluster', 'name')
 
 describe("a host's name in the cluster", () => {
-  it('is the setting, else what the store has, else the host name and a suffix, which is kept', async () => {
-    const store = new MemoryStore()
-    const name = () => memberName(store, seededRandom(1), null, 'rack4.example.org')
+  it('is the setting, else the saved one, else the host name and a suffix, which is saved', async () => {
+    const saved = nothingSaved()
+    const name = () => memberName(saved, seededRandom(1), null, 'rack4.example.org')
     const first = await name()
     expect(first).to.match(/^rack4-[0-9a-f]{8}$/)
     expect(await name()).to.equal(first)
-    expect(await memberName(store, seededRandom(1), 'chosen', 'rack4')).to.equal('chosen')
+    expect(await memberName(saved, seededRandom(1), 'chosen', 'rack4')).to.equal('chosen')
     expect(await name()).to.equal('chosen')
   })
 
@@ -24,7 +27,7 @@ describe("a host's name in the cluster", () => {
     )
     await fc.assert(
       fc.asyncProperty(hosts, async (host) => {
-        const name = await memberName(new MemoryStore(), seededRandom(1), null, host)
+        const name = await memberName(nothingSaved(), seededRandom(1), null, host)
         expect(parseSettings({ MEMBER_NAME: name }).memberName).to.equal(name)
       }),
     )

@@ -1,0 +1,59 @@
+import { messageOf } from '../base/errors.ts'
+import type { PluginOptions, PluginPorts } from './plugin-ports.ts'
+import type { Rooms } from './rooms.ts'
+
+/** How long the address management may take to return its blocks when the plugin stops. */
+const returnBlocksMs = 1500
+
+/** How a room is started and stopped. All of it may be repeated, and none of it waits for another member without a bound. */
+export interface Lifecycle {
+  start?(): void | Promise<void>
+  /** Before any room stops: gives up what nothing uses. Whether containers of this host go on without the plugin. */
+  withdraw?(): Promise<boolean>
+  /** `isServing` says whether any room's `withdraw` did. */
+  stop?(isServing: boolean): void | Promise<void>
+}
+
+/** In the order of starting; stopping is the reverse. */
+export function lifecyclesOf(
+  rooms: Rooms,
+  { dataplane, logger }: PluginPorts,
+  options: PluginOptions,
+): Lifecycle[] {
+  const { cluster, reconciler, ipam, driver, findings, seedCache, eviction } = rooms
+  return [
+    { stop: () => dataplane.close() },
+    { stop: () => findings.stop() },
+    // Leaving changes members, too: the cache stops after the cluster.
+    { stop: () => seedCache.stop() },
+    {
+      start: () => cluster.start(),
+      stop: async (isServing) => {
+        await (isServing ? cluster.announceRestart() : cluster.leave())
+        await cluster.close()
+      },
+    },
+    reconciler,
+    {
+      start: () => driver.start(),
+      withdraw: () => driver.withdrawIdle(),
+      stop: () => driver.stop(),
+    },
+    {
+      start: () => ipam.start(),
+      stop: async (isServing) => {
+        if (!isServing) await ipam.left(returnBlocksMs)
+        await ipam.stop()
+      },
+    },
+    eviction,
+    {
+      start: () => {
+        const seeds = [...new Set([...options.seeds, ...seedCache.known()])]
+        cluster.join(seeds).catch((error: unknown) => {
+          logger.warn(`joining: ${messageOf(error)}`, { seeds })
+        })
+      },
+    },
+  ]
+}

@@ -1,0 +1,40 @@
+import type { Clock } from '../base/clock.ts'
+import type { LoggedProblem, Logger } from '../base/logger.ts'
+import type { Random } from '../base/random.ts'
+import type { GossipTransport } from '../cluster/gossip/gossip-transport.ts'
+import type { Dataplane } from '../dataplane/dataplane.ts'
+import type { Cidr } from '../net/cidr.ts'
+import type { Ip } from '../net/ip.ts'
+import type { Store } from '../store/store.ts'
+
+/** What the plugin stands on: the real things in `main.ts`, virtual ones in a test. */
+export interface PluginPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly store: Store
+  readonly dataplane: Dataplane
+  readonly gossip: GossipTransport
+  /** The last warnings, for `/status`. */
+  readonly problems: readonly LoggedProblem[]
+  /** Prefixes that this host already routes, which automatic pools keep clear of. */
+  readonly hostRoutes?: () => Promise<readonly Cidr[]>
+}
+
+/** What the plugin is to do here. */
+export interface PluginOptions {
+  readonly version: string
+  readonly member: string
+  readonly vtep: Ip
+  readonly vxlanPort: number
+  readonly scope: 'local' | 'global'
+  readonly seeds: readonly string[]
+  readonly pools: readonly { readonly cidr: Cidr; readonly length: number }[]
+  /** Bytes; null to measure. */
+  readonly underlayMtu: number | null
+  readonly auditIntervalMs: number
+  /** After how long something is released that nothing uses, in milliseconds. */
+  readonly orphanGraceMs: number
+  /** After how long a member that stays away is forgotten, in milliseconds. */
+  readonly forgetAfterMs: number
+}

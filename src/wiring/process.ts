@@ -1,0 +1,39 @@
+import { systemClock } from '../base/clock.ts'
+import type { Logger } from '../base/logger.ts'
+import { printable } from '../base/printable.ts'
+
+/** The engine kills the plugin ten seconds after asking it to stop. */
+const maxStopMs = 4_500
+
+/** A bug: what is in memory cannot be trusted any more. The engine starts us again from the disk. */
+export function endOnBug(error: unknown): void {
+  explain(error instanceof Error ? (error.stack ?? error.message) : String(error), 'bug: ')
+  process.exit(1)
+}
+
+/** Writes why the process ends. Each line by itself, as the engine logs them. */
+export function explain(text: string, prefix = ''): void {
+  for (const line of text.split('\n'))
+    process.stderr.write(`ts-overlay: ${prefix}${printable(line)}\n`)
+}
+
+/** Ends the process on a signal. As the first process of its container, it gets none that it does not handle. */
+export function stopOnSignal(stop: () => Promise<void>, logger: Logger): void {
+  let isStopping = false
+  const handler = (signal: string): void => {
+    if (isStopping) return
+    isStopping = true
+    stopWithin(stop, logger).then(() => process.exit(0), endOnBug)
+    logger.info('stopping', { signal })
+  }
+  process.on('SIGTERM', handler)
+  process.on('SIGINT', handler)
+}
+
+async function stopWithin(stop: () => Promise<void>, logger: Logger): Promise<void> {
+  const late = new Promise<'late'>((tell) => {
+    systemClock.setTimeout(() => tell('late'), maxStopMs)
+  })
+  if ((await Promise.race([stop(), late])) === 'late')
+    logger.warn(`stopping took longer than ${maxStopMs} ms; ending now`)
+}

@@ -1,0 +1,117 @@
+import { Findings } from '../base/findings.ts'
+import { Cluster } from '../cluster/cluster.ts'
+import { Reconciler } from '../dataplane/reconcile/reconciler.ts'
+import { Driver } from '../driver/driver.ts'
+import { Ipam } from '../ipam/ipam.ts'
+import { overlayMtu } from '../net/mtu.ts'
+import { ClaimFindings } from './claim-findings.ts'
+import { driverCluster, driverDataplane, driverPools, overlayChanges } from './driver-ports.ts'
+import { Forgetting } from './eviction.ts'
+import { ipamCluster } from './ipam-ports.ts'
+import { peerTransitions } from './peer-transitions.ts'
+import type { PluginOptions, PluginPorts } from './plugin-ports.ts'
+import { savedValue } from './saved-value.ts'
+import { SeedCache } from './seed-cache.ts'
+
+/** The rooms of a plugin. */
+export interface Rooms {
+  readonly cluster: Cluster
+  readonly reconciler: Reconciler
+  readonly ipam: Ipam
+  readonly driver: Driver
+  readonly findings: Findings
+  readonly claims: ClaimFindings
+  readonly seedCache: SeedCache
+  readonly eviction: Forgetting
+}
+
+/**
+ * Builds the rooms and connects them; nothing runs yet. Records go one way, from driver and address management into
+ * this member's log; other members' records go the other, from the cluster into the data plane.
+ */
+export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
+  const { clock, random, logger, store, dataplane, gossip } = ports
+  const findings = new Findings(clock, logger)
+  const cluster = new Cluster({
+    name: options.member,
+    address: options.vtep,
+    clock,
+    random,
+    logger: logger.child('cluster'),
+    gossip,
+    epochStore: savedValue<number>(store, 'cluster', 'epoch'),
+  })
+  const reconciler = new Reconciler({
+    dataplane,
+    clock,
+    logger: logger.child('dataplane'),
+    auditIntervalMs: options.auditIntervalMs,
+    isKnown: (vtep) => cluster.hasAllOf(vtep),
+  })
+  const ipam = new Ipam({
+    settings: options,
+    store,
+    cluster: ipamCluster(cluster, options.member, {
+      networks: () => driver.networks(),
+      holders: (vni, ip) => reconciler.holders(vni, ip),
+    }),
+    clock,
+    random,
+    logger: logger.child('ipam'),
+    ...(ports.hostRoutes === undefined ? {} : { hostRoutes: ports.hostRoutes }),
+  })
+  const driver = new Driver({
+    clock,
+    logger: logger.child('driver'),
+    store,
+    cluster: driverCluster(cluster, { self: options.member, vxlanPort: options.vxlanPort }),
+    pools: driverPools(ipam),
+    dataplane: driverDataplane(reconciler, dataplane),
+    vtep: options.vtep,
+    vxlanPort: options.vxlanPort,
+    orphanGraceMs: options.orphanGraceMs,
+    mtuHere: () => mtuHere(ports, options),
+  })
+  const seeds = () => cluster.seeds()
+  const seedCache = new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
+  const eviction = newEviction(ports, options, ipam)
+  const claims = new ClaimFindings(findings.room('cluster'))
+  const rooms = { cluster, reconciler, ipam, driver, findings, claims, seedCache, eviction }
+  connect(rooms, options)
+  return rooms
+}
+
+/** What the rooms tell each other. */
+function connect(rooms: Rooms, { vtep }: PluginOptions): void {
+  const { cluster, reconciler, driver, claims, seedCache, eviction } = rooms
+  cluster.onMembers(() => {
+    seedCache.changed()
+    eviction.look()
+  })
+  cluster.onTransitions((batch) => {
+    reconciler.applyPeers(peerTransitions(batch))
+    driver.overlaysChanged(overlayChanges(batch))
+    claims.check(batch, driver.networks(), vtep)
+  })
+}
+
+function newEviction(ports: PluginPorts, options: PluginOptions, ipam: Ipam): Forgetting {
+  return new Forgetting({
+    clock: ports.clock,
+    store: ports.store,
+    logger: ports.logger.child('ipam'),
+    members: () =>
+      ipam.members().map(({ name, state, seated }) => {
+        return { name, seated, away: state !== 'alive' && state !== 'suspect' }
+      }),
+    forget: (members) => ipam.forgetAway(...members),
+    afterMs: options.forgetAfterMs,
+  })
+}
+
+async function mtuHere(
+  { dataplane }: PluginPorts,
+  { underlayMtu, vtep }: PluginOptions,
+): Promise<number> {
+  return overlayMtu(underlayMtu ?? (await dataplane.underlayMtu(vtep)), vtep)
+}
