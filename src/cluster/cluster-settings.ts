@@ -4,6 +4,7 @@ import type { Random } from '../base/random.ts'
 import type { Ip } from '../net/ip.ts'
 import type { ClusterOptions } from './sync/options.ts'
 import type { GossipTransport } from './gossip/gossip-transport.ts'
+import type { RecordType } from './wire/record-type.ts'
 import type { EpochStore } from './log/own-epoch.ts'
 
 /** What a cluster is built from. */
@@ -17,5 +18,7 @@ export interface ClusterSettings {
   readonly logger: Logger
   readonly gossip: GossipTransport
   readonly epochStore: EpochStore
+  /** The kinds of records that this release knows. */
+  readonly records: readonly RecordType[]
   readonly options?: Partial<ClusterOptions>
 }

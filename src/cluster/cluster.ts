@@ -20,17 +20,22 @@ import type { ClusterSettings } from './cluster-settings.ts'
 import { type ClusterStatus, statusOf } from './cluster-status.ts'
 import { SyncProtocol } from './sync/protocol.ts'
 import type { GossipMember } from './gossip/gossip-transport.ts'
-import type { Json } from './json.ts'
 import { Joining } from './joining.ts'
-import { isKnown } from './known-members.ts'
 import { encodeMeta } from './wire/piggyback.ts'
 import { type Member, MemberTable, type MemberView, isLive } from './members/member-table.ts'
-import { type ClusterRecord, type RecordKind, encodeRecord, recordId } from './wire/records.ts'
+import {
+  type AnyRecord,
+  type Fields,
+  type RecordType,
+  RecordTypes,
+  encodeRecord,
+  recordId,
+} from './wire/record-type.ts'
 import { OwnEpoch } from './log/own-epoch.ts'
 import { GracefulRestarts } from './members/graceful-restarts.ts'
-import { type OwnedRecord, ownedRecords } from './owned-records.ts'
+import { type OwnedRecord, hasAllOf, ownedRecords } from './owned-records.ts'
 import { Replica } from './log/replica.ts'
-import { type RequestHandler, type RequestOptions, Requests } from './requests.ts'
+import { type Json, type RequestHandler, type RequestOptions, Requests } from './requests.ts'
 import { encodeRoot } from './root-payload.ts'
 import { type TransitionListener, Transitions } from './transitions.ts'
 
@@ -52,7 +57,7 @@ export class Cluster {
   readonly #replica: Replica
   readonly #transitions: Transitions
   readonly #epoch: OwnEpoch
-  readonly #exchange: SyncProtocol
+  readonly #protocol: SyncProtocol
   readonly #joining: Joining
   readonly #requests: Requests
   readonly #gracefulRestarts: GracefulRestarts
@@ -68,7 +73,7 @@ export class Cluster {
     const options = (this.#options = { ...clusterDefaults, ...settings.options })
     this.#settings = settings
     this.#members = new MemberTable({ name, address }, clock.now())
-    this.#transitions = new Transitions(clock, options)
+    this.#transitions = new Transitions(clock, new RecordTypes(settings.records), options)
     this.#replica = new Replica({ name, address, epoch: 0 }, options, (origin, id, previous) =>
       this.#transitions.mark(origin, id, previous),
     )
@@ -79,7 +84,7 @@ export class Cluster {
     })
     const store = settings.epochStore
     this.#epoch = new OwnEpoch({ clock, logger, store, replica: this.#replica })
-    this.#exchange = new SyncProtocol({
+    this.#protocol = new SyncProtocol({
       clock,
       random,
       logger,
@@ -97,7 +102,7 @@ export class Cluster {
       clock,
       logger,
       gossip,
-      initialSync: this.#exchange.initialSync,
+      initialSync: this.#protocol.initialSync,
       joinBoundMs: options.joinBoundMs,
     })
     this.#requests = new Requests({
@@ -105,29 +110,29 @@ export class Cluster {
       random,
       maxRequests: options.maxRequests,
       self: name,
-      send: (member, frames) => this.#exchange.sender.send(member, frames),
+      send: (member, frames) => this.#protocol.sender.send(member, frames),
       isLive: (member) => isLive(members.get(member)),
       maxPacketPayload: () => gossip.maxPacketPayload,
     })
   }
 
   /** Publishes one of our own records. Throws BAD_REQUEST when a field is out of its range. */
-  put(record: ClusterRecord): void {
-    const { id, value } = encodeRecord(record)
-    this.#exchange.set(id, value)
+  put<R extends AnyRecord>(type: RecordType<R>, record: Fields<R>): void {
+    const { id, value } = encodeRecord(type, record)
+    this.#protocol.set(id, value)
   }
 
   /** Withdraws one of our own records; nothing happens when there is none. */
-  remove(kind: RecordKind, key: string): void {
-    this.#exchange.set(recordId(kind, key), null)
+  remove(type: RecordType, key: string): void {
+    this.#protocol.set(recordId(type, key), null)
   }
 
-  /** Everybody's records of a kind, ours too; with `hidden` those of dead members as well. */
-  records<K extends RecordKind>(
-    kind: K,
+  /** All members' records of a type, ours included; with `hidden` those of dead members too. */
+  records<R extends AnyRecord>(
+    type: RecordType<R>,
     { hidden = false }: { hidden?: boolean } = {},
-  ): Iterable<OwnedRecord<K>> {
-    return ownedRecords(this.#replica, this.#exchange.own, kind, hidden)
+  ): Iterable<OwnedRecord<R>> {
+    return ownedRecords(this.#replica, this.#protocol.own, type, hidden)
   }
 
   /**
@@ -150,7 +155,7 @@ export class Cluster {
 
   /** Whether all is here that the member with this VTEP has told, or it is known to be gone. */
   hasAllOf(address: Ip): boolean {
-    return isKnown(address, this.#members, this.#replica)
+    return hasAllOf(address, this.#members, this.#replica)
   }
 
   /** Calls `listener` after members or their states changed, once a turn. Returns how to stop. */
@@ -178,11 +183,11 @@ export class Cluster {
     await this.#settings.gossip.start({
       meta: () => this.#meta(),
       onMember: (member) => this.#onMember(member),
-      onMessage: (bytes) => this.#exchange.onMessage(bytes),
+      onMessage: (bytes) => this.#protocol.onMessage(bytes),
       ackPayload: () => encodeRoot(this.#replica.digest.root()),
-      onAck: (member, payload) => this.#exchange.onAck(member, payload),
+      onAck: (member, payload) => this.#protocol.onAck(member, payload),
     })
-    this.#exchange.start()
+    this.#protocol.start()
   }
 
   /**
@@ -192,13 +197,13 @@ export class Cluster {
    * with MEMBER_AWAY when that took too long, but goes on trying.
    */
   async join(seeds: readonly string[]): Promise<void> {
-    this.#exchange.open()
+    this.#protocol.open()
     await this.#joining.join(seeds)
   }
 
   /** Whether an exchange of state was completed, or there was nobody to exchange with. */
   synced(): boolean {
-    return this.#exchange.initialSync.done
+    return this.#protocol.initialSync.done
   }
 
   /** Tells the others that we go, so that they forget our records. Takes less than 4 s. */
@@ -206,7 +211,7 @@ export class Cluster {
     const { clock, gossip, logger } = this.#settings
     const { tickMs, leaveMs } = this.#options
     this.#ending = true
-    this.#exchange.leave()
+    this.#protocol.leave()
     if (this.#hasCompany) await sleep(clock, leaveTicks * tickMs)
     await withDeadline(clock, leaveMs, 'leaving', gossip.leave(leaveMs)).catch((error: unknown) =>
       logger.warn(`left without all members knowing: ${messageOf(error)}`),
@@ -227,7 +232,7 @@ export class Cluster {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = this.#ending = true
-    this.#exchange.close()
+    this.#protocol.close()
     this.#requests.close()
     this.#transitions.close()
     this.#gracefulRestarts.close()
@@ -240,7 +245,7 @@ export class Cluster {
     return statusOf({
       replica: this.#replica,
       members: this.#members,
-      exchange: this.#exchange,
+      exchange: this.#protocol,
       requests: this.#requests,
     })
   }
@@ -264,7 +269,7 @@ export class Cluster {
     if (member === null) return
     this.#follow(member)
     if (!isLive(member)) this.#requests.onAway(member.name)
-    this.#exchange.onMember(member, before)
+    this.#protocol.onMember(member, before)
     this.#tellMembers()
   }
 
@@ -284,7 +289,7 @@ export class Cluster {
   async #onOwnAhead(seen: number): Promise<void> {
     if (this.#ending || !(await this.#epoch.raiseAbove(seen)) || this.#ending) return
     this.#settings.gossip.updateMeta()
-    this.#exchange.announce()
+    this.#protocol.announce()
   }
 
   #tellMembers(): void {

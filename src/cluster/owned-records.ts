@@ -1,28 +1,29 @@
 /** Records together with whose they are. */
 import type { Ip } from '../net/ip.ts'
-import type { OwnRecords } from './log/own-records.ts'
-import { type RecordKind, type RecordOf, decodeRecord, isOfKind } from './wire/records.ts'
 import { visibleRecords } from './log/origin.ts'
+import type { OwnRecords } from './log/own-records.ts'
 import type { Replica } from './log/replica.ts'
+import type { Member, MemberTable } from './members/member-table.ts'
+import { type AnyRecord, RecordFault, type RecordType } from './wire/record-type.ts'
 
-/** A record, whose it is and whether it counts. */
-export interface OwnedRecord<K extends RecordKind> {
+/** A record, whose it is and whether it is visible. */
+export interface OwnedRecord<R extends AnyRecord> {
   readonly origin: string
   /** The origin's VTEP. */
   readonly address: Ip
   readonly self: boolean
   /** False for a dead member's. */
   readonly visible: boolean
-  readonly record: RecordOf<K>
+  readonly record: R
 }
 
-/** All records of a kind: ours as last put, then the others'. Decodes while it goes. */
-export function* ownedRecords<K extends RecordKind>(
+/** All records of a type: ours as last put, then the others'. Decodes while it goes. */
+export function* ownedRecords<R extends AnyRecord>(
   replica: Replica,
   own: OwnRecords,
-  kind: K,
+  type: RecordType<R>,
   hidden: boolean,
-): Generator<OwnedRecord<K>> {
+): Generator<OwnedRecord<R>> {
   for (const origin of replica.origins) {
     const { name, address, self, standing, log } = origin
     const visible = standing === 'visible'
@@ -30,9 +31,22 @@ export function* ownedRecords<K extends RecordKind>(
       continue
     const records = self ? own.all() : visible ? visibleRecords(origin) : log.live()
     for (const [id, value] of records) {
-      const record = isOfKind(id, kind) ? decodeRecord(id, value) : null
-      if (record === null) continue
-      yield { origin: name, address, self, visible, record: record as RecordOf<K> }
+      if (id.charCodeAt(0) !== type.number) continue
+      const record = type.decode(id.slice(1), value)
+      if (!(record instanceof RecordFault)) yield { origin: name, address, self, visible, record }
     }
   }
+}
+
+/** Whether everything that the member with this VTEP has published is here, or it has gone. */
+export function hasAllOf(address: Ip, members: MemberTable, replica: Replica): boolean {
+  const there = members.at(address)
+  return there.length > 0 && there.every((member) => isComplete(member, replica))
+}
+
+function isComplete({ self, state, restarting, oid }: Member, replica: Replica): boolean {
+  const isGone = state === 'left' || (state === 'dead' && restarting !== true)
+  if (self || isGone) return true
+  const origin = replica.origin(oid)
+  return origin !== undefined && origin.log.complete && origin.shown === null
 }

@@ -7,7 +7,6 @@ import type { Clock, Timer } from '../base/clock.ts'
 import { AssertionError, type ErrorCode, OverlayError, failure, messageOf } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { type Frame, encodeFrame, envelopeBytes } from './wire/frames.ts'
-import type { Json } from './json.ts'
 
 /** The first repetition; each later wait is twice as long, up to `repeatMostMs`. */
 const minRepeatMs = 100
@@ -16,6 +15,10 @@ const maxRepeatMs = 1000
 const rememberMs = 60_000
 /** Remembered answers together; beyond, the oldest go, and a request that repeats is handled again. */
 const maxRememberedChars = 8 * 1024 * 1024
+
+/** A JSON value: the body of a request or an answer. */
+export type Json =
+  null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
 /** A handler of one channel. Its rejection is what the asker's promise rejects with. */
 export type RequestHandler = (from: string, body: Json) => Promise<Json>

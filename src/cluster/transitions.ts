@@ -1,12 +1,13 @@
 /**
- * Tells listeners what changed in what counts, as `previous → next` for each origin and key. Changes
- * are marked as they happen, with what listeners believe until then, and looked up when they are told:
- * so a record that came and went in between is never told, and one that changed thrice is told once.
+ * Tells listeners what changed in the visible records, as `previous → next` for each origin and key.
+ * A change is marked as it happens, with the value that listeners know, and read when the batch is
+ * delivered. So a record that came and went in between is not reported, and one that changed three
+ * times is reported once.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Packed } from './wire/bytes.ts'
-import { type ClusterRecord, type RecordKind, decodeRecord, kindOf } from './wire/records.ts'
+import { type AnyRecord, RecordFault, type RecordTypes } from './wire/record-type.ts'
 import { type Origin, visibleRecords, visibleValue } from './log/origin.ts'
 
 /** One record of another member, before and after. */
@@ -14,12 +15,18 @@ export interface Transition {
   readonly origin: string
   /** The origin's VTEP. */
   readonly address: Ip
-  readonly previous: ClusterRecord | null
-  readonly next: ClusterRecord | null
+  readonly previous: AnyRecord | null
+  readonly next: AnyRecord | null
   /** Whether the origin is alive or suspect. `next: null` while it is not: its host is away. */
   readonly live: boolean
-  /** The kind of what is there now, when it is a kind that is known and a value that cannot be read. */
-  readonly unreadable: RecordKind | null
+  /** Set when there is a value now that is no record of its kind; `next` is null then. */
+  readonly invalid: InvalidRecord | null
+}
+
+/** A value of a kind that this release knows, and what is wrong with it. */
+export interface InvalidRecord {
+  readonly kind: string
+  readonly reason: string
 }
 
 export type TransitionListener = (batch: readonly Transition[]) => void
@@ -31,13 +38,19 @@ interface Marked {
 
 export class Transitions {
   readonly #clock: Clock
+  readonly #types: RecordTypes
   readonly #options: { readonly transitionDelayMs: number; readonly maxTransitions: number }
   readonly #listeners = new Set<TransitionListener>()
   readonly #marks = new Map<Origin, Map<Packed, Marked>>()
   #timer: Timer | null = null
 
-  constructor(clock: Clock, options: { transitionDelayMs: number; maxTransitions: number }) {
+  constructor(
+    clock: Clock,
+    types: RecordTypes,
+    options: { transitionDelayMs: number; maxTransitions: number },
+  ) {
     this.#clock = clock
+    this.#types = types
     this.#options = options
   }
 
@@ -79,7 +92,7 @@ export class Transitions {
       for (const [id, before] of marks) {
         if (batch.length >= this.#options.maxTransitions) break
         marks.delete(id)
-        batch.push(...transitionsOf(origin, id, before))
+        batch.push(...transitionsOf(this.#types, { origin, id, before }))
       }
       if (marks.size > 0) break
       this.#marks.delete(origin)
@@ -90,24 +103,28 @@ export class Transitions {
   }
 }
 
-/** None when nothing changed or this release cannot read the kind; two when the address changed. */
-function transitionsOf(origin: Origin, id: Packed, before: Marked): Transition[] {
+/** None when nothing changed or the kind is unknown; two when the member's address changed. */
+function transitionsOf(
+  types: RecordTypes,
+  { origin, id, before }: { origin: Origin; id: Packed; before: Marked },
+): Transition[] {
   const value = visibleValue(origin, id)
-  if (value === before.value && origin.address === before.address) return []
-  const previous = before.value === null ? null : decodeRecord(id, before.value)
-  const next = value === null ? null : decodeRecord(id, value)
-  const unreadable = value !== null && next === null ? kindOf(id) : null
-  const isOfNothing = previous === null && next === null && unreadable === null
-  if (isOfNothing || origin.name === null) return []
-  const address = origin.address!
-  const bare = { origin: origin.name, address, live: origin.standing === 'visible', unreadable }
+  const address = origin.address
+  if (value === before.value && address === before.address) return []
+  const type = types.of(id)
+  if (type === undefined || origin.name === null || address === null) return []
+  const previous = before.value === null ? null : types.decode(id, before.value)
+  const now = value === null ? null : type.decode(id.slice(1), value)
+  const next = now instanceof RecordFault ? null : now
+  const invalid = now instanceof RecordFault ? { kind: type.kind, reason: now.reason } : null
+  if (previous === null && next === null && invalid === null) return []
+  const bare = { origin: origin.name, live: origin.standing === 'visible', invalid }
+  const old = before.address ?? address
   if (previous === null || next === null || address === before.address) {
-    return [
-      { ...bare, address: next === null ? (before.address ?? address) : address, previous, next },
-    ]
+    return [{ ...bare, address: next === null ? old : address, previous, next }]
   }
   return [
-    { ...bare, address: before.address ?? address, previous, next: null },
-    { ...bare, previous: null, next },
+    { ...bare, address: old, previous, next: null },
+    { ...bare, address, previous: null, next },
   ]
 }

@@ -1,11 +1,12 @@
 import type { Transition } from '../cluster/cluster.ts'
-import type { BlockRecord, PoolRecord } from '../cluster/wire/records.ts'
+import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
 import { isHostIp, isStationMac } from '../dataplane/credible.ts'
 import type { Network } from '../driver/network.ts'
 import { parsePoolKey } from '../ipam/pool-id.ts'
 import { geometryOf } from '../ipam/pools/pool-geometry.ts'
 import { cidrBits, cidrContains, ipWithLength } from '../net/cidr.ts'
 import { type Ip, ipBits } from '../net/ip.ts'
+import { type BlockRecord, type PoolRecord, blockRecord, poolRecord } from './records.ts'
 
 /** Something that another member says and that counts for nothing here. */
 interface ClaimFault {
@@ -20,19 +21,19 @@ interface ClaimFault {
  * the others; here it is only said. `networks` are this host's, and `vtep` is its address.
  */
 export function claimFaults(
-  { origin, address, next, unreadable }: Transition,
+  { origin, address, next, invalid }: Transition,
   networks: readonly Network[],
   vtep: Ip,
 ): ClaimFault[] {
   const fault = (what: ClaimFault['what'], text: string): ClaimFault => {
     return { who: origin, what, text: `member ${origin} ${text}; ignored` }
   }
-  if (unreadable !== null) return [fault('record', `sent a bad record of kind "${unreadable}"`)]
-  if (next?.kind === 'pool' || next?.kind === 'block') {
+  if (invalid !== null) return [fault('record', `sent a bad record of kind "${invalid.kind}"`)]
+  if (poolRecord.is(next) || blockRecord.is(next)) {
     const why = oddPool(next)
     return why === null ? [] : [fault(next.kind, why)]
   }
-  if (next?.kind !== 'endpoint') return []
+  if (!endpointRecord.is(next)) return []
   const { endpointId, ips, mac, vni } = next
   const faults: ClaimFault[] = []
   if (address === vtep)
@@ -56,7 +57,7 @@ function oddPool(record: PoolRecord | BlockRecord): string | null {
   const { poolKey } = record
   const cidr = parsePoolKey(poolKey)?.cidr
   if (cidr === undefined) return `has a ${record.kind} of "${poolKey}", which is no pool`
-  if (record.kind === 'block') {
+  if (blockRecord.is(record)) {
     const { index } = record
     const most = geometryOf(cidr).blockCount - 1
     return index <= most ? null : `has block ${index} of pool ${poolKey}, whose last one is ${most}`

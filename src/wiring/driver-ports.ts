@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Cluster, Transition } from '../cluster/cluster.ts'
+import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
+import { overlayRecord } from './records.ts'
 import type { Dataplane } from '../dataplane/dataplane.ts'
 import type { Reconciler } from '../dataplane/reconcile/reconciler.ts'
 import type { EndpointClaim } from '../driver/network.ts'
@@ -28,19 +30,18 @@ export function driverCluster(
   { self, vxlanPort }: { readonly self: string; readonly vxlanPort: number },
 ): DriverCluster {
   const recordOf = (claim: EndpointClaim) => ({
-    kind: 'endpoint' as const,
     ...claim,
     endpointId: recordEndpointId(claim.endpointId),
   })
   return {
     self,
-    putOverlay: (overlay) => cluster.put({ kind: 'overlay', ...overlay, port: vxlanPort }),
-    removeOverlay: (overlayId) => cluster.remove('overlay', overlayId),
-    putEndpoint: (claim) => cluster.put(recordOf(claim)),
+    putOverlay: (overlay) => cluster.put(overlayRecord, { ...overlay, port: vxlanPort }),
+    removeOverlay: (overlayId) => cluster.remove(overlayRecord, overlayId),
+    putEndpoint: (claim) => cluster.put(endpointRecord, recordOf(claim)),
     removeEndpoint: (claim) =>
-      cluster.remove('endpoint', `${claim.vni}/${recordEndpointId(claim.endpointId)}`),
+      cluster.remove(endpointRecord, `${claim.vni}/${recordEndpointId(claim.endpointId)}`),
     *overlays() {
-      for (const placed of cluster.records('overlay', { hidden: true }))
+      for (const placed of cluster.records(overlayRecord, { hidden: true }))
         if (!placed.self) yield { ...placed.record, member: placed.origin }
     },
   }
@@ -50,8 +51,8 @@ export function driverCluster(
 export function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
   return batch.flatMap(({ origin, previous, next }) => {
     const record = next ?? previous
-    if (record?.kind !== 'overlay') return []
-    const now = next?.kind === 'overlay' ? { ...next, member: origin } : null
+    if (!overlayRecord.is(record)) return []
+    const now = overlayRecord.is(next) ? { ...next, member: origin } : null
     return [{ member: origin, overlayId: record.overlayId, now }]
   })
 }

@@ -1,8 +1,10 @@
 import type { Cluster } from '../cluster/cluster.ts'
+import type { AnyRecord } from '../cluster/wire/record-type.ts'
 import type { Driver } from '../driver/driver.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Vni } from '../net/vni.ts'
 import type { IpamCluster } from '../ipam/ports.ts'
+import { blockRecord, overlayRecord, poolRecord } from './records.ts'
 
 /** The channel of requests between members' address management. */
 const channel = 'ipam'
@@ -24,18 +26,18 @@ export function ipamCluster(cluster: Cluster, self: string, neighbours: Neighbou
     ask: (member, message, timeoutMs) => cluster.request(member, channel, message, { timeoutMs }),
     onAsk: (handler) => cluster.handle(channel, handler),
     *blocks(poolKey) {
-      for (const { origin, visible, record } of cluster.records('block', { hidden: true }))
+      for (const { origin, visible, record } of cluster.records(blockRecord, { hidden: true }))
         if (poolKey === undefined || record.poolKey === poolKey)
           yield { ...record, owner: origin, alive: visible }
     },
-    publishBlock: (block) => cluster.put({ kind: 'block', ...block }),
-    withdrawBlock: ({ poolKey, index }) => cluster.remove('block', `${index} ${poolKey}`),
+    publishBlock: (block) => cluster.put(blockRecord, block),
+    withdrawBlock: ({ poolKey, index }) => cluster.remove(blockRecord, `${index} ${poolKey}`),
     *pools() {
-      for (const { origin, visible, record } of cluster.records('pool', { hidden: true }))
+      for (const { origin, visible, record } of cluster.records(poolRecord, { hidden: true }))
         yield { ...record, member: origin, alive: visible }
     },
-    publishPool: (pool) => cluster.put({ kind: 'pool', ...pool }),
-    withdrawPool: (poolKey) => cluster.remove('pool', poolKey),
+    publishPool: (pool) => cluster.put(poolRecord, pool),
+    withdrawPool: (poolKey) => cluster.remove(poolRecord, poolKey),
     holderOf: (poolKey, ip) => {
       for (const vni of vnisOf(cluster, neighbours, poolKey)) {
         const holder = neighbours.holders(vni, ip).find(({ live }) => live)
@@ -46,15 +48,14 @@ export function ipamCluster(cluster: Cluster, self: string, neighbours: Neighbou
     onChange: (listener) => {
       cluster.onMembers(listener)
       cluster.onTransitions((batch) => {
-        if (batch.some(({ previous, next }) => isOfIpam(previous?.kind) || isOfIpam(next?.kind)))
-          listener()
+        if (batch.some(({ previous, next }) => isOfIpam(previous) || isOfIpam(next))) listener()
       })
     },
   }
 }
 
-function isOfIpam(kind: string | undefined): boolean {
-  return kind === 'block' || kind === 'pool'
+function isOfIpam(record: AnyRecord | null): boolean {
+  return blockRecord.is(record) || poolRecord.is(record)
 }
 
 /**
@@ -66,7 +67,7 @@ function vnisOf(cluster: Cluster, neighbours: Neighbours, poolKey: string): Set<
   if (bound !== undefined) return new Set([bound.vni])
   const [, overlay] = poolKey.split(' ')
   const vnis = new Set<Vni>()
-  for (const { record } of cluster.records('overlay'))
+  for (const { record } of cluster.records(overlayRecord))
     if (record.overlayId === poolKey || record.overlayId === overlay) vnis.add(record.vni)
   return vnis
 }

@@ -1,10 +1,11 @@
 import type { Transition } from '../cluster/cluster.ts'
-import type { ClusterRecord } from '../cluster/wire/records.ts'
+import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
+import type { AnyRecord } from '../cluster/wire/record-type.ts'
 import type { Peer, PeerTransition } from '../dataplane/reconcile/peer-table.ts'
 
 /**
  * The endpoints among the cluster's transitions, as the data plane takes them. An endpoint whose host
- * is gone is forgotten there like a deleted one: the cluster keeps it, and tells of it again if its host
+ * is away counts there as deleted; the cluster keeps its record, and reports it again when the host
  * returns.
  */
 export function peerTransitions(batch: readonly Transition[]): PeerTransition[] {
@@ -15,8 +16,8 @@ export function peerTransitions(batch: readonly Transition[]): PeerTransition[] 
   })
 }
 
-function peerOf(transition: Transition, record: ClusterRecord | null): Peer | null {
-  if (record?.kind !== 'endpoint') return null
+function peerOf(transition: Transition, record: AnyRecord | null): Peer | null {
+  if (!endpointRecord.is(record)) return null
   const { kind: _kind, ...endpoint } = record
   return { ...endpoint, origin: transition.origin, vtep: transition.address, live: transition.live }
 }

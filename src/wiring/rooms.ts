@@ -11,6 +11,7 @@ import { ipamCluster } from './ipam-ports.ts'
 import { peerTransitions } from './peer-transitions.ts'
 import type { PluginOptions, PluginPorts } from './plugin-ports.ts'
 import { savedValue } from './saved-value.ts'
+import { recordTypes } from './records.ts'
 import { SeedCache } from './seed-cache.ts'
 
 /** The rooms of a plugin. */
@@ -40,6 +41,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     logger: logger.child('cluster'),
     gossip,
     epochStore: savedValue<number>(store, 'cluster', 'epoch'),
+    records: recordTypes,
   })
   const reconciler = new Reconciler({
     dataplane,

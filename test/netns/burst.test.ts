@@ -13,7 +13,8 @@ import type {
 } from '../../src/cluster/gossip/gossip-transport.ts'
 import { encodeMeta } from '../../src/cluster/wire/piggyback.ts'
 import { OriginLog } from '../../src/cluster/log/origin-log.ts'
-import { encodeRecord } from '../../src/cluster/wire/records.ts'
+import { endpointRecord } from '../../src/cluster/wire/endpoint-record.ts'
+import { encodeRecord } from '../../src/cluster/wire/record-type.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
 import type { Peer } from '../../src/dataplane/reconcile/peer-table.ts'
 import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
@@ -61,7 +62,7 @@ function messagesOf(owner: number): Uint8Array[] {
     const claimedAt = epoch / 1000 + i
     const kind = 'endpoint' as const
     const record = { kind, vni, endpointId, ips: [ip], mac: macOfIp(ip), claimedAt }
-    const { id, value } = encodeRecord(record)
+    const { id, value } = encodeRecord(endpointRecord, record)
     log.write(id, value, 0)
   }
   const ranges = [{ from: 0, to: log.head }]
@@ -115,6 +116,7 @@ async function listening(
     random: systemRandom,
     logger: silentLogger,
     gossip,
+    records: [endpointRecord],
     epochStore: { load: () => undefined, save: async () => {} },
   })
   await cluster.start()

@@ -4,6 +4,8 @@ import { parseIpInCidr } from '../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../src/net/ip.ts'
 import { macOfIp, parseMac } from '../../src/net/mac.ts'
 import { WholeHosts } from './support/whole-hosts.ts'
+import { endpointRecord } from '../../src/cluster/wire/endpoint-record.ts'
+import { blockRecord, poolRecord } from '../../src/wiring/records.ts'
 
 const gateway = parseIpInCidr('10.10.0.1/16')!
 
@@ -40,8 +42,7 @@ describe('claims that cannot be true', () => {
     )
     const { vni } = victim.plugin.network.networksWithEndpoints()[0]!.network
     const claim = (n: number, ip: Ip, mac = macOfIp(ip)): void =>
-      liar.plugin.cluster.put({
-        kind: 'endpoint',
+      liar.plugin.cluster.put(endpointRecord, {
         vni,
         endpointId: `bbbb00000000000${n}`,
         ips: [ip],
@@ -84,12 +85,12 @@ describe('claims that cannot be true', () => {
   it('are told of pools and blocks that address management makes nothing of', async () => {
     const [victim, liar] = [await world.add(), await world.add()]
     const { cluster } = liar.plugin
-    const pool = { kind: 'pool', auto: false, since: 1, gateway: null, reserved: [] } as const
-    cluster.put({ ...pool, poolKey: 'nonsense' })
-    cluster.put({ ...pool, poolKey: '10.20.0.0/24', gateway: parseIp('10.21.0.1') })
-    cluster.put({ ...pool, poolKey: '10.22.0.0/24', gateway: parseIp('10.22.0.1') })
-    cluster.put({ kind: 'block', poolKey: '10.20.0.0/24', index: 32, since: 1 })
-    cluster.put({ kind: 'block', poolKey: '10.20.0.0/24', index: 31, since: 1 })
+    const pool = { auto: false, since: 1, gateway: null, reserved: [] } as const
+    cluster.put(poolRecord, { ...pool, poolKey: 'nonsense' })
+    cluster.put(poolRecord, { ...pool, poolKey: '10.20.0.0/24', gateway: parseIp('10.21.0.1') })
+    cluster.put(poolRecord, { ...pool, poolKey: '10.22.0.0/24', gateway: parseIp('10.22.0.1') })
+    cluster.put(blockRecord, { poolKey: '10.20.0.0/24', index: 32, since: 1 })
+    cluster.put(blockRecord, { poolKey: '10.20.0.0/24', index: 31, since: 1 })
     await world.clock.advance(3000)
     const { list } = victim.plugin.status().ignoredClaims
     expect(list.map(({ what, count }) => [what, count])).to.deep.equal([
@@ -104,8 +105,7 @@ describe('claims that cannot be true', () => {
   it('are told of a member that advertises the address of this host', async () => {
     const first = await world.add()
     const clone = await world.add({ vtep: parseIp('192.0.2.1')! })
-    clone.plugin.cluster.put({
-      kind: 'endpoint',
+    clone.plugin.cluster.put(endpointRecord, {
       vni: 7000 as never,
       endpointId: 'bbbb000000000000',
       ips: [parseIp('10.10.0.2')!],

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { below, pick } from '../../src/base/random.ts'
-import { recordKey } from '../../src/cluster/wire/records.ts'
+import { endpointRecord } from '../../src/cluster/wire/endpoint-record.ts'
 import { Measure } from './support/measure.ts'
 import { finish, hasLost, patienceMs, settled, untilAll } from './support/samples.ts'
 import { forSeeds, long, seedsOf } from './support/seeds.ts'
@@ -174,7 +174,7 @@ function junkKey(world: World, host: Host): string {
     ({ endpointId }) => Number.parseInt(endpointId, 16) < 1000,
   )
   const record = pick(world.random, keys)
-  return record === undefined ? '' : recordKey(record)
+  return record === undefined ? '' : endpointRecord.keyOf(record)
 }
 
 /** Crashes a host and starts it again, again and again. Returns how to stop. */

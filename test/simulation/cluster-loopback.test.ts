@@ -8,7 +8,8 @@ import {
   createMemberlistGossip,
   gossipSockets,
 } from '../../src/cluster/gossip/memberlist-gossip.ts'
-import type { EndpointRecord } from '../../src/cluster/wire/records.ts'
+import { type EndpointRecord, endpointRecord } from '../../src/cluster/wire/endpoint-record.ts'
+import { blockRecord, recordTypes } from '../../src/wiring/records.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import type { Vni } from '../../src/net/vni.ts'
@@ -41,6 +42,7 @@ function member(index: number, secret = 'sesame'): Cluster {
     random: systemRandom,
     logger: silentLogger,
     gossip,
+    records: recordTypes,
     epochStore: { load: () => epoch, save: async (value) => void (epoch = value) },
   })
 }
@@ -60,7 +62,7 @@ async function until(done: () => boolean, ms = 8000): Promise<number> {
   return systemClock.now() - start
 }
 
-const countOf = (cluster: Cluster): number => [...cluster.records('endpoint')].length
+const countOf = (cluster: Cluster): number => [...cluster.records(endpointRecord)].length
 
 describe('simulation/cluster on loopback', function () {
   this.timeout(long ? 120_000 : 30_000)
@@ -87,10 +89,10 @@ describe('simulation/cluster on loopback', function () {
     const first = await up(1, [])
     const second = await up(2)
     const third = await up(3)
-    first.put(endpoint(1))
-    second.put({ kind: 'block', poolKey: '10.0.0.0/8', index: 3, since: 5 })
-    await until(() => countOf(third) === 1 && [...third.records('block')].length === 1)
-    expect([...third.records('block')][0]).to.deep.include({ origin: 'host-2', visible: true })
+    first.put(endpointRecord, endpoint(1))
+    second.put(blockRecord, { poolKey: '10.0.0.0/8', index: 3, since: 5 })
+    await until(() => countOf(third) === 1 && [...third.records(blockRecord)].length === 1)
+    expect([...third.records(blockRecord)][0]).to.deep.include({ origin: 'host-2', visible: true })
 
     first.handle('echo', async (from, body) => ({ from, body }))
     const long = 'x'.repeat(200_000)
@@ -99,10 +101,10 @@ describe('simulation/cluster on loopback', function () {
       expect(answer).to.deep.equal({ from: 'host-3', body })
     }
 
-    first.remove('endpoint', '5000/0000000000000001')
+    first.remove(endpointRecord, '5000/0000000000000001')
     await until(() => countOf(third) === 0 && countOf(second) === 0)
     await second.leave()
-    await until(() => [...third.records('block'), ...first.records('block')].length === 0)
+    await until(() => [...third.records(blockRecord), ...first.records(blockRecord)].length === 0)
     expect(third.members().find(({ name }) => name === 'host-2')?.state).to.equal('left')
     await until(() => first.status().root === third.status().root)
   })
@@ -110,18 +112,20 @@ describe('simulation/cluster on loopback', function () {
   it('hides the records of a member that crashed, and shows those of its next run', async () => {
     const first = await up(1, [])
     const second = await up(2)
-    second.put(endpoint(7, 1))
+    second.put(endpointRecord, endpoint(7, 1))
     await until(() => countOf(first) === 1)
     await second.close()
     await until(() => countOf(first) === 0)
-    expect([...first.records('endpoint', { hidden: true })]).to.have.length(1)
+    expect([...first.records(endpointRecord, { hidden: true })]).to.have.length(1)
     await expectAway(first.request('host-2', 'echo', null, { timeoutMs: 1000 }))
     const again = member(2)
     running.push(again)
     await again.start()
-    again.put(endpoint(7, 2))
+    again.put(endpointRecord, endpoint(7, 2))
     await again.join(seed)
-    await until(() => [...first.records('endpoint')].some(({ record }) => record.claimedAt === 2))
+    await until(() =>
+      [...first.records(endpointRecord)].some(({ record }) => record.claimedAt === 2),
+    )
   })
 
   it('does not talk to members with another secret', async () => {
@@ -141,7 +145,7 @@ describe('simulation/cluster on loopback', function () {
     const first = member(1)
     running.push(first)
     await first.start()
-    for (let i = 0; i < endpoints; i++) first.put(endpoint(i))
+    for (let i = 0; i < endpoints; i++) first.put(endpointRecord, endpoint(i))
     await first.join([])
     const second = member(2)
     running.push(second)

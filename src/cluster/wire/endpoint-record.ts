@@ -1,5 +1,6 @@
 /**
- * An endpoint's record in bytes. In a log its key is `vni 3 | endpoint id 8` and its value
+ * The record of an endpoint. A cluster has many of them, so they have a compact form of their own
+ * instead of JSON. In a log the key is `vni 3 | endpoint id 8` and its value
  * `form 1 | claimed at 4 | [family mask 1] | addresses | MAC`, where the form says how many addresses
  * there are, of which family, and how the MAC is written:
  *
@@ -12,6 +13,7 @@ import { type Ip, ipBits, ipFromBytes, ipToBytes } from '../../net/ip.ts'
 import { type Mac, macFromBytes, macOfIp, macToBytes } from '../../net/mac.ts'
 import { type Vni, vniLast } from '../../net/vni.ts'
 import { ByteReader, ByteWriter, type Packed } from './bytes.ts'
+import { RecordFault, type Fields, type RecordType } from './record-type.ts'
 
 /** An endpoint of this member: a container's attachment to an overlay. */
 export interface EndpointRecord {
@@ -39,20 +41,30 @@ const familiesMixed = 3
 const dockerMacPrefix = '02:42:'
 const macBytesOfForm = [0, 4, 6] as const
 
+export const endpointRecord: RecordType<EndpointRecord> = {
+  kind: 'endpoint',
+  number: endpointKind,
+  keyOf: endpointKey,
+  packKey: packEndpointKey,
+  encode: encodeEndpoint,
+  decode: (key, value) => decodeEndpoint(key, value) ?? new RecordFault('cannot be read'),
+  is: (record): record is EndpointRecord => record?.kind === 'endpoint',
+}
+
 /** `vni/endpoint id` */
-export function endpointKey(record: EndpointRecord): string {
+export function endpointKey(record: Fields<EndpointRecord>): string {
   return `${record.vni}/${record.endpointId}`
 }
 
 /** The key in bytes; null when the text is none. */
-export function packEndpointKey(key: string): Packed | null {
+function packEndpointKey(key: string): Packed | null {
   const [, vni, id] = /^([1-9]\d{0,7})\/([0-9a-f]{16})$/.exec(key) ?? []
   if (vni === undefined || id === undefined || Number(vni) > vniLast) return null
   return new ByteWriter().uint(Number(vni), 3).raw(Buffer.from(id, 'hex')).text()
 }
 
 /** The value in bytes. Throws BAD_REQUEST when a field is out of its range. */
-export function encodeEndpoint(record: EndpointRecord): Packed {
+function encodeEndpoint(record: Fields<EndpointRecord>): Packed {
   const { ips, mac, claimedAt } = record
   const first = ips[0]
   if (first === undefined || ips.length > maxIps) {
@@ -72,7 +84,7 @@ export function encodeEndpoint(record: EndpointRecord): Packed {
 }
 
 /** The record, or null when the bytes are not of this form. */
-export function decodeEndpoint(key: Packed, value: Packed): EndpointRecord | null {
+function decodeEndpoint(key: Packed, value: Packed): EndpointRecord | null {
   if (key.length !== endpointKeyBytes || !isEndpointValue(value)) return null
   const keyReader = new ByteReader(Buffer.from(key, 'latin1'))
   const vni = keyReader.uint(3) as Vni

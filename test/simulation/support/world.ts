@@ -7,8 +7,7 @@ import { type Random, below, seededRandom } from '../../../src/base/random.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { Cluster, type Transition } from '../../../src/cluster/cluster.ts'
 import type { ClusterOptions } from '../../../src/cluster/sync/options.ts'
-import type { EndpointRecord } from '../../../src/cluster/wire/records.ts'
-import { recordKey } from '../../../src/cluster/wire/records.ts'
+import { type EndpointRecord, endpointRecord } from '../../../src/cluster/wire/endpoint-record.ts'
 import type { Ip } from '../../../src/net/ip.ts'
 import { PeerTable } from '../../../src/dataplane/reconcile/peer-table.ts'
 import { macOfIp } from '../../../src/net/mac.ts'
@@ -108,6 +107,7 @@ export class World {
       random,
       gossip,
       logger: silentLogger,
+      records: [endpointRecord],
       epochStore: { load: () => host.disk, save: async (epoch) => void (host.disk = epoch) },
       options: this.#options,
     })
@@ -116,7 +116,7 @@ export class World {
     host.believed.clear()
     host.peers = new PeerTable()
     cluster.onTransitions((batch) => this.#believe(host, batch))
-    for (const record of host.truth.values()) cluster.put(record)
+    for (const record of host.truth.values()) cluster.put(endpointRecord, record)
     await cluster.start()
     cluster.join(seeds.map((seed) => seed.address)).catch(() => {})
   }
@@ -190,11 +190,11 @@ export class World {
 
   /** Creates or replaces this endpoint. */
   place(host: Host, record: EndpointRecord): void {
-    const key = recordKey(record)
+    const key = endpointRecord.keyOf(record)
     const before = host.truth.get(key)
     if (before !== undefined) this.#retired.add(before.claimedAt)
     host.truth.set(key, record)
-    host.cluster?.put(record)
+    host.cluster?.put(endpointRecord, record)
   }
 
   /** Deletes an endpoint; any one when no key is given. */
@@ -203,22 +203,25 @@ export class World {
     if (key === undefined || before === undefined) return
     this.#retired.add(before.claimedAt)
     host.truth.delete(key)
-    host.cluster?.remove('endpoint', key)
+    host.cluster?.remove(endpointRecord, key)
   }
 
   /** What a host sees of another's endpoints, by key. */
   seen(by: Host, origin: Host): Map<string, number> {
     const found = new Map<string, number>()
-    for (const placed of by.cluster?.records('endpoint') ?? []) {
+    for (const placed of by.cluster?.records(endpointRecord) ?? []) {
       if (placed.origin === origin.name)
-        found.set(recordKey(placed.record), placed.record.claimedAt)
+        found.set(endpointRecord.keyOf(placed.record), placed.record.claimedAt)
     }
     return found
   }
 
   /** Whether a host sees a record as it is. */
   sees(by: Host, origin: Host, record: EndpointRecord): boolean {
-    return by.believed.get(`${origin.name} ${recordKey(record)}`)?.claimedAt === record.claimedAt
+    return (
+      by.believed.get(`${origin.name} ${endpointRecord.keyOf(record)}`)?.claimedAt ===
+      record.claimedAt
+    )
   }
 
   /** Whether every running host knows all others as members. */
@@ -257,8 +260,8 @@ export class World {
 
   #compare(host: Host, truth: ReadonlyMap<string, number>, found: string[]): void {
     const seen = new Map<string, number>()
-    for (const { origin, record } of host.cluster!.records('endpoint')) {
-      seen.set(`${origin} ${recordKey(record)}`, record.claimedAt)
+    for (const { origin, record } of host.cluster!.records(endpointRecord)) {
+      seen.set(`${origin} ${endpointRecord.keyOf(record)}`, record.claimedAt)
     }
     const report = (key: string, what: string): void => {
       found.push(`${host.name} of ${key}: ${what}`)
@@ -298,14 +301,14 @@ export class World {
     host.peers.apply(peerTransitions(batch))
     for (const { origin, previous, next, live } of batch) {
       const record = next ?? previous
-      if (record?.kind !== 'endpoint') continue
-      const key = `${origin} ${recordKey(record)}`
+      if (!endpointRecord.is(record)) continue
+      const key = `${origin} ${endpointRecord.keyOf(record)}`
       const before = host.believed.get(key)
-      const told = previous?.kind === 'endpoint' ? previous.claimedAt : undefined
+      const told = endpointRecord.is(previous) ? previous.claimedAt : undefined
       if (before?.claimedAt !== told) {
         this.problems.push(`${host.name}: ${key} from ${told}, but believed ${before?.claimedAt}`)
       }
-      if (next?.kind === 'endpoint') {
+      if (endpointRecord.is(next)) {
         this.#noResurrection(host, key, next)
         host.believed.set(key, next)
       } else host.believed.delete(key)

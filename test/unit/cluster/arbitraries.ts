@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { type Packed, pack } from '../../../src/cluster/wire/bytes.ts'
 import type { Delta, Entry } from '../../../src/cluster/log/origin-log.ts'
-import { type EndpointRecord, encodeRecord } from '../../../src/cluster/wire/records.ts'
+import { type EndpointRecord, endpointRecord } from '../../../src/cluster/wire/endpoint-record.ts'
+import { encodeRecord } from '../../../src/cluster/wire/record-type.ts'
 import { type Ip, ipFromInteger } from '../../../src/net/ip.ts'
 import { macFromBytes, macOfIp } from '../../../src/net/mac.ts'
 import type { Vni } from '../../../src/net/vni.ts'
@@ -43,10 +44,13 @@ export const endpoint: fc.Arbitrary<EndpointRecord> = fc
 
 /** An entry's id and value: mostly endpoints, also kinds that this release does not know. */
 const content: fc.Arbitrary<{ id: Packed; value: Packed | null }> = fc.oneof(
-  { weight: 4, arbitrary: endpoint.map(encodeRecord) },
+  { weight: 4, arbitrary: endpoint.map((record) => encodeRecord(endpointRecord, record)) },
   {
     weight: 1,
-    arbitrary: endpoint.map((record) => ({ id: encodeRecord(record).id, value: null })),
+    arbitrary: endpoint.map((record) => ({
+      id: encodeRecord(endpointRecord, record).id,
+      value: null,
+    })),
   },
   {
     weight: 2,

@@ -8,8 +8,7 @@ import {
   encodeFrame,
   encodeMessage,
 } from '../../../src/cluster/wire/frames.ts'
-import type { Json } from '../../../src/cluster/json.ts'
-import { Requests } from '../../../src/cluster/requests.ts'
+import { type Json, Requests } from '../../../src/cluster/requests.ts'
 import { EventClock } from '../../simulation/support/event-clock.ts'
 
 type Drop = (frame: Frame, nth: number) => boolean

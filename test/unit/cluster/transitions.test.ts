@@ -1,7 +1,8 @@
 import { expect } from 'chai'
 import { oidOfName } from '../../../src/cluster/log/digest.ts'
-import type { EndpointRecord } from '../../../src/cluster/wire/records.ts'
-import { encodeRecord } from '../../../src/cluster/wire/records.ts'
+import { type EndpointRecord, endpointRecord } from '../../../src/cluster/wire/endpoint-record.ts'
+import { RecordTypes, encodeRecord } from '../../../src/cluster/wire/record-type.ts'
+import { recordTypes } from '../../../src/wiring/records.ts'
 import { Replica } from '../../../src/cluster/log/replica.ts'
 import { type Transition, Transitions } from '../../../src/cluster/transitions.ts'
 import { clusterDefaults } from '../../../src/cluster/sync/options.ts'
@@ -20,7 +21,7 @@ function endpoint(i: number, claimedAt = 100): EndpointRecord {
 
 class Scene {
   readonly clock = new VirtualClock()
-  readonly transitions = new Transitions(this.clock, clusterDefaults)
+  readonly transitions = new Transitions(this.clock, new RecordTypes(recordTypes), clusterDefaults)
   readonly batches: (readonly Transition[])[] = []
   readonly replica = new Replica(
     { name: 'host-1', address: '10.0.0.1' as Ip, epoch: 1 },
@@ -38,7 +39,7 @@ class Scene {
   }
 
   put(record: EndpointRecord, gone = false): void {
-    const { id, value } = encodeRecord(record)
+    const { id, value } = encodeRecord(endpointRecord, record)
     const version = ++this.#version
     const entries = [{ id, version, value: gone ? null : value }]
     const bare = { oid, epoch: 5, floor: 0, head: version, reset: null, repair: false }
@@ -50,7 +51,7 @@ class Scene {
     await this.clock.advance(20)
     const said = this.batches.flat().map(({ previous, next, live, address }) => {
       const claim = (record: typeof previous): number | null =>
-        record?.kind === 'endpoint' ? record.claimedAt : null
+        endpointRecord.is(record) ? record.claimedAt : null
       return `${claim(previous)} -> ${claim(next)} at ${address}${live ? '' : ', away'}`
     })
     this.batches.length = 0
@@ -160,7 +161,7 @@ describe('cluster/transitions', () => {
     const bare = { oid, epoch: 5, floor: 0, head: 2, reset: null, repair: false }
     scene.replica.apply({ ...bare, ranges: [{ from: 0, to: 2, entries }] }, 0)
     await scene.clock.advance(20)
-    const told = scene.batches.flat().map(({ next, unreadable }) => [next, unreadable])
+    const told = scene.batches.flat().map(({ next, invalid }) => [next, invalid?.kind])
     expect(told).to.deep.equal([
       [null, 'overlay'],
       [null, 'endpoint'],

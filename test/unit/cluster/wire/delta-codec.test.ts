@@ -5,7 +5,11 @@ import { decodeDelta, deltasOf, encodeDelta } from '../../../../src/cluster/wire
 import { type Delta, type Entry, OriginLog } from '../../../../src/cluster/log/origin-log.ts'
 import { replyTo } from '../../../../src/cluster/sync/sync-server.ts'
 import { sorted } from '../sorted.ts'
-import { type EndpointRecord, encodeRecord } from '../../../../src/cluster/wire/records.ts'
+import {
+  type EndpointRecord,
+  endpointRecord,
+} from '../../../../src/cluster/wire/endpoint-record.ts'
+import { encodeRecord } from '../../../../src/cluster/wire/record-type.ts'
 import type { Ip } from '../../../../src/net/ip.ts'
 import { type Mac, macOfIp } from '../../../../src/net/mac.ts'
 import type { Vni } from '../../../../src/net/vni.ts'
@@ -75,10 +79,17 @@ describe('cluster/delta-codec', () => {
   })
 
   it('packs an endpoint into 15 to 21 bytes, 19 to 25 with all that is told of it alone', () => {
-    const derived = recordBytes((i) => encodeRecord(endpoint(i)))
-    const docker = recordBytes((i) => encodeRecord(endpoint(i, '02:42:ac:11:00:02' as Mac)))
-    const foreign = recordBytes((i) => encodeRecord(endpoint(i, '1a:2b:3c:4d:5e:6f' as Mac)))
-    const gone = recordBytes((i) => ({ id: encodeRecord(endpoint(i)).id, value: null }))
+    const derived = recordBytes((i) => encodeRecord(endpointRecord, endpoint(i)))
+    const docker = recordBytes((i) =>
+      encodeRecord(endpointRecord, endpoint(i, '02:42:ac:11:00:02' as Mac)),
+    )
+    const foreign = recordBytes((i) =>
+      encodeRecord(endpointRecord, endpoint(i, '1a:2b:3c:4d:5e:6f' as Mac)),
+    )
+    const gone = recordBytes((i) => ({
+      id: encodeRecord(endpointRecord, endpoint(i)).id,
+      value: null,
+    }))
     // Three bytes of a first one are the time, which the delta's head has: 16, 20 and 22 are the record's.
     expect(derived).to.deep.equal({ first: 19, next: 15 })
     expect(docker).to.deep.equal({ first: 23, next: 19 })
@@ -102,7 +113,7 @@ describe('cluster/delta-codec', () => {
   it('cuts a log into deltas that fit and together say all', () => {
     const log = new OriginLog(oid, epoch)
     for (let i = 0; i < 500; i++) {
-      const { id, value } = encodeRecord(endpoint(i % 300))
+      const { id, value } = encodeRecord(endpointRecord, endpoint(i % 300))
       log.write(id, i % 7 === 0 ? null : value, 0)
     }
     for (const maxBytes of [100, 1350, 131_072]) {

@@ -1,3 +1,0 @@
-/** What JSON can say. */
-export type Json =
-  null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }

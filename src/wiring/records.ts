@@ -1,0 +1,76 @@
+/**
+ * The records that a member publishes, by kind. cluster/wire/record-type.ts says how to add one.
+ * Numbers are on the wire: 1 is the endpoint's, and none is ever used again for another kind.
+ */
+import * as v from 'valibot'
+import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
+import { type RecordOf, defineRecord, fieldKey } from '../cluster/wire/record-type.ts'
+import { type Cidr, parseCidr } from '../net/cidr.ts'
+import { type Ip, parseIp } from '../net/ip.ts'
+import { isOverlayMtu } from '../net/mtu.ts'
+import { type Vni, vniLast } from '../net/vni.ts'
+
+const natural = v.pipe(v.number(), v.integer(), v.minValue(0))
+const parsed = <T>(parse: (text: string) => T | null) =>
+  v.pipe(v.string(), v.transform(parse), v.nonNullable(v.any() as v.GenericSchema<T | null, T>))
+const list = <T>(item: v.GenericSchema<unknown, T>) => v.pipe(v.array(item), v.readonly())
+const vniField = v.pipe(
+  natural,
+  v.minValue(1),
+  v.maxValue(vniLast),
+  v.transform((n) => n as Vni),
+)
+
+/** An overlay that this member takes part in. */
+export const overlayRecord = defineRecord({
+  kind: 'overlay',
+  number: 2,
+  key: fieldKey('overlayId'),
+  schema: v.object({
+    vni: vniField,
+    pools: list(parsed<Cidr>(parseCidr)),
+    /** Bytes, inside the tunnel. Others take the least that any member has. */
+    mtu: v.number(),
+    /** The member's UDP port for VXLAN; earlier releases do not say. */
+    port: v.optional(v.pipe(natural, v.minValue(1), v.maxValue(65_535))),
+  }),
+  validate: ({ mtu }) => (isOverlayMtu(mtu) ? null : `has an MTU of ${mtu}`),
+})
+
+/** A pool that this member serves addresses of. */
+export const poolRecord = defineRecord({
+  kind: 'pool',
+  number: 3,
+  key: fieldKey('poolKey'),
+  schema: v.object({
+    gateway: v.nullable(parsed<Ip>(parseIp)),
+    reserved: list(parsed<Ip>(parseIp)),
+    /** Chosen by us, not asked for. */
+    auto: v.boolean(),
+    /** Milliseconds since 1970. */
+    since: natural,
+  }),
+})
+export type PoolRecord = RecordOf<typeof poolRecord>
+
+/** A block of a pool that this member owns. */
+export const blockRecord = defineRecord({
+  kind: 'block',
+  number: 4,
+  key: {
+    write: ({ index, poolKey }: { readonly poolKey: string; readonly index: number }) =>
+      `${index} ${poolKey}`,
+    read: (text) => {
+      const [, index, poolKey] = /^(\d{1,9}) (.*)$/s.exec(text) ?? []
+      return index === undefined || poolKey === undefined ? null : { poolKey, index: Number(index) }
+    },
+  },
+  schema: v.object({
+    /** Milliseconds since 1970. */
+    since: natural,
+  }),
+})
+export type BlockRecord = RecordOf<typeof blockRecord>
+
+/** All kinds that this release knows. */
+export const recordTypes = [endpointRecord, overlayRecord, poolRecord, blockRecord]
