@@ -1,14 +1,17 @@
 /**
- * What the members of the cluster tell each other. Every member is the only writer of its own records
- * (its endpoints, the overlays it takes part in, the blocks it owns); every member has the records of
- * all. Membership and transport come from gossip, behind the port gossip-transport.ts.
+ * Cluster state: every member is the only writer of its own records (its endpoints, the overlays it
+ * takes part in, the blocks it owns), and every member has the records of all. Membership and
+ * transport come from gossip, behind the port gossip/gossip-transport.ts.
  *
- * Invariant: for each member that is alive, what is visible here becomes what its owner has put, and
- * stays so; nothing that its owner removed comes back. It rests on versions alone (origin-log.ts): no
- * clock, no time-out and no order of messages takes part in it.
+ * Invariant: the visible records of a live member become what that member has put, and stay so; a
+ * record that its owner removed does not come back. This rests on versions alone (log/origin-log.ts):
+ * no clock, no time-out and no order of messages takes part in it.
  *
- * This room may not look into what the records mean, call the Docker API, touch the kernel or wait for
- * another member inside put, remove or records.
+ * The cluster does not interpret records, call the Docker API or touch the kernel; put, remove and
+ * records wait for no other member.
+ *
+ * Arrows between the folders: log ← wire ← {members, sync} ← this file; gossip ← {members, sync};
+ * members ← sync.
  */
 import { sleep } from '../base/clock.ts'
 import { withDeadline } from '../base/deadline.ts'
@@ -191,10 +194,9 @@ export class Cluster {
   }
 
   /**
-   * Publishes what was put so far, joins the cluster that any of the seeds belongs to, and keeps trying
-   * those that are absent. Nothing is published before: the others take what we publish for all we have.
-   * Resolves after the first exchange of state, at once when all seeds are ourselves or there is none; rejects
-   * with MEMBER_AWAY when that took too long, but goes on trying.
+   * Publishes what was put so far (the others take it as complete), joins the cluster of any seed,
+   * and keeps trying absent seeds. Resolves after the initial sync, at once when there is no seed or
+   * all are ourselves. Rejects with MEMBER_AWAY when the sync took too long, but goes on trying.
    */
   async join(seeds: readonly string[]): Promise<void> {
     this.#protocol.open()
@@ -218,10 +220,7 @@ export class Cluster {
     )
   }
 
-  /**
-   * Tells the others that we stop answering for a while, and that our records go on counting, for ten
-   * minutes at most. Takes less than 1 s.
-   */
+  /** Announces a graceful restart: our records stay visible for ten minutes. Takes under 1 s. */
   async announceRestart(): Promise<void> {
     this.#ending = this.#restarting = true
     this.#settings.gossip.updateMeta()
