@@ -42,10 +42,6 @@ import { type Json, type RequestHandler, type RequestOptions, Requests } from '.
 import { encodeRoot } from './root-payload.ts'
 import { type TransitionListener, Transitions } from './transitions.ts'
 
-export type { ClusterSettings } from './cluster-settings.ts'
-export type { ClusterStatus } from './cluster-status.ts'
-export type { MemberView } from './members/member-table.ts'
-export type { OwnedRecord } from './owned-records.ts'
 export type { Transition } from './transitions.ts'
 
 /** Goodbyes have this many ticks to spread before we stop. */
