@@ -1,5 +1,5 @@
 /** What our acks of probes carry: `4f 02 | root 8`. */
-import { ByteReader, ByteWriter } from './wire/bytes.ts'
+import { ByteReader, ByteWriter } from '../base/bytes.ts'
 import type { Hash } from './log/digest.ts'
 import { formatVersion, magicByte } from './wire/frames.ts'
 

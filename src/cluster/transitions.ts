@@ -6,7 +6,7 @@
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Ip } from '../net/ip.ts'
-import type { Packed } from './wire/bytes.ts'
+import type { Packed } from '../base/bytes.ts'
 import { type AnyRecord, RecordFault, type RecordTypes } from './wire/record-type.ts'
 import { type Origin, visibleRecords, visibleValue } from './log/origin.ts'
 

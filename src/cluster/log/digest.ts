@@ -5,7 +5,7 @@
  * new one. Not a defence against forgery: who has the gossip key can forge anything anyway.
  */
 import { createHash } from 'node:crypto'
-import { ByteReader, ByteWriter, CodecError, type Packed, pack } from '../wire/bytes.ts'
+import { ByteReader, ByteWriter, CodecError, type Packed, pack } from '../../base/bytes.ts'
 
 /** Enough that one differing origin of 1000 costs about 16 heads, few enough for one packet of 512 bytes. */
 const bucketCount = 64

@@ -1,4 +1,4 @@
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import type { EpochTombstone } from '../visibility.ts'
 
 /** Beyond are dropped, oldest first: so many restarts or departures in a day are no normal day. */

@@ -13,7 +13,7 @@
  * below it: a deletion in its range may have been of a record in one of those.
  */
 import { assert } from '../../base/errors.ts'
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import { type Coverage, type Range, coverageTo, covers, runStart, withRange } from './coverage.ts'
 
 /** A record (or, with value null, a tombstone) at the version its owner gave it. */

@@ -1,6 +1,6 @@
 /** One member's records as another has them, and which of them count. */
 import type { Ip } from '../../net/ip.ts'
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import type { Hash } from './digest.ts'
 import type { VersionSummary } from '../wire/frames.ts'
 import { OriginLog } from './origin-log.ts'

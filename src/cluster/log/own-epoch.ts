@@ -6,7 +6,7 @@
 import type { Clock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
-import { epochLimit } from '../wire/bytes.ts'
+import { epochLimit } from '../../base/bytes.ts'
 import type { Replica } from './replica.ts'
 
 /** The last epoch, on disk; `save` resolves when it is durable. */

@@ -3,7 +3,7 @@
  * written twice in between takes one version, and nobody sees a hole. A token bucket bounds how many
  * versions go out in a while; what is over it waits, and only its last value counts.
  */
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import type { Entry } from './origin-log.ts'
 import type { Replica } from './replica.ts'
 

@@ -8,7 +8,7 @@
  */
 import { assert } from '../../base/errors.ts'
 import type { Ip } from '../../net/ip.ts'
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import { EpochTombstones } from './epoch-tombstones.ts'
 import { Digest, bucketOf, hashOf, oidOfName } from './digest.ts'
 import type { VersionSummary } from '../wire/frames.ts'

@@ -1,6 +1,6 @@
 /** Who is in the cluster, as the rest of the program sees it. */
 import type { Ip } from '../../net/ip.ts'
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import { oidOfName } from '../log/digest.ts'
 import type { GossipMember, MemberState } from '../gossip/gossip-transport.ts'
 import { decodeMeta } from '../wire/piggyback.ts'

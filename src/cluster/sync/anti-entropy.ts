@@ -8,7 +8,7 @@
  */
 import type { Timer } from '../../base/clock.ts'
 import { below, pick } from '../../base/random.ts'
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import type { Hash } from '../log/digest.ts'
 import type { Frame, VersionSummary, DeltaRequest } from '../wire/frames.ts'
 import { summaryOf } from '../log/origin.ts'

@@ -5,7 +5,7 @@
  */
 import type { Timer } from '../../base/clock.ts'
 import { sample } from '../../base/random.ts'
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import { maxEntryBytes } from '../wire/delta-codec.ts'
 import { RumourQueue, type Rumour } from './rumour-queue.ts'
 import type { Entry } from '../log/origin-log.ts'

@@ -4,7 +4,7 @@
  */
 import type { Timer } from '../../base/clock.ts'
 import { below, pick } from '../../base/random.ts'
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import type { VersionSummary } from '../wire/frames.ts'
 import type { SyncContext } from './context.ts'
 

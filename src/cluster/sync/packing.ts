@@ -1,5 +1,5 @@
 /** From news and frames to messages that fit a packet. */
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import { maxEntryBytes, maxHeaderBytes, maxRangeBytes } from '../wire/delta-codec.ts'
 import { encodeFrame, encodeMessage, envelopeBytes } from '../wire/frames.ts'
 import type { Rumour } from './rumour-queue.ts'

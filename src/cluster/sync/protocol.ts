@@ -5,7 +5,7 @@
 import type { Clock, Timer } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
 import { type Random, sample } from '../../base/random.ts'
-import { CodecError, type Packed } from '../wire/bytes.ts'
+import { CodecError, type Packed } from '../../base/bytes.ts'
 import type { ClusterOptions } from './options.ts'
 import { InitialSync } from './initial-sync.ts'
 import { type Frame, decodeMessage } from '../wire/frames.ts'

@@ -4,7 +4,7 @@
  * queue is full the last of that order are dropped. Repair brings them: whoever hears of a later version
  * asks for what it lacks before.
  */
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 
 /** One thing to tell. The log says what the record is when the time comes. */
 export interface Rumour {

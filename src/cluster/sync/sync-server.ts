@@ -4,7 +4,7 @@
  * repairs, so nobody passes them on.
  */
 import { sleep } from '../../base/clock.ts'
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import { type Coverage, type Range, coverageTo, coveredRanges, subtract } from '../log/coverage.ts'
 import { deltasOf } from '../wire/delta-codec.ts'
 import { type DeltaRequest, encodeFrame, encodeMessage, envelopeBytes } from '../wire/frames.ts'

@@ -6,7 +6,7 @@
  */
 import type { Timer } from '../../base/clock.ts'
 import { sample } from '../../base/random.ts'
-import type { Packed } from '../wire/bytes.ts'
+import type { Packed } from '../../base/bytes.ts'
 import type { Frame } from '../wire/frames.ts'
 import type { JoinSync } from './join-sync.ts'
 import type { Reprober } from './reprober.ts'

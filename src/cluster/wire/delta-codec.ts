@@ -16,7 +16,7 @@
  * the second in which the epoch began; those of later ones are differences from the one before. The tag of any
  * other record has bit 7, and bit 0 for a tombstone. So the usual endpoint takes 15 to 18 bytes.
  */
-import { ByteReader, ByteWriter, CodecError, type Packed, varintLength } from './bytes.ts'
+import { ByteReader, ByteWriter, CodecError, type Packed, varintLength } from '../../base/bytes.ts'
 import type { Range } from '../log/coverage.ts'
 import {
   maxClaimedAt,

@@ -12,7 +12,7 @@ import { refusal } from '../../base/errors.ts'
 import { type Ip, ipBits, ipFromBytes, ipToBytes } from '../../net/ip.ts'
 import { type Mac, macFromBytes, macOfIp, macToBytes } from '../../net/mac.ts'
 import { type Vni, vniLast } from '../../net/vni.ts'
-import { ByteReader, ByteWriter, type Packed } from './bytes.ts'
+import { ByteReader, ByteWriter, type Packed } from '../../base/bytes.ts'
 import { RecordFault, type Fields, type RecordType } from './record-type.ts'
 
 /** An endpoint of this member: a container's attachment to an overlay. */

@@ -7,7 +7,7 @@
  * version of this format. A frame of an unknown kind is skipped, and so is what an unknown flag adds to a delta, so a
  * later release can say more.
  */
-import { ByteReader, ByteWriter, CodecError, type Packed } from './bytes.ts'
+import { ByteReader, ByteWriter, CodecError, type Packed } from '../../base/bytes.ts'
 import { type Coverage, type Range, maxRanges } from '../log/coverage.ts'
 import { decodeDelta, encodeDelta } from './delta-codec.ts'
 import type { Delta } from '../log/origin-log.ts'

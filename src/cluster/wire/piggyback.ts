@@ -4,7 +4,7 @@
  * the VTEP's, which need not be the one that gossip uses. Bytes that follow are a later release's.
  */
 import { type Ip, ipFromBytes, ipToBytes } from '../../net/ip.ts'
-import { ByteReader, ByteWriter, CodecError, unpack } from './bytes.ts'
+import { ByteReader, ByteWriter, CodecError, unpack } from '../../base/bytes.ts'
 import { formatVersion, magicByte } from './frames.ts'
 
 /** One member's facts. */

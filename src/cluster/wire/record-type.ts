@@ -25,7 +25,7 @@
  */
 import * as v from 'valibot'
 import { assert, refusal } from '../../base/errors.ts'
-import { type Packed, pack, unpack } from './bytes.ts'
+import { type Packed, pack, unpack } from '../../base/bytes.ts'
 
 /** A record of any kind. */
 export interface AnyRecord {

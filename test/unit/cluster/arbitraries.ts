@@ -1,6 +1,6 @@
 /** Random values of this room, for property tests. */
 import fc from 'fast-check'
-import { type Packed, pack } from '../../../src/cluster/wire/bytes.ts'
+import { type Packed, pack } from '../../../src/base/bytes.ts'
 import type { Delta, Entry } from '../../../src/cluster/log/origin-log.ts'
 import { type EndpointRecord, endpointRecord } from '../../../src/cluster/wire/endpoint-record.ts'
 import { encodeRecord } from '../../../src/cluster/wire/record-type.ts'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ByteReader, ByteWriter } from '../../../src/cluster/wire/bytes.ts'
+import { ByteReader, ByteWriter } from '../../../src/base/bytes.ts'
 import type { SyncProtocol } from '../../../src/cluster/sync/protocol.ts'
 import { EventClock } from '../../simulation/support/event-clock.ts'
 import { Fixture } from './fixture.ts'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { ByteReader } from '../../../../src/cluster/wire/bytes.ts'
+import { ByteReader } from '../../../../src/base/bytes.ts'
 import { decodeDelta, deltasOf, encodeDelta } from '../../../../src/cluster/wire/delta-codec.ts'
 import { type Delta, OriginLog } from '../../../../src/cluster/log/origin-log.ts'
 import { sorted } from '../sorted.ts'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { ByteReader, ByteWriter, CodecError, pack } from '../../../../src/cluster/wire/bytes.ts'
+import { ByteReader, ByteWriter, CodecError, pack } from '../../../../src/base/bytes.ts'
 import { decodeDelta, deltasOf, encodeDelta } from '../../../../src/cluster/wire/delta-codec.ts'
 import { type Delta, type Entry, OriginLog } from '../../../../src/cluster/log/origin-log.ts'
 import { replyTo } from '../../../../src/cluster/sync/sync-server.ts'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { CodecError, epochLimit } from '../../../../src/cluster/wire/bytes.ts'
+import { CodecError, epochLimit } from '../../../../src/base/bytes.ts'
 import type { Coverage } from '../../../../src/cluster/log/coverage.ts'
 import {
   type Frame,

@@ -7,7 +7,7 @@ import {
   pack,
   unpack,
   varintLength,
-} from '../../../../src/cluster/wire/bytes.ts'
+} from '../../../src/base/bytes.ts'
 
 describe('cluster/bytes', () => {
   it('reads back what was written', () => {
