@@ -1,5 +1,5 @@
+import { isOverlayId } from '../net/pool-key.ts'
 import { refusal } from '../base/errors.ts'
-import { isOverlayId } from '../ipam/pool-id.ts'
 import { parseMtu } from '../net/mtu.ts'
 import { type Vni, parseVni } from '../net/vni.ts'
 

@@ -7,6 +7,7 @@
  * promises something of them. This room does not speak with the engine or the kernel, never waits for a member without a
  * bound, and lets no clock decide who has what, but for the forgetting of those who stay away (`voting/fence.ts`).
  */
+import { poolKeyOf } from '../net/pool-key.ts'
 import { refusal } from '../base/errors.ts'
 import { type Cidr, ipWithLength } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
@@ -17,12 +18,12 @@ import { freeAddress, freePool } from './addresses/freeing.ts'
 import { takeGateway } from './pools/gateway.ts'
 import type { HeldPool } from './pools/held-pool.ts'
 import type { Lease } from './addresses/lease-table.ts'
-import { addressAt } from './pools/pool-geometry.ts'
+import { addressAt } from '../net/pool-geometry.ts'
 import { mayBeBound, type PoolWish, takePool } from './pools/pool-requests.ts'
 import { reserve } from './addresses/reserved.ts'
 import { takeTold } from './addresses/told-pool.ts'
 import type { IpamPorts, StoreChange } from './ports.ts'
-import { addressSpaces, parsePoolId, poolIdOf, poolKeyOf, requirePoolId } from './pool-id.ts'
+import { addressSpaces, parsePoolId, poolIdOf, requirePoolId } from './pool-id.ts'
 import { poolNotFound, requireHeld } from './refusals.ts'
 import { type IpamStatus, membersOf, statusOf } from './status.ts'
 import { Upkeep } from './upkeep.ts'

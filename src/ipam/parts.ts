@@ -1,4 +1,4 @@
-import { isUsable } from './pools/pool-geometry.ts'
+import { isUsable } from '../net/pool-geometry.ts'
 import { Conflicts } from './addresses/conflicts.ts'
 import { dropLostBlocks } from './addresses/reclaim.ts'
 import { Shelf } from './pools/shelf.ts'

@@ -1,5 +1,5 @@
 import type { Conflict } from './addresses/conflicts.ts'
-import { addressAt, usableCount } from './pools/pool-geometry.ts'
+import { addressAt, usableCount } from '../net/pool-geometry.ts'
 import type { HeldPool } from './pools/held-pool.ts'
 import type { Context } from './context.ts'
 import { usage } from './refusals.ts'

@@ -1,7 +1,7 @@
+import { poolKeyOf } from '../net/pool-key.ts'
 import type { Ip } from '../net/ip.ts'
 import { addressesBlocked } from './addresses/blocked.ts'
 import type { Context } from './context.ts'
-import { poolKeyOf } from './pool-id.ts'
 import type { HeldPool } from './pools/held-pool.ts'
 import { nameOfWish, type PoolWish } from './pools/pool-requests.ts'
 import { requireHeld } from './refusals.ts'

@@ -1,3 +1,4 @@
+import { parsePoolKey, poolKeyOf } from '../net/pool-key.ts'
 import { createHash } from 'node:crypto'
 import type { Cluster, Transition } from '../cluster/cluster.ts'
 import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
@@ -9,7 +10,7 @@ import type { DriverCluster, DriverPools, DriverDataplane } from '../driver/port
 import type { Driver } from '../driver/driver.ts'
 import type { OverlayChange } from '../driver/consistency-check.ts'
 import type { Ipam } from '../ipam/ipam.ts'
-import { parsePoolId, parsePoolKey, poolIdOf, poolKeyOf } from '../ipam/pool-id.ts'
+import { parsePoolId, poolIdOf } from '../ipam/pool-id.ts'
 
 /** The calls of the engine that concern addresses. */
 type IpamHandlers = Pick<Ipam, 'requestPool' | 'releasePool' | 'requestAddress' | 'releaseAddress'>

@@ -5,7 +5,7 @@ import { noAddress, requireHeld } from '../refusals.ts'
 import { addressesBlocked } from './blocked.ts'
 import { borrow } from './borrowing.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
-import { addressAt } from '../pools/pool-geometry.ts'
+import { addressAt } from '../../net/pool-geometry.ts'
 import type { Offer } from '../blocks/spares.ts'
 import type { Supply } from '../blocks/supply.ts'
 

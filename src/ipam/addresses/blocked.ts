@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts'
 import { addressItem } from '../voting/items.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
-import { addressAt } from '../pools/pool-geometry.ts'
+import { addressAt } from '../../net/pool-geometry.ts'
 
 /**
  * Tells of offsets in our blocks why they are not to be handed out although no container here has them: set aside, asked for by

@@ -9,7 +9,7 @@ import type { Rival } from '../voting/tally.ts'
 import { borrow } from './borrowing.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
 import type { Lease } from './lease-table.ts'
-import { addressAt, blockOf, isUsable } from '../pools/pool-geometry.ts'
+import { addressAt, blockOf, isUsable } from '../../net/pool-geometry.ts'
 import type { Supply } from '../blocks/supply.ts'
 
 /** When a record turns out to be stale, or a rival's claim may fail, we look again after this long, and up to as much again, ms. */

@@ -1,4 +1,4 @@
-import type { OffsetRange } from '../pools/pool-geometry.ts'
+import type { OffsetRange } from '../../net/pool-geometry.ts'
 
 /** An address handed out on this host. `since` is wall clock, ms. */
 export interface Lease {

@@ -6,7 +6,7 @@ import { nameOfHolder } from '../voting/roster.ts'
 import { borrow } from './borrowing.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
 import type { Conflicts } from './conflicts.ts'
-import { blockOf } from '../pools/pool-geometry.ts'
+import { blockOf } from '../../net/pool-geometry.ts'
 import { register } from '../pools/pool-requests.ts'
 import type { Supply } from '../blocks/supply.ts'
 

@@ -4,7 +4,7 @@ import type { Context } from '../context.ts'
 import { poolExhausted } from '../refusals.ts'
 import { requireOffset } from './explicit.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
-import { addressAt } from '../pools/pool-geometry.ts'
+import { addressAt } from '../../net/pool-geometry.ts'
 
 /**
  * Addresses of swarm networks. There the managers agree by Raft on who allocates: the leader's host keeps the books of the whole

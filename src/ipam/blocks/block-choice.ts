@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { blockRange, type OffsetRange, type PoolGeometry } from '../pools/pool-geometry.ts'
+import { blockRange, type OffsetRange, type PoolGeometry } from '../../net/pool-geometry.ts'
 
 /**
  * The blocks of a pool in the order in which `member` should try to get them: every member has an

@@ -3,7 +3,7 @@ import type { Asked, Reply } from '../voting/messages.ts'
 import { addressesBlocked } from '../addresses/blocked.ts'
 import { idleBlocks, letGo } from './block-return.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
-import { blockOf, blockRange, type OffsetRange } from '../pools/pool-geometry.ts'
+import { blockOf, blockRange, type OffsetRange } from '../../net/pool-geometry.ts'
 
 /** So many owners are asked at once; together they have more than one claim needs. */
 const ownersAsked = 8

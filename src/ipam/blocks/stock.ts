@@ -1,4 +1,4 @@
-import type { PoolGeometry } from '../pools/pool-geometry.ts'
+import type { PoolGeometry } from '../../net/pool-geometry.ts'
 
 /** How much of a pool a member keeps, in blocks. Pure arithmetic; the numbers are bounds on waste, not on use. */
 

@@ -1,6 +1,6 @@
+import { parsePoolKey } from '../../net/pool-key.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { BlockRecord, IpamCluster, PoolRecord } from '../ports.ts'
-import { parsePoolKey } from '../pool-id.ts'
 import type { HeldPool } from '../pools/held-pool.ts'
 
 /**

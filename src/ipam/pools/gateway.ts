@@ -4,7 +4,7 @@ import { type Context, publishPool } from '../context.ts'
 import { inUse } from '../refusals.ts'
 import { requireOffset } from '../addresses/explicit.ts'
 import type { HeldPool, PoolRow } from './held-pool.ts'
-import { addressAt, isUsable } from './pool-geometry.ts'
+import { addressAt, isUsable } from '../../net/pool-geometry.ts'
 
 /**
  * The pool's gateway, the same on every host: the one given, else the one that another member published, else the first

@@ -1,7 +1,7 @@
+import { type PoolName, poolKeyOf } from '../../net/pool-key.ts'
 import { type Cidr, cidrContains } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { PoolNotice, StoreChange } from '../ports.ts'
-import { type PoolName, poolKeyOf } from '../pool-id.ts'
 import { tables } from '../tables.ts'
 import { addressItem, blockItem, itemKey } from '../voting/items.ts'
 import { type Lease, LeaseTable } from '../addresses/lease-table.ts'
@@ -14,7 +14,7 @@ import {
   type PoolGeometry,
   rangeSize,
   subRange,
-} from './pool-geometry.ts'
+} from '../../net/pool-geometry.ts'
 
 /** A pool's row in the store. */
 export interface PoolRow {

@@ -1,5 +1,5 @@
+import { parsePoolKey, type PoolName, poolKeyOf } from '../../net/pool-key.ts'
 import type { IpamStore } from '../ports.ts'
-import { parsePoolKey, type PoolName, poolKeyOf } from '../pool-id.ts'
 import { tables } from '../tables.ts'
 import { type Item, parseItemKey } from '../voting/items.ts'
 import { HeldPool, type PoolRow } from './held-pool.ts'

@@ -1,7 +1,6 @@
+import { parsePoolKey, type PoolName } from '../../net/pool-key.ts'
 import { assert } from '../../base/errors.ts'
-import { cidrsOverlap } from '../../net/cidr.ts'
-import { geometryOf, type PoolGeometry } from '../pools/pool-geometry.ts'
-import { parsePoolKey, type PoolName } from '../pool-id.ts'
+import { geometryOf, type PoolGeometry } from '../../net/pool-geometry.ts'
 
 /**
  * What can be voted on: a block of a pool, one address of a pool (lent by its block's owner), or the
@@ -68,12 +67,4 @@ function read(poolKey: string): { name: PoolName; geometry: PoolGeometry } | nul
   if (remembered.size >= rememberedMost) remembered.clear()
   remembered.set(poolKey, entry)
   return entry
-}
-
-/**
- * Whether two pools may not both be in the cluster. The same prefix is one pool that several hosts
- * share; different prefixes that overlap are not, unless they are kept apart for different overlays.
- */
-export function poolsClash(a: PoolName, b: PoolName): boolean {
-  return a.overlay === b.overlay && a.cidr !== b.cidr && cidrsOverlap(a.cidr, b.cidr)
 }

@@ -1,6 +1,7 @@
+import { poolsClash } from '../../net/pool-key.ts'
 import { cidrsOverlap } from '../../net/cidr.ts'
-import { blockOf } from '../pools/pool-geometry.ts'
-import { geometryOfKey, type Item, itemKey, parseItemKey, poolNameOf, poolsClash } from './items.ts'
+import { blockOf } from '../../net/pool-geometry.ts'
+import { geometryOfKey, type Item, itemKey, parseItemKey, poolNameOf } from './items.ts'
 import type { Holder } from './roster.ts'
 
 /** Whom a voter has given its vote for an item, with the number of the claim it was given to. */

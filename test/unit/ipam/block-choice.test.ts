@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { blockOrder } from '../../../src/ipam/blocks/block-choice.ts'
 import { blocksToClaim, blocksToKeep, firstShare } from '../../../src/ipam/blocks/stock.ts'
-import { geometryOf, subRange } from '../../../src/ipam/pools/pool-geometry.ts'
+import { geometryOf, subRange } from '../../../src/net/pool-geometry.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 
 const geometry = geometryOf(parseCidr('10.0.0.0/16')!)

@@ -1,12 +1,6 @@
+import { isOverlayId, parsePoolKey, poolKeyOf, type PoolName } from '../../../src/net/pool-key.ts'
 import { expect } from 'chai'
-import {
-  isOverlayId,
-  parsePoolId,
-  parsePoolKey,
-  poolIdOf,
-  poolKeyOf,
-  type PoolName,
-} from '../../../src/ipam/pool-id.ts'
+import { parsePoolId, poolIdOf } from '../../../src/ipam/pool-id.ts'
 import { parseItemKey } from '../../../src/ipam/voting/items.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 

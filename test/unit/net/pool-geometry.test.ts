@@ -10,7 +10,7 @@ import {
   rangeSize,
   subRange,
   usableCount,
-} from '../../../src/ipam/pools/pool-geometry.ts'
+} from '../../../src/net/pool-geometry.ts'
 import { type Cidr, cidrOf, parseCidr } from '../../../src/net/cidr.ts'
 import { ipFromInteger, parseIp } from '../../../src/net/ip.ts'
 

@@ -1,6 +1,6 @@
-import { assert } from '../../base/errors.ts'
-import { type Cidr, cidrBits, cidrLength, cidrSize, ipAt, offsetIn } from '../../net/cidr.ts'
-import type { Ip } from '../../net/ip.ts'
+import { assert } from '../base/errors.ts'
+import { type Cidr, cidrBits, cidrLength, cidrSize, ipAt, offsetIn } from './cidr.ts'
+import type { Ip } from './ip.ts'
 
 /**
  * Of an IPv6 pool only the first 2^24 addresses are handed out: a /64 has more than can be counted in

@@ -1,0 +1,160 @@
+import { expect } from 'chai'
+import { AgreedState } from '../../../../src/consensus/state/agreed-state.ts'
+import { AgreedMachine } from '../../../support/agreed-machine.ts'
+
+describe('the agreed state', () => {
+  it('registers a member at its first renewal, and knows its name from the channel', () => {
+    const machine = new AgreedMachine()
+    expect(machine.run('h1', 'renew')).to.have.property('ok')
+    expect(machine.run('h1', 'holdPool', { pool: '10.1.0.0/24' })).to.have.property('ok')
+    const stranger = machine.run('h2', 'holdPool', { pool: '10.1.0.0/24' })
+    expect(stranger).to.deep.equal({ refused: { code: 'UNKNOWN_MEMBER' } })
+    const forged = machine.run('h2', 'releasePool', { id: machine.idOf('h1'), pool: '10.1.0.0/24' })
+    expect(forged).to.deep.equal({ refused: { code: 'UNKNOWN_MEMBER' } })
+  })
+
+  it('grants blocks until a member has as many as it wishes, each to one member', () => {
+    const machine = new AgreedMachine('h1', 'h2')
+    machine.run('h1', 'holdPool', { pool: '10.1.0.0/24' })
+    machine.run('h2', 'holdPool', { pool: '10.1.0.0/24' })
+    const wish = { pool: '10.1.0.0/24', total: 2, first: 0, last: 255 }
+    const first = machine.granted('h1', 'claim', wish)
+    expect(machine.granted('h1', 'claim', wish), 'a wish that is repeated').to.deep.equal(first)
+    const other = machine.granted('h2', 'claim', { ...wish, total: 40 })
+    expect(first).to.have.length(2)
+    expect(other).to.have.length(30)
+    expect(first.filter((index) => other.includes(index))).to.deep.equal([])
+  })
+
+  it('releases a block only under the grant that gave it', () => {
+    const machine = new AgreedMachine('h1')
+    machine.run('h1', 'holdPool', { pool: '10.1.0.0/24' })
+    const grantOf = (): number => machine.view('h1', '10.1.0.0/24').blocks[0]![1]
+    machine.run('h1', 'claimBlock', { pool: '10.1.0.0/24', block: 3 })
+    const late = grantOf()
+    const release = { pool: '10.1.0.0/24', blocks: [[3, late]], loans: [] }
+    machine.run('h1', 'release', release)
+    machine.run('h1', 'claimBlock', { pool: '10.1.0.0/24', block: 3 })
+    machine.run('h1', 'release', release)
+    expect(grantOf()).to.be.greaterThan(late)
+  })
+
+  it('refuses a pool that overlaps another, and says which and whose', () => {
+    const machine = new AgreedMachine('h1', 'h2')
+    machine.run('h1', 'holdPool', { pool: '10.1.0.0/16' })
+    expect(machine.run('h2', 'holdPool', { pool: '10.1.2.0/24' })).to.deep.equal({
+      refused: { code: 'OVERLAP', pool: '10.1.0.0/16', member: 'h1' },
+    })
+    expect(machine.run('h2', 'holdPool', { pool: '10.1.2.0/24 blue' })).to.have.property('ok')
+  })
+
+  it('chooses pools that overlap nothing, and refuses when none is left', () => {
+    const machine = new AgreedMachine('h1')
+    const wish = {
+      kind: 'shared',
+      overlay: null,
+      ipv6: false,
+      sources: [{ cidr: '10.0.0.0/22', length: 24 }],
+      avoid: ['10.0.1.0/24'],
+      start: 7,
+    }
+    const chosen = [0, 1, 2].map(() => machine.pool('h1', 'choosePool', wish))
+    expect(chosen.sort()).to.deep.equal(['10.0.0.0/24', '10.0.2.0/24', '10.0.3.0/24'])
+    expect(machine.run('h1', 'choosePool', wish)).to.deep.equal({ refused: { code: 'NONE_LEFT' } })
+  })
+
+  it('agrees on one gateway, outside of all blocks that others hand out from', () => {
+    const machine = new AgreedMachine('h1', 'h2')
+    for (const name of ['h1', 'h2']) machine.run(name, 'holdPool', { pool: '10.1.0.0/24' })
+    machine.run('h1', 'claimBlock', { pool: '10.1.0.0/24', block: 0 })
+    const inOthers = machine.run('h2', 'gateway', { pool: '10.1.0.0/24', wanted: '10.1.0.1' })
+    expect(inOthers).to.deep.equal({ refused: { code: 'OWNED', member: 'h1' } })
+    machine.run('h2', 'gateway', { pool: '10.1.0.0/24', wanted: null })
+    expect(machine.view('h1', '10.1.0.0/24').gateway).to.equal('10.1.0.8')
+    const other = machine.run('h1', 'gateway', { pool: '10.1.0.0/24', wanted: '10.1.0.9' })
+    expect(other).to.deep.equal({ refused: { code: 'OTHER_GATEWAY', offset: 8, member: 'h1' } })
+  })
+
+  it('keeps a lent address from whoever owns its block later', () => {
+    const machine = new AgreedMachine('h1', 'h2', 'h3')
+    const pool = '10.1.0.0/24'
+    for (const name of ['h1', 'h2', 'h3']) machine.run(name, 'holdPool', { pool })
+    machine.run('h1', 'claimBlock', { pool, block: 1 })
+    machine.run('h1', 'lend', { pool, offset: 9, to: 'h2' })
+    expect(machine.view('h2', pool).loans.map(([offset]) => offset)).to.deep.equal([9])
+    machine.run('h1', 'evict', { names: ['h1'], lapsedMs: null })
+    machine.run('h3', 'claimBlock', { pool, block: 1 })
+    expect(machine.view('h3', pool).lent).to.deep.equal([9])
+    expect(machine.run('h3', 'lend', { pool, offset: 9, to: 'h3' })).to.deep.equal({
+      refused: { code: 'LENT', member: 'h2' },
+    })
+  })
+
+  it('gives each overlay a VNI of its own: what it has, what is wished, or another', () => {
+    const machine = new AgreedMachine('h1', 'h2')
+    const wish = { overlayId: 'blue', vni: null, start: 5, avoid: [4101] }
+    expect(machine.run('h1', 'attachOverlay', wish)).to.deep.equal({ ok: { vni: 4102 } })
+    expect(machine.run('h2', 'attachOverlay', { ...wish, start: 99 })).to.deep.equal({
+      ok: { vni: 4102 },
+    })
+    const red = { ...wish, overlayId: 'red', vni: 4102 }
+    expect(machine.run('h2', 'attachOverlay', red)).to.deep.equal({
+      refused: { code: 'VNI_IN_USE', overlay: 'blue', member: 'h1' },
+    })
+    machine.run('h1', 'detachOverlay', { overlayId: 'blue' })
+    machine.run('h2', 'detachOverlay', { overlayId: 'blue' })
+    expect(machine.run('h2', 'attachOverlay', red)).to.deep.equal({ ok: { vni: 4102 } })
+  })
+
+  it('gives a network name to one overlay', () => {
+    const machine = new AgreedMachine('h1', 'h2')
+    machine.run('h1', 'claimName', { name: 'web', overlayId: 'a' })
+    expect(machine.run('h2', 'claimName', { name: 'web', overlayId: 'b' })).to.deep.equal({
+      refused: { code: 'NAME_TAKEN', overlay: 'a', member: 'h1' },
+    })
+    machine.run('h1', 'releaseName', { name: 'web' })
+    expect(machine.run('h2', 'claimName', { name: 'web', overlayId: 'b' })).to.deep.equal({
+      ok: {},
+    })
+  })
+
+  it('evicts for silence only by the time that leaders reported, and never past their wall clock', () => {
+    const machine = new AgreedMachine('h1', 'h2')
+    const evict = { names: ['h2'], lapsedMs: 100_000 }
+    machine.timeMs += 60_000
+    for (let i = 0; i < 10; i++) machine.run('h1', 'tick', { elapsedMs: 60_000 })
+    const early = machine.run('h1', 'evict', evict)
+    expect(early, 'ticks that a member made up').to.have.nested.property(
+      'refused.code',
+      'NOT_LAPSED',
+    )
+    machine.timeMs += 36 * 3_600_000
+    machine.run('h1', 'tick', { elapsedMs: 30_000 })
+    expect(machine.run('h1', 'evict', evict), 'a clock that jumped').to.have.property('refused')
+    machine.timeMs += 60_000
+    machine.run('h1', 'tick', { elapsedMs: 60_000 })
+    expect(machine.run('h1', 'evict', evict)).to.deep.equal({ ok: { evicted: ['h2'] } })
+    expect(machine.run('h2', 'renew')).to.deep.equal({ refused: { code: 'EVICTED' } })
+  })
+
+  it('frees all that a member had when it lost its disk and comes back as another', () => {
+    const machine = new AgreedMachine('h1', 'h2')
+    machine.run('h1', 'holdPool', { pool: '10.1.0.0/24' })
+    machine.run('h1', 'claimBlock', { pool: '10.1.0.0/24', block: 3 })
+    machine.run('h1', 'attachOverlay', { overlayId: 'blue', vni: 7, start: 0, avoid: [] })
+    machine.run('h1', 'renew', { id: 'ff' })
+    machine.run('h2', 'holdPool', { pool: '10.1.0.0/24' })
+    expect(machine.run('h2', 'claimBlock', { pool: '10.1.0.0/24', block: 3 })).to.have.property(
+      'ok',
+    )
+    const red = { overlayId: 'red', vni: 7, start: 0, avoid: [] }
+    expect(machine.run('h2', 'attachOverlay', red)).to.have.property('ok')
+  })
+
+  it('refuses commands of versions that the voters have not agreed on', () => {
+    const state = new AgreedState()
+    const command = new TextEncoder().encode(JSON.stringify({ op: 'renew', id: 'aa' }))
+    const result = state.apply(command, { index: 1, timeMs: 0, version: 0, from: 'h1' })
+    expect(new TextDecoder().decode(result)).to.contain('UNKNOWN_COMMAND')
+  })
+})
