@@ -24,7 +24,7 @@ describe('the client of the agreed state', () => {
       await client.claim(pool, { total: 2, first: 0, last: 255 }, 1),
       await client.reserve(pool, 33, 1),
       await client.unreserve(pool, 33, 1),
-      await client.release(pool, [[4, 5]], [], 1),
+      await client.release(pool, [[4, 6]], [], 1),
       await client.attachOverlay({ overlayId: pool, vni: null, start: 1, avoid: [] }, 1),
       await client.claimName('web', pool, 1),
       await client.releaseName('web', 1),
