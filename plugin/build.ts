@@ -1,10 +1,11 @@
 /**
- * Builds the managed plugin, `config.json` and `rootfs`, for the platform it runs on: what `docker plugin create` takes.
+ * Builds the managed plugin, `config.json` and `rootfs`, for the platform it runs on: what `docker
+ * plugin create` takes.
  *
  *     node --conditions=source plugin/build.ts [--out build/plugin] [--main src/main.ts] [--docker]
  *
- * Needs no engine, no image registry and no root. `plugin/Dockerfile` runs this same file in an image, and `--docker`
- * builds by that.
+ * Needs no engine, no image registry and no root. `plugin/Dockerfile` runs this same file in an
+ * image, and `--docker` builds by that.
  */
 import { existsSync } from 'node:fs'
 import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises'
@@ -17,10 +18,16 @@ import { copyDebianLicences, copyPackageLicences } from './licences.ts'
 import { copyProgram, findProgram, strip } from './programs.ts'
 import { projectDir } from './project.ts'
 
-/** For people who look into a running plugin, and for `doctor`; the data plane itself does not need them. */
+/**
+ * For people who look into a running plugin, and for `doctor`; the data plane itself does not need
+ * them.
+ */
 const diagnosticPrograms = ['ip', 'bridge']
 
-/** Mount points and folders that programs expect. The engine fills /dev, /proc, /sys and /etc/{hosts,resolv.conf}. */
+/**
+ * Mount points and folders that programs expect. The engine fills /dev, /proc, /sys and
+ * /etc/{hosts,resolv.conf}.
+ */
 const emptyFolders = [
   'data',
   'host-docker',

@@ -1,4 +1,7 @@
-/** The plugin's programs, each bundled into one file with all that it imports, so that little is read at start. */
+/**
+ * The plugin's programs, each bundled into one file with all that it imports, so that little is
+ * read at start.
+ */
 import { cp, mkdir } from 'node:fs/promises'
 import path from 'node:path'
 import { build } from 'esbuild'
@@ -8,11 +11,11 @@ import { projectDir } from './project.ts'
 const urlShim = "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;"
 
 /**
- * Bundles each entry (name without extension → source file) to `outDir/NAME.cjs`. Returns the folders of the npm
- * packages that ended up in the bundles, whose licences must go along.
+ * Bundles each entry (name without extension → source file) to `outDir/NAME.cjs`. Returns the
+ * folders of the npm packages that ended up in the bundles, whose licences must go along.
  *
- * CommonJS, because an ES module that imports all of node:http makes Node load its WebSocket and fetch
- * as well, some 20 ms; and without white space, because every start reads it all.
+ * CommonJS, because an ES module that imports all of node:http makes Node load its WebSocket and
+ * fetch as well, some 20 ms; and without white space, because every start reads it all.
  */
 export async function bundle(
   entries: Readonly<Record<string, string>>,
@@ -49,8 +52,9 @@ export function packageFolders(files: readonly string[]): string[] {
 }
 
 /**
- * Copies koffi's machine code to where its script, which is in the bundles, looks for it: the one npm package of this
- * platform, in `node_modules` beside the bundles. Returns the package's folder.
+ * Copies koffi's machine code to where its script, which is in the bundles, looks for it: the one
+ * npm package of this platform, in `node_modules` beside the bundles. Returns the package's folder.
+ *
  */
 export async function copyKoffi(outDir: string): Promise<string> {
   const folder = `node_modules/@koromix/koffi-linux-${process.arch}`

@@ -1,4 +1,6 @@
-/** The build by `plugin/Dockerfile`, for machines with an engine that can reach an image registry. */
+/**
+ * The build by `plugin/Dockerfile`, for machines with an engine that can reach an image registry.
+ */
 import { mkdir } from 'node:fs/promises'
 import { execa } from 'execa'
 import { projectDir } from './project.ts'

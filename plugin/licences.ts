@@ -7,7 +7,10 @@ import { projectDir } from './project.ts'
 
 const licenceName = /^(licen[cs]e|copying|notice)/i
 
-/** Copies the licence texts of npm packages (folders relative to the checkout) and returns packages without one. */
+/**
+ * Copies the licence texts of npm packages (folders relative to the checkout) and returns packages
+ * without one.
+ */
 export async function copyPackageLicences(
   root: string,
   folders: readonly string[],
@@ -26,7 +29,10 @@ export async function copyPackageLicences(
   return without
 }
 
-/** Copies the copyright files of the Debian packages that the given files belong to, where dpkg knows them. */
+/**
+ * Copies the copyright files of the Debian packages that the given files belong to, where dpkg
+ * knows them.
+ */
 export async function copyDebianLicences(root: string, files: readonly string[]): Promise<void> {
   // Libraries may be listed under /lib where the package has /usr/lib, or the other way round.
   const names = files.flatMap((file) => [file, file.replace(/^\/usr/, ''), `/usr${file}`])

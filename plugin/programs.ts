@@ -1,4 +1,7 @@
-/** Programs of machine code in the plugin's root file system, with the shared libraries that they load. */
+/**
+ * Programs of machine code in the plugin's root file system, with the shared libraries that they
+ * load.
+ */
 import { chmod, cp, mkdir, realpath } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
@@ -6,7 +9,10 @@ import { execa } from 'execa'
 /** The programs' folder on PATH of whoever runs the build. */
 const searchPath = `/usr/sbin:/usr/bin:/sbin:/bin:${process.env['PATH'] ?? ''}`
 
-/** Copies `source` to `target` in the root file system, and each library to the path that the loader looks at. */
+/**
+ * Copies `source` to `target` in the root file system, and each library to the path that the loader
+ * looks at.
+ */
 export async function copyProgram(root: string, source: string, target: string): Promise<string[]> {
   const copied = await copyFileInto(root, source, target)
   const libraries = await librariesOf(source)
@@ -15,7 +21,10 @@ export async function copyProgram(root: string, source: string, target: string):
   return libraries
 }
 
-/** Removes the symbol table, which nothing reads at run time. Returns false where there is no `strip`. */
+/**
+ * Removes the symbol table, which nothing reads at run time. Returns false where there is no
+ * `strip`.
+ */
 export async function strip(file: string): Promise<boolean> {
   const stripped = await execa('strip', ['--strip-all', file], { reject: false })
   return !stripped.failed
@@ -37,7 +46,10 @@ async function copyFileInto(root: string, source: string, target: string): Promi
   return file
 }
 
-/** The libraries of a program or library, the loader included, by the paths at which they are looked up. */
+/**
+ * The libraries of a program or library, the loader included, by the paths at which they are looked
+ * up.
+ */
 async function librariesOf(file: string): Promise<string[]> {
   const listed = await execa('ldd', [file], { reject: false })
   if (listed.failed) return []

@@ -4,8 +4,8 @@ import { messageOf } from './base/errors.ts'
 import { printable, printableLines } from './base/printable.ts'
 
 /*
- * The command line: asks the plugin on this host, over the socket that `GET /status` is on. It knows
- * nothing that the plugin does not answer.
+ * The command line: asks the plugin on this host, over the socket that `GET /status` is on. It
+ * knows nothing that the plugin does not answer.
  */
 
 const usage = `usage: ts-overlay [--socket PATH] COMMAND
@@ -19,7 +19,7 @@ const usage = `usage: ts-overlay [--socket PATH] COMMAND
 `
 const socketDefault = '/run/docker/plugins/ts-overlay.sock'
 /** Forgetting waits for the other members; nothing takes longer, in milliseconds. */
-const answerMostMs = 15_000
+const maxAnswerMs = 15_000
 
 /** What of `/status` the commands read. */
 interface Status {
@@ -69,7 +69,7 @@ function print(text: string): void {
 /** Returns the answer's text. Rejects with the plugin's own words when it refuses. */
 function ask(socketPath: string, method: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const call = request({ socketPath, method, path, timeout: answerMostMs }, (answer) => {
+    const call = request({ socketPath, method, path, timeout: maxAnswerMs }, (answer) => {
       const parts: Buffer[] = []
       answer.on('data', (part: Buffer) => parts.push(part))
       answer.on('end', () => {
@@ -78,7 +78,7 @@ function ask(socketPath: string, method: string, path: string): Promise<string> 
         else reject(new Error(reasonIn(text) ?? `status ${answer.statusCode}: ${text}`))
       })
     })
-    call.on('timeout', () => call.destroy(new Error(`no answer within ${answerMostMs / 1000} s`)))
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${maxAnswerMs / 1000} s`)))
     call.on('error', (error) =>
       reject(new Error(`${socketPath}: ${error.message}; is the plugin enabled on this host?`)),
     )

@@ -11,16 +11,16 @@ import { addressSpaces } from './ipam/pool-id.ts'
 import { Plugin } from './plugin.ts'
 import { type Settings, parseSettings } from './settings/settings.ts'
 import { version } from './version.ts'
-import { type HostPorts, hostGossip, openHost, seedText } from './wiring/host-ports.ts'
-import { endOnBug, explain, stopOnSignal } from './wiring/process.ts'
+import { type HostPorts, hostGossip, openHost, seedText } from './wiring/host/host-ports.ts'
+import { endOnBug, explain, stopOnSignal } from './wiring/host/process.ts'
 
 /*
- * The composition root: settings, then the host's disk and kernel, then the plugin, then the sockets; on a
- * signal the same in reverse.
+ * The composition root: settings, then the host's disk and kernel, then the plugin, then the
+ * sockets; on a signal the same in reverse.
  *
- * The sockets open last, so that a plugin which cannot work is one that the engine cannot enable: what
- * fails here ends the process with the reason in the engine's log. All of it takes a few hundred
- * milliseconds; the engine dials half a second after the start.
+ * The sockets open last, so that a plugin which cannot work is one that the engine cannot enable:
+ * what fails here ends the process with the reason in the engine's log. All of it takes a few
+ * hundred milliseconds; the engine dials half a second after the start.
  */
 
 /** The name under which the engine finds us without a tag. */
@@ -31,7 +31,7 @@ const { logger, problems } = createLogger((line, level) => {
   stream.write(`${line}\n`)
 })
 
-// Also what nobody waits for: work of the plugin's own that failed by a bug.
+// Also for the rejections of background work: only bugs are left uncaught.
 process.on('uncaughtException', endOnBug)
 
 // No top-level await: the bundle is CommonJS, whose built-in modules load in less time.

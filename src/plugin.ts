@@ -2,13 +2,13 @@ import type { Cluster } from './cluster/cluster.ts'
 import type { Reconciler } from './dataplane/reconcile/reconciler.ts'
 import type { Driver } from './driver/driver.ts'
 import type { Ipam } from './ipam/ipam.ts'
-import { ipamHandlers } from './wiring/driver-ports.ts'
+import { ipamHandlers } from './wiring/ports/driver-ports.ts'
 import { type Lifecycle, lifecyclesOf } from './wiring/lifecycle.ts'
-import type { PluginOptions, PluginPorts } from './wiring/plugin-ports.ts'
+import type { PluginOptions, PluginPorts } from './wiring/ports/plugin-ports.ts'
 import { type Rooms, buildRooms } from './wiring/rooms.ts'
 import { type PluginStatus, composeStatus } from './wiring/status.ts'
 
-export type { PluginOptions, PluginPorts } from './wiring/plugin-ports.ts'
+export type { PluginOptions, PluginPorts } from './wiring/ports/plugin-ports.ts'
 
 /** The plugin without sockets and without a kernel: its rooms, started and stopped in order. */
 export class Plugin {
@@ -42,17 +42,18 @@ export class Plugin {
   }
 
   /**
-   * Starts the rooms and takes over what the disk and the kernel still have. Waits for no other member: joining
-   * goes on in the background, and the engine is answered although all may be away.
+   * Starts the rooms and takes over what the disk and the kernel still have. Waits for no other
+   * member: joining goes on in the background, and the engine is answered although all may be away.
+   *
    */
   async start(): Promise<void> {
     for (const room of this.#lifecycles) await room.start?.()
   }
 
   /**
-   * Stops; what is in the kernel stays, and traffic goes on. A host without endpoints leaves the cluster.
-   * One with endpoints announces that it restarts: leaving, or dying without a word, would make the others forget
-   * them, and their traffic would stop although the containers run.
+   * Stops; what is in the kernel stays, and traffic goes on. A host without endpoints leaves the
+   * cluster. One with endpoints announces that it restarts: leaving, or dying without a word, would
+   * make the others forget them, and their traffic would stop although the containers run.
    */
   async stop(): Promise<void> {
     const rooms = this.#lifecycles.toReversed()

@@ -5,17 +5,20 @@ import { statusRoutes } from './status-routes.ts'
 
 /** What an operator on this host can ask for and do. */
 export interface Administration {
-  /** All that is known, as plain JSON. */
+  /** Plain JSON. */
   readonly status: () => unknown
-  /** Agrees with the other members that these are gone for good. Fails when no majority is left. */
+  /** Agrees with the other members that these are gone. Fails with NO_MAJORITY. */
   readonly forget: (members: readonly string[]) => Promise<void>
-  /** Removes a network that the engine does not have, by (the beginning of) its id; resolves with the id. */
+  /**
+   * Removes a network that the engine does not have, by (the beginning of) its id; resolves with
+   * the id.
+   */
   readonly dropNetwork: (id: string) => Promise<string>
 }
 
 /**
- * The admin room: what people on this host read and do, over the socket in the engine's plugin folder,
- * which only root can open. It keeps no state, and every answer is JSON.
+ * The admin API, on the socket in the engine's plugin directory, which only root can open.
+ * Stateless; every answer is JSON.
  */
 export function adminRoutes(administration: Administration): Router {
   return Router()

@@ -1,10 +1,10 @@
-/** How soon what failed is tried again: after a while, then after twice as long, and so on up to the most. */
+/** Exponential backoff: the first wait, doubled after each failure up to the longest. */
 export interface Backoff {
   readonly firstMs: number
-  readonly mostMs: number
+  readonly maxMs: number
 }
 
-/** Milliseconds to wait after a failure that so many others went before without a success. */
-export function backoffMs({ firstMs, mostMs }: Backoff, failuresBefore: number): number {
-  return Math.min(firstMs * 2 ** failuresBefore, mostMs)
+/** Milliseconds to wait after a failure that `failuresBefore` others preceded without a success. */
+export function backoffMs({ firstMs, maxMs }: Backoff, failuresBefore: number): number {
+  return Math.min(firstMs * 2 ** failuresBefore, maxMs)
 }

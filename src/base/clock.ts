@@ -1,4 +1,4 @@
-/** A pending timer, as returned by `Clock.setTimeout`. What it is inside is the clock's own affair. */
+/** A pending timer, as returned by `Clock.setTimeout`. Opaque. */
 export type Timer = object
 
 /**

@@ -1,7 +1,8 @@
 /**
- * What can go wrong, in three kinds. A **refusal** is the caller's fault: it is answered and nothing
- * changes. A **failure** is the world's fault: it is answered, and retried by whoever owns the work.
- * A **bug** is ours: `assert` throws, nobody catches it, the process ends and the engine starts it again.
+ * Three kinds of error. A **refusal** is the caller's fault: it is answered and nothing changes. A
+ * **failure** is the environment's (kernel, disk, another member): it is answered, and the owner of
+ * the work retries. A **bug** is ours: nothing catches it, the process ends and the engine starts
+ * it again.
  */
 export type ErrorCode =
   | 'ADDRESS_CONFLICT'
@@ -33,7 +34,7 @@ export type ErrorCode =
   | 'UNSUPPORTED'
   | 'VNI_IN_USE'
 
-/** An error whose message is for the operator: what failed, which one, and what to do about it. */
+/** An error for the operator: what failed, which one, and what to do about it. */
 export class OverlayError extends Error {
   override readonly name = 'OverlayError'
   readonly code: ErrorCode
@@ -56,17 +57,17 @@ export function refusal(code: ErrorCode, message: string): OverlayError {
   return new OverlayError('refusal', code, message)
 }
 
-/** The world did not let us; trying again may help. */
+/** The environment failed; a retry may succeed. */
 export function failure(code: ErrorCode, message: string, cause?: unknown): OverlayError {
   return new OverlayError('failure', code, message, cause === undefined ? undefined : { cause })
 }
 
-/** A broken promise inside our own code. Not to be caught. */
+/** A broken invariant. Never caught. */
 export class AssertionError extends Error {
   override readonly name = 'AssertionError'
 }
 
-/** Ends the process's present work when `condition` does not hold: that is a bug. */
+/** Throws when an invariant does not hold: that is a bug. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new AssertionError(message)
 }
@@ -76,12 +77,15 @@ export function errnoOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : ''
 }
 
-/** Whether this came from the system: its errors have a code such as `ENOSPC`, or of Node's such as `ERR_FS_EISDIR`. */
+/**
+ * Whether this came from the system: its errors have a code such as `ENOSPC`, or of Node's such as
+ * `ERR_FS_EISDIR`.
+ */
 export function isSystemError(error: unknown): boolean {
   return /^(E[A-Z0-9]+$|ERR_FS_|errno )/.test(errnoOf(error))
 }
 
-/** Whether this is a bug of ours: no error that we made for somebody to read, and none of the system. */
+/** Whether this is a bug: neither an OverlayError nor an error of the system. */
 export function isBug(error: unknown): boolean {
   return !(error instanceof OverlayError) && !isSystemError(error)
 }
@@ -92,8 +96,8 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * What `work` returns or resolves to; when it fails, what `recover` makes of the message. A bug is thrown on:
- * it is nobody's to handle. Work that returns no promise is done in the same turn.
+ * What `work` returns or resolves to; when it fails, what `recover` returns. A bug is rethrown.
+ * Work that returns no promise is done in the same turn.
  */
 export function attempt<T, U>(
   work: () => Promise<T>,

@@ -52,7 +52,10 @@ interface Moment {
 /** Open findings by code, subject and key. Reads no clock and logs nothing: callers do. */
 export class FindingTable {
   readonly #open = new Map<string, OpenFinding>()
-  /** By group, how many of its findings are not kept; without a group, how many were not since the start. */
+  /**
+   * By group, how many of its findings are not kept; without a group, how many were not since the
+   * start.
+   */
   readonly #unlisted = new Map<string | null, number>()
 
   /** Findings that are not listed, because there were too many. */
@@ -102,7 +105,9 @@ export class FindingTable {
     return { started, over }
   }
 
-  /** Removes what has not been raised for long enough. `nextMs` is the wait until more may be due. */
+  /**
+   * Removes what has not been raised for long enough. `nextMs` is the wait until more may be due.
+   */
   expire(nowMs: number): { readonly over: readonly Finding[]; readonly nextMs: number | null } {
     const over = this.#remove(({ endMs }) => endMs <= nowMs)
     const end = Math.min(...Array.from(this.#open.values(), ({ endMs }) => endMs))

@@ -1,7 +1,7 @@
 /**
- * Findings: what is wrong on this host or between hosts, since when, and what to do about it. Each is logged once
- * when it starts and once when it is over, and `/status` lists those that are open. A room has a part of the
- * registry of its own, and raises and clears its findings by key.
+ * Findings: what is wrong on this host or between hosts, since when, and what to do about it. Each
+ * is logged once when it starts and once when it is over, and `/status` lists those that are open.
+ * A room has a part of the registry of its own, and raises and clears its findings by key.
  */
 import type { Clock } from './clock.ts'
 import { type Finding, type FindingKey, FindingTable, type ListedFinding } from './finding-table.ts'
@@ -75,8 +75,9 @@ export class RoomFindings {
   }
 
   /**
-   * The finding is so now. One that is open already has its text and details replaced and is not logged again.
-   * With `lastsMs` it is over when it has not been raised again for that long, in milliseconds.
+   * The finding is so now. One that is open already has its text and details replaced and is not
+   * logged again. With `lastsMs` it is over when it has not been raised again for that long, in
+   * milliseconds.
    */
   raise(finding: Finding, lastsMs = Infinity): void {
     const [nowMs, wallMs] = [this.#clock.now(), this.#clock.wall()]
@@ -90,7 +91,10 @@ export class RoomFindings {
     if (over !== null) this.#logEnd(over)
   }
 
-  /** These are all findings of a group as of now: new ones start, and those that are not among them are over. */
+  /**
+   * These are all findings of a group as of now: new ones start, and those that are not among them
+   * are over.
+   */
   replace(group: string, findings: readonly Finding[]): void {
     const [nowMs, wallMs] = [this.#clock.now(), this.#clock.wall()]
     const { started, over } = this.#table.replace(group, findings, { nowMs, wallMs })

@@ -4,12 +4,12 @@ import { printable, shortened } from './printable.ts'
 /** Facts that go with a log line. */
 export type LogFields = Readonly<Record<string, unknown>>
 
-/** Where a room reports what it does. A room gets its own, by `child`, from whoever builds it. */
+/** Where a room reports what it does. A room is given its own, made by `child`. */
 export interface Logger {
   /** Only with DEBUG set: the detail that a reader of a trace wants. */
   debug(message: string, fields?: LogFields): void
   info(message: string, fields?: LogFields): void
-  /** Something an operator may have to look at. Kept for `/status`. */
+  /** Something an operator may have to act on. Kept for `/status`. */
   warn(message: string, fields?: LogFields): void
   child(room: string): Logger
 }
@@ -26,10 +26,13 @@ export interface LoggedProblem {
 /** How many problems `/status` can show: enough for one incident, small enough to read. */
 const problemsKept = 50
 
-/** The longest line, in characters: what others sent may be in it. The longest stack of ours fits. */
-const lineMost = 4000
+/** Lines may repeat what other hosts sent. The longest stack trace fits. */
+const maxLineCharacters = 4000
 
-/** How much a line matters: the engine logs our standard output as information, our errors as errors. */
+/**
+ * How much a line matters: the engine logs our standard output as information, our errors as
+ * errors.
+ */
 export type LogLevel = 'debug' | 'info' | 'warn'
 
 /** Hands each line, printable, to `write`. `problems` keeps the last warnings for `/status`. */
@@ -61,10 +64,10 @@ export function createLogger(write: (line: string, level: LogLevel) => void): {
 }
 
 function lineOf(text: string): string {
-  return printable(shortened(text, lineMost))
+  return printable(shortened(text, maxLineCharacters))
 }
 
-/** A logger that says nothing, for tests. */
+/** A logger that discards everything, for tests. */
 export const silentLogger: Logger = {
   debug: () => {},
   info: () => {},

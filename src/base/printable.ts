@@ -1,14 +1,15 @@
 /**
- * Characters that a terminal or a log takes for something else than text: controls (C0, DEL, C1), what
- * ends a line, what changes the direction of writing, and halves of surrogate pairs.
+ * Characters that a terminal or a log takes for something else than text: controls (C0, DEL, C1),
+ * what ends a line, what changes the direction of writing, and halves of surrogate pairs.
  */
 const unprintable =
   // oxlint-disable-next-line no-control-regex
   /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\p{Surrogate}/gu
 
 /**
- * `text` with those written as `\u001b`: names and messages come from other hosts, too, and must not move
- * a cursor, forge a line or hide what follows. In JSON text the escapes stand for what they replace.
+ * `text` with those written as `\u001b`: names and messages come from other hosts, too, and must
+ * not move a cursor, forge a line or hide what follows. In JSON text the escapes stand for what
+ * they replace.
  */
 export function printable(text: string): string {
   return text.replaceAll(
@@ -22,7 +23,7 @@ export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n')
 }
 
-/** The beginning of a text that may be as long as somebody else likes: `most` characters and a mark. */
-export function shortened(text: string, most: number): string {
-  return text.length <= most ? text : `${text.slice(0, most)}… (${text.length} characters)`
+/** At most `max` characters of a text from outside, and a mark when there were more. */
+export function shortened(text: string, max: number): string {
+  return text.length <= max ? text : `${text.slice(0, max)}… (${text.length} characters)`
 }

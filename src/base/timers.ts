@@ -1,7 +1,8 @@
 /**
- * Timers that a room keeps: one-shot, repeated, coalesced and retried work over the Clock port. `stop` cancels what is
- * pending and returns at once; work under way goes on, and `idle` resolves when it has settled. A failure of
- * the work is reported and tried again; a bug is thrown where nobody catches it, which ends the process.
+ * Timers that a room keeps: one-shot, repeated, coalesced and retried work over the Clock port.
+ * `stop` cancels what is pending and returns at once; work under way goes on, and `idle` resolves
+ * when it has settled. A failure of the work is reported and tried again; a bug is rethrown
+ * uncaught, which ends the process.
  */
 import { type Backoff, backoffMs } from './backoff.ts'
 import type { Clock, Timer } from './clock.ts'
@@ -87,7 +88,10 @@ interface EveryParts {
   readonly warn?: (failure: string) => void
 }
 
-/** Runs work again and again; runs do not overlap. A failure is reported, and the next run comes as planned. */
+/**
+ * Runs work again and again; runs do not overlap. A failure is reported, and the next run comes as
+ * planned.
+ */
 export class Every {
   readonly #parts: EveryParts
   readonly #runner: Runner

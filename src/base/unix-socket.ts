@@ -1,7 +1,10 @@
 import { createConnection } from 'node:net'
 import { errnoOf } from './errors.ts'
 
-/** Whether a process listens at `path`. Only a refused connection, or none to make, proves the contrary. */
+/**
+ * Whether a process listens at `path`. Only a refused connection, or none to make, proves the
+ * contrary.
+ */
 export function isServed(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection(path)

@@ -1,6 +1,6 @@
 import { refusal } from '../base/errors.ts'
 import { type Cidr, cidrBits } from '../net/cidr.ts'
-import { mtuLeastOfIpv6 } from '../net/mtu.ts'
+import { minMtuOfIpv6 } from '../net/mtu.ts'
 import { whyReserved } from '../net/reserved.ts'
 import { type Vni, vniOfOverlay } from '../net/vni.ts'
 import type { OverlayClaim } from './network.ts'
@@ -49,10 +49,10 @@ function refuseReservedPools({ pools }: OverlayRequest): void {
 
 /** Containers on a link with less than that would get no IPv6 address, and the engine would not say why. */
 function refuseSmallMtu({ overlayId, pools }: OverlayRequest, mtu: number): void {
-  if (mtu >= mtuLeastOfIpv6 || !pools.some((pool) => cidrBits(pool) === 128)) return
+  if (mtu >= minMtuOfIpv6 || !pools.some((pool) => cidrBits(pool) === 128)) return
   throw refusal(
     'OPTION_INVALID',
-    `overlay "${overlayId}" has MTU ${mtu}, and IPv6 needs ${mtuLeastOfIpv6}; leave --ipv6 out, or have a ` +
+    `overlay "${overlayId}" has MTU ${mtu}, and IPv6 needs ${minMtuOfIpv6}; leave --ipv6 out, or have a ` +
       'larger MTU on every host, with -o com.docker.network.driver.mtu= or in the network between the hosts',
   )
 }

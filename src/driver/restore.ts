@@ -9,7 +9,7 @@ import { mtuFault } from './overlay-parameters.ts'
 import type { DriverParts, LinkLocation } from './ports.ts'
 
 /** How soon what could not be restored is tried again. */
-const restoreRetry: Backoff = { firstMs: 1000, mostMs: 30_000 }
+const restoreRetry: Backoff = { firstMs: 1000, maxMs: 30_000 }
 
 /**
  * Coming back after the plugin was away. The engine replays nothing, so the books say which networks

@@ -1,8 +1,8 @@
 import { OverlayError, messageOf } from '../base/errors.ts'
 import { printable, shortened } from '../base/printable.ts'
 
-/** The longest message of an error, in characters: it may repeat what was asked for, of any length. */
-const messageMost = 2000
+/** A message may repeat what was asked for, of any length. */
+const maxMessageCharacters = 2000
 
 /** What goes back to the engine: a status and a JSON object. */
 export interface Answer {
@@ -16,17 +16,16 @@ export function success(body: object): Answer {
 }
 
 /**
- * An error as the engine reads it: the network side looks for `Err`, the address side for `Error`. Docker
- * shows it in a terminal, as it is. A
- * lost body and an unknown method have a status of their own for whoever reads a trace; the engine
- * treats all of them alike.
+ * An error as the engine reads it: the network side reads `Err`, the address side `Error`, and
+ * Docker shows the text as it is. A lost body and an unknown method have a status of their own, for
+ * traces; the engine treats all alike.
  */
 export function errorAnswer(error: unknown): Answer {
   const message =
     error instanceof OverlayError
       ? error.message
       : `a fault in the plugin, which restarts now: ${messageOf(error)}`
-  const text = printable(shortened(message, messageMost))
+  const text = printable(shortened(message, maxMessageCharacters))
   return { status: statusOf(error), body: { Err: text, Error: text } }
 }
 

@@ -10,23 +10,23 @@ import type { Clock } from '../base/clock.ts'
 import { refusal } from '../base/errors.ts'
 import { errorAnswer } from './answer.ts'
 import type { CallRunner, Outcome } from './call-runner.ts'
-import { decodeJson } from './decode.ts'
+import { decodeJson } from './messages/decode.ts'
 import type { Introduction } from './handlers.ts'
 import { ipamMethods } from './ipam-methods.ts'
 import type { Prepared } from './method.ts'
 import { networkMethods } from './network-methods.ts'
 
 /**
- * The longest body that is read. Every port of every protocol published makes about 26 MB; only root
- * can send any.
+ * The longest body that is read. Every port of every protocol published makes about 26 MB; only
+ * root can send any.
  */
-const bodyBytesMax = 32 * 1024 * 1024
+const maxBodyBytes = 32 * 1024 * 1024
 
 /**
- * How long a body may take to arrive, in milliseconds. The engine sends head and body in one go; who stops
- * in between would keep its connection for ever, because connections themselves have no time limit.
+ * How long a body may take to arrive, in milliseconds. The engine sends head and body at once;
+ * connections themselves have no time limit.
  */
-const bodyMostMs = 30_000
+const maxBodyMs = 30_000
 
 /** What the engine asks for in its Accept header. */
 const contentType = 'application/vnd.docker.plugins.v1.2+json'
@@ -56,7 +56,7 @@ export function createApp(options: AppOptions): Express {
   if (options.hostRoutes !== null) app.use(options.hostRoutes)
   const introductions = introductionsOf(options)
   // The engine names no content type, and an empty body must not be taken for `{}`.
-  app.use(express.raw({ type: () => true, limit: bodyBytesMax, inflate: false }))
+  app.use(express.raw({ type: () => true, limit: maxBodyBytes, inflate: false }))
   app.post('/:method', (request, response, next) => {
     const name = request.params.method
     const known = introductions.has(name) || networkMethods.has(name) || ipamMethods.has(name)
@@ -79,7 +79,7 @@ export function createApp(options: AppOptions): Express {
 
 function hangUpOnSlow(clock: Clock): RequestHandler {
   return (request, _response, next) => {
-    const timer = clock.setTimeout(() => request.destroy(), bodyMostMs)
+    const timer = clock.setTimeout(() => request.destroy(), maxBodyMs)
     for (const event of ['end', 'close']) request.once(event, () => clock.clearTimeout(timer))
     next()
   }

@@ -13,7 +13,7 @@ export interface CallRunnerOptions {
   readonly calls: CallStatistics
   /** How long a call may take, in milliseconds. */
   readonly deadlineMs: number
-  /** Told of anything thrown that is no OverlayError and whose call was answered before. */
+  /** Called with anything thrown that is no OverlayError after its call was answered. */
   readonly onBug: (error: unknown) => void
 }
 
@@ -25,7 +25,7 @@ export interface Outcome {
 
 /**
  * Runs the engine's calls: none before the driver is ready, none longer than the deadline, each one
- * counted. The engine itself often waits without end, and a container with it.
+ * counted. The engine itself often has no timeout, and a container waits with it.
  */
 export class CallRunner {
   readonly #options: CallRunnerOptions
@@ -39,7 +39,7 @@ export class CallRunner {
     this.#handlers = new Promise((resolve) => (this.#openGate = resolve))
   }
 
-  /** Lets the calls through that waited, and all later ones. */
+  /** Releases the waiting calls, and all later ones. */
   ready(handlers: PluginHandlers): void {
     this.#open = true
     this.#openGate(handlers)

@@ -10,7 +10,10 @@ export type Scope = 'local' | 'global'
  * start, and a driver that does not answer then is silently missing from the engine.
  */
 export interface Introduction {
-  /** The scope on the managed socket. The legacy socket always says `local`: swarm refuses it. */
+  /**
+   * The scope on the managed socket. The legacy socket is always `local`: swarm refuses others
+   * there.
+   */
   readonly scope: Scope
   /** Whether endpoints on several hosts reach each other; the engine then tells its swarm peers. */
   readonly connectivityScope: Scope
@@ -61,9 +64,9 @@ export interface JoinCall {
 }
 
 /**
- * The network driver, as the engine needs it. Every call may come again, out of turn, or for ids that
- * are unknown; deletions of what is not there succeed. A call may throw an OverlayError, whose message
- * the user reads; anything else that is thrown is a bug and ends the process.
+ * The network driver, as the engine needs it. Every call may come again, out of turn, or for ids
+ * that are unknown; deletions of what is not there succeed. A call may throw an OverlayError, whose
+ * message the user reads; anything else that is thrown is a bug and ends the process.
  */
 export interface NetworkDriverHandlers {
   createNetwork(call: CreateNetworkCall): Promise<void>
@@ -76,7 +79,9 @@ export interface NetworkDriverHandlers {
   /** The link to move into the container, at most 15 bytes, and the start of its name there. */
   join(call: JoinCall): Promise<{ readonly sourceName: string; readonly prefix: string }>
   leave(networkId: string, endpointId: string): Promise<void>
-  /** On a swarm manager: the options that every host will get in createNetwork, the user's included. */
+  /**
+   * On a swarm manager: the options that every host will get in createNetwork, the user's included.
+   */
   allocateNetwork(call: NetworkCall): Promise<Readonly<Record<string, string>>>
   freeNetwork(networkId: string): Promise<void>
   /** On a swarm host: another host (`self` false) came or went; `self` is this one. */
@@ -102,7 +107,9 @@ export interface RequestAddressCall {
   readonly gateway: boolean
 }
 
-/** The address management, as the engine needs it. The rules of NetworkDriverHandlers hold here too. */
+/**
+ * The address management, as the engine needs it. The rules of NetworkDriverHandlers hold here too.
+ */
 export interface IpamDriverHandlers {
   /** `poolId` is not empty, and all that later calls name. */
   requestPool(call: RequestPoolCall): Promise<{ readonly poolId: string; readonly pool: Cidr }>

@@ -1,6 +1,6 @@
 import { assert } from '../base/errors.ts'
 import { parseIpInCidr } from '../net/cidr.ts'
-import * as messages from './ipam-messages.ts'
+import * as messages from './messages/ipam-messages.ts'
 import { type Methods, method } from './method.ts'
 
 /** The IpamDriver calls that have arguments, from the engine's words to ours and back. */

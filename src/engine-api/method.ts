@@ -1,8 +1,8 @@
 import type * as v from 'valibot'
-import { type Schema, decode } from './decode.ts'
+import { type Schema, decode } from './messages/decode.ts'
 import type { PluginHandlers } from './handlers.ts'
 
-/** What is left to do when the arguments are good: to send an answer, or the work that gives one. */
+/** A call with valid arguments: an answer, or the work that produces one. */
 export type Prepared =
   { readonly kind: 'answer'; readonly body: object } | ({ readonly kind: 'work' } & Work)
 
@@ -21,7 +21,7 @@ const nothingToTakeBack = async (): Promise<void> => {}
 
 /** A call that has arguments. */
 export interface Method {
-  /** Reads the arguments. Throws BAD_REQUEST when they are not as they must be. */
+  /** Decodes the arguments. Throws BAD_REQUEST. */
   prepare(body: unknown): Prepared
 }
 
@@ -29,8 +29,8 @@ export interface Method {
 export type Methods = ReadonlyMap<string, Method>
 
 /**
- * The method `name`, whose arguments are as `schema` says and whose work is `run`. With `takeBack`, for
- * what nobody else may have asked for as well, as a new id or an address of our choice.
+ * The method `name` with the arguments of `schema` and the work `run`. `takeBack` is for what only
+ * this call can have created, such as a new id or an address of our choice.
  */
 export function method<S extends Schema, A extends object>(
   name: string,
@@ -53,7 +53,7 @@ export function method<S extends Schema, A extends object>(
   return [name, { prepare }]
 }
 
-/** A method that no driver is asked about: good arguments always get this answer. */
+/** A method with a constant answer to valid arguments. */
 export function answered(name: string, schema: Schema, body: object): [string, Method] {
   const prepare = (request: unknown): Prepared => {
     decode(name, schema, request)

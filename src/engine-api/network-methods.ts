@@ -1,11 +1,11 @@
 import { assert } from '../base/errors.ts'
-import { decode } from './decode.ts'
+import { decode } from './messages/decode.ts'
 import type { CreateEndpointCall, NetworkCall, NetworkPool } from './handlers.ts'
 import { type Method, type Methods, answered, method } from './method.ts'
-import * as messages from './network-messages.ts'
+import * as messages from './messages/network-messages.ts'
 
 /** The most that the kernel takes for a link's name: IFNAMSIZ less the byte that ends it. */
-const linkNameBytesMax = 15
+const maxLinkNameBytes = 15
 
 /** The NetworkDriver calls that have arguments, from the engine's words to ours and back. */
 export const networkMethods: Methods = new Map([
@@ -57,7 +57,7 @@ export const networkMethods: Methods = new Map([
       sandboxKey: r.SandboxKey,
     })
     const bytes = Buffer.byteLength(sourceName)
-    assert(bytes > 0 && bytes <= linkNameBytesMax, `a link cannot be called "${sourceName}"`)
+    assert(bytes > 0 && bytes <= maxLinkNameBytes, `a link cannot be called "${sourceName}"`)
     const names = { SrcName: sourceName, DstPrefix: prefix }
     return { InterfaceName: names } satisfies messages.JoinResponse
   }),

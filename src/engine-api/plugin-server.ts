@@ -10,31 +10,31 @@ import type { Introduction, PluginHandlers } from './handlers.ts'
 import { removeStaleSocket } from './socket-file.ts'
 
 /*
- * The room of the engine's plugin protocol. It turns HTTP requests on unix sockets into calls of
- * NetworkDriverHandlers and IpamDriverHandlers, whose arguments are checked, and what these return or
- * throw into the answers that every engine since 20.10 understands.
+ * The engine's plugin protocol: HTTP requests on unix sockets become validated calls of
+ * NetworkDriverHandlers and IpamDriverHandlers, and what these return or throw becomes answers that
+ * every engine since 20.10 understands.
  *
- * Its invariant: each request gets exactly one answer within the deadline, success is a promise kept
- * by a handler, and no handler ever sees an argument that is not what its type says.
+ * Invariant: each request gets exactly one answer within the deadline, success is answered only
+ * after the handler has succeeded, and no handler sees an argument of a wrong type.
  *
  * It may not keep any state of networks, call another room, or know what a handler does.
  */
 
 /**
- * How long a call may take. The engine's own patience ends at 30 s, or never; a person's, and the
- * 10 s after which it kills a stopping plugin, end earlier.
+ * How long a call may take. The engine times out after 30 s or never, and kills a stopping plugin
+ * after 10 s.
  */
 const deadlineMsDefault = 8_000
 /** How long calls may finish when the plugin stops: the engine kills it 10 s after its SIGTERM. */
 const closeGraceMsDefault = 1_500
 /**
- * Connections that may wait to be taken: an engine that starts hundreds of containers dials as often at
- * once, and one that is refused loses the body of its call. The kernel's own limit is 4096.
+ * Listen backlog: an engine that starts hundreds of containers opens as many connections at once,
+ * and one that is refused loses the body of its call. The kernel's own limit is 4096.
  */
 const backlog = 4096
-/** What a new socket is not: open to anybody but its owner, root. */
+/** New sockets are for root alone. */
 const umask = 0o177
-/** How long the last answers get to leave the process. */
+/** Time for the last answers to be sent, ms. */
 const lastAnswersMs = 100
 
 export interface PluginServerOptions {
@@ -72,14 +72,14 @@ export class PluginServer {
     if (paths.legacy !== null) await this.#listen('legacy', paths.legacy)
   }
 
-  /** Hands the calls that wait, and all later ones, to the driver. */
+  /** Passes waiting and later calls to the handlers. */
   ready(handlers: PluginHandlers): void {
     this.#runner.ready(handlers)
   }
 
   /**
-   * Takes no more connections, lets the calls that run finish for a moment, then answers the rest with
-   * an error and hangs up. Resolves when both sockets are gone.
+   * Closes the listeners, gives running calls a grace period, then answers the rest with an error
+   * and closes all connections. Resolves when both sockets are gone.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close()
@@ -98,11 +98,14 @@ export class PluginServer {
       closing: () => this.#closed !== null,
       hostRoutes: role === 'legacy' ? (hostRoutes ?? null) : null,
     })
-    // The engine keeps its connections; one that is closed under it makes it lose a body.
-    const patience = { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 }
-    const server = createServer({ ...patience, requireHostHeader: false }, (request, response) => {
-      app(request, response)
-    })
+    // The engine keeps its connections; closing one makes it lose the body of its next call.
+    const noTimeouts = { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 }
+    const server = createServer(
+      { ...noTimeouts, requireHostHeader: false },
+      (request, response) => {
+        app(request, response)
+      },
+    )
     await listening(server, path)
     this.#servers.push(server)
     this.#options.logger.info(`listening at ${path}`, { role })
@@ -126,7 +129,8 @@ function listening(server: Server, path: string): Promise<void> {
     server.once('error', (error) => {
       reject(failure('SOCKET', `cannot listen at ${path}: ${error.message}`, error))
     })
-    // The socket is made before `listen` returns, so there is no moment at which others could open it.
+    // The socket is made before `listen` returns, so there is no moment at which others could open
+    // it.
     const before = process.umask(umask)
     server.listen({ path, backlog }, resolve)
     process.umask(before)

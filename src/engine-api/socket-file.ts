@@ -3,8 +3,8 @@ import { errnoOf, failure } from '../base/errors.ts'
 import { isServed } from '../base/unix-socket.ts'
 
 /**
- * Makes way for a listening socket at `path`: removes the file that a process left there when it was
- * killed. Throws SOCKET when another process still serves it, or when it is no socket.
+ * Makes way for a listening socket at `path`: removes the file that a process left there when it
+ * was killed. Throws SOCKET when another process still serves it, or when it is no socket.
  */
 export async function removeStaleSocket(path: string): Promise<void> {
   const stats = await lstat(path).catch((error: unknown) => {

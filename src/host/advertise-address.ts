@@ -15,10 +15,10 @@ export interface OwnAddressParts {
 }
 
 /**
- * The address by which the others reach this host: the setting, else the default route's. It has to be one
- * of the host's own, or the plugin cannot be enabled. But when a host boots, the plugin may come before
- * the network, and an engine that cannot start its plugin disables it; so the address of the last start is
- * used when none can be found.
+ * The address by which the others reach this host: the setting, else the default route's. It has to
+ * be one of the host's own, or the plugin cannot be enabled. But when a host boots, the plugin may
+ * come before the network, and an engine that cannot start its plugin disables it; so the address
+ * of the last start is used when none can be found.
  */
 export async function ownAddress(parts: OwnAddressParts): Promise<Ip> {
   const { saved, logger, setting, routed, check } = parts

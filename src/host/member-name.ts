@@ -7,8 +7,9 @@ const suffixBytes = 4
 const maxHostCharacters = 40
 
 /**
- * This host's name in the cluster: the setting, else the saved one, else the host's name and a random
- * suffix. It is saved, because a host must come back under its name: its votes and blocks go by it.
+ * This host's name in the cluster: the setting, else the saved one, else the host's name and a
+ * random suffix. It is saved, because a host must come back under its name: its votes and blocks go
+ * by it.
  */
 export async function memberName(
   saved: { load(): string | undefined; save(name: string): Promise<void> },
@@ -24,7 +25,10 @@ export async function memberName(
   return name
 }
 
-/** The first label of a host's name, which the kernel lets be any bytes, as a name in the cluster may be. */
+/**
+ * The first label of a host's name, which the kernel lets be any bytes, as a name in the cluster
+ * may be.
+ */
 function plainName(host: string): string {
   return (
     host

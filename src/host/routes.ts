@@ -15,8 +15,9 @@ interface Route {
 const routeUp = 1
 
 /**
- * The IPv4 routes that are up. `table` is the text of /proc/net/route: a heading, then columns Iface
- * Destination Gateway Flags RefCnt Use Metric Mask, addresses in hexadecimal and host byte order.
+ * The IPv4 routes that are up. `table` is the text of /proc/net/route: a heading, then columns
+ * Iface Destination Gateway Flags RefCnt Use Metric Mask, addresses in hexadecimal and host byte
+ * order.
  */
 export function parseRoutes(table: string): Route[] {
   return table
@@ -46,7 +47,7 @@ export function defaultDevice(table: string): string | null {
 
 /**
  * The address that other hosts most likely reach this one by: the first IPv4 address of the default
- * route's device. Throws BAD_SETTING when there is none; then the operator has to say it.
+ * route's device. Throws BAD_SETTING when there is none.
  */
 export async function defaultRouteAddress(): Promise<Ip> {
   const device = defaultDevice(await readFile('/proc/net/route', 'utf8'))

@@ -2,7 +2,10 @@ import { Netmask } from 'netmask'
 import { assert } from '../base/errors.ts'
 import { type Ip, type IpBits, ipBits, ipFromInteger, ipToInteger, parseIp } from './ip.ts'
 
-/** A prefix in canonical text, host bits zero: `10.0.0.0/8`, `fd00::/64`. Equal prefixes are the same string. */
+/**
+ * A prefix in canonical text, host bits zero: `10.0.0.0/8`, `fd00::/64`. Equal prefixes are the
+ * same string.
+ */
 export type Cidr = string & { readonly cidr: unique symbol }
 
 /** An address together with the length of its prefix, as engines write it: `10.0.0.7/24`. */
@@ -12,9 +15,9 @@ export interface IpInCidr {
 }
 
 /**
- * Reads `address/length`, host bits allowed. Strict on purpose: the netmask library that does the IPv4
- * arithmetic below takes `010.0.0.1/24` for 8.0.0.0/24 and reads past trailing letters, so no text
- * reaches it that this function has not checked. Returns null for anything else.
+ * Reads `address/length`, host bits allowed. Strict on purpose: the netmask library that does the
+ * IPv4 arithmetic below parses `010.0.0.1/24` as 8.0.0.0/24 and ignores trailing letters, so it is
+ * given only text that this function has checked. Returns null for anything else.
  */
 export function parseIpInCidr(text: string): IpInCidr | null {
   const match = /^([0-9a-fA-F.:]{2,45})\/(0|[1-9]\d{0,2})$/.exec(text)

@@ -2,8 +2,8 @@ import { isIPv4, isIPv6 } from 'node:net'
 import { assert } from '../base/errors.ts'
 
 /**
- * An IP address in its canonical text: dotted quad, or RFC 5952 for IPv6. Two equal addresses are the
- * same string, so addresses can be compared with === and be keys of maps.
+ * An IP address in its canonical text: dotted quad, or RFC 5952 for IPv6. Two equal addresses are
+ * the same string, so addresses can be compared with === and be keys of maps.
  */
 export type Ip = string & { readonly ip: unique symbol }
 
@@ -11,7 +11,7 @@ export type Ip = string & { readonly ip: unique symbol }
 export type IpBits = 32 | 128
 
 /**
- * Reads an address. Strict: no leading zeros (which some readers take for octal), no zone, no
+ * Reads an address. Strict: no leading zeros (which some parsers read as octal), no zone, no
  * shorthand such as `10.1`. Returns null for anything else.
  */
 export function parseIp(text: string): Ip | null {
@@ -90,7 +90,10 @@ function groupsOf(side: string): number[] {
   })
 }
 
-/** RFC 5952: lower case, no leading zeros, the first longest run of at least two zero groups as `::`. */
+/**
+ * RFC 5952: lower case, no leading zeros, the first longest run of at least two zero groups as
+ * `::`.
+ */
 function ipv6Text(value: bigint): Ip {
   const groups = Array.from({ length: 8 }, (_, i) =>
     Number((value >> BigInt((7 - i) * 16)) & 0xffffn),

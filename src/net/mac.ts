@@ -5,7 +5,9 @@ import { type Ip, ipBits, ipToBytes } from './ip.ts'
 /** A 48-bit hardware address in canonical text: lower case, colons. */
 export type Mac = string & { readonly mac: unique symbol }
 
-/** Reads `02:42:0a:00:00:01`, in either case, with colons or dashes. Returns null for anything else. */
+/**
+ * Reads `02:42:0a:00:00:01`, in either case, with colons or dashes. Returns null for anything else.
+ */
 export function parseMac(text: string): Mac | null {
   const match = /^([0-9a-fA-F]{2})([:-][0-9a-fA-F]{2}){5}$/.exec(text)
   return match === null ? null : (text.toLowerCase().replaceAll('-', ':') as Mac)
@@ -28,16 +30,16 @@ export function macFromBytes(bytes: Uint8Array): Mac {
   return text as Mac
 }
 
-/** Whether frames to it go to a group (the lowest bit of the first byte); a link cannot have such a one. */
+/** Whether it is a group address (the lowest bit of the first byte), which no link can have. */
 export function isMulticastMac(mac: Mac): boolean {
   return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1
 }
 
 /**
  * The MAC address that an endpoint with this address gets when none was asked for: `02:42` and the
- * four bytes of an IPv4 address, which is also what Docker's own overlay gives; for IPv6 `02:43` and
- * four bytes of a hash. Locally administered, unicast, and the same on every host. Where somebody else
- * has that one, a higher `attempt` gives others.
+ * four bytes of an IPv4 address, which is also what Docker's own overlay gives; for IPv6 `02:43`
+ * and four bytes of a hash. Locally administered, unicast, and the same on every host. When it is
+ * taken, a higher `attempt` gives others.
  */
 export function macOfIp(ip: Ip, attempt = 0): Mac {
   const bytes = ipToBytes(ip)

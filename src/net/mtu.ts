@@ -5,22 +5,24 @@ const overheadOverIpv4 = 50
 /** The same with an IPv6 header of 40 bytes. */
 const overheadOverIpv6 = 70
 
-/** The least that a link with IPv6 has (RFC 8200 section 5); the kernel turns IPv6 off on one with less. */
-export const mtuLeastOfIpv6 = 1280
-/** The least that IPv4 works with (RFC 791). */
-const mtuLeast = 68
-/** The most that a VXLAN device takes. */
-const mtuMost = 65_485
+/** RFC 8200 section 5; the kernel disables IPv6 on a link with less. */
+export const minMtuOfIpv6 = 1280
+/** RFC 791. */
+const minMtu = 68
+/** What the kernel's VXLAN driver accepts. */
+const maxMtu = 65_485
 
-/** What is left for the containers of an underlay MTU, with this VTEP's family outside, as far as a link can have it. */
+/**
+ * The MTU of an overlay, in bytes: the underlay's less the encapsulation over this VTEP's family.
+ */
 export function overlayMtu(underlayMtu: number, vtep: Ip): number {
   const left = underlayMtu - (ipBits(vtep) === 32 ? overheadOverIpv4 : overheadOverIpv6)
-  return Math.min(left, mtuMost)
+  return Math.min(left, maxMtu)
 }
 
 /** Whether a link of an overlay can have that MTU, in bytes. */
 export function isOverlayMtu(value: number): boolean {
-  return Number.isInteger(value) && value >= mtuLeast && value <= mtuMost
+  return Number.isInteger(value) && value >= minMtu && value <= maxMtu
 }
 
 /** Reads an MTU in bytes: 68 to 65485; null for anything else. */

@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto'
 /** A VXLAN network identifier: 24 bits (RFC 7348 section 5). */
 export type Vni = number & { readonly vni: unique symbol }
 
-/** Values below are left alone, as Docker's own overlay does: some switches and Windows reserve them. */
+/**
+ * Lower values are not used, as in Docker's overlay driver: some switches and Windows reserve them.
+ */
 export const vniFirst = 4096
 /** The largest 24-bit value. */
 export const vniLast = 0xff_ffff

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Setting, settingsTable } from './table.ts'
 
-/** The marks in README between which the table of settings stands. */
+/** The markers in README around the table of settings. */
 const opening = '<!-- settings -->'
 const closing = '<!-- /settings -->'
 
@@ -10,7 +10,9 @@ const settable = Object.values<Setting<unknown, string | null>>(settingsTable).f
   (entry) => entry.settable,
 )
 
-/** One entry of config.json's `env`. An empty value shows up in `docker plugin inspect`; null not. */
+/**
+ * One entry of config.json's `env`. An empty value shows up in `docker plugin inspect`; null not.
+ */
 export interface EnvEntry {
   readonly name: string
   readonly description: string
@@ -58,7 +60,7 @@ export function withEnv(config: string): string {
   return `${JSON.stringify({ ...(manifest as object), env: envSection() }, null, 2)}\n`
 }
 
-/** Writes both files anew: `node --conditions=source src/settings/docs.ts`, then `npm run fmt`. */
+/** Rewrites both files: `node --conditions=source src/settings/docs.ts`, then `npm run fmt`. */
 function main(): void {
   const root = resolve(import.meta.dirname, '../..')
   const configPath = resolve(root, 'config.json')

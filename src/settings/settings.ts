@@ -1,7 +1,7 @@
 import { refusal } from '../base/errors.ts'
 import { printable } from '../base/printable.ts'
 import { type Ip, ipBits } from '../net/ip.ts'
-import { mtuLeastOfIpv6 } from '../net/mtu.ts'
+import { minMtuOfIpv6 } from '../net/mtu.ts'
 import { whyReservedIp } from '../net/reserved.ts'
 import { cidrsOverlap } from '../net/cidr.ts'
 import { type Setting, settingsTable } from './table.ts'
@@ -10,7 +10,10 @@ type Table = typeof settingsTable
 type ValueOf<S> = S extends Setting<infer T, infer D> ? (D extends null ? T | null : T) : never
 type Raw = { readonly [K in keyof Table]: ValueOf<Table[K]> }
 
-/** What the operator decided, checked. Times in milliseconds; null where the plugin finds out itself. */
+/**
+ * The operator's settings, validated. Times in milliseconds; null where the plugin determines the
+ * value.
+ */
 export interface Settings extends Omit<Raw, 'join' | 'bindAddress'> {
   /** Members to join, each with its gossip port. */
   readonly join: readonly { readonly host: string; readonly port: number }[]
@@ -52,14 +55,14 @@ function badSettings(faults: readonly string[]): Error {
   return refusal('BAD_SETTING', [...faults, `Bad settings; ${remedy}`].join('\n'))
 }
 
-/** What is wrong between settings that are each right. */
+/** Contradictions between settings that are valid each. */
 function clashesOf(raw: Raw): string[] {
   const clashes: string[] = []
   const { bindAddress, gossipPort, vxlanPort, pools, underlayMtu } = raw
   const advertiseAddress = raw.advertiseAddress ?? oneAddress(bindAddress)
   const where = raw.advertiseAddress === null ? 'BIND_ADDR' : 'ADVERTISE_ADDR'
   const reserved = advertiseAddress === null ? null : whyReservedIp(advertiseAddress)
-  // Who listens at loopback only means to be alone.
+  // Listening at loopback only is how a host is run alone.
   const isAlone = advertiseAddress === bindAddress && reserved?.endsWith('loopback')
   if (reserved !== null && !isAlone)
     clashes.push(
@@ -67,12 +70,12 @@ function clashesOf(raw: Raw): string[] {
     )
   if (
     underlayMtu !== null &&
-    underlayMtu < mtuLeastOfIpv6 &&
+    underlayMtu < minMtuOfIpv6 &&
     advertiseAddress !== null &&
     ipBits(advertiseAddress) === 128
   )
     clashes.push(
-      `MTU=${underlayMtu} is too little for ${where}=${advertiseAddress}: IPv6 needs ${mtuLeastOfIpv6}`,
+      `MTU=${underlayMtu} is too little for ${where}=${advertiseAddress}: IPv6 needs ${minMtuOfIpv6}`,
     )
   if (gossipPort === vxlanPort)
     clashes.push(
@@ -93,7 +96,7 @@ function clashesOf(raw: Raw): string[] {
   return clashes
 }
 
-/** Who listens at one address only is reached there and nowhere else. */
+/** A host that listens at one address is reached there. */
 function oneAddress(bound: Ip | null): Ip | null {
   return bound === '0.0.0.0' || bound === '::' ? null : bound
 }

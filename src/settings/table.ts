@@ -30,18 +30,18 @@ export interface Setting<T, D extends string | null> {
   readonly parse: (text: string) => Parsed<T>
 }
 
-/** The characters that a secret has at least: shorter ones can be found by trying. */
-const secretCharactersMin = 16
-/** The least datagram that every IPv4 host takes (RFC 791 section 3.1); less is a mistyped value. */
-const underlayMtuMin = 576
-/** The soonest a host may be forgotten: the restart of one must not cost it its addresses. */
-const forgetAfterMinMs = 10_000
+/** Shorter secrets can be found by brute force. */
+const minSecretCharacters = 16
+/** Every IPv4 host accepts datagrams of this size (RFC 791 section 3.1); less is a typing error. */
+const minUnderlayMtu = 576
+/** A restart must not cost a host its addresses. */
+const minForgetAfterMs = 10_000
 /** An engine that is busy may take some seconds between the calls for one container. */
-const orphanGraceMinMs = 5000
-/** A week: what is unused that long will not be missed. */
-const orphanGraceMaxMs = 7 * 86_400_000
-/** Ten years: never, as far as a host is concerned. */
-const forgetAfterMaxMs = 3650 * 86_400_000
+const minOrphanGraceMs = 5000
+/** A week. */
+const maxOrphanGraceMs = 7 * 86_400_000
+/** Ten years, which stands for never. */
+const maxForgetAfterMs = 3650 * 86_400_000
 
 function setting<T, D extends string | null>(
   entry: Omit<Setting<T, D>, 'settable' | 'secret'>,
@@ -56,7 +56,7 @@ function path(name: string, description: string, preset: string): Setting<string
   return setting({ name, description, preset, example: preset, parse }, { settable: false })
 }
 
-/** All settings, by the names that the program has for them. */
+/** All settings, by their names in the code. */
 export const settingsTable = {
   join: setting({
     name: 'JOIN',
@@ -119,7 +119,7 @@ export const settingsTable = {
   secret: setting(
     {
       name: 'SECRET',
-      description: `The cluster's secret, at least ${secretCharactersMin} characters. It must be the same on all hosts.`,
+      description: `The cluster's secret, at least ${minSecretCharacters} characters. It must be the same on all hosts.`,
       preset: null,
       absent: 'none',
       example: 'the output of: openssl rand -base64 24',
@@ -157,7 +157,7 @@ export const settingsTable = {
       'and that the engine has forgotten.',
     preset: '2m',
     example: '2m',
-    parse: (text) => parseDuration(text, orphanGraceMinMs, orphanGraceMaxMs),
+    parse: (text) => parseDuration(text, minOrphanGraceMs, maxOrphanGraceMs),
   }),
   forgetAfterMs: setting({
     name: 'FORGET_AFTER',
@@ -166,7 +166,7 @@ export const settingsTable = {
       'It must be the same on all hosts.',
     preset: '72h',
     example: '72h',
-    parse: (text) => parseDuration(text, forgetAfterMinMs, forgetAfterMaxMs),
+    parse: (text) => parseDuration(text, minForgetAfterMs, maxForgetAfterMs),
   }),
   underlayMtu: setting({
     name: 'MTU',
@@ -175,7 +175,7 @@ export const settingsTable = {
     preset: null,
     absent: 'that of the interface with ADVERTISE_ADDR',
     example: '9000',
-    parse: (text) => parseInteger(text, underlayMtuMin, 65_535),
+    parse: (text) => parseInteger(text, minUnderlayMtu, 65_535),
   }),
   stateDir: path('STATE_DIR', 'Where the plugin keeps what must survive it.', '/data'),
   legacySocketDir: path('LEGACY_SOCKET_DIR', "The engine's plugin directory.", '/host-plugins'),
@@ -197,8 +197,8 @@ function parseScope(text: string): Parsed<'local' | 'global'> {
 }
 
 function parseSecret(text: string): Parsed<string> {
-  if (text.length >= secretCharactersMin) return { value: text }
-  return { reason: `is shorter than ${secretCharactersMin} characters` }
+  if (text.length >= minSecretCharacters) return { value: text }
+  return { reason: `is shorter than ${minSecretCharacters} characters` }
 }
 
 /** A name that is safe in a log line, a URL and a DNS label list. */

@@ -17,8 +17,8 @@ export interface PoolRange {
   readonly length: number
 }
 
-/** A subnet needs this many host bits at least: network, broadcast, gateway and one container. */
-const hostBitsLeast = 2
+/** For network, broadcast, gateway and one container. */
+const minHostBits = 2
 
 /** Milliseconds of the units that a duration may have. */
 const unitMs: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
@@ -51,13 +51,13 @@ export function parseAddress(text: string): Parsed<Ip> {
   return value === null ? { reason: 'is not an IP address' } : { value }
 }
 
-/** Reads `72h`: a whole number and a unit, between `leastMs` and `mostMs` milliseconds. */
-export function parseDuration(text: string, leastMs: number, mostMs: number): Parsed<number> {
+/** Reads `72h`: a whole number and a unit, between `minMs` and `maxMs` milliseconds. */
+export function parseDuration(text: string, minMs: number, maxMs: number): Parsed<number> {
   const match = /^(\d{1,6})([smhd])$/.exec(text)
   if (match === null) return { reason: 'is not a number with one of the units s, m, h, d' }
   const value = Number(match[1]) * unitMs[match[2]!]!
-  if (value > mostMs) return { reason: `is longer than ${mostMs / unitMs['d']!} days` }
-  return value >= leastMs ? { value } : { reason: `is shorter than ${leastMs / 1000} s` }
+  if (value > maxMs) return { reason: `is longer than ${maxMs / unitMs['d']!} days` }
+  return value >= minMs ? { value } : { reason: `is shorter than ${minMs / 1000} s` }
 }
 
 /** Reads `host[:port], …`; an IPv6 address with a port stands in brackets. */
@@ -78,7 +78,9 @@ function parseJoinAddress(text: string): Parsed<JoinAddress> {
   return 'value' in port ? { value: { host, port: port.value } } : { reason: 'has no valid port' }
 }
 
-/** RFC 1123: labels of letters, digits and inner dashes. All-numeric last labels are bad addresses. */
+/**
+ * RFC 1123: labels of letters, digits and inner dashes. All-numeric last labels are bad addresses.
+ */
 function isHostName(text: string): boolean {
   const labels = text.replace(/\.$/, '').split('.')
   return (
@@ -102,7 +104,7 @@ function parsePoolRange(text: string): Parsed<PoolRange> {
   if (cidr === null) return { reason: `has no valid range (host bits must be 0)` }
   const reserved = whyReserved(cidr)
   if (reserved !== null) return { reason: `is no range for containers: ${reserved}` }
-  const most = cidrBits(cidr) - hostBitsLeast
+  const most = cidrBits(cidr) - minHostBits
   const length = parseInteger(match[2]!, cidrLength(cidr), most)
   if ('value' in length) return { value: { cidr, length: length.value } }
   return { reason: `has a length outside ${cidrLength(cidr)} to ${most}` }

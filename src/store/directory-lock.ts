@@ -9,16 +9,18 @@ import { isServed } from '../base/unix-socket.ts'
 /** Gives the directory back. */
 export type Release = () => Promise<void>
 
-/** Of those that come at the same time the first by name waits so often for the others to go: 200 ms. */
-const looksMost = 11
+/**
+ * Of processes that start at the same time the first by name waits for the others to give up: 200
+ * ms.
+ */
+const maxLooks = 11
 const lookEveryMs = 20
 
 /**
- * Takes `directory` for this process. Whoever wants it has a socket there, called `name` and a number of its
- * own, which it listens at before the name is seen; so a name without a listener is that of a process which
- * is gone, for good, and may be removed by anybody. It has the directory once it has looked and seen no
- * other: of two, the one that came later sees the other. Only those who may write into the directory can
- * hold or break it. Throws STORE when another process has the directory.
+ * Locks `directory` for this process. Each contender listens at a socket there, `name` and a random
+ * number; the socket gets its name after it listens, so a name without a listener is a dead
+ * process's and is removed. The lock is held once no other live socket is seen: of two contenders,
+ * the later one sees the other. Throws STORE when another process has the directory.
  */
 export async function lockDirectory(directory: string, name = 'lock'): Promise<Release> {
   const number = systemRandom.uint32().toString(16)
@@ -36,7 +38,7 @@ export async function lockDirectory(directory: string, name = 'lock'): Promise<R
         server.unref()
         return release
       }
-      if (look === looksMost || others.some((other) => other < own)) throw inUse(directory)
+      if (look === maxLooks || others.some((other) => other < own)) throw inUse(directory)
       await sleep(systemClock, lookEveryMs)
     }
   } catch (error) {

@@ -13,10 +13,10 @@ export interface GrowingFile {
   close(): Promise<void>
 }
 
-/** A file that has taken another's place. */
+/** A file that has replaced another. */
 export interface Replacement {
   readonly file: GrowingFile
-  /** Makes durable which file the name stands for. To be called once. */
+  /** Makes the rename durable. To be called once. */
   readonly syncName: () => Promise<void>
 }
 
@@ -25,8 +25,9 @@ export interface Disk {
   /** All bytes; null when there is no such file. */
   read(path: string): Promise<Buffer | null>
   /**
-   * Makes this the file's content, at once or not at all: when it throws, nothing has changed. What has to be
-   * opened is opened before, so that a process that may open no more files keeps the old one.
+   * Makes this the file's content, at once or not at all: when it throws, nothing has changed. What
+   * has to be opened is opened before, so that a process that may open no more files keeps the old
+   * one.
    */
   replace(path: string, bytes: Uint8Array): Promise<Replacement>
   /** Opens a file that exists. */
@@ -90,7 +91,9 @@ function growing(file: FileHandle, size: number): GrowingFile {
   }
 }
 
-/** Writes at `position` until all bytes are taken: a disk that fills up takes some and then none. */
+/**
+ * Writes at `position` until all bytes are taken: a disk that fills up takes some and then none.
+ */
 async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   let done = 0
   while (done < bytes.length) {

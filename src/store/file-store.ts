@@ -10,10 +10,10 @@ import type { Store, StoreChange } from './store.ts'
 import { Tables, type TextChange, textChanges } from './tables.ts'
 
 /**
- * How much the journal may grow before it is written anew, at the least: some 5,000 writes, which are
- * read back in a few milliseconds.
+ * The journal is compacted after this much growth, or more: some 5,000 writes, which replay in a
+ * few milliseconds.
  */
-const growthBytesMin = 1024 * 1024
+const minGrowthBytes = 1024 * 1024
 
 /** The file in the store's directory. */
 const journalName = 'journal'
@@ -35,11 +35,11 @@ interface Journal {
   sequence: number
   /** The size up to which the file is whole and durable. */
   bytes: number
-  /** The size at which the file is next written anew. */
+  /** The size at which the file is compacted next. */
   compactAt: number
 }
 
-interface Surroundings {
+interface Environment {
   readonly logger: Logger
   readonly disk: Disk
   readonly release: Release
@@ -48,21 +48,21 @@ interface Surroundings {
 /** A store in a directory of its own: one journal, in which each group of writes is one record. */
 export class FileStore implements Store {
   readonly #journal: Journal
-  readonly #around: Surroundings
+  readonly #env: Environment
   #waiting: Waiting[] = []
   #flushing: Promise<void> | null = null
-  /** Why nothing can be written any more. */
+  /** Why writes are refused; null while they are not. */
   #ended: string | null = null
 
-  private constructor(journal: Journal, around: Surroundings) {
+  private constructor(journal: Journal, env: Environment) {
     this.#journal = journal
-    this.#around = around
+    this.#env = env
   }
 
   /**
-   * Opens the store in `directory`, which is made when it is not there. What a crash left half written
-   * at the end is cut off, with a warning, and an older format is migrated. Throws STORE when the journal
-   * is damaged or of a newer format, or when another process has it open.
+   * Opens the store in `directory`, which is made when it is not there. What a crash left half
+   * written at the end is cut off, with a warning, and an older format is migrated. Throws STORE
+   * when the journal is damaged or of a newer format, or when another process has it open.
    */
   static async open(
     directory: string,
@@ -105,10 +105,10 @@ export class FileStore implements Store {
     await this.#flushing
     this.#ended ??= `the store ${this.#journal.path} is closed`
     await this.#journal.file.close()
-    await this.#around.release()
+    await this.#env.release()
   }
 
-  /** Writes whatever waits, group after group: all that came during one sync share the next. */
+  /** Group commit: all writes that arrive during one sync share the next. */
   async #flush(): Promise<void> {
     while (this.#waiting.length > 0) {
       const group = this.#waiting
@@ -125,7 +125,7 @@ export class FileStore implements Store {
     this.#flushing = null
   }
 
-  /** Makes one group of writes durable; else leaves the file as it was and says why. */
+  /** Makes one group of writes durable; else leaves the file as it was and returns the error. */
   async #append(changes: readonly TextChange[]): Promise<OverlayError | null> {
     if (this.#ended !== null) return failure('STORE', this.#ended)
     const journal = this.#journal
@@ -150,8 +150,8 @@ export class FileStore implements Store {
   }
 
   /**
-   * Writes the first group of all. It becomes the first record: a journal with rows that loses its end then never
-   * looks like one of a store that nobody has written to.
+   * Writes the first group of all. It becomes the first record, so that a journal with rows, cut
+   * anywhere, is never taken for an empty one.
    */
   async #begin(changes: readonly TextChange[]): Promise<OverlayError | null> {
     const { path, format } = this.#journal
@@ -160,7 +160,7 @@ export class FileStore implements Store {
     const snapshot = snapshotRecord(tables.rows(), 1, format)
     let next: Replacement
     try {
-      next = await this.#around.disk.replace(path, snapshot)
+      next = await this.#env.disk.replace(path, snapshot)
     } catch (error) {
       return failure('STORE', `cannot write to ${path}: ${messageOf(error)}`, error)
     }
@@ -170,24 +170,27 @@ export class FileStore implements Store {
     return null
   }
 
-  /** Writes the journal anew, with the rows alone, once it has grown enough. */
+  /** Replaces the journal by a snapshot of its rows once it has grown enough. */
   async #compact(): Promise<void> {
     const journal = this.#journal
-    const { disk, logger } = this.#around
+    const { disk, logger } = this.#env
     if (journal.bytes < journal.compactAt) return
     const snapshot = snapshotRecord(journal.tables.rows(), journal.sequence, journal.format)
     let next: Replacement
     try {
       next = await disk.replace(journal.path, snapshot)
     } catch (error) {
-      journal.compactAt = journal.bytes + growthBytesMin
+      journal.compactAt = journal.bytes + minGrowthBytes
       logger.warn(`${journal.path} goes on growing: ${messageOf(error)}`)
       return
     }
     await this.#goOnWith(next, snapshot.length)
   }
 
-  /** Goes on in the file that has taken the journal's place; says why it cannot, for ever. */
+  /**
+   * Switches to the file that has replaced the journal. Returns why no write is possible any more,
+   * or null.
+   */
   async #goOnWith(next: Replacement, snapshotBytes: number): Promise<string | null> {
     const journal = this.#journal
     const before = journal.file
@@ -203,17 +206,17 @@ export class FileStore implements Store {
     }
   }
 
-  /** Takes no more writes: what the disk holds can only be learnt by opening the journal again. */
+  /** Refuses all later writes: only opening the journal again tells what the disk holds. */
   #end(reason: unknown): string {
     this.#ended ??= `${this.#journal.path} cannot be relied on after: ${messageOf(reason)}; restart the plugin`
-    this.#around.logger.warn(this.#ended)
+    this.#env.logger.warn(this.#ended)
     return this.#ended
   }
 }
 
-/** When a journal whose first record has this size is written anew: at twice that, or more. */
+/** The size at which a journal with a snapshot of this size is compacted: twice that, or more. */
 function compactAt(snapshotBytes: number): number {
-  return snapshotBytes + Math.max(growthBytesMin, snapshotBytes)
+  return snapshotBytes + Math.max(minGrowthBytes, snapshotBytes)
 }
 
 /** Reads the journal, makes an empty one when there is none, and cuts off what a crash left. */

@@ -3,12 +3,12 @@ import { encodeRecord, readRecord, withoutZeroTail } from './record.ts'
 import { Tables, type TextChange } from './tables.ts'
 
 /*
- * The journal: a first record that holds every row as it was when the file was made, and the number of
- * the format that the rows have; then one record for each group of writes. A program refuses a number that
- * is greater than its own, and migrates one that is less.
+ * The journal: a first record that holds every row as it was when the file was made, and the number
+ * of the format that the rows have; then one record for each group of writes. A program refuses a
+ * number that is greater than its own, and migrates one that is less.
  */
 
-/** What a journal's bytes say. */
+/** What a journal's bytes contain. */
 export type Replay =
   | {
       readonly kind: 'good'
@@ -50,8 +50,8 @@ function listOf(changes: readonly TextChange[]): string {
 
 /**
  * Reads a journal. Only its end may be torn, and then only a record that no write has resolved on:
- * a group is written after the one before it is durable. The first record is never torn, because the
- * file got its name after it was durable.
+ * a group is written after the one before it is durable. The first record is never torn, because
+ * the file got its name after it was durable.
  */
 export function replay(file: Buffer, newestFormat = presentFormat): Replay {
   const bytes = withoutZeroTail(file)

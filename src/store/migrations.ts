@@ -11,8 +11,8 @@ export type Migration = (rows: Readable) => readonly StoreChange[]
 
 /**
  * One step for each format that there was before the present one, the oldest first: the first makes
- * format 2 of format 1. A step is added whenever a version could not read the rows of the one before,
- * and is never changed afterwards.
+ * format 2 of format 1. A step is added whenever a version could not read the rows of the one
+ * before, and is never changed afterwards.
  */
 export const migrations: readonly Migration[] = []
 

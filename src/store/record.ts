@@ -44,8 +44,8 @@ export function readRecord(bytes: Buffer, offset: number): RecordRead {
 }
 
 /**
- * The bytes without the zeros at their end, which some file systems leave when a crash comes between a
- * file's growing and its blocks. No record has two zeros in a row.
+ * The bytes without the zeros at their end, which some file systems leave when a crash comes
+ * between a file's growing and its blocks. No record has two zeros in a row.
  */
 export function withoutZeroTail(bytes: Buffer): Buffer {
   let end = bytes.length

@@ -1,9 +1,9 @@
 /*
- * The room of what must survive a restart: small tables of JSON values on this host's disk.
+ * The store: small tables of JSON values on this host's disk that survive a restart.
  *
- * Its invariant: a write that resolved is read back after any crash, whole and in its place among the
- * others; one that did not resolve is there wholly or not at all. What `get` and `entries` give is
- * always what the disk would give.
+ * Its invariant: a write that resolved is read back after any crash, whole and in its place among
+ * the others; one that did not resolve is there wholly or not at all. What `get` and `entries` give
+ * is always what the disk would give.
  *
  * It may not know what the values mean, and it never repairs a damaged file by guessing.
  */
@@ -12,7 +12,7 @@
 export interface StoreChange {
   readonly table: string
   readonly key: string
-  /** Anything that JSON can say. What is read back is a copy that went through JSON. */
+  /** Any JSON value. Reading returns a copy. */
   readonly value: unknown
 }
 
@@ -23,8 +23,8 @@ export interface Store {
   /** All rows of a table, in the order in which their keys first came. */
   entries<T>(table: string): [string, T][]
   /**
-   * Makes all the changes or none. Durable once it resolves. Throws STORE, having changed nothing that
-   * `get` shows, when the disk does not take it.
+   * Makes all the changes or none. Durable once it resolves. Throws STORE, having changed nothing
+   * that `get` shows, when the disk does not take it.
    */
   write(changes: readonly StoreChange[]): Promise<void>
 }

@@ -8,7 +8,7 @@ export interface TextChange {
   readonly json: string | null
 }
 
-/** The changes with their values as JSON, so that what a caller does to a value later has no effect. */
+/** The changes with their values as JSON; later mutations have no effect. */
 export function textChanges(changes: readonly StoreChange[]): TextChange[] {
   return changes.map(({ table, key, value }) => {
     if (value === null) return { table, key, json: null }
@@ -19,7 +19,7 @@ export function textChanges(changes: readonly StoreChange[]): TextChange[] {
   })
 }
 
-/** Rows in memory, each as its JSON text: nobody can change one by holding on to a value. */
+/** Rows in memory, each as its JSON text, so that no caller can change one by mutating a value. */
 export class Tables {
   readonly #tables = new Map<string, Map<string, string>>()
 

@@ -16,9 +16,10 @@ interface ClaimFault {
 }
 
 /**
- * What is wrong with a claim that came from another member: by a fault of its own, or because somebody
- * means harm. It is the cluster that drops what it cannot read, and the data plane that gives no rows to
- * the others; here it is only said. `networks` are this host's, and `vtep` is its address.
+ * What is wrong with a claim that came from another member: by a fault of its own, or because
+ * somebody means harm. It is the cluster that drops what it cannot read, and the data plane that
+ * gives no rows to the others; here it is only said. `networks` are this host's, and `vtep` is its
+ * address.
  */
 export function claimFaults(
   { origin, address, next, invalid }: Transition,

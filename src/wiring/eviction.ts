@@ -8,8 +8,9 @@ const stepMostMs = 60_000
 const table = 'forgetting'
 
 /**
- * For this part of `afterMs` one must have been away in this very run, while a majority was in sight: it trusts its addresses for
- * half of that time after it last heard a majority, and what we counted earlier may be of another absence.
+ * For this part of `afterMs` one must have been away in this very run, while a majority was in
+ * sight: it trusts its addresses for half of that time after it last heard a majority, and what we
+ * counted earlier may be of another absence.
  */
 const watchedPart = 3 / 4
 
@@ -24,7 +25,10 @@ export interface ForgettingParts {
   readonly clock: Clock
   readonly logger: Logger
   readonly store: Store
-  /** Those whose addresses are their own until they are forgotten, which of them have a vote, and whether each is away. */
+  /**
+   * Those whose addresses are their own until they are forgotten, which of them have a vote, and
+   * whether each is away.
+   */
   readonly members: () => readonly Remembered[]
   /** Agrees with a majority of all voters, those away included, that these are gone. */
   readonly forget: (members: readonly string[]) => Promise<void>
@@ -33,10 +37,12 @@ export interface ForgettingParts {
 }
 
 /**
- * Forgets members that stay away: after `afterMs` the others agree that one is gone, and its addresses
- * are free again. What counts is the time that this host ran and did not see the member; it is summed
- * up step by step and kept on disk, so a clock that jumps, a plugin that was off or a machine that stood
- * still brings nobody's end nearer; nor does time without a majority in sight, when it is rather we who are away. A minority cannot forget anybody: the agreement needs a majority of all, those away included.
+ * Forgets members that stay away: after `afterMs` the others agree that one is gone, and its
+ * addresses are free again. What counts is the time that this host ran and did not see the member;
+ * it is summed up step by step and kept on disk, so a clock that jumps, a plugin that was off or a
+ * machine that stood still brings nobody's end nearer; nor does time without a majority in sight,
+ * when it is rather we who are away. A minority cannot forget anybody: the agreement needs a
+ * majority of all, those away included.
  */
 export class Forgetting {
   readonly #parts: ForgettingParts
@@ -44,7 +50,9 @@ export class Forgetting {
   #steppedAt = 0
   /** Those that were away and have been seen since the last step. */
   readonly #seen = new Set<string>()
-  /** For how long members have been away in this run, without a break, while we saw a majority, ms. */
+  /**
+   * For how long members have been away in this run, without a break, while we saw a majority, ms.
+   */
   readonly #watched = new Map<string, number>()
 
   constructor(parts: ForgettingParts) {
@@ -56,7 +64,10 @@ export class Forgetting {
     this.#schedule()
   }
 
-  /** Members may have changed. Who is seen now, however briefly, begins anew: it has heard from us and trusts its addresses. */
+  /**
+   * Members may have changed. Who is seen now, however briefly, begins anew: it has heard from us
+   * and trusts its addresses.
+   */
   look(): void {
     const members = this.#parts.members()
     const away = new Set(members.filter((member) => member.away).map(({ name }) => name))

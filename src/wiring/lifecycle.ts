@@ -1,16 +1,19 @@
 import { messageOf } from '../base/errors.ts'
-import type { PluginOptions, PluginPorts } from './plugin-ports.ts'
+import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Rooms } from './rooms.ts'
 
 /** How long the address management may take to return its blocks when the plugin stops. */
 const returnBlocksMs = 1500
 
-/** How a room is started and stopped. All of it may be repeated, and none of it waits for another member without a bound. */
+/** How a room is started and stopped. Nothing waits for another member without a bound. */
 export interface Lifecycle {
   start?(): void | Promise<void>
-  /** Before any room stops: gives up what nothing uses. Whether containers of this host go on without the plugin. */
+  /**
+   * Before any room stops: gives up what nothing uses. Resolves with whether containers of this
+   * host keep running without the plugin.
+   */
   withdraw?(): Promise<boolean>
-  /** `isServing` says whether any room's `withdraw` did. */
+  /** `isServing`: whether a room's `withdraw` resolved with true. */
   stop?(isServing: boolean): void | Promise<void>
 }
 

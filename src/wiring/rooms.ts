@@ -5,12 +5,17 @@ import { Driver } from '../driver/driver.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { overlayMtu } from '../net/mtu.ts'
 import { ClaimFindings } from './claim-findings.ts'
-import { driverCluster, driverDataplane, driverPools, overlayChanges } from './driver-ports.ts'
+import {
+  driverCluster,
+  driverDataplane,
+  driverPools,
+  overlayChanges,
+} from './ports/driver-ports.ts'
 import { Forgetting } from './eviction.ts'
-import { ipamCluster } from './ipam-ports.ts'
-import { peerTransitions } from './peer-transitions.ts'
-import type { PluginOptions, PluginPorts } from './plugin-ports.ts'
-import { savedValue } from './saved-value.ts'
+import { ipamCluster } from './ports/ipam-ports.ts'
+import { peerTransitions } from './ports/peer-transitions.ts'
+import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
+import { savedValue } from './ports/saved-value.ts'
 import { recordTypes } from './records.ts'
 import { SeedCache } from './seed-cache.ts'
 
@@ -27,8 +32,9 @@ export interface Rooms {
 }
 
 /**
- * Builds the rooms and connects them; nothing runs yet. Records go one way, from driver and address management into
- * this member's log; other members' records go the other, from the cluster into the data plane.
+ * Builds the rooms and connects them; nothing runs yet. Records go one way, from driver and address
+ * management into this member's log; other members' records go the other, from the cluster into the
+ * data plane.
  */
 export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const { clock, random, logger, store, dataplane, gossip } = ports

@@ -19,8 +19,8 @@ export interface SeedCacheParts {
 }
 
 /**
- * Remembers on disk where other members were last found. The first host of a cluster has no `JOIN` that
- * would lead it back, and the hosts that another one names may have gone.
+ * Remembers on disk where other members were last found. The first host of a cluster has no `JOIN`
+ * that would lead it back, and the hosts that another one names may have gone.
  */
 export class SeedCache {
   readonly #parts: SeedCacheParts

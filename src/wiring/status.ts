@@ -4,7 +4,7 @@ import { ipWithLength } from '../net/cidr.ts'
 import type { OrphanStatus } from '../driver/orphans.ts'
 import type { InconsistencyStatus } from '../driver/consistency-check.ts'
 import type { IgnoredClaims } from './claim-findings.ts'
-import type { PluginOptions, PluginPorts } from './plugin-ports.ts'
+import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Rooms } from './rooms.ts'
 
 /** What `GET /status` answers with. Plain JSON; fields are added, never renamed. */
@@ -17,7 +17,7 @@ export interface PluginStatus {
     address: string
     state: string
     self: boolean
-    /** Its plugin is stopped for a while and its endpoints live on. */
+    /** Its plugin restarts and its endpoints stay. */
     paused: boolean
   }[]
   readonly overlays: readonly OverlayStatus[]
@@ -26,9 +26,14 @@ export interface PluginStatus {
   readonly dataplane: unknown
   /** What this host and another member hold of one overlay and cannot both have. */
   readonly disagreements: InconsistencyStatus
-  /** What other members said that is ignored here: bad records, addresses that cannot be theirs. */
+  /**
+   * Invalid claims of other members, which are ignored: unreadable records, addresses that cannot
+   * be theirs.
+   */
   readonly ignoredClaims: IgnoredClaims
-  /** Packets and streams of gossip that were dropped or odd, by reason: `packet-wrong-key`, for one. */
+  /**
+   * Packets and streams of gossip that were dropped or odd, by reason: `packet-wrong-key`, for one.
+   */
   readonly gossipOddities: Readonly<Record<string, number>>
   /** What looks unused and may be released soon, and what was released since the start. */
   readonly orphans: OrphanStatus

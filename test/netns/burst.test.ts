@@ -21,7 +21,7 @@ import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
 import { type Ip, ipFromInteger } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import type { Vni } from '../../src/net/vni.ts'
-import { peerTransitions } from '../../src/wiring/peer-transitions.ts'
+import { peerTransitions } from '../../src/wiring/ports/peer-transitions.ts'
 import { NetnsLab } from './netns-lab.ts'
 
 /*

@@ -6,7 +6,7 @@ import { portNameOf, sourceNameOf } from '../../src/dataplane/linux/netlink/name
 import { isPinned } from '../../src/dataplane/linux/netns/netns.ts'
 import type { Peer } from '../../src/dataplane/reconcile/peer-table.ts'
 import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
-import { driverDataplane } from '../../src/wiring/driver-ports.ts'
+import { driverDataplane } from '../../src/wiring/ports/driver-ports.ts'
 import { Driver } from '../../src/driver/driver.ts'
 import { parseIpInCidr } from '../../src/net/cidr.ts'
 import type { Ip } from '../../src/net/ip.ts'

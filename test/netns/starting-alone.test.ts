@@ -14,7 +14,7 @@ const obstacle = NetnsLab.obstacle()
 const atOnceMs = 300
 const starts = 5
 /** What the plugin gives a call, ms; the engine would wait for 30 s. */
-const answerMostMs = 8000
+const maxAnswerMs = 8000
 /** A member notes within this time that it has heard the others, ms. */
 const heardMs = 3000
 
@@ -82,7 +82,7 @@ describe('one of three hosts that starts without the others,', function () {
       const message = await refusalOf(other.start('in vain'))
       expect(message).to.contain('2 are needed').and.contain('host-2, host-3')
       const waiting = one.engine.calls.slice(before)
-      expect(Math.max(...waiting.map(({ ms }) => ms))).to.be.lessThan(answerMostMs)
+      expect(Math.max(...waiting.map(({ ms }) => ms))).to.be.lessThan(maxAnswerMs)
 
       for (const host of [two, three]) {
         await all.cable(host, 'up')

@@ -112,10 +112,10 @@ export class LoopbackPlugins {
     )
   }
 
-  async until(holds: () => boolean, mostMs = 20_000): Promise<void> {
-    const end = performance.now() + mostMs
+  async until(holds: () => boolean, maxMs = 20_000): Promise<void> {
+    const end = performance.now() + maxMs
     while (!holds()) {
-      if (performance.now() > end) throw new Error(`not within ${mostMs} ms`)
+      if (performance.now() > end) throw new Error(`not within ${maxMs} ms`)
       await new Promise((wake) => setTimeout(wake, 5))
     }
   }

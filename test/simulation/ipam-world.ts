@@ -151,20 +151,20 @@ export class IpamWorld {
   }
 
   /** Moves time on until something holds. */
-  async until(holds: () => boolean, mostMs: number): Promise<void> {
-    const end = this.clock.now() + mostMs
+  async until(holds: () => boolean, maxMs: number): Promise<void> {
+    const end = this.clock.now() + maxMs
     while (!holds()) {
-      if (this.clock.now() >= end) throw new Error(`did not come about within ${mostMs} ms`)
+      if (this.clock.now() >= end) throw new Error(`did not come about within ${maxMs} ms`)
       await this.clock.advance(20)
     }
   }
 
   /** Runs something that needs time to pass. */
-  async run<T>(work: Promise<T>, mostMs = 60_000): Promise<T> {
+  async run<T>(work: Promise<T>, maxMs = 60_000): Promise<T> {
     let done = false
     const settled = work.finally(() => (done = true))
     settled.catch(() => {})
-    await this.until(() => done, mostMs)
+    await this.until(() => done, maxMs)
     return settled
   }
 

@@ -166,7 +166,7 @@ describe('base/timers Retry', () => {
     const warned: string[] = []
     const retry = new Retry({
       clock,
-      backoff: { firstMs: 100, mostMs: 300 },
+      backoff: { firstMs: 100, maxMs: 300 },
       run: async () => {
         ran.push(clock.now())
         const error = results.shift()

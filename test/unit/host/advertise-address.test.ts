@@ -4,7 +4,7 @@ import { createLogger } from '../../../src/base/logger.ts'
 import type { Ip } from '../../../src/net/ip.ts'
 import { ownAddress } from '../../../src/host/advertise-address.ts'
 import { MemoryStore } from '../../../src/store/memory-store.ts'
-import { savedValue } from '../../../src/wiring/saved-value.ts'
+import { savedValue } from '../../../src/wiring/ports/saved-value.ts'
 
 const [first, second] = ['192.0.2.1', '192.0.2.2'] as Ip[] as [Ip, Ip]
 

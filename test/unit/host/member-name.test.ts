@@ -4,7 +4,7 @@ import { seededRandom } from '../../../src/base/random.ts'
 import { memberName } from '../../../src/host/member-name.ts'
 import { parseSettings } from '../../../src/settings/settings.ts'
 import { MemoryStore } from '../../../src/store/memory-store.ts'
-import { savedValue } from '../../../src/wiring/saved-value.ts'
+import { savedValue } from '../../../src/wiring/ports/saved-value.ts'
 
 const nothingSaved = () => savedValue<string>(new MemoryStore(), 'cluster', 'name')
 

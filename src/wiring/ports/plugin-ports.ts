@@ -1,11 +1,11 @@
-import type { Clock } from '../base/clock.ts'
-import type { LoggedProblem, Logger } from '../base/logger.ts'
-import type { Random } from '../base/random.ts'
-import type { GossipTransport } from '../cluster/gossip/gossip-transport.ts'
-import type { Dataplane } from '../dataplane/dataplane.ts'
-import type { Cidr } from '../net/cidr.ts'
-import type { Ip } from '../net/ip.ts'
-import type { Store } from '../store/store.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { LoggedProblem, Logger } from '../../base/logger.ts'
+import type { Random } from '../../base/random.ts'
+import type { GossipTransport } from '../../cluster/gossip/gossip-transport.ts'
+import type { Dataplane } from '../../dataplane/dataplane.ts'
+import type { Cidr } from '../../net/cidr.ts'
+import type { Ip } from '../../net/ip.ts'
+import type { Store } from '../../store/store.ts'
 
 /** What the plugin stands on: the real things in `main.ts`, virtual ones in a test. */
 export interface PluginPorts {

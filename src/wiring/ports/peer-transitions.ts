@@ -1,12 +1,12 @@
-import type { Transition } from '../cluster/cluster.ts'
-import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
-import type { AnyRecord } from '../cluster/wire/record-type.ts'
-import type { Peer, PeerTransition } from '../dataplane/reconcile/peer-table.ts'
+import type { Transition } from '../../cluster/cluster.ts'
+import { endpointRecord } from '../../cluster/wire/endpoint-record.ts'
+import type { AnyRecord } from '../../cluster/wire/record-type.ts'
+import type { Peer, PeerTransition } from '../../dataplane/reconcile/peer-table.ts'
 
 /**
- * The endpoints among the cluster's transitions, as the data plane takes them. An endpoint whose host
- * is away counts there as deleted; the cluster keeps its record, and reports it again when the host
- * returns.
+ * The endpoints among the cluster's transitions, as the data plane takes them. An endpoint whose
+ * host is away counts there as deleted; the cluster keeps its record, and reports it again when the
+ * host returns.
  */
 export function peerTransitions(batch: readonly Transition[]): PeerTransition[] {
   return batch.flatMap((transition) => {

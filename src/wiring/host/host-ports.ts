@@ -1,26 +1,28 @@
 import { join } from 'node:path'
-import { systemClock } from '../base/clock.ts'
-import { failure, messageOf } from '../base/errors.ts'
-import type { Logger } from '../base/logger.ts'
-import { systemRandom } from '../base/random.ts'
-import type { GossipTransport } from '../cluster/gossip/gossip-transport.ts'
-import { createMemberlistGossip, gossipSockets } from '../cluster/gossip/memberlist-gossip.ts'
-import type { Dataplane } from '../dataplane/dataplane.ts'
-import { LinuxDataplane } from '../dataplane/linux/linux-dataplane.ts'
-import { ownAddress } from '../host/advertise-address.ts'
-import { memberName } from '../host/member-name.ts'
-import { defaultRouteAddress } from '../host/routes.ts'
-import type { Ip } from '../net/ip.ts'
-import { whyReservedIp } from '../net/reserved.ts'
-import type { Settings } from '../settings/settings.ts'
-import { lockDirectory } from '../store/directory-lock.ts'
-import { FileStore } from '../store/file-store.ts'
-import type { Store } from '../store/store.ts'
-import { savedValue } from './saved-value.ts'
+import { systemClock } from '../../base/clock.ts'
+import { failure, messageOf } from '../../base/errors.ts'
+import type { Logger } from '../../base/logger.ts'
+import { systemRandom } from '../../base/random.ts'
+import type { GossipTransport } from '../../cluster/gossip/gossip-transport.ts'
+import { createMemberlistGossip, gossipSockets } from '../../cluster/gossip/memberlist-gossip.ts'
+import type { Dataplane } from '../../dataplane/dataplane.ts'
+import { LinuxDataplane } from '../../dataplane/linux/linux-dataplane.ts'
+import { ownAddress } from '../../host/advertise-address.ts'
+import { memberName } from '../../host/member-name.ts'
+import { defaultRouteAddress } from '../../host/routes.ts'
+import type { Ip } from '../../net/ip.ts'
+import { whyReservedIp } from '../../net/reserved.ts'
+import type { Settings } from '../../settings/settings.ts'
+import { lockDirectory } from '../../store/directory-lock.ts'
+import { FileStore } from '../../store/file-store.ts'
+import type { Store } from '../../store/store.ts'
+import { savedValue } from '../ports/saved-value.ts'
 
 /** Keeps gossip of other programs of the same protocol apart. */
 const gossipLabel = 'ts-overlay'
-/** In the engine's plugin directory, too: it keeps what is mounted there when it disables a plugin. */
+/**
+ * In the engine's plugin directory, too: it keeps what is mounted there when it disables a plugin.
+ */
 const spareNetnsName = 'ts-overlay.netns'
 /** The same for every plugin of ours on the host, whatever its name. */
 const hostLockName = 'ts-overlay.lock'
@@ -32,7 +34,9 @@ export interface HostPorts {
   /** This host's address and name in the cluster. */
   readonly vtep: Ip
   readonly member: string
-  /** Closes the store and lets another plugin have the host. The data plane is closed by the plugin. */
+  /**
+   * Closes the store and lets another plugin have the host. The data plane is closed by the plugin.
+   */
   close(): Promise<void>
 }
 
@@ -40,7 +44,8 @@ export interface HostPorts {
 export async function openHost(settings: Settings, logger: Logger): Promise<HostPorts> {
   const { stateDir, legacySocketDir, sandboxDir } = settings
   const store = await FileStore.open(join(stateDir, 'store'), { logger: logger.child('store') })
-  // Overlays in the kernel that our store does not have are removed; those of another plugin would be, too.
+  // Overlays in the kernel that our store does not have are removed; those of another plugin would
+  // be, too.
   const releaseHost = await lockDirectory(legacySocketDir, hostLockName)
   const dataplane = new LinuxDataplane({
     directory: join(stateDir, 'netns'),

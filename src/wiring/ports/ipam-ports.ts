@@ -1,10 +1,10 @@
-import type { Cluster } from '../cluster/cluster.ts'
-import type { AnyRecord } from '../cluster/wire/record-type.ts'
-import type { Driver } from '../driver/driver.ts'
-import type { Ip } from '../net/ip.ts'
-import type { Vni } from '../net/vni.ts'
-import type { IpamCluster } from '../ipam/ports.ts'
-import { blockRecord, overlayRecord, poolRecord } from './records.ts'
+import type { Cluster } from '../../cluster/cluster.ts'
+import type { AnyRecord } from '../../cluster/wire/record-type.ts'
+import type { Driver } from '../../driver/driver.ts'
+import type { Ip } from '../../net/ip.ts'
+import type { Vni } from '../../net/vni.ts'
+import type { IpamCluster } from '../../ipam/ports.ts'
+import { blockRecord, overlayRecord, poolRecord } from '../records.ts'
 
 /** The channel of requests between members' address management. */
 const channel = 'ipam'
@@ -59,8 +59,8 @@ function isOfIpam(record: AnyRecord | null): boolean {
 }
 
 /**
- * The overlays that a pool's addresses are on: the one of the network it is bound to here or, before
- * there is one, those that other members attached to it.
+ * The overlays that a pool's addresses are on: the one of the network it is bound to here or,
+ * before there is one, those that other members attached to it.
  */
 function vnisOf(cluster: Cluster, neighbours: Neighbours, poolKey: string): Set<Vni> {
   const bound = neighbours.networks().find((network) => network.poolKeys.includes(poolKey))

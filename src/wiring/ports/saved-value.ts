@@ -1,4 +1,4 @@
-import type { Store } from '../store/store.ts'
+import type { Store } from '../../store/store.ts'
 
 /** One row of the store, as a room sees it that keeps a single value. */
 export interface SavedValue<T> {

@@ -1,15 +1,15 @@
 import * as v from 'valibot'
-import { type Cidr, type IpInCidr, cidrBits, parseIpInCidr } from '../net/cidr.ts'
-import { type IpBits, parseIp } from '../net/ip.ts'
-import { parseMac } from '../net/mac.ts'
+import { type Cidr, type IpInCidr, cidrBits, parseIpInCidr } from '../../net/cidr.ts'
+import { type IpBits, parseIp } from '../../net/ip.ts'
+import { parseMac } from '../../net/mac.ts'
 
 /**
  * The longest identifier taken. The engine's have 64 characters, swarm's 25; the rest is room for
  * what may come, and still fits a file name and a link's alias.
  */
-const idCharactersMax = 128
+const maxIdCharacters = 128
 
-/** Text that `parse` understands. `expected` completes the sentence "expected …". */
+/** Text that `parse` accepts. `expected` completes the sentence "expected …". */
 function parsed<T>(parse: (text: string) => T | null, expected: string) {
   return v.pipe(
     v.string(),
@@ -50,11 +50,11 @@ function maskedCidr(text: string): Cidr | null {
 
 /** An identifier that is safe in a file name, a log line and a link's alias. */
 export const id = parsed(
-  (text) => (/^[\w.-]+$/.test(text) && text.length <= idCharactersMax ? text : null),
-  `an identifier: 1 to ${idCharactersMax} letters, digits, dots, dashes or underscores`,
+  (text) => (/^[\w.-]+$/.test(text) && text.length <= maxIdCharacters ? text : null),
+  `an identifier: 1 to ${maxIdCharacters} letters, digits, dots, dashes or underscores`,
 )
 
-/** Text that must say something. */
+/** Text that is not empty. */
 export const someText = parsed((text) => (text === '' ? null : text), 'text that is not empty')
 
 const anIp = 'an address such as 10.0.0.7 or fd00::7'

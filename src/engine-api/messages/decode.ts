@@ -1,17 +1,17 @@
 import * as v from 'valibot'
-import { refusal } from '../base/errors.ts'
+import { refusal } from '../../base/errors.ts'
 
-/** How many faults of one body are told; the first ones are enough to act on. */
-const faultsTold = 3
-/** How much of a wrong value is repeated in the message. */
-const valueCharactersTold = 60
+/** Faults of one body that the message names. */
+const maxFaults = 3
+/** Of a wrong value, in the message. */
+const maxValueCharacters = 60
 
 /** Any schema that decodes at once. */
 export type Schema = v.GenericSchema
 
 /**
- * The body of one call as `schema` describes it. Throws BAD_REQUEST that names each wrong field, what
- * was expected there and what came instead.
+ * The body of one call as `schema` describes it. Throws BAD_REQUEST that names each wrong field,
+ * what was expected there and what came instead.
  */
 export function decode<S extends Schema>(
   method: string,
@@ -20,7 +20,7 @@ export function decode<S extends Schema>(
 ): v.InferOutput<S> {
   const result = v.safeParse(schema, body)
   if (result.success) return result.output
-  const faults = result.issues.slice(0, faultsTold).map(faultText)
+  const faults = result.issues.slice(0, maxFaults).map(faultText)
   throw refusal('BAD_REQUEST', `${method}: ${faults.join('; ')}`)
 }
 
@@ -66,5 +66,5 @@ function expectedText(issue: v.BaseIssue<unknown>): string {
 
 function valueText(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)
-  return text.length <= valueCharactersTold ? text : `${text.slice(0, valueCharactersTold)}…`
+  return text.length <= maxValueCharacters ? text : `${text.slice(0, maxValueCharacters)}…`
 }

@@ -1,21 +1,23 @@
-import { parsePoolKey, poolKeyOf } from '../net/pool-key.ts'
+import { parsePoolKey, poolKeyOf } from '../../net/pool-key.ts'
 import { createHash } from 'node:crypto'
-import type { Cluster, Transition } from '../cluster/cluster.ts'
-import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
-import { overlayRecord } from './records.ts'
-import type { Dataplane } from '../dataplane/dataplane.ts'
-import type { Reconciler } from '../dataplane/reconcile/reconciler.ts'
-import type { EndpointClaim } from '../driver/network.ts'
-import type { DriverCluster, DriverPools, DriverDataplane } from '../driver/ports.ts'
-import type { Driver } from '../driver/driver.ts'
-import type { OverlayChange } from '../driver/consistency-check.ts'
-import type { Ipam } from '../ipam/ipam.ts'
-import { parsePoolId, poolIdOf } from '../ipam/pool-id.ts'
+import type { Cluster, Transition } from '../../cluster/cluster.ts'
+import { endpointRecord } from '../../cluster/wire/endpoint-record.ts'
+import { overlayRecord } from '../records.ts'
+import type { Dataplane } from '../../dataplane/dataplane.ts'
+import type { Reconciler } from '../../dataplane/reconcile/reconciler.ts'
+import type { EndpointClaim } from '../../driver/network.ts'
+import type { DriverCluster, DriverPools, DriverDataplane } from '../../driver/ports.ts'
+import type { Driver } from '../../driver/driver.ts'
+import type { OverlayChange } from '../../driver/consistency-check.ts'
+import type { Ipam } from '../../ipam/ipam.ts'
+import { parsePoolId, poolIdOf } from '../../ipam/pool-id.ts'
 
 /** The calls of the engine that concern addresses. */
 type IpamHandlers = Pick<Ipam, 'requestPool' | 'releasePool' | 'requestAddress' | 'releaseAddress'>
 
-/** The engine's 64 hexadecimal digits are cut to 16 in records; 2^64 is enough within one overlay. */
+/**
+ * The engine's 64 hexadecimal digits are cut to 16 in records; 2^64 is enough within one overlay.
+ */
 const recordIdDigits = 16
 
 /** An endpoint's id as records have it. */

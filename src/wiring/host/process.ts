@@ -1,11 +1,13 @@
-import { systemClock } from '../base/clock.ts'
-import type { Logger } from '../base/logger.ts'
-import { printable } from '../base/printable.ts'
+import { systemClock } from '../../base/clock.ts'
+import type { Logger } from '../../base/logger.ts'
+import { printable } from '../../base/printable.ts'
 
 /** The engine kills the plugin ten seconds after asking it to stop. */
 const maxStopMs = 4_500
 
-/** A bug: what is in memory cannot be trusted any more. The engine starts us again from the disk. */
+/**
+ * A bug: what is in memory cannot be trusted any more. The engine starts us again from the disk.
+ */
 export function endOnBug(error: unknown): void {
   explain(error instanceof Error ? (error.stack ?? error.message) : String(error), 'bug: ')
   process.exit(1)
@@ -17,7 +19,10 @@ export function explain(text: string, prefix = ''): void {
     process.stderr.write(`ts-overlay: ${prefix}${printable(line)}\n`)
 }
 
-/** Ends the process on a signal. As the first process of its container, it gets none that it does not handle. */
+/**
+ * Ends the process on a signal. As the first process of its container, it gets none that it does
+ * not handle.
+ */
 export function stopOnSignal(stop: () => Promise<void>, logger: Logger): void {
   let isStopping = false
   const handler = (signal: string): void => {
