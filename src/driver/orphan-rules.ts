@@ -29,7 +29,10 @@ export type Orphan =
     }
   /** A pool that was requested for a network that never came, or that outlived it. */
   | { readonly kind: 'pool'; readonly poolKey: string; readonly since: number }
-  /** A network whose pools were all released, which the engine does when it removes one. */
+  /**
+   * A network whose pools were all released, which the engine does when it removes one. They may have been requested
+   * again since.
+   */
   | { readonly kind: 'network'; readonly networkId: string }
 
 export type OrphanKind = Orphan['kind']
@@ -85,9 +88,9 @@ function orphansOf(
   for (const { poolKey, ip, since } of leases)
     if (poolKeys.includes(poolKey) && !kept.has(ip))
       orphans.push({ kind: 'address', networkId, poolKey, ip, since })
-  const held = new Set(pools.map(({ poolKey }) => poolKey))
+  const own = pools.filter((pool) => pool.networkId === networkId)
   const isTaken = [...links.values()].includes('sandbox')
-  if (poolKeys.length > 0 && !isTaken && !poolKeys.some((key) => held.has(key)))
+  if (poolKeys.length > 0 && !isTaken && own.length === 0)
     orphans.push({ kind: 'network', networkId })
   return orphans
 }

@@ -238,6 +238,13 @@ describe('what nothing uses', () => {
     expect(scene.released).to.include({ network: 1 })
   })
 
+  it('is a network whose pool was released and requested again', async () => {
+    const held = scene.world.pools.get(poolKey)!
+    scene.world.pools.set(poolKey, { ...held, networkId: null, since: held.since + 1 })
+    await scene.advance(longEnoughMs)
+    expect(scene.driver.networks()).to.deep.equal([])
+  })
+
   it('is not a network that a container is on', async () => {
     await scene.createEndpoint('e1', first)
     await scene.join('e1')
