@@ -70,10 +70,16 @@ export class FileStore implements Store {
       logger,
       disk = machineDisk,
       steps = migrations,
-    }: { logger: Logger; disk?: Disk; steps?: readonly Migration[] },
+      take = takeDirectory,
+    }: {
+      logger: Logger
+      disk?: Disk
+      steps?: readonly Migration[]
+      /** Makes the directory and keeps other processes out of it. */
+      take?: (directory: string) => Promise<Release>
+    },
   ): Promise<FileStore> {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
-    const release = await lockDirectory(directory)
+    const release = await take(directory)
     try {
       const path = join(directory, journalName)
       return new FileStore(await load(path, disk, logger, steps), { logger, disk, release })
@@ -212,6 +218,11 @@ export class FileStore implements Store {
     this.#env.logger.warn(this.#ended)
     return this.#ended
   }
+}
+
+async function takeDirectory(directory: string): Promise<Release> {
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  return lockDirectory(directory)
 }
 
 /** The size at which a journal with a snapshot of this size is compacted: twice that, or more. */

@@ -55,6 +55,11 @@ export class MemoryDataplane implements Dataplane {
     return this.#overlays.get(overlayId)
   }
 
+  /** The overlays that there are, to look at. */
+  overlayIds(): string[] {
+    return [...this.#overlays.keys()]
+  }
+
   /** Lets the `nth` call of `verb` from now on fail, before it does anything. */
   failCall(verb: Verb, nth = 1, error: Error = failure('KERNEL', `${verb}: EBUSY`)): void {
     this.#faults.push({ verb, calls: nth, error })

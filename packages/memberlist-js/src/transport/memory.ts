@@ -38,6 +38,11 @@ export class MemoryNetwork {
   conditions: LinkConditions
   /** Packets handed over so far, and their bytes. */
   readonly traffic = { packets: 0, bytes: 0, streams: 0 }
+  /**
+   * Whether the way from one host to another is open, in that direction alone; beside partitions, and for what is
+   * sent from then on. Hosts are given as `formatEndpoint` writes them.
+   */
+  passes: (from: string, to: string) => boolean = () => true
   readonly #clock: Clock
   readonly #random: Random
   readonly #progress: () => void
@@ -124,8 +129,8 @@ export class MemoryNetwork {
         this.#progress()
         reject(signal.reason as Error)
       })
-      // Without a way there nothing ever comes back: the attempt hangs until it is given up.
-      if (!this.#connected(fromKey, toKey)) return
+      // Without a way there or back nothing ever comes back: the attempt hangs until it is given up.
+      if (!this.#connected(fromKey, toKey) || !this.#connected(toKey, fromKey)) return
       this.#later(toKey, this.#streamDelay(), () => {
         this.#progress()
         const host = this.#hosts.get(toKey)
@@ -140,11 +145,16 @@ export class MemoryNetwork {
     })
   }
 
-  /** How one direction of a stream carries its steps: in order, late, and not at all across a cut. */
+  /**
+   * How one direction of a stream carries its steps: in order, late, and none any more after a cut. A stream never
+   * has a hole: what was lost in the cut would have to come first.
+   */
   #pipe(fromKey: string, toKey: string): Pipe {
     let earliest = 0
+    let stalled = false
     return (step) => {
-      if (!this.#connected(fromKey, toKey)) return
+      stalled ||= !this.#connected(fromKey, toKey)
+      if (stalled) return
       const now = this.#clock.now()
       earliest = Math.max(earliest, now + this.#streamDelay())
       this.#later(toKey, earliest - now, () => {
@@ -162,8 +172,8 @@ export class MemoryNetwork {
     }, delayMs)
   }
 
-  #connected(a: string, b: string): boolean {
-    return this.#groups.get(a) === this.#groups.get(b)
+  #connected(from: string, to: string): boolean {
+    return this.#groups.get(from) === this.#groups.get(to) && this.passes(from, to)
   }
 
   #delay(): number {

@@ -11,6 +11,7 @@ import {
   type Endpoint,
   type Stream,
   type Transport,
+  VirtualClock,
 } from 'memberlist-js'
 import { bytes, text } from '../../support/cluster.ts'
 
@@ -47,6 +48,49 @@ describe('hosts in memory', () => {
     expect(await received).to.equal('hello')
   })
 })
+
+describe('ways in memory', () => {
+  it('are closed in one direction alone', async () => {
+    const { network, clock, a, b } = hostsInVirtualTime()
+    const received: string[] = []
+    for (const host of [a, b]) host.onPacket((packet) => received.push(text(packet)))
+    network.passes = (from) => from !== '10.0.0.1:1'
+    a.send(bytes('there'), b.advertise)
+    b.send(bytes('back'), a.advertise)
+    await clock.advance(10)
+    expect(received).to.deep.equal(['back'])
+  })
+
+  it('leave no hole in a stream: after a cut nothing of it arrives', async () => {
+    const { network, clock, a, b } = hostsInVirtualTime()
+    const received: string[] = []
+    b.onStream(async (stream) => {
+      for await (const chunk of stream) received.push(text(chunk))
+    })
+    const signal = AbortSignal.timeout(60_000)
+    const dialled = a.dial(b.advertise, { signal })
+    await clock.advance(10)
+    const stream = await dialled
+    await stream.write(bytes('before'))
+    await clock.advance(10)
+    network.passes = () => false
+    await stream.write(bytes('in the cut'))
+    await clock.advance(10)
+    network.passes = () => true
+    await stream.write(bytes('after'))
+    await clock.advance(10_000)
+    expect(received).to.deep.equal(['before'])
+  })
+})
+
+function hostsInVirtualTime() {
+  const clock = new VirtualClock()
+  const onStreamProgress = (): void => clock.settle()
+  const network = new MemoryNetwork({ clock, random: seededRandom(1), onStreamProgress })
+  const a = network.transport({ address: '10.0.0.1', port: 1 })
+  const b = network.transport({ address: '10.0.0.2', port: 1 })
+  return { network, clock, a, b }
+}
 
 function contract(name: string, make: Maker): void {
   describe(`transport over ${name}`, () => {

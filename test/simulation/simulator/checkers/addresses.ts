@@ -1,0 +1,93 @@
+import type { AddressObserver } from '../engine.ts'
+import { blockRecord } from '../../../../src/wiring/records.ts'
+import type { Host } from '../host.ts'
+import { type Checker, differences } from './checker.ts'
+
+/**
+ * Writes down who has which address, from what the engines were answered, and knows nothing of how it came about. A
+ * container has its address from the answer until its release is asked for, and outlives its host's plugin.
+ */
+export class AddressChecker implements Checker, AddressObserver {
+  readonly name = 'addresses'
+  readonly #holders = new Map<string, string>()
+  readonly #onViolation: (what: string) => void
+  readonly #note: (line: string) => void
+  /** How often an address was given out. */
+  given = 0
+
+  constructor(onViolation: (what: string) => void, note: (line: string) => void) {
+    this.#onViolation = onViolation
+    this.#note = note
+  }
+
+  takes(host: string, subnet: string, ip: string): void {
+    const key = `${subnet} ${ip}`
+    const holder = this.#holders.get(key)
+    this.#note(`${host} has ${key}`)
+    if (holder !== undefined)
+      this.#onViolation(`${key} is in use on ${holder} and given to ${host}`)
+    this.#holders.set(key, host)
+    this.given++
+  }
+
+  frees(host: string, subnet: string, ip: string): void {
+    const key = `${subnet} ${ip}`
+    this.#note(`${host} frees ${key}`)
+    if (this.#holders.get(key) === host) this.#holders.delete(key)
+  }
+
+  /** All containers of a host are gone. */
+  loses(host: string): void {
+    this.#note(`the containers of ${host} are gone`)
+    for (const [key, holder] of this.#holders) if (holder === host) this.#holders.delete(key)
+  }
+
+  /** Nothing leaked: each plugin has handed out exactly what its engine has, and no block has two owners. */
+  check(hosts: readonly Host[]): string[] {
+    return [...hosts.flatMap(leaksOf), ...blocksOfTwo(hosts)]
+  }
+}
+
+function leaksOf({ name, engine, process }: Host): string[] {
+  const ipam = process?.plugin?.ipam
+  if (ipam === undefined) return []
+  const used = [...engine.networks.values()].flatMap(({ subnet, containers }) =>
+    Array.from(containers.values(), ({ ip }) => `${subnet} ${ip}`),
+  )
+  const leased = ipam
+    .leases()
+    .filter(({ kind }) => kind === 'container')
+    .map(({ poolKey, ip }) => `${poolKey} ${ip}`)
+  const held = ipam
+    .heldPools()
+    .map(({ poolKey, networkId }) => [poolKey, String(networkId)] as const)
+  const networks = [...engine.networks.values()]
+  const known = process!.plugin!.network.networks().map(({ networkId }) => networkId)
+  const there = networks.map(({ networkId }) => networkId)
+  return [
+    ...differences(`networks at ${name}`, setMap(known), setMap(there)),
+    ...differences(`leases at ${name}`, setMap(leased), setMap(used)),
+    ...differences(
+      `pools at ${name}`,
+      new Map(held),
+      new Map(networks.map(({ subnet, networkId }) => [subnet, networkId])),
+    ),
+  ]
+}
+
+function blocksOfTwo(hosts: readonly Host[]): string[] {
+  const owners = new Map<string, string>()
+  const lines: string[] = []
+  for (const { name, process } of hosts)
+    for (const { self, record } of process?.plugin?.cluster.records(blockRecord) ?? []) {
+      const block = `block ${record.index} of ${record.poolKey}`
+      const other = owners.get(block)
+      if (!self) continue
+      if (other !== undefined) lines.push(`${block} is owned by ${other} and ${name}`)
+      owners.set(block, name)
+    }
+  return lines
+}
+
+const setMap = (keys: readonly string[]): Map<string, string> =>
+  new Map(keys.map((key) => [key, 'there']))

@@ -1,0 +1,126 @@
+import type { MemoryNetwork, VirtualClock } from 'memberlist-js'
+import type { Fault } from './faults.ts'
+import { faultText } from './faults.ts'
+import type { Host } from './host.ts'
+
+/** How the links are without any weather. */
+const good = { loss: 0, duplication: 0, delayMs: [0.2, 1] as const }
+
+/** A way that is closed. */
+interface Cut {
+  readonly from: ReadonlySet<string>
+  readonly to: ReadonlySet<string>
+}
+
+interface NemesisParts {
+  readonly clock: VirtualClock
+  readonly network: MemoryNetwork
+  readonly hosts: readonly Host[]
+  readonly note: (line: string) => void
+}
+
+/** Carries out a schedule of faults: each begins and ends at its time. */
+export class Nemesis {
+  readonly #parts: NemesisParts
+  readonly #cuts = new Set<Cut>()
+  /** How often each kind happened. */
+  readonly counts = new Map<string, number>()
+
+  constructor(parts: NemesisParts) {
+    this.#parts = parts
+    const { network } = parts
+    network.conditions = good
+    network.passes = (from, to) => {
+      for (const cut of this.#cuts) if (cut.from.has(from) && cut.to.has(to)) return false
+      return true
+    }
+  }
+
+  /** Plans all of them; time has to go on for them to happen. */
+  schedule(faults: readonly Fault[]): void {
+    const { clock, note } = this.#parts
+    for (const fault of faults) {
+      clock.setTimeout(() => {
+        note(`FAULT ${faultText(fault)}`)
+        this.counts.set(fault.kind, (this.counts.get(fault.kind) ?? 0) + 1)
+        const end = this.#begin(fault)
+        clock.setTimeout(() => {
+          if (end === null) return
+          note(`END of ${fault.kind} since ${(fault.atMs / 1000).toFixed(3)} s`)
+          end()
+        }, fault.forMs)
+      }, fault.atMs)
+    }
+  }
+
+  /** Begins a fault; returns how it ends, null when it is over already. */
+  #begin(fault: Fault): (() => void) | null {
+    const { network, hosts } = this.#parts
+    const host = 'host' in fault ? hosts[fault.host]! : hosts[0]!
+    switch (fault.kind) {
+      case 'weather':
+        network.conditions = { ...fault, delayMs: [0.2, fault.delayMs] }
+        return () => (network.conditions = good)
+      case 'partition': {
+        const inside = this.#keys((index) => fault.side.includes(index))
+        const outside = this.#keys((index) => !fault.side.includes(index))
+        return this.#cut({ from: inside, to: outside }, { from: outside, to: inside })
+      }
+      case 'oneWay':
+        return this.#cut({
+          from: this.#keys((index) => fault.from.includes(index)),
+          to: this.#keys((index) => fault.to.includes(index) && !fault.from.includes(index)),
+        })
+      case 'crash':
+        host.crash()
+        return null
+      case 'crashAtDisk':
+        host.disk.crashAfter(fault.operations, () => host.crash())
+        return null
+      case 'powerLoss':
+        host.losePower()
+        return null
+      case 'upgrade':
+        void host.stop()
+        return () => host.start()
+      case 'engineRestart':
+        host.restartEngine()
+        return null
+      case 'pause':
+        host.pause()
+        return () => host.unpause()
+      case 'clock':
+        host.setTime(fault)
+        return () => host.setTime({ rate: 1 })
+      case 'diskFull':
+        host.disk.full = true
+        return () => (host.disk.full = false)
+      case 'diskLost':
+        host.reinstall(null)
+        return null
+      case 'diskOld': {
+        const copy = host.copy()
+        return () => host.reinstall(copy)
+      }
+      case 'kernelFailures':
+        host.kernel.failures = fault.share
+        return () => (host.kernel.failures = 0)
+      case 'brokenCalls':
+        host.engine.client.breakage = fault.share
+        return () => (host.engine.client.breakage = 0)
+    }
+  }
+
+  #cut(...cuts: readonly Cut[]): () => void {
+    for (const cut of cuts) this.#cuts.add(cut)
+    return () => {
+      for (const cut of cuts) this.#cuts.delete(cut)
+    }
+  }
+
+  #keys(includes: (index: number) => boolean): ReadonlySet<string> {
+    return new Set(
+      this.#parts.hosts.filter((_, index) => includes(index)).map(({ gossip }) => gossip),
+    )
+  }
+}

@@ -1,0 +1,275 @@
+import { MemoryNetwork, VirtualClock } from 'memberlist-js'
+import { type Random, seededRandom } from '../../../src/base/random.ts'
+import type { AnyRecord } from '../../../src/cluster/wire/record-type.ts'
+import { recordTypes } from '../../../src/wiring/records.ts'
+import { AddressChecker } from './checkers/addresses.ts'
+import type { Checker } from './checkers/checker.ts'
+import { cluster } from './checkers/cluster.ts'
+import { kernel } from './checkers/kernel.ts'
+import { members } from './checkers/members.ts'
+import { watchResurrections } from './checkers/resurrections.ts'
+import { type Fault, type FaultWeights, planFaults } from './faults.ts'
+import { History } from './history.ts'
+import { Host } from './host.ts'
+import { Nemesis } from './nemesis.ts'
+import { repair } from './operator.ts'
+import { runningIn, subnets, User } from './user.ts'
+
+export interface SimulationOptions {
+  readonly seed: number
+  readonly hosts: number
+  /** How long there are faults, ms. */
+  readonly troubleMs: number
+  readonly faults: number
+  /** Which kinds of faults, with how often each is drawn; all unless given. */
+  readonly only?: FaultWeights
+  /** Of the planned faults leaves out those with these numbers. */
+  readonly without?: ReadonlySet<number>
+  /** A user types a command at most so often on the average, ms. */
+  readonly pauseMs?: number
+  readonly isShown?: boolean
+}
+
+/** Hosts start one after another, so far apart, ms. */
+const startEveryMs = 50
+/** After the last fault all must be right within this, ms. Orphans take five graces of 15 s, and an audit. */
+const settleMs = 240_000
+/** So often it is looked whether all is right, ms. */
+const lookEveryMs = 1000
+
+const maxFindings = 10
+
+/** What a run came to. */
+export interface Outcome {
+  readonly virtualMs: number
+  readonly realMs: number
+  readonly packets: number
+  readonly commands: number
+  readonly failed: number
+  readonly addresses: number
+  readonly settledMs: number
+  readonly faults: ReadonlyMap<string, number>
+}
+
+/** The command that shows a run again, with all that happens. */
+export function replayOf({ seed, hosts, troubleMs, faults, without }: SimulationOptions): string {
+  const left = without === undefined || without.size === 0 ? '' : ` WITHOUT=${[...without].join()}`
+  const run = 'node --conditions=source test/simulation/simulator/run.ts'
+  return `SEED=${seed} HOSTS=${hosts} SECONDS=${troubleMs / 1000} FAULTS=${faults}${left} SHOW=1 ${run}`
+}
+
+/** Whole hosts, users on them, faults at random, and then a time without: all from one seed. */
+export class Simulation {
+  readonly clock = new VirtualClock()
+  readonly hosts: Host[] = []
+  readonly history: History
+  readonly nemesis: Nemesis
+  readonly plan: readonly Fault[]
+  readonly addresses: AddressChecker
+  readonly #network: MemoryNetwork
+  readonly #options: SimulationOptions
+  readonly #random: Random
+  #violation: Error | null = null
+
+  constructor(options: SimulationOptions) {
+    const { seed, isShown = false, hosts, troubleMs, faults, only } = options
+    this.#options = options
+    this.#random = seededRandom(seed)
+    const { clock } = this
+    this.history = new History(() => clock.now(), isShown)
+    const note = (line: string): void => this.history.note(line)
+    this.#network = new MemoryNetwork({
+      clock,
+      random: seededRandom(this.#random.uint32()),
+      onStreamProgress: () => clock.settle(),
+    })
+    this.addresses = new AddressChecker((what) => this.#violate(what), note)
+    for (let index = 1; index <= hosts; index++) this.#addHost(index, note)
+    this.nemesis = new Nemesis({ clock, network: this.#network, hosts: this.hosts, note })
+    const planned = planFaults(seededRandom(this.#random.uint32()), {
+      hosts,
+      count: faults,
+      durationMs: troubleMs,
+      ...(only === undefined ? {} : { only }),
+    })
+    this.plan = planned.filter((_, number) => options.without?.has(number) !== true)
+  }
+
+  /** Runs to the end. Throws the first thing that does not hold. */
+  async run(): Promise<Outcome> {
+    const began = performance.now()
+    try {
+      await this.#start()
+      await this.#suffer()
+      const settledMs = await this.#settle()
+      await this.#clear()
+      return this.#outcome(performance.now() - began, settledMs)
+    } finally {
+      for (const host of this.hosts) host.destroy()
+    }
+  }
+
+  #addHost(index: number, note: (line: string) => void): void {
+    const seeds = index === 1 ? [] : ['192.168.0.1', '192.168.0.2'].slice(0, index - 1)
+    const host: Host = new Host(index, seeds, this.#random.uint32(), {
+      clock: this.clock,
+      network: this.#network,
+      observer: this.addresses,
+      note,
+      onBug: (where, error) => this.#violate(`bug on ${where}: ${stackOf(error)}`),
+      onPlugin: (plugin) =>
+        watchResurrections(
+          plugin,
+          host.name,
+          (name) => this.hosts.find((other) => other.name === name),
+          (what) => this.#violate(what),
+        ),
+      isVerbose: true,
+    })
+    this.hosts.push(host)
+  }
+
+  async #start(): Promise<void> {
+    for (const host of this.hosts) {
+      host.start()
+      await this.#advance(startEveryMs)
+    }
+    const [first] = this.hosts
+    await this.#until('all hosts know each other', 60_000, [members])
+    // From now on the first host, too, finds the others when it has lost its disk.
+    first!.seeds = this.hosts.slice(1, 3).map(({ address }) => address)
+  }
+
+  async #suffer(): Promise<void> {
+    const { troubleMs, pauseMs = 2000 } = this.#options
+    const users = this.hosts.map((host) => {
+      const random = seededRandom(this.#random.uint32())
+      return new User(this.clock, host, random, pauseMs)
+    })
+    for (const user of users) void user.work()
+    this.nemesis.schedule(this.plan)
+    await this.#advance(troubleMs)
+    for (const user of users) user.stop()
+    this.history.note('the faults are over')
+  }
+
+  /** Time until all is right. */
+  async #settle(): Promise<number> {
+    const all = [members, cluster, kernel, this.addresses]
+    const took = await this.#until('all is right', settleMs, all).catch(async (error: unknown) => {
+      if (!(await repair(this.hosts))) throw error
+      await this.#untilIdle()
+      return settleMs + (await this.#until('all is right after repair', settleMs, all))
+    })
+    await this.#useAll()
+    await this.#until('all is right after use', settleMs, all)
+    return took
+  }
+
+  /** Each host can start a container in each network, but where the pool is full. */
+  async #useAll(): Promise<void> {
+    for (const host of this.hosts)
+      for (const subnet of subnets) void host.engine.createNetwork(subnet)
+    await this.#untilIdle()
+    const [, subnet] = subnets
+    for (const host of this.hosts) {
+      if (!host.engine.networks.has(subnet))
+        throw new Error(`${host.name} could not create ${subnet}`)
+      void host.engine.run(subnet).then((succeeded) => {
+        if (!succeeded) this.#violate(`${host.name} could not start a container in ${subnet}`)
+      })
+    }
+    await this.#untilIdle()
+  }
+
+  /** Everybody removes everything; nothing may be left anywhere. */
+  async #clear(): Promise<void> {
+    for (const { engine } of this.hosts)
+      for (const network of engine.networks.values())
+        for (const endpointId of runningIn(network)) void engine.stop(network.subnet, endpointId)
+    await this.#untilIdle()
+    for (const { engine } of this.hosts)
+      for (const subnet of engine.networks.keys()) void engine.removeNetwork(subnet)
+    await this.#untilIdle()
+    const empty: Checker = { name: 'empty', check: (hosts) => hosts.flatMap(leftOf) }
+    await this.#until('nothing is left', settleMs, [
+      members,
+      cluster,
+      kernel,
+      this.addresses,
+      empty,
+    ])
+  }
+
+  async #untilIdle(): Promise<void> {
+    const idle: Checker = {
+      name: 'engines',
+      check: (hosts) =>
+        hosts.filter(({ engine }) => engine.isBusy).map(({ name }) => `${name} is busy`),
+    }
+    await this.#until('all commands have ended', settleMs, [idle])
+  }
+
+  async #until(what: string, ms: number, checkers: readonly Checker[]): Promise<number> {
+    const start = this.clock.now()
+    for (;;) {
+      const found = this.#findings(checkers)
+      if (found.length === 0) break
+      if (this.clock.now() - start >= ms)
+        throw new Error(`${what}: not within ${ms} ms:\n${found.join('\n')}`)
+      await this.#advance(lookEveryMs)
+    }
+    this.history.note(`${what}, after ${this.clock.now() - start} ms`)
+    return this.clock.now() - start
+  }
+
+  /** Of the first that finds anything: what the later ones find follows from it more often than not. */
+  #findings(checkers: readonly Checker[]): string[] {
+    for (const checker of checkers) {
+      const found = checker.check(this.hosts)
+      if (found.length === 0) continue
+      const more = found.length > maxFindings ? [`and ${found.length - maxFindings} more`] : []
+      return [`${checker.name}:`, ...found.slice(0, maxFindings), ...more]
+    }
+    return []
+  }
+
+  async #advance(ms: number): Promise<void> {
+    await this.clock.advanceUntil(() => this.#violation !== null, ms)
+    if (this.#violation !== null) throw this.#violation
+  }
+
+  #violate(what: string): void {
+    this.history.note(`VIOLATION ${what}`)
+    this.#violation ??= new Error(what)
+  }
+
+  #outcome(realMs: number, settledMs: number): Outcome {
+    const engines = this.hosts.map(({ engine }) => engine)
+    const sum = (of: (engine: Host['engine']) => number): number =>
+      engines.reduce((total, engine) => total + of(engine), 0)
+    return {
+      virtualMs: this.clock.now(),
+      realMs,
+      packets: this.#network.traffic.packets,
+      commands: sum(({ successes }) => successes),
+      failed: sum(({ failures }) => failures),
+      addresses: this.addresses.given,
+      settledMs,
+      faults: this.nemesis.counts,
+    }
+  }
+}
+
+function leftOf({ name, process, kernel: { tables } }: Host): string[] {
+  const plugin = process?.plugin
+  const left = tables.overlayIds().map((overlayId) => `overlay ${overlayId} in the kernel`)
+  for (const type of recordTypes)
+    for (const { self, record } of plugin?.cluster.records<AnyRecord>(type) ?? [])
+      if (self) left.push(JSON.stringify(record))
+  return left.map((what) => `${name} still has ${what}`)
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
+}

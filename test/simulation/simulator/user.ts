@@ -1,0 +1,85 @@
+import type { VirtualClock } from 'memberlist-js'
+import { below, pick, type Random } from '../../../src/base/random.ts'
+import type { EngineNetwork } from './engine.ts'
+import type { Host } from './host.ts'
+
+/** The subnets of all networks: a small one that runs full, and larger ones. */
+export const subnets = ['10.0.0.0/27', '10.0.1.0/24', '10.0.2.0/24'] as const
+
+/** No more containers than this in a host's networks. */
+const maxContainers = 6
+
+/** Somebody who types docker commands on a host, at random, until told to stop. Waits for no command but some. */
+export class User {
+  readonly #clock: VirtualClock
+  readonly #host: Host
+  readonly #random: Random
+  readonly #maxPauseMs: number
+  #isDone = false
+
+  constructor(clock: VirtualClock, host: Host, random: Random, maxPauseMs: number) {
+    this.#clock = clock
+    this.#host = host
+    this.#random = random
+    this.#maxPauseMs = maxPauseMs
+  }
+
+  async work(): Promise<void> {
+    while (!this.#isDone) {
+      this.#act()
+      const ms = below(this.#random, this.#maxPauseMs)
+      await new Promise<void>((resolve) => {
+        this.#clock.setTimeout(() => {
+          this.#clock.settle()
+          resolve()
+        }, ms)
+      })
+    }
+  }
+
+  stop(): void {
+    this.#isDone = true
+  }
+
+  #act(): void {
+    const random = this.#random
+    const { engine } = this.#host
+    const subnet = pick(random, subnets)!
+    const network = engine.networks.get(subnet)
+    if (network === undefined) return void engine.createNetwork(subnet)
+    const running = runningIn(network)
+    const kind = below(random, 100)
+    if (kind < 2) void this.#removeNetwork(network)
+    else if (running.length < maxContainers && kind < 50)
+      void engine.run(subnet, kind < 10 ? this.#someAddress(subnet) : '')
+    else if (running.length > 0) {
+      const container = pick(random, running)!
+      if (kind < 60) void engine.kill(subnet, container)
+      else if (kind < 75) void this.#restart(subnet, container)
+      else void engine.stop(subnet, container)
+    }
+  }
+
+  async #restart(subnet: string, endpointId: string): Promise<void> {
+    const { engine } = this.#host
+    if (await engine.stop(subnet, endpointId)) await engine.run(subnet)
+  }
+
+  /** `docker compose down`: the containers, then the network. */
+  async #removeNetwork(network: EngineNetwork): Promise<void> {
+    const { engine } = this.#host
+    await Promise.all(runningIn(network).map((id) => engine.stop(network.subnet, id)))
+    await engine.removeNetwork(network.subnet)
+  }
+
+  #someAddress(subnet: string): string {
+    return subnet.replace(/0\/\d+$/, String(2 + below(this.#random, 28)))
+  }
+}
+
+/** The endpoints of the containers that run. */
+export function runningIn({ containers }: EngineNetwork): string[] {
+  return [...containers.values()]
+    .filter(({ isRunning }) => isRunning)
+    .map(({ endpointId }) => endpointId)
+}
