@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'NETWORK_EXISTS'
   | 'NETWORK_NOT_FOUND'
   | 'NO_MAJORITY'
+  | 'NOT_ADMITTED'
   | 'OPTION_UNKNOWN'
   | 'OPTION_INVALID'
   | 'OVERLAY_CONFLICT'

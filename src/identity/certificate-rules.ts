@@ -19,12 +19,14 @@ export interface CertificateCheck {
   readonly name?: string
   /** The address it has to have; any when absent. */
   readonly address?: Ip
+  /** What the host that checks is called: by its name in what others read; `this host` unless given. */
+  readonly here?: string
 }
 
 /** Why the certificate does not count; null when it does. */
 export function certificateFault(certificate: Certificate, check: CertificateCheck): string | null {
   const { name, address, identity, notBefore, notAfter, x509 } = certificate
-  const { authority, now } = check
+  const { authority, now, here = 'this host' } = check
   const whose = `the certificate of ${name} (${address})`
   if (!x509.checkIssued(authority) || !x509.verify(authority.publicKey))
     return `${whose} is not of this cluster's authority: join it with a token of this cluster`
@@ -32,11 +34,11 @@ export function certificateFault(certificate: Certificate, check: CertificateChe
     return `${name} (${address}) was evicted: empty its state and join it with a new token`
   if (now < notBefore) {
     const hours = durationText(notBefore - now)
-    return `${whose} is not yet valid: is this host's clock ${hours} behind? Synchronize the clocks`
+    return `${whose} is not yet valid: is ${here}'s clock ${hours} behind? Synchronize the clocks`
   }
   if (now > notAfter) {
     const hours = durationText(now - notAfter)
-    return `${whose} expired ${hours} ago, or this host's clock is ahead: synchronize the clocks, or join ${name} again with a token`
+    return `${whose} expired ${hours} ago, or ${here}'s clock is ahead: synchronize the clocks, or join ${name} again with a token`
   }
   if (check.name !== undefined && check.name !== name)
     return `${whose} came where that of ${check.name} was expected`

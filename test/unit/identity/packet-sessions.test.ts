@@ -76,7 +76,7 @@ function asClock(clock: VirtualClock): Clock {
     now: () => clock.now(),
     wall: () => clock.now(),
     setTimeout: (fn, ms) => clock.setTimeout(fn, ms),
-    clearTimeout: (timer) => clock.clearTimeout(timer as never),
+    clearTimeout: (timer) => clock.clearTimeout(timer),
   }
 }
 

@@ -1,0 +1,149 @@
+/**
+ * The authority of a cluster, on a voter: decides who is enrolled, by rules over the replicated state. Who has
+ * the state has the authority's key.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import { parseIp } from '../net/ip.ts'
+import { readX509 } from './certificate.ts'
+import { durationText, maxClockSkewMs } from './certificate-rules.ts'
+import { type Answer, type Grant, type Request, decode, request } from './enrolment-messages.ts'
+import { type BoundQuestion, enrolmentPurpose } from './enrolment.ts'
+import type { GossipKeys } from './gossip-keys.ts'
+import { type IssuedToken, isTokenProof, tokenFault, tokenProof } from './join-token.ts'
+import { type KeyPair, decodePublicKey, isSignedFor, keyDigest } from './keys.ts'
+
+/** A member as the registry has it. */
+export interface RegisteredMember {
+  readonly name: string
+  readonly identity: string
+  readonly address: string
+}
+
+/** What the authority needs of the replicated state. */
+export interface AuthorityState {
+  readonly key: KeyPair
+  /** Its certificate in PEM. */
+  readonly pem: string
+  readonly keys: GossipKeys
+  /** As `host:port`. */
+  readonly voters: readonly string[]
+  readonly evicted: readonly string[]
+  token(id: string): IssuedToken | undefined
+  members(): Iterable<RegisteredMember>
+}
+
+export interface AuthorityParts {
+  readonly clock: Clock
+  readonly random: Random
+  /** Of this voter; null when it cannot be read from here. */
+  readonly state: () => AuthorityState | null
+  /**
+   * Proposes the entry that registers the member and counts a use of the token, if it still holds when it is
+   * applied. The reason when it does not.
+   */
+  readonly register: (member: RegisteredMember, tokenId: string | null) => Promise<string | null>
+}
+
+/** Answers a question of a newcomer, or of a member that wants a new certificate. */
+export async function decideEnrolment(
+  parts: AuthorityParts,
+  question: BoundQuestion,
+): Promise<Answer> {
+  const state = parts.state()
+  if (state === null) return { refusal: 'no voter answers at the moment: try again' }
+  const asked = decode(request, question.request)
+  const key = asked && decodePublicKey(Buffer.from(asked.publicKey, 'base64'))
+  if (asked === null || key === null || parseIp(asked.address) !== asked.address)
+    return { refusal: 'the request is malformed' }
+  const member = { name: asked.name, identity: keyDigest(key), address: asked.address }
+  const fault =
+    signatureFault(question, key) ??
+    clockFault(asked, parts.clock.wall()) ??
+    standingFault(state, question, asked, member, parts.clock.wall()) ??
+    (await parts.register(member, asked.tokenId))
+  if (fault !== null) return { refusal: `${asked.name}: ${fault}` }
+  const granted = JSON.stringify(await grantFor(parts, state, asked, key))
+  const token = asked.tokenId === null ? undefined : state.token(asked.tokenId)?.token
+  if (token === undefined) return { grant: granted, proof: null }
+  const covered = Buffer.from(question.request + granted)
+  const proof = tokenProof('cluster', token, bindingOf(question), covered)
+  return { grant: granted, proof: proof.toString('base64') }
+}
+
+function bindingOf({ binding }: BoundQuestion): Buffer {
+  return Buffer.from(binding, 'base64')
+}
+
+function signatureFault(question: BoundQuestion, key: KeyPair['publicKey']): string | null {
+  const signed = Buffer.concat([bindingOf(question), Buffer.from(question.request)])
+  const signature = Buffer.from(question.signature, 'base64')
+  return isSignedFor(enrolmentPurpose, signed, key, signature) ? null : 'its signature is wrong'
+}
+
+function clockFault({ wall }: Request, now: number): string | null {
+  if (Math.abs(wall - now) <= maxClockSkewMs) return null
+  const direction = wall < now ? 'behind' : 'ahead of'
+  const by = durationText(Math.abs(wall - now))
+  return `its clock is ${by} ${direction} the cluster's: synchronize the clocks`
+}
+
+/** Whether it may join with its token, or is a member already; and whether its name and address are free. */
+function standingFault(
+  state: AuthorityState,
+  question: BoundQuestion,
+  { tokenId }: Request,
+  { name, identity, address }: RegisteredMember,
+  now: number,
+): string | null {
+  if (state.evicted.includes(identity))
+    return 'it was evicted: empty its state and join it with a new token'
+  const others = [...state.members()]
+  if (tokenId !== null) {
+    const issued = state.token(tokenId)
+    const fault = tokenFault(issued, now)
+    if (fault !== null) return fault
+    const expected = tokenProof(
+      'newcomer',
+      issued!.token,
+      bindingOf(question),
+      Buffer.from(question.request),
+    )
+    const proof = Buffer.from(question.proof ?? '', 'base64')
+    if (!isTokenProof(proof, expected)) return 'its token is wrong'
+  } else if (!others.some((each) => each.identity === identity && each.name === name)) {
+    return 'it is no member: join it with a token'
+  }
+  return clashOf(others, { name, identity, address })
+}
+
+function clashOf(others: readonly RegisteredMember[], member: RegisteredMember): string | null {
+  const strangers = others.filter(({ identity }) => identity !== member.identity)
+  if (strangers.some(({ name }) => name === member.name))
+    return `another host is called ${member.name}: give it another MEMBER_NAME, or evict the other`
+  if (strangers.some(({ address }) => address === member.address))
+    return `another member has ${member.address}: is ADVERTISE_ADDR right? Else evict the other`
+  return null
+}
+
+async function grantFor(
+  { clock, random }: AuthorityParts,
+  state: AuthorityState,
+  { name, address }: Request,
+  publicKey: KeyPair['publicKey'],
+): Promise<Grant> {
+  const { issueMember } = await import('./issue.ts')
+  const issuer = readX509(state.pem)!.subject.slice('CN='.length)
+  const subject = { name, address: parseIp(address)!, publicKey }
+  return {
+    certificate: issueMember({ key: state.key, issuer }, subject, clock.wall(), random),
+    authority: state.pem,
+    currentEpoch: state.keys.current,
+    keys: state.keys.keys.map(({ epoch, key }) => {
+      return { epoch, key: Buffer.from(key).toString('base64') }
+    }),
+    voters: [...state.voters],
+    evicted: [...state.evicted],
+    wall: clock.wall(),
+  }
+}

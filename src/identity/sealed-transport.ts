@@ -1,0 +1,206 @@
+/*
+ * The room of who may take part. This file is the transport that a member's gossip runs on: the library speaks
+ * through it as through plain sockets.
+ *
+ * Its invariant: nothing that a non-member sends reaches the library. Streams are TLS 1.3 with certificates on
+ * both sides, packets are sealed (packet-sessions.ts), and who has not shown yet who it is costs a bounded amount
+ * of memory and time. `from` is the address of the certificate, so a caller is who the channel says.
+ *
+ * It may not know what is in the packets, nor where certificates and keys are kept: both are handed in.
+ */
+import type { X509Certificate } from 'node:crypto'
+import type { SecureContext } from 'node:tls'
+import type { Clock } from '../base/clock.ts'
+import { failure, isBug, messageOf } from '../base/errors.ts'
+import type { Random } from '../base/random.ts'
+import type { Ip } from '../net/ip.ts'
+import { Admission } from './admission.ts'
+import { type Certificate, certificateOf } from './certificate.ts'
+import { certificateFault } from './certificate-rules.ts'
+import type { GossipKeys } from './gossip-keys.ts'
+import { GreetedStream, refusalOf, welcome } from './greeted-stream.ts'
+import { PacketSessions } from './packet-sessions.ts'
+import { type TlsStream, tlsClient, tlsServer } from './tls-stream.ts'
+import type { Endpoint, PacketReceiver, Stream, StreamReceiver, Transport } from './transport.ts'
+
+/** The application protocols (RFC 7301) on the gossip port. */
+export const memberProtocol = 'ts-overlay-member/1'
+export const enrolmentProtocol = 'ts-overlay-enrolment/1'
+
+/** What is read before the other side has shown who it is: a handshake with certificates has some 2 KB. */
+export const maxHandshakeBytes = 16 * 1024
+/** How long it has until then. */
+const maxHandshakeMs = 5000
+/** An enrolment waits for the voters to agree. */
+const maxEnrolmentMs = 10_000
+/** Addresses that seeds are known by. */
+const maxSeedAddresses = 256
+
+/** A member's standing, which changes while it runs: certificates are renewed, keys rotate, members are evicted. */
+export interface Membership {
+  readonly name: string
+  readonly context: SecureContext
+  readonly authority: X509Certificate
+  readonly keys: GossipKeys
+  readonly isEvicted: (identity: string) => boolean
+}
+
+export interface SealedTransportParts {
+  readonly inner: Transport
+  readonly clock: Clock
+  readonly random: Random
+  readonly membership: () => Membership
+  /** Serves one that asks to be enrolled, or asks for a new certificate. Rejects with what to tell the operator. */
+  readonly enrol: (stream: TlsStream, from: Endpoint) => Promise<void>
+  /** Reports who was refused and why; told to the operator at a bounded rate. */
+  readonly note: (who: string, what: string, text: string) => void
+  readonly count: (what: string) => void
+}
+
+export class SealedTransport implements Transport {
+  readonly advertise: Endpoint
+  readonly #parts: SealedTransportParts
+  readonly #sessions: PacketSessions
+  readonly #admission: Admission
+  /** Where a seed answers, any member may: it may be reached by another address than its certificate has. */
+  readonly #seeds = new Set<string>()
+  #deliver: PacketReceiver = () => undefined
+  #serve: StreamReceiver | null = null
+
+  constructor(parts: SealedTransportParts) {
+    const { inner, clock, random, count } = parts
+    this.#parts = parts
+    this.advertise = inner.advertise
+    this.#sessions = new PacketSessions({
+      clock,
+      random,
+      self: inner.advertise,
+      keys: () => parts.membership().keys,
+      send: (packet, to) => inner.send(packet, to),
+      deliver: (packet, from, receivedAt) => this.#deliver(packet, from, receivedAt),
+      count,
+    })
+    this.#admission = new Admission(clock, (address) => this.#sessions.knows(address))
+  }
+
+  send(packet: Uint8Array, to: Endpoint): void {
+    this.#sessions.send(packet, to)
+  }
+
+  onPacket(receive: PacketReceiver): void {
+    this.#deliver = receive
+    this.#parts.inner.onPacket((packet, from, at) => this.#sessions.receive(packet, from, at))
+  }
+
+  /** Dials a member. Rejects with the reason when either side refuses the other's certificate. */
+  async dial(to: Endpoint, { signal }: { readonly signal: AbortSignal }): Promise<Stream> {
+    const raw = await this.#parts.inner.dial(to, { signal })
+    const giveUp = (): void => raw.destroy(signal.reason as Error)
+    signal.addEventListener('abort', giveUp, { once: true })
+    try {
+      return await this.#greet(raw, to)
+    } catch (error) {
+      throw signal.aborted ? (signal.reason as Error) : error
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+    }
+  }
+
+  async #greet(raw: Stream, to: Endpoint): Promise<Stream> {
+    const { membership, note } = this.#parts
+    const { context } = membership()
+    const protocols = [memberProtocol]
+    const tls = await tlsClient(raw, { context, protocols, maxBytes: maxHandshakeBytes })
+    const { peer, fault } = this.#judge(tls, this.#seeds.has(to.address) ? null : to)
+    if (fault !== null) {
+      note(peer?.name ?? to.address, 'certificate', fault('this host'))
+      await refuse(tls, fault(membership().name))
+      throw failure('NOT_ADMITTED', fault('this host'))
+    }
+    tls.admit()
+    await tls.write(welcome)
+    return new GreetedStream(tls, `${peer!.name} (${to.address})`)
+  }
+
+  onStream(receive: StreamReceiver): void {
+    this.#serve = receive
+    this.#parts.inner.onStream((raw, from) => void this.#accept(raw, from))
+  }
+
+  async resolve(host: string): Promise<readonly string[]> {
+    const addresses = (await this.#parts.inner.resolve?.(host)) ?? [host]
+    for (const address of addresses)
+      if (this.#seeds.size < maxSeedAddresses) this.#seeds.add(address)
+    return addresses
+  }
+
+  async close(): Promise<void> {
+    await this.#parts.inner.close()
+  }
+
+  async #accept(raw: Stream, from: Endpoint): Promise<void> {
+    const { clock, membership, count, note } = this.#parts
+    const leave = this.#admission.enter(from.address)
+    if (leave === null) {
+      count('stream-throttled')
+      return raw.destroy()
+    }
+    let timer = clock.setTimeout(() => raw.destroy(), maxHandshakeMs)
+    try {
+      const { context } = membership()
+      const protocols = [memberProtocol, enrolmentProtocol]
+      const tls = await tlsServer(raw, { context, protocols, maxBytes: maxHandshakeBytes })
+      if (tls.protocol !== enrolmentProtocol) return await this.#acceptMember(tls, from)
+      clock.clearTimeout(timer)
+      timer = clock.setTimeout(() => raw.destroy(), maxEnrolmentMs)
+      await this.#parts.enrol(tls, from)
+    } catch (error) {
+      raw.destroy()
+      if (isBug(error)) throw error
+      count('stream-refused')
+      note(from.address, 'stream', `${from.address}: ${messageOf(error)}`)
+    } finally {
+      clock.clearTimeout(timer)
+      leave()
+    }
+  }
+
+  async #acceptMember(tls: TlsStream, from: Endpoint): Promise<void> {
+    const { membership, note, count } = this.#parts
+    const { peer, fault } = this.#judge(tls, null)
+    if (fault !== null) {
+      count('stream-refused')
+      note(peer?.name ?? from.address, 'certificate', fault('this host'))
+      return await refuse(tls, fault(membership().name))
+    }
+    tls.admit()
+    await tls.write(welcome)
+    const { name, address } = peer!
+    this.#serve?.(new GreetedStream(tls, `${name} (${address})`), { address, port: from.port })
+  }
+
+  /** Whose certificate the other side has shown, and why it does not count, in the words of a host. */
+  #judge(
+    tls: TlsStream,
+    at: Endpoint | null,
+  ): { peer: Certificate | null; fault: ((here: string) => string) | null } {
+    const { membership, clock } = this.#parts
+    const { authority, isEvicted } = membership()
+    const shown = tls.peer
+    const peer = shown && certificateOf(shown)
+    if (peer === null)
+      return { peer, fault: () => 'a host without a certificate has to join with a token' }
+    const check = { authority, isEvicted, now: clock.wall(), ...(at && { address: ipOf(at) }) }
+    if (certificateFault(peer, check) === null) return { peer, fault: null }
+    return { peer, fault: (here) => certificateFault(peer, { ...check, here })! }
+  }
+}
+
+function ipOf({ address }: Endpoint): Ip {
+  return address.replace(/^::ffff:(?=\d+\.)/, '') as Ip
+}
+
+async function refuse(tls: TlsStream, reason: string): Promise<void> {
+  await tls.write(refusalOf(reason))
+  tls.close()
+}
