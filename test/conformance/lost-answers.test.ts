@@ -4,6 +4,7 @@ import { BreakingProxy, type BreakPoint } from '../support/breaking-proxy.ts'
 import { EngineStory } from '../support/engine-story.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
 import { type LonePlugin, startLonePlugin } from '../support/lone-plugin.ts'
+import { until } from '../support/lab/processes.ts'
 import { type ServerUnderTest, startServer } from '../support/plugin-server.ts'
 
 /*
@@ -13,8 +14,6 @@ import { type ServerUnderTest, startServer } from '../support/plugin-server.ts'
  */
 
 const orphanGraceMs = 1200
-/** The grace, two looks a second apart, and some time for a machine that is busy. */
-const releasedWithinMs = 8000
 /** Of which a container is started, or stopped: what may break in that. */
 const starting = ['IpamDriver.RequestAddress', 'NetworkDriver.CreateEndpoint', 'NetworkDriver.Join']
 const stopping = [
@@ -118,9 +117,8 @@ describe('calls whose connection breaks', function () {
   }
 
   async function expectKeptIs(...stories: EngineStory[]): Promise<void> {
-    const until = performance.now() + releasedWithinMs
-    while ((await kept()).join() !== knownTo(...stories).join() && performance.now() < until)
-      await new Promise((resolve) => setTimeout(resolve, 50))
+    const isSo = async (): Promise<boolean> => (await kept()).join() === knownTo(...stories).join()
+    await until(isSo, 'the release of what the engine does not know', 8000, 50).catch(() => {})
     expect(await kept()).to.deep.equal(knownTo(...stories))
   }
 

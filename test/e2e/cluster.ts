@@ -83,7 +83,7 @@ export async function addressOf(on: Host, network: string, container: string): P
 }
 
 /** A ping that takes about half a second when answered. */
-const ping = 'ping -c 3 -i 0.2 -W 1'.split(' ')
+const ping = 'ping -c 3 -i 0.2 -W 10'.split(' ')
 
 /** Expects three answers to three packets, so the first one too, from a new container. */
 export async function expectAnswers(

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClusterStatus } from '../../src/cluster/cluster-status.ts'
 import type { IpamStatus } from '../../src/ipam/status.ts'
 import type { Host, Status } from '../support/lab/host.ts'
+import { scaled } from '../support/time.ts'
 import { hostLinks, overlayPins } from '../support/lab/overlay-kernel.ts'
 
 /** What tests have left behind so far. A hook that fails would end the whole run, so a test of its own looks at it. */
@@ -30,7 +31,7 @@ const patienceMs = 10_000
 
 /** One line for each thing of ours that hosts without containers and networks still have after some patience. */
 export async function leftovers(hosts: readonly Host[]): Promise<string[]> {
-  const deadline = performance.now() + patienceMs
+  const deadline = performance.now() + scaled(patienceMs)
   for (;;) {
     const left = (await Promise.all(hosts.map((host) => leftoversOf(host)))).flat()
     if (left.length === 0 || performance.now() > deadline) return left

@@ -11,6 +11,7 @@ import {
   start,
 } from './cluster.ts'
 import { overlayKernel } from '../support/lab/overlay-kernel.ts'
+import { scaled } from '../support/time.ts'
 
 /** Reads `/sys/class/net/…` of the interface that a container has the address at. */
 async function linkOf(
@@ -93,7 +94,7 @@ describe('network options', () => {
 
   it('a subnet that overlaps another overlay is refused', async () => {
     await createNetwork([host(2)], 'n', [...ours, '--subnet', '10.48.0.0/16'])
-    const deadline = performance.now() + 5000
+    const deadline = performance.now() + scaled(5000)
     // The other host's pool arrives by gossip.
     for (;;) {
       const refused = await createRefused([...ours, '--subnet', '10.48.7.0/24'])

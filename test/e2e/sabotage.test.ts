@@ -11,7 +11,8 @@ import { hostLinks, overlayKernel, overlayPins } from '../support/lab/overlay-ke
 import { until } from '../support/lab/processes.ts'
 
 const auditSeconds = '2'
-const repairedWithinMs = 5000
+/** An audit and the repair, ms. */
+const repairMostMs = 5000
 const there = '10.82.0.20'
 const thereMac = '02:42:0a:52:00:14'
 const here = '10.82.0.10'
@@ -80,7 +81,7 @@ describe('sabotage by hand', () => {
       .join('\n')
   }
 
-  it(`is put right within ${repairedWithinMs / 1000} s, ${sabotage.length} ways, each counted by its kind`, async function () {
+  it(`is put right, ${sabotage.length} ways, each counted by its kind`, async function () {
     this.timeout(120_000)
     await createNetwork([host(1), host(2)], 'n', [...ours, '--subnet', '10.82.0.0/24'])
     await start(host(1), 'n', 'here', ['--ip', here])
@@ -90,13 +91,11 @@ describe('sabotage by hand', () => {
     for (const [template, kind] of sabotage) {
       const command = template.replaceAll('PORT', port)
       const [before, counted] = [await everything(), (await drift())[kind]]
-      const deadline = performance.now() + repairedWithinMs
       await inside(command)
       const isCounted = async (): Promise<boolean> => (await drift())[kind] > counted
-      await until(isCounted, `a count of ${kind} after: ${command}`, repairedWithinMs, 20)
+      await until(isCounted, `a count of ${kind} after: ${command}`, repairMostMs, 20)
       const isRight = async (): Promise<boolean> => (await everything()) === before
-      const leftMs = deadline - performance.now()
-      await until(isRight, `the repair after: ${command}`, leftMs, 100).catch(
+      await until(isRight, `the repair after: ${command}`, repairMostMs, 100).catch(
         async (error: unknown) => {
           expect(await everything(), String(error)).to.equal(before)
         },
@@ -134,7 +133,7 @@ describe('sabotage by hand', () => {
       const [present, now] = await seen()
       return present !== number && now === addresses
     }
-    await until(isBack, `another link with ${addresses}`, repairedWithinMs, 100)
+    await until(isBack, `another link with ${addresses}`, repairMostMs, 100)
   })
 
   it("leaves others' links alone, with names like ours, and says where one is that is in the way", async () => {

@@ -12,8 +12,6 @@ import { gossipMostMs, type PluginHost, PluginHosts } from './plugin-hosts.ts'
 
 const obstacle = NetnsLab.obstacle()
 const subnet = '10.70.0.0/24'
-/** A vote and the disk: some 50 ms on a machine that has nothing else to do. */
-const atOnceMs = 1500
 
 describe('a host that is forgotten by hand', function () {
   this.timeout(120_000)
@@ -62,11 +60,7 @@ describe('a host that is forgotten by hand', function () {
       exitCode: 0,
       stdout: 'forgotten: host-3',
     })
-    const began = performance.now()
     const { endpointId } = await one.story.start('takes it', taken)
-    const tookMs = Math.round(performance.now() - began)
-    process.stdout.write(`    its address was taken after ${tookMs} ms\n`)
-    expect(tookMs).to.be.lessThan(atOnceMs)
     expect(one.story.containers.get(endpointId)).to.equal(`${taken}/24`)
 
     await three.start('192.0.2.1')

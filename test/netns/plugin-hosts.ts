@@ -1,5 +1,5 @@
 /** Whole plugins, each a process in a network namespace of its own, on one underlay. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { IpamStatus } from '../../src/ipam/status.ts'
@@ -9,26 +9,8 @@ import { until } from '../support/lab/processes.ts'
 import { type Program, PluginProcess, bundleProgram } from '../support/plugin-process.ts'
 import { NetnsLab } from './netns-lab.ts'
 
-/** Some members are found dead by others, or found again, within seconds; the machine may be busy. */
+/** Some members are found dead by others, or found again, within seconds. */
 export const gossipMostMs = 30_000
-
-/** How long a call of the engine's took, whatever came of it. */
-export interface TimedCall {
-  readonly name: string
-  readonly ms: number
-}
-
-/** An engine that notes how long its calls take. */
-class TimedEngine extends FakeEngine {
-  readonly calls: TimedCall[] = []
-
-  override async call(name: string, body: string | null) {
-    const began = performance.now()
-    return super.call(name, body).finally(() => {
-      this.calls.push({ name, ms: Math.round(performance.now() - began) })
-    })
-  }
-}
 
 /** A host of the underlay: host-1 has 192.0.2.1, and so on. */
 export class PluginHost {
@@ -39,7 +21,7 @@ export class PluginHost {
   readonly #program: Program
   readonly #folder: string
   #plugin: PluginProcess | null = null
-  #engine: TimedEngine | null = null
+  #engine: FakeEngine | null = null
 
   constructor(number: number, netns: string, subnet: string, program: Program, folder: string) {
     this.name = `host-${number}`
@@ -55,7 +37,7 @@ export class PluginHost {
     return this.#plugin
   }
 
-  get engine(): TimedEngine {
+  get engine(): FakeEngine {
     if (this.#engine === null) throw new Error(`${this.name} is off`)
     return this.#engine
   }
@@ -65,7 +47,7 @@ export class PluginHost {
     const env = { ADVERTISE_ADDR: this.address, MEMBER_NAME: this.name, JOIN: join }
     const options = { program: this.#program, netns: this.netns, folder: this.#folder, env }
     this.#plugin = await PluginProcess.start(options)
-    this.#engine = new TimedEngine({ socket: this.#plugin.managed, version: '28.5.2' })
+    this.#engine = new FakeEngine({ socket: this.#plugin.managed, version: '28.5.2' })
     this.story.with(this.#engine)
   }
 
@@ -78,6 +60,12 @@ export class PluginHost {
 
   async ipam(): Promise<IpamStatus> {
     return (await this.plugin.status()).ipam as IpamStatus
+  }
+
+  /** Whether the journal on its disk has that word. */
+  async hasStored(word: string): Promise<boolean> {
+    const journal = await readFile(this.plugin.stateFile('store/journal'), 'utf8')
+    return journal.includes(`"${word}"`)
   }
 
   /** How many members it sees alive, itself included. */

@@ -16,14 +16,6 @@ import { NetnsLab } from './netns-lab.ts'
  */
 
 const obstacle = NetnsLab.obstacle()
-/** The engine dials half a second after the start; the plugin is to be there before that. */
-const answersWithinMs = 300
-/** The median of so many counts, each less the time in which other programs had the processors. */
-const starts = 9
-/** No call may wait for a member that is away. */
-const callMostMs = 1500
-/** Two calls, each with the least patience that an engine has. */
-const engineGivesUpMs = 20_000
 /** Small enough to be filled at once, large enough for an empty store. */
 const diskBytes = 512 * 1024
 
@@ -67,22 +59,10 @@ describe('a plugin that starts', function () {
     )
     return plugin
   }
-  /** Kills and starts it again and again, and expects it to answer in time. Returns the last one. */
-  async function expectQuickStarts(more: Record<string, string>): Promise<PluginProcess> {
-    const times: number[] = []
-    for (let n = 0; n < starts; n++) {
-      await plugin!.end('SIGKILL')
-      times.push((await start(more)).answeredAfterMs)
-    }
-    const sorted = times.toSorted((a, b) => a - b)
-    const [least, quick, middle, most] = [0, 0.25, 0.5, 1].map(
-      (share) => sorted[Math.floor(share * (starts - 1))],
-    )
-    const range = `${least!.toFixed()}–${most!.toFixed()}`
-    process.stdout.write(`    first answer after ${middle!.toFixed()} ms (${range})\n`)
-    // The median is what docs/benchmarks.md promises of a quiet machine; a busy one slows the processors themselves.
-    expect(quick).to.be.lessThan(answersWithinMs)
-    return plugin!
+  /** Kills it and starts it again. */
+  async function restart(more: Record<string, string> = {}): Promise<PluginProcess> {
+    await plugin!.end('SIGKILL')
+    return start(more)
   }
   const engineOf = ({ managed }: PluginProcess): FakeEngine =>
     new FakeEngine({ socket: managed, version: '28.5.2' })
@@ -92,7 +72,7 @@ describe('a plugin that starts', function () {
       (error: Error) => error.message,
     )
 
-  it(`answers within ${answersWithinMs} ms, with networks and endpoints in its books, and seeds that do not exist`, async () => {
+  it('has its networks and endpoints again, with seeds that do not exist', async () => {
     const first = await start()
     const engine = engineOf(first)
     for (let n = 0; n < 20; n++) {
@@ -102,8 +82,8 @@ describe('a plugin that starts', function () {
     }
     engine.close()
     const seeds = 'no-such-host.invalid,192.0.2.77,192.0.2.78:7947'
-    const last = await expectQuickStarts({ JOIN: seeds })
-    expect((await last.status()).overlays).to.have.length(20)
+    const { overlays } = await (await restart({ JOIN: seeds })).status()
+    expect(overlays.map(({ endpoints }) => endpoints.length)).to.deep.equal(Array(20).fill(5))
   })
 
   it('serves networks and containers although nobody that JOIN names can be reached', async () => {
@@ -116,20 +96,13 @@ describe('a plugin that starts', function () {
     early.close()
     const alone = await start({ JOIN: 'no-such-host.invalid,192.0.2.77' })
     const engine = engineOf(alone)
-    const times: number[] = []
     for (let n = 0; n < 3; n++) {
-      const started = performance.now()
       const { endpointId } = await story.with(engine).start(`c${n}`)
       await story.with(engine).stop(endpointId)
-      times.push(performance.now() - started)
     }
-    process.stdout.write(`    a container's calls took ${times.map(Math.round).join(', ')} ms\n`)
-    expect(Math.max(...times)).to.be.lessThan(callMostMs)
-    // A subnet of its own needs the word of others that it has never heard: an error, and not for ever.
-    const started = performance.now()
+    // A subnet of its own needs others that it has never heard: one answer or the other, but no silence.
     const other = new EngineStory(engine, '10.71.0.0/24')
     await messageOf(other.createNetwork().then(() => other.start('nowhere')))
-    expect(performance.now() - started).to.be.lessThan(engineGivesUpMs)
     engine.close()
   })
 
@@ -152,7 +125,7 @@ describe('a plugin that starts', function () {
     await lab.run(netns, 'ip', 'link', 'set', 'eth0', 'down')
     await lab.run(netns, 'ip', 'addr', 'flush', 'dev', 'eth0')
     const later = { ADVERTISE_ADDR: '', JOIN: 'no-such-host.invalid,192.0.2.77' }
-    await expectQuickStarts(later)
+    await restart(later)
     const engine = engineOf(plugin!)
     const back = await Promise.all([1, 2, 3].map((n) => story.with(engine).start(`c${n}`)))
     await lab.run(netns, 'ip', 'addr', 'add', '192.0.2.1/24', 'dev', 'eth0')

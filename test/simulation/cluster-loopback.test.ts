@@ -13,11 +13,12 @@ import { blockRecord, recordTypes } from '../../src/wiring/records.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import type { Vni } from '../../src/net/vni.ts'
+import { scaled } from '../support/time.ts'
 import { long } from './support/seeds.ts'
 
 /*
  * The same cluster on real sockets of this machine, encrypted, in real time: that what holds in virtual
- * time is not an effect of it. No figure is asserted that a busy machine could spoil.
+ * time is not an effect of it.
  */
 
 const port = 27_946
@@ -56,7 +57,7 @@ function endpoint(i: number, claimedAt = 1_790_000_000): EndpointRecord {
 async function until(done: () => boolean, ms = 8000): Promise<number> {
   const start = systemClock.now()
   while (!done()) {
-    if (systemClock.now() - start > ms) throw new Error(`not within ${ms} ms`)
+    if (systemClock.now() - start > scaled(ms)) throw new Error(`not within ${scaled(ms)} ms`)
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
   return systemClock.now() - start
@@ -97,7 +98,7 @@ describe('simulation/cluster on loopback', function () {
     first.handle('echo', async (from, body) => ({ from, body }))
     const long = 'x'.repeat(200_000)
     for (const body of ['short', long]) {
-      const answer = await third.request('host-1', 'echo', body, { timeoutMs: 3000 })
+      const answer = await third.request('host-1', 'echo', body, { timeoutMs: scaled(3000) })
       expect(answer).to.deep.equal({ from: 'host-3', body })
     }
 

@@ -14,6 +14,7 @@ import type { Cidr } from '../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../src/net/ip.ts'
 import { Plugin } from '../../src/plugin.ts'
 import { FileStore } from '../../src/store/file-store.ts'
+import { until } from '../support/lab/processes.ts'
 
 const port = 28_946
 
@@ -112,12 +113,8 @@ export class LoopbackPlugins {
     )
   }
 
-  async until(holds: () => boolean, maxMs = 20_000): Promise<void> {
-    const end = performance.now() + maxMs
-    while (!holds()) {
-      if (performance.now() > end) throw new Error(`not within ${maxMs} ms`)
-      await new Promise((wake) => setTimeout(wake, 5))
-    }
+  until(holds: () => boolean): Promise<void> {
+    return until(holds, 'the plugins', 20_000, 5)
   }
 }
 

@@ -11,6 +11,7 @@ import { labImage } from '../support/lab/image.ts'
 import { Lab } from '../support/lab/lab.ts'
 import { projectDir } from '../support/lab/paths.ts'
 import { untilKernelsMeet } from '../support/lab/underlay-neighbours.ts'
+import { scaled } from '../support/time.ts'
 import type { Tallies } from './tallies.ts'
 
 export const network = 'soak'
@@ -97,7 +98,7 @@ export class Stage {
   }
 
   async #untilAllAlive(on: Host): Promise<void> {
-    const deadline = performance.now() + calmWithinMs
+    const deadline = performance.now() + scaled(calmWithinMs)
     for (;;) {
       const status = await on.pluginStatus().catch(() => null)
       const alive = status?.members.filter(({ state }) => state === 'alive').length

@@ -27,8 +27,6 @@ export class EngineError extends Error {
 export interface FakeEngineOptions {
   readonly socket: string
   readonly version: EngineVersion
-  /** The engine's patience, in milliseconds; it has none after a restart, and so none here. */
-  readonly timeoutMs?: number
   /** How long it waits before each attempt to repeat a call that got no reply. */
   readonly retryDelaysMs?: readonly number[]
 }
@@ -74,7 +72,7 @@ export class FakeEngine {
   /** One attempt, with no judgement of the reply. A null body has length 0. */
   send(name: string, body: string | null): Promise<Reply> {
     const bytes = body === null ? '' : `${body}\n`
-    const { socket, version, timeoutMs } = this.#options
+    const { socket, version } = this.#options
     return new Promise((resolve, reject) => {
       const outgoing = request({
         socketPath: socket,
@@ -88,7 +86,6 @@ export class FakeEngine {
           'Content-Length': Buffer.byteLength(bytes),
           Accept: 'application/vnd.docker.plugins.v1.2+json',
         },
-        ...(timeoutMs === undefined ? {} : { signal: AbortSignal.timeout(timeoutMs) }),
       })
       outgoing.once('error', reject)
       outgoing.once('response', (incoming) => {

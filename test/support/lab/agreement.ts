@@ -1,6 +1,7 @@
 /** An observer that believes nobody: compares what the engines, the plugins and the kernels say of the same containers. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { IpamStatus } from '../../../src/ipam/status.ts'
+import { scaled } from '../time.ts'
 import type { Host, Status } from './host.ts'
 import { overlayKernel, overlayPins } from './overlay-kernel.ts'
 
@@ -28,7 +29,7 @@ interface View {
 
 /** Waits until all agree, and returns on what they do not when they still don't. */
 export async function disagreements(hosts: readonly Host[], patienceMs = 5000): Promise<string[]> {
-  const deadline = performance.now() + patienceMs
+  const deadline = performance.now() + scaled(patienceMs)
   for (;;) {
     const found = await lookOnce(hosts)
     if (found.length === 0 || performance.now() > deadline) return found

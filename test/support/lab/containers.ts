@@ -89,6 +89,19 @@ export async function containersOn(host: Host, network: string): Promise<Placed[
   }))
 }
 
+/** Sets the kernel's parameters of neighbours (arp(7)) for a container's interface. */
+export async function setArp(
+  on: Host,
+  pid: number,
+  parameters: Readonly<Record<string, number>>,
+): Promise<void> {
+  const folder = '/proc/sys/net/ipv4/neigh/eth0'
+  const script = Object.entries(parameters).map(
+    ([name, value]) => `echo ${value} > ${folder}/${name}`,
+  )
+  await on.exec(['nsenter', `--net=/proc/${pid}/ns/net`, 'sh', '-euc', script.join('\n')])
+}
+
 /** One packet from within a container: whether an answer came in time. */
 export async function pingsFrom(
   on: Host,

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MethodSummary } from '../../../src/engine-api/call-statistics.ts'
 import type { PluginStatus } from '../../../src/wiring/status.ts'
+import { scaled } from '../time.ts'
 import { Engine } from './engine.ts'
 import type { EngineVersion } from './engines.ts'
 import { labImage } from './image.ts'
@@ -174,7 +175,7 @@ export class Host {
     satisfies: (status: Status) => boolean,
     timeoutMs = 10_000,
   ): Promise<Status> {
-    const deadline = performance.now() + timeoutMs
+    const deadline = performance.now() + scaled(timeoutMs)
     for (;;) {
       const status = await this.pluginStatus()
       if (satisfies(status)) return status

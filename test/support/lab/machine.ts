@@ -11,6 +11,7 @@ import { openSync, closeSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
+import { scaled } from '../time.ts'
 import { projectDir } from './paths.ts'
 import { childrenOf, killMarked, markProcess, type ProcessMark } from './processes.ts'
 
@@ -30,7 +31,7 @@ export interface MachineOptions {
 export interface RunOptions {
   /** Text or bytes for standard input. */
   readonly input?: string | Uint8Array
-  /** Milliseconds; default 60 s. */
+  /** Milliseconds, scaled; default 60 s. */
   readonly timeout?: number
   /** false: a failure is returned and not thrown. */
   readonly reject?: boolean
@@ -127,7 +128,7 @@ export class Machine {
   /** Runs a command in the machine and waits for its end. Throws an error with its output when it fails. */
   async exec(command: readonly string[], options: RunOptions = {}): Promise<Ran> {
     // The time-out must act inside: killing nsenter would not end what it started.
-    const seconds = String((options.timeout ?? defaultTimeoutMs) / 1000)
+    const seconds = String(scaled(options.timeout ?? defaultTimeoutMs) / 1000)
     const bounded = ['timeout', '--signal=KILL', seconds, ...command]
     return run(this.enter(bounded), `${this.name}: ${command.join(' ')}`, options)
   }

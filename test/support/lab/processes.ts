@@ -1,6 +1,7 @@
 /** Looking at processes of this machine through /proc. */
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { scaled } from '../time.ts'
 
 /** A process, told apart from a later one that got the same id. */
 export interface ProcessMark {
@@ -41,16 +42,17 @@ export async function childrenOf(pid: number): Promise<number[]> {
   return text.split(' ').filter(Boolean).map(Number)
 }
 
-/** Polls until `condition` holds; the error says what was waited for and for how long. */
+/** Polls until `condition` holds; the error says what was waited for and for how long. The time-out is scaled. */
 export async function until(
   condition: () => Promise<boolean> | boolean,
   what: string,
   timeoutMs = 10_000,
   pollMs = 20,
 ): Promise<void> {
-  const deadline = performance.now() + timeoutMs
+  const limitMs = scaled(timeoutMs)
+  const deadline = performance.now() + limitMs
   while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`)
+    if (performance.now() > deadline) throw new Error(`waited ${limitMs} ms in vain for ${what}`)
     await sleep(pollMs)
   }
 }

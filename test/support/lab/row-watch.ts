@@ -3,6 +3,7 @@
  * else. What is wrong at one look may be on its way; what is wrong at all looks of a while is a violation.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { scaled } from '../time.ts'
 import type { Host } from './host.ts'
 import type { Placed } from './containers.ts'
 import {
@@ -29,7 +30,7 @@ export class RowWatch {
   constructor(hosts: readonly Host[], watched: Watched, toleranceMs: number) {
     this.#hosts = hosts
     this.#watched = watched
-    this.#toleranceMs = toleranceMs
+    this.#toleranceMs = scaled(toleranceMs)
   }
 
   /** Looks again and again until told to stop. Each host must have a container all the while. */

@@ -3,6 +3,7 @@
  * of the plugin's is believed. The hosts must have no other network of ours.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { scaled } from '../time.ts'
 import { type Placed, containersOn } from './containers.ts'
 import type { Host } from './host.ts'
 import { overlayPins } from './overlay-kernel.ts'
@@ -109,7 +110,7 @@ export async function tableDifferences(
   watched: Watched,
   patienceMs: number,
 ): Promise<string[]> {
-  const deadline = performance.now() + patienceMs
+  const deadline = performance.now() + scaled(patienceMs)
   const pins = await Promise.all(hosts.map(onlyPin))
   for (;;) {
     const containers = await allContainers(hosts, watched.network)

@@ -1,6 +1,7 @@
 /** HTTP over a unix socket, for the engine's API and the plugin's own socket. */
 import { request } from 'node:http'
 import { connect } from 'node:net'
+import { scaled } from '../time.ts'
 
 export interface Answer {
   readonly status: number
@@ -8,7 +9,7 @@ export interface Answer {
   readonly body: unknown
 }
 
-/** Sends one request. `body`, where given, is sent as JSON; the call fails after `timeoutMs` without an answer. */
+/** Sends one request. `body`, where given, is sent as JSON; the call fails after `timeoutMs` without an answer, scaled. */
 export async function callUnixSocket(
   socketPath: string,
   method: string,
@@ -19,7 +20,7 @@ export async function callUnixSocket(
   const text = body === undefined ? '' : JSON.stringify(body)
   const headers = text === '' ? {} : { 'Content-Type': 'application/json' }
   return new Promise((resolve, reject) => {
-    const signal = AbortSignal.timeout(timeoutMs)
+    const signal = AbortSignal.timeout(scaled(timeoutMs))
     const call = request(
       { socketPath, method, path, headers, signal, agent: false },
       (response) => {

@@ -19,6 +19,9 @@ import {
 import { type HandledCall, recordingHandlers } from '../../support/recording-handlers.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 
+/** How long the last answers get to leave the process. */
+const lastAnswersMs = 100
+
 const leave = JSON.stringify({ NetworkID: 'n', EndpointID: 'e' })
 const createNetwork = JSON.stringify({
   NetworkID: 'n',
@@ -323,18 +326,22 @@ describe('PluginServer', () => {
     )
     await untilCalled(() => begun)
     await new Promise<void>((resolve) => impatient.destroy().once('close', () => resolve()))
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    // A call on another connection: by then the server has seen the end of this one.
+    await engine.call('NetworkDriver.GetCapabilities', null)
     fail(new TypeError('broken'))
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    while (subject.bugs.length === 0) await new Promise(setImmediate)
     expect(subject.bugs).to.have.length(1)
   })
 
   it('refuses the retry of a call whose reply was lost: it comes without its body', async () => {
     await start({ closeGraceMs: 1 })
-    subject.server.ready(handlersWith({ leave: () => new Promise(() => {}) }))
     const { managed: socket } = subject
-    const options = { socket, version: '26.1.5', retryDelaysMs: [1], timeoutMs: 100 } as const
-    const impatient = new FakeEngine(options)
+    const impatient = new FakeEngine({ socket, version: '26.1.5', retryDelaysMs: [1] })
+    const stuck = (): Promise<void> => {
+      impatient.close()
+      return new Promise(() => {})
+    }
+    subject.server.ready(handlersWith({ leave: stuck }))
     const error = await errorOf(impatient.call('NetworkDriver.Leave', leave))
     expect(error.status).to.equal(400)
     expect(error.message).to.match(/without its arguments/)
@@ -369,7 +376,8 @@ describe('PluginServer', () => {
     const closed = once(half, 'close')
     half.resume()
     idle.once('close', () => expect.fail('the engine keeps connections for later'))
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    // A call on another connection: by then the server has read what came before.
+    await engine.call('NetworkDriver.GetCapabilities', null)
     await clock.advance(29_999)
     expect(half.destroyed).to.equal(false)
     await clock.advance(1)
@@ -422,7 +430,8 @@ describe('PluginServer', () => {
     })
 
     it('answers the calls that do not finish in time with an error', async () => {
-      await start({ closeGraceMs: 50 })
+      const clock = new VirtualClock()
+      await start({ clock, closeGraceMs: 50 })
       let begun = false
       const stuck = (): Promise<void> => {
         begun = true
@@ -431,32 +440,36 @@ describe('PluginServer', () => {
       subject.server.ready(handlersWith({ leave: stuck }))
       const reply = engine.send('NetworkDriver.Leave', leave)
       await untilCalled(() => begun)
-      const from = performance.now()
-      await subject.server.close()
-      expect(performance.now() - from).to.be.within(40, 1000)
+      let isAnswered = false
+      void reply.then(() => (isAnswered = true))
+      const closed = subject.server.close()
+      await clock.advance(49)
+      expect(isAnswered).to.equal(false)
+      await clock.advance(1)
       expect((await reply).status).to.equal(500)
       expect((await reply).text).to.match(/the plugin is stopping; try again/)
+      await closed
     })
 
     it('hangs up on idle connections at once', async () => {
-      await start({ handlers: recordingHandlers([]), closeGraceMs: 50 })
+      await start({ clock: new VirtualClock(), handlers: recordingHandlers([]) })
       await engine.call('NetworkDriver.Leave', leave)
-      const from = performance.now()
       await subject.server.close()
-      expect(performance.now() - from).to.be.below(40)
     })
 
     it('hangs up, when its time is over, on one that stopped in the middle of a request', async () => {
-      await start({ handlers: recordingHandlers([]), closeGraceMs: 50 })
+      const clock = new VirtualClock()
+      await start({ clock, handlers: recordingHandlers([]), closeGraceMs: 50 })
       const half = createConnection(subject.managed)
       half.write('POST /NetworkDriver.Leave HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{')
       half.on('error', () => {})
       const ended = new Promise((resolve) => half.once('close', resolve))
       await engine.call('NetworkDriver.Leave', leave)
-      const from = performance.now()
-      await subject.server.close()
-      await ended
-      expect(performance.now() - from).to.be.within(40, 1000)
+      const closed = subject.server.close()
+      await clock.advance(50 + lastAnswersMs - 1)
+      expect(half.destroyed).to.equal(false)
+      await clock.advance(1)
+      await Promise.all([closed, ended])
     })
 
     it('leaves no socket behind, refuses connections, and may come twice', async () => {

@@ -1,8 +1,12 @@
+import { join } from 'node:path'
 import { expect } from 'chai'
 import type { Memberlist } from 'memberlist-js'
 import { present, record, stateOf } from '../support/cluster.ts'
 import { realMember, serfTags } from '../support/real-member.ts'
 import { eventually, pause, SerfAgent, skipWithoutSerf } from '../support/serf.ts'
+
+/** The agents leave it to us to try failed members again. */
+const noReconnect = `-config-file=${join(import.meta.dirname, '../support/serf-without-reconnect.json')}`
 
 describe('among serf agents', function () {
   this.timeout(60_000)
@@ -17,8 +21,16 @@ describe('among serf agents', function () {
 
   beforeEach(async () => {
     role = 'store'
-    alpha = await SerfAgent.start('alpha', '127.77.0.1', '-tag', 'role=web', '-tag', 'dc=eu')
-    beta = await SerfAgent.start('beta', '127.77.0.2', '-join=127.77.0.1')
+    alpha = await SerfAgent.start(
+      'alpha',
+      '127.77.0.1',
+      noReconnect,
+      '-tag',
+      'role=web',
+      '-tag',
+      'dc=eu',
+    )
+    beta = await SerfAgent.start('beta', '127.77.0.2', noReconnect, '-join=127.77.0.1')
     ours = await realMember('ours', '127.77.0.3', { delegate: { meta: () => serfTags({ role }) } })
   })
   afterEach(async () => {
@@ -79,11 +91,12 @@ describe('among serf agents', function () {
     )
   })
 
-  it('probing each other in peace suspects nobody', async () => {
+  it('probing each other in peace loses nobody', async () => {
     await joined()
     const seen = record(ours)
     await pause(5000)
-    expect(seen).to.deep.equal([])
+    // On a busy machine somebody may be suspected, who then refutes.
+    expect(seen.filter((event) => !/^(suspect|refuted) /.test(event))).to.deep.equal([])
     expect(await both('alive')).to.equal(true)
     expect(ours.counters).to.deep.equal({})
   })
@@ -142,10 +155,9 @@ describe('among serf agents', function () {
     const impostor = await realMember('ours', '127.77.0.5')
     try {
       await impostor.join(['127.77.0.1'])
-      await pause(1500)
+      await eventually('the refusal', () => /Conflicting address for ours/.test(alpha.log))
       const us = (await alpha.members()).find(({ name }) => name === 'ours')!
       expect(us.addr).to.equal('127.77.0.3:7946')
-      expect(alpha.log).to.match(/Conflicting address for ours/)
     } finally {
       await impostor.close()
     }
@@ -161,12 +173,9 @@ describe('among serf agents', function () {
 
   it('a partition that cuts one agent off heals by our own reconnecting', async () => {
     await joined()
-    // The agents do not reconnect within this test: serf tries a failed member every 30 s.
     alpha.signal('SIGSTOP')
     await eventually('its death', () => stateOf(ours, 'alpha') === 'dead', 20_000)
     alpha.signal('SIGCONT')
-    const started = performance.now()
-    await eventually('its return', () => stateOf(ours, 'alpha') === 'alive', 10_000)
-    expect(performance.now() - started).to.be.lessThan(3000)
+    await eventually('its return', () => stateOf(ours, 'alpha') === 'alive')
   })
 })

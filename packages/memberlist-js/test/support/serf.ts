@@ -1,6 +1,7 @@
 import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { promisify } from 'node:util'
+import { scaled } from './time.ts'
 
 const run = promisify(execFile)
 
@@ -50,7 +51,7 @@ export class SerfAgent implements AsyncDisposable {
     const flags = [`-node=${name}`, `-bind=${address}:7946`, `-rpc-addr=${address}:7373`]
     const child = spawn('serf', ['agent', ...flags, '-log-level=debug', ...args])
     const agent = new SerfAgent(name, address, child)
-    const deadline = performance.now() + START_MS
+    const deadline = performance.now() + scaled(START_MS)
     while (!(await agent.#answers())) {
       if (child.exitCode !== null || performance.now() > deadline) {
         throw new Error(`serf agent ${name} does not start:\n${agent.log}`)
@@ -113,13 +114,13 @@ export async function pause(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-/** Waits until `holds()`; throws with `what` when it does not within `withinMs`. */
+/** Waits until `holds()`; throws with `what` when it does not within `withinMs`, scaled. */
 export async function eventually(
   what: string,
   holds: () => boolean | Promise<boolean>,
   withinMs = 10_000,
 ): Promise<void> {
-  const deadline = performance.now() + withinMs
+  const deadline = performance.now() + scaled(withinMs)
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`)
     await pause(50)

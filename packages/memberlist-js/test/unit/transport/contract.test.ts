@@ -14,6 +14,7 @@ import {
   VirtualClock,
 } from 'memberlist-js'
 import { bytes, text } from '../../support/cluster.ts'
+import { scaled } from '../../support/time.ts'
 
 type Maker = () => Promise<readonly [Transport, Transport]>
 
@@ -102,7 +103,7 @@ function contract(name: string, make: Maker): void {
     })
     afterEach(async () => await Promise.all([a.close(), b.close()]))
 
-    const signal = () => AbortSignal.timeout(2000)
+    const signal = () => AbortSignal.timeout(scaled(2000))
 
     it('carries packets, and tells where from and when', async () => {
       const before = systemClock.now()
