@@ -13,7 +13,7 @@ const usage = `usage: ts-overlay [--socket PATH] COMMAND
   status             all that the plugin knows, as JSON
   members            this cluster's hosts, one a line: name, address, state
   forget MEMBER...   these hosts are gone for good, and their containers with them: their addresses are
-                     free. When so many are gone that no majority is left, name them all at once
+                     free. When no majority is left, name all of them at once
   drop-network ID    removes a network that this host's engine does not have (docker network ls), as after
                      the engine was killed while it created it; the first digits of its id will do
 `

@@ -41,7 +41,7 @@ start().catch((error: unknown) => {
 })
 
 async function start(): Promise<void> {
-  // Until the plugin has started it has promised nothing, and may just go.
+  // Nothing is to be stopped before the plugin has started.
   let stop = async (): Promise<void> => {}
   stopOnSignal(() => stop(), logger)
   const settings = parseSettings(process.env)

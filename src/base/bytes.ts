@@ -1,7 +1,7 @@
 /**
  * Bytes as a latin1 string, one byte a character. The replica keeps keys and values in this form: a
- * string cannot be changed behind its owner's back, compares with ===, is the key of a map, and takes
- * a third of the memory of a small Uint8Array.
+ * string cannot be changed behind its owner's back, compares with ===, is the key of a map, and
+ * takes a third of the memory of a small Uint8Array.
  */
 export type Packed = string
 
@@ -14,7 +14,8 @@ export class CodecError extends Error {
 const maxVarint = Number.MAX_SAFE_INTEGER
 
 /**
- * Epochs are less, in 48 bits: what is near their end is none that a clock made, and its owner could not rise above it.
+ * Epochs are less, in 48 bits: what is near their end is none that a clock made, and its owner
+ * could not rise above it.
  */
 export const epochLimit = 2 ** 48 - 2 ** 16
 
@@ -35,7 +36,10 @@ export function varintLength(value: number): number {
   return length
 }
 
-/** Writes big-endian integers, varints (7 bits a byte, lowest first) and raw bytes one after another. */
+/**
+ * Writes big-endian integers, varints (7 bits a byte, lowest first) and raw bytes one after
+ * another.
+ */
 export class ByteWriter {
   #buffer = Buffer.allocUnsafe(512)
   #length = 0

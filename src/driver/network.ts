@@ -72,3 +72,11 @@ export function endpointClaim(network: Network, endpoint: Endpoint): EndpointCla
 export function shortId(id: string): string {
   return id.slice(0, 12)
 }
+
+/**
+ * The ids that swarm gives: 25 digits of base 36. A network of swarm is one overlay on all its nodes, and
+ * its id is the overlay's; those that an engine gives itself, 64 hexadecimal digits, are one host's alone.
+ */
+export function isSwarmId(networkId: string): boolean {
+  return /^[0-9a-z]{25}$/.test(networkId)
+}

@@ -2,11 +2,10 @@ import { isDeepStrictEqual } from 'node:util'
 import { refusal } from '../base/errors.ts'
 import { type Cidr, type IpInCidr, ipWithLength } from '../net/cidr.ts'
 import type { NetworkStore } from './network-store.ts'
-import { type Network, overlayClaim, shortId } from './network.ts'
+import { type Network, isSwarmId, overlayClaim, shortId } from './network.ts'
 import { type NetworkOptions, parseNetworkOptions } from './options.ts'
 import { type KnownOverlay, chooseOverlayParameters, mtuFault } from './overlay-parameters.ts'
 import type { DriverParts } from './ports.ts'
-import { isSwarmId } from './swarm.ts'
 
 /** One subnet of a network, as the engine describes it. */
 interface NetworkPool {

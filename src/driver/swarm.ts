@@ -2,14 +2,6 @@ import type { CreateNetworkRequest } from './networks.ts'
 import { parseNetworkOptions } from './options.ts'
 import { type KnownOverlay, chooseOverlayParameters } from './overlay-parameters.ts'
 
-/**
- * The ids that swarm gives: 25 digits of base 36. A network of swarm is one overlay on all its nodes, and
- * its id is the overlay's; those that an engine gives itself, 64 hexadecimal digits, are one host's alone.
- */
-export function isSwarmId(networkId: string): boolean {
-  return /^[0-9a-z]{25}$/.test(networkId)
-}
-
 /** The VNIs that this host, as swarm's leader, has chosen for networks; no node may have made them yet. */
 export class SwarmAllocations {
   readonly #chosen = new Map<string, KnownOverlay>()

@@ -3,8 +3,8 @@ import { type Cidr, cidrBits, cidrLength, cidrSize, ipAt, offsetIn } from './cid
 import type { Ip } from './ip.ts'
 
 /**
- * Of an IPv6 pool only the first 2^24 addresses are handed out: a /64 has more than can be counted in
- * a number, and 16 million are more than any cluster has containers.
+ * Of an IPv6 pool only the first 2^24 addresses are handed out: a /64 has more than can be counted
+ * in a number, and 16 million are more than any cluster has containers.
  */
 const ipv6HostBitsMost = 24
 
@@ -30,9 +30,9 @@ export interface OffsetRange {
 }
 
 /**
- * The division of a pool. Half of the host bits, less one, go into a block: a /24 has 32 blocks of 8, a /16 has 512
- * blocks of 128. So a small cluster wastes little of a small pool, and a large pool needs few votes.
- * The same on every member, for ever: blocks are voted on by their number.
+ * The division of a pool. Half of the host bits, less one, go into a block: a /24 has 32 blocks of
+ * 8, a /16 has 512 blocks of 128. So a small cluster wastes little of a small pool, and a large
+ * pool needs few votes. The same on every member, for ever: blocks are voted on by their number.
  */
 export function geometryOf(cidr: Cidr): PoolGeometry {
   const ipv6 = cidrBits(cidr) === 128
@@ -53,7 +53,8 @@ export function geometryOf(cidr: Cidr): PoolGeometry {
 
 /**
  * The network address and IPv4's broadcast address are no host's (RFC 919), nor is IPv6's
- * subnet-router anycast address (RFC 4291 section 2.6.1). A /31 and a /127 have only hosts (RFC 3021, RFC 6164).
+ * subnet-router anycast address (RFC 4291 section 2.6.1). A /31 and a /127 have only hosts (RFC
+ * 3021, RFC 6164).
  */
 function usableRange(ipv6: boolean, hostBits: number, span: number): OffsetRange {
   if (hostBits <= 1) return { first: 0, last: span - 1 }

@@ -1,9 +1,9 @@
 import { type Cidr, cidrsOverlap, parseCidr } from './cidr.ts'
 
 /**
- * Who allocates a pool's addresses. `shared`: every member, from blocks of its own. `books`: a swarm
- * manager alone, since swarm's managers have agreed already on who allocates. `told`: nobody here; a
- * swarm worker's copy takes the addresses that the manager chose.
+ * Who allocates a pool's addresses. `shared`: every member, from blocks of its own. `books`: a
+ * swarm manager alone, since swarm's managers have agreed already on who allocates. `told`: nobody
+ * here; a swarm worker's copy takes the addresses that the manager chose.
  */
 export type PoolKind = 'shared' | 'books' | 'told'
 
@@ -20,7 +20,9 @@ const kinds: readonly PoolKind[] = ['told', 'books', 'shared']
 /** The most characters of an overlay's id. */
 export const maxOverlayIdLength = 63
 
-/** Whether `text` can be an overlay's id: it goes into pool keys, ids and messages, so no spaces. */
+/**
+ * Whether `text` can be an overlay's id: it goes into pool keys, ids and messages, so no spaces.
+ */
 export function isOverlayId(text: string): boolean {
   return text.length <= maxOverlayIdLength && /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text)
 }
@@ -51,7 +53,8 @@ export function poolNameOf(
 
 /**
  * Whether two pools may not both be in the cluster. The same prefix is one pool that several hosts
- * share; different prefixes that overlap are not, unless they are kept apart for different overlays.
+ * share; different prefixes that overlap are not, unless they are kept apart for different
+ * overlays.
  */
 export function poolsClash(a: PoolName, b: PoolName): boolean {
   return a.overlay === b.overlay && a.cidr !== b.cidr && cidrsOverlap(a.cidr, b.cidr)

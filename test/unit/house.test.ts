@@ -1,106 +1,94 @@
-import { readFileSync, readdirSync } from 'node:fs'
-import { dirname, join, relative, resolve, sep } from 'node:path'
 import { expect } from 'chai'
-
-const root = resolve(import.meta.dirname, '../..')
-
-/** Which rooms a room may import from, besides itself. The outermost files of src may import all. */
-const arrows: Readonly<Record<string, readonly string[]>> = {
-  base: [],
-  net: ['base'],
-  settings: ['base', 'net'],
-  host: ['base', 'net'],
-  'engine-api': ['base', 'net'],
-  'engine-client': ['base', 'net'],
-  identity: ['base', 'net'],
-  consensus: ['base', 'net'],
-  peers: ['base', 'net'],
-  names: ['base', 'net'],
-  ipam: ['base', 'net'],
-  cluster: ['base', 'net'],
-  dataplane: ['base', 'net'],
-  store: ['base', 'net'],
-  admin: ['base', 'net'],
-  driver: ['base', 'net', 'engine-api', 'ipam', 'cluster', 'dataplane', 'store'],
-}
-
-/** Packages that only one place may know. */
-const confined: Readonly<Record<string, RegExp>> = {
-  express: /^src\/(engine-api|admin)\//,
-  'memberlist-js': /^src\/cluster\//,
-  '@peculiar/asn1-x509': /^src\/identity\//,
-  '@peculiar/asn1-schema': /^src\/identity\//,
-  koffi: /^src\/dataplane\/linux\//,
-  netmask: /^src\/net\//,
-  debug: /^src\/base\//,
-}
-
-/** Lines in a file; beyond it a second idea has moved in. */
-const linesMax = 300
-
-function filesUnder(folder: string): string[] {
-  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
-    .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll(sep, '/'))
-    .filter((file) => !file.includes('node_modules/') && !file.includes('/dist/'))
-}
-
-function importsOf(file: string): string[] {
-  const text = readFileSync(join(root, file), 'utf8')
-  return [
-    ...text.matchAll(/^(?:import|export)\s[^'"]*?from\s+'([^']+)'|\bimport\('([^']+)'\)/gm),
-  ].map((match) => match[1] ?? match[2]!)
-}
-
-function roomOf(file: string): string | null {
-  const parts = file.split('/')
-  return parts.length > 2 ? parts[1]! : null
-}
-
-/** The text without comments and strings' contents, roughly: enough to look for identifiers. */
-function codeOf(file: string): string {
-  return readFileSync(join(root, file), 'utf8')
-    .replaceAll(/\/\*[\s\S]*?\*\//g, '')
-    .replaceAll(/(^|\s)\/\/.*$/gm, '')
-}
+import {
+  circleIn,
+  codeOf,
+  fileGraph,
+  filesImportedBy,
+  filesUnder,
+  folderGraph,
+  foldersUnder,
+  functionsOf,
+  type Graph,
+  importsOf,
+  linesOf,
+  roomOf,
+  textOf,
+} from '../support/house.ts'
+import * as limits from './house-limits.ts'
 
 const sources = filesUnder('src')
 const library = filesUnder('packages/memberlist-js/src')
+const all = [...sources, ...library]
+
+/** The room of a file of src, `top`, or the name of the library. */
+function partOf(file: string): string {
+  return file.startsWith('packages/') ? 'memberlist-js' : (roomOf(file) ?? 'top')
+}
+
+function withoutKnownCircles(graph: Graph): Graph {
+  const isKnown = (from: string, to: string): boolean =>
+    limits.knownCircles.some((known) => known.test(`${from} -> ${to}`))
+  return new Map(
+    Array.from(graph, ([from, targets]) => {
+      return [from, new Set([...targets].filter((to) => !isKnown(from, to)))]
+    }),
+  )
+}
 
 describe('the house', () => {
   it('has only rooms that the arrows know', () => {
-    const rooms = new Set(sources.map(roomOf).filter((room) => room !== null))
-    for (const room of rooms) expect([...Object.keys(arrows), 'wiring'], room).to.include(room)
+    for (const file of sources) {
+      const known = roomOf(file) === null ? limits.topArrows : { ...limits.arrows, wiring: [] }
+      expect(Object.keys(known), file).to.include(roomOf(file) ?? file)
+    }
   })
 
   it('keeps its arrows: a room imports only from the rooms below it', () => {
     for (const file of sources) {
       const room = roomOf(file)
       if (room === null || room === 'wiring') continue
-      for (const target of importsOf(file).filter((name) => name.startsWith('.'))) {
-        const path = relative(root, resolve(root, dirname(file), target)).replaceAll(sep, '/')
+      for (const path of filesImportedBy(file)) {
         const other = roomOf(path)
-        const allowed = other === room || (other !== null && arrows[room]!.includes(other))
+        const allowed = other === room || (other !== null && limits.arrows[room]!.includes(other))
         expect(allowed, `${file} imports ${path}`).to.equal(true)
       }
     }
   })
 
+  it('keeps the arrows at its top: wiring and the files of src', () => {
+    for (const file of sources) {
+      const room = roomOf(file)
+      if (room !== null && room !== 'wiring') continue
+      const allowed = room === 'wiring' ? Object.keys(limits.arrows) : limits.topArrows[file]!
+      for (const path of filesImportedBy(file)) {
+        const target = roomOf(path) ?? path
+        if (allowed.includes('*') || target === room || target === 'package.json') continue
+        expect(allowed, `${file} imports ${path}`).to.include(target)
+      }
+    }
+  })
+
+  it('has no circles of files or of folders side by side', () => {
+    for (const files of [sources, library])
+      for (const graph of [fileGraph(files), folderGraph(files)])
+        expect(circleIn(withoutKnownCircles(graph))?.join(' -> ')).to.equal(undefined)
+  })
+
   it('lets only the room that wraps a package know it', () => {
     for (const file of sources)
       for (const name of importsOf(file)) {
-        const place = confined[name]
+        const place = limits.confinedPackages[name]
         if (place !== undefined) expect(file, `${file} imports ${name}`).to.match(place)
       }
   })
 
   it('has a library that knows nothing of this house', () => {
-    for (const file of library)
-      for (const name of importsOf(file)) {
-        const own = relative(root, resolve(root, dirname(file), name)).replaceAll(sep, '/')
-        const allowed = name.startsWith('node:') || own.startsWith('packages/memberlist-js/src/')
-        expect(allowed, `${file} imports ${name}`).to.equal(true)
-      }
+    for (const file of library) {
+      const packages = importsOf(file).filter((name) => !name.startsWith('.'))
+      for (const name of packages) expect(name, file).to.match(/^node:/)
+      for (const path of filesImportedBy(file))
+        expect(path, file).to.match(/^packages\/memberlist-js\/src\//)
+    }
   })
 
   it('takes time and chance only from its ports', () => {
@@ -115,24 +103,61 @@ describe('the house', () => {
       expect(importsOf(file), file).to.not.include('execa')
   })
 
-  it('keeps files to one idea', () => {
-    for (const file of [...sources, ...library]) {
-      const lines = readFileSync(join(root, file), 'utf8').trimEnd().split('\n').length
-      expect(lines, file).to.be.at.most(linesMax)
-    }
-  })
-
   it('has no file that nobody imports', () => {
     const entries = ['src/main.ts', 'src/cli.ts', 'src/settings/docs.ts']
-    const used = new Set(
-      [...sources, ...filesUnder('plugin'), ...filesUnder('bench'), ...filesUnder('test')].flatMap(
-        (file) =>
-          importsOf(file)
-            .filter((name) => name.startsWith('.'))
-            .map((name) => relative(root, resolve(root, dirname(file), name)).replaceAll(sep, '/')),
-      ),
-    )
+    const importers = ['src', 'plugin', 'bench', 'test'].flatMap(filesUnder)
+    const used = new Set(importers.flatMap(filesImportedBy))
     for (const file of sources.filter((name) => !entries.includes(name)))
       expect(used.has(file), `nobody imports ${file}`).to.equal(true)
+  })
+
+  it('has unit tests in the folders of what they test', () => {
+    const folders = new Set([...foldersUnder('src'), 'src/plugin', 'src/support'])
+    for (const folder of foldersUnder('test/unit'))
+      expect(folders, folder).to.include(folder.replace('test/unit', 'src'))
+  })
+})
+
+describe('the house is small', () => {
+  it('keeps files, functions and folders to one idea', () => {
+    const filesIn = new Map<string, number>()
+    for (const file of all) {
+      const folder = file.slice(0, file.lastIndexOf('/'))
+      filesIn.set(folder, (filesIn.get(folder) ?? 0) + 1)
+      expect(linesOf(file).length, file).to.be.at.most(limits.maxFileLines)
+      const most = limits.longFunctions[file] ?? limits.maxFunctionLines
+      for (const { line, lines } of functionsOf(file))
+        expect(lines, `the function at ${file}:${line}`).to.be.at.most(most)
+    }
+    for (const [folder, count] of filesIn)
+      expect(count, `files in ${folder}`).to.be.at.most(
+        limits.crowdedFolders[folder] ?? limits.maxFolderFiles,
+      )
+  })
+
+  it('keeps every room within its budget of lines', () => {
+    const lines: Record<string, number> = {}
+    for (const file of sources)
+      lines[partOf(file)] = (lines[partOf(file)] ?? 0) + linesOf(file).length
+    for (const [room, count] of Object.entries(lines))
+      expect(count, `lines of ${room}`).to.be.at.most(limits.budgets[room]!.max)
+  })
+})
+
+describe('the house speaks the field’s language', () => {
+  it('has comments of at most a hundred columns', () => {
+    for (const file of all.filter((name) => !limits.wideComments.includes(partOf(name))))
+      for (const [index, line] of linesOf(file).entries())
+        if (/^\s*(\/\*|\*|\/\/)/.test(line))
+          expect(line.length, `${file}:${index + 1}`).to.be.at.most(limits.maxCommentColumns)
+  })
+
+  it('has no words of a private one', () => {
+    for (const file of sources)
+      for (const { pattern, instead, notYet = [] } of limits.bannedWords) {
+        if (notYet.includes(partOf(file))) continue
+        const found = pattern.exec(textOf(file))?.[0]
+        expect(found, `${file}: better ${instead}`).to.equal(undefined)
+      }
   })
 })

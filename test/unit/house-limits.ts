@@ -1,0 +1,187 @@
+/**
+ * What the house test allows. Numbers only go down: a room that needs more than its target has a line in docs/adr that
+ * says what it buys.
+ */
+
+/** Which rooms a room may import from, besides itself. */
+export const arrows: Readonly<Record<string, readonly string[]>> = {
+  base: [],
+  net: ['base'],
+  settings: ['base', 'net'],
+  host: ['base', 'net'],
+  'engine-api': ['base', 'net'],
+  'engine-client': ['base', 'net'],
+  identity: ['base', 'net'],
+  consensus: ['base', 'net'],
+  peers: ['base', 'net'],
+  names: ['base', 'net'],
+  ipam: ['base', 'net'],
+  cluster: ['base', 'net'],
+  dataplane: ['base', 'net'],
+  store: ['base', 'net'],
+  admin: ['base', 'net'],
+  driver: ['base', 'net', 'engine-api', 'ipam', 'cluster', 'dataplane', 'store'],
+}
+
+/** The files at the top of src, and what of src they may import: rooms and other such files; `*` is all. */
+export const topArrows: Readonly<Record<string, readonly string[]>> = {
+  'src/version.ts': [],
+  'src/cli.ts': ['base'],
+  'src/plugin.ts': ['wiring', 'cluster', 'dataplane', 'driver', 'ipam'],
+  'src/main.ts': ['*'],
+}
+
+/** Packages that only one place may know. */
+export const confinedPackages: Readonly<Record<string, RegExp>> = {
+  express: /^src\/(engine-api|admin)\//,
+  'memberlist-js': /^src\/cluster\//,
+  '@peculiar/asn1-x509': /^src\/identity\//,
+  '@peculiar/asn1-schema': /^src\/identity\//,
+  koffi: /^src\/dataplane\/linux\//,
+  netmask: /^src\/net\//,
+  debug: /^src\/base\//,
+}
+
+export const maxFileLines = 300
+export const maxFunctionLines = 60
+export const maxCommentColumns = 100
+export const maxFolderFiles = 12
+
+/** Lines with comments: what a room has at most, and the target where that is less. */
+export const budgets: Readonly<Record<string, { readonly max: number; readonly target?: number }>> =
+  {
+    base: { max: 1150, target: 900 },
+    net: { max: 550, target: 400 },
+    settings: { max: 550 },
+    host: { max: 150 },
+    identity: { max: 2600, target: 900 },
+    store: { max: 800, target: 750 },
+    'engine-api': { max: 1250, target: 1200 },
+    'engine-client': { max: 400 },
+    consensus: { max: 3500, target: 1600 },
+    cluster: { max: 4850, target: 4000 },
+    peers: { max: 350 },
+    ipam: { max: 7000, target: 3000 },
+    dataplane: { max: 5200 },
+    driver: { max: 2100, target: 1900 },
+    names: { max: 700 },
+    admin: { max: 700 },
+    wiring: { max: 1400, target: 600 },
+    top: { max: 300 },
+  }
+
+/** What src is to have in all, with all rooms of the plan. */
+export const targetOfSrc = 23_500
+
+/** Folders with more files than they should have, each with how many it may have. */
+export const crowdedFolders: Readonly<Record<string, number>> = {
+  'src/base': 13,
+  'src/driver': 19,
+  'src/identity': 20,
+  'src/cluster/sync': 13,
+  'src/ipam/voting': 20,
+  'packages/memberlist-js/src': 18,
+  'packages/memberlist-js/src/core': 26,
+  'packages/memberlist-js/src/wire': 16,
+}
+
+/** Files with a function that is longer than it should be, each with how long it may be. */
+export const longFunctions: Readonly<Record<string, number>> = {
+  'packages/memberlist-js/src/core/engine.ts': 63,
+}
+
+/** Imports that close a circle of files or folders, `importer -> imported`, until they are gone. */
+export const knownCircles: readonly RegExp[] = [
+  /^packages\/memberlist-js\/src\/config-rules\.ts -> packages\/memberlist-js\/src\/config\.ts$/,
+  /^src\/cluster\/log -> src\/cluster\/wire$/,
+  /^src\/ipam\/\w+ -> src\/ipam\/\w+$/,
+  /^src\/dataplane\/linux\/netns -> src\/dataplane\/linux\/links$/,
+]
+
+/** Rooms whose comments have wider lines until they are done. */
+export const wideComments: readonly string[] = [
+  'cluster',
+  'consensus',
+  'dataplane',
+  'driver',
+  'identity',
+  'ipam',
+  'memberlist-js',
+]
+
+/** Words of a private language, the field's word for each, and the rooms where they are still found. */
+export const bannedWords: readonly {
+  readonly pattern: RegExp
+  readonly instead: string
+  readonly notYet?: readonly string[]
+}[] = [
+  {
+    pattern: /\banew\b/i,
+    instead: 'again',
+    notYet: ['dataplane', 'driver', 'wiring', 'cluster', 'ipam'],
+  },
+  { pattern: /\bfor so long\b/i, instead: 'for this long', notYet: ['cluster', 'consensus'] },
+  {
+    pattern: /\bwhoever\b/i,
+    instead: 'the member, caller or process',
+    notYet: ['dataplane', 'identity', 'ipam', 'cluster', 'consensus'],
+  },
+  {
+    pattern: /\bbeliev(e|es|ed|ing|able)\b/i,
+    instead: 'assume, expect, suspect',
+    notYet: ['cluster', 'dataplane', 'ipam'],
+  },
+  {
+    pattern: /\b(takes?|took|taken) (itself|themselves|it|us|them|one) for\b/i,
+    instead: 'consider, treat as',
+    notYet: ['cluster'],
+  },
+  {
+    pattern: /\b(gives?|gave|giving) way\b/i,
+    instead: 'yield, is replaced',
+    notYet: ['ipam', 'dataplane'],
+  },
+  {
+    pattern: /\b[a-z]\w*[a-z](Most|Least)(Ms|Bytes)?\b/,
+    instead: 'max…, min…',
+    notYet: ['cluster', 'ipam', 'net', 'wiring'],
+  },
+  { pattern: /\b[a-z]\w*[a-z](Max|Min)(Ms|Bytes)?\b/, instead: 'max…, min…' },
+  { pattern: /(?<!Number\.)\b(MAX|MIN)_[A-Z]/, instead: 'max…, min…' },
+  { pattern: /\bcomplain/i, instead: 'finding' },
+  { pattern: /\b(farewell|goodbye)/i, instead: 'leave', notYet: ['cluster'] },
+  { pattern: /\bstory\b/i, instead: 'lifecycle', notYet: ['driver'] },
+  {
+    pattern: /\bstrangers?\b/i,
+    instead: 'unknown member, origin or link',
+    notYet: ['dataplane', 'identity', 'cluster'],
+  },
+  { pattern: /\bknocks?\b/i, instead: 'reprobe' },
+  { pattern: /\bgreet/i, instead: 'hello, sync on join', notYet: ['cluster', 'ipam', 'identity'] },
+  {
+    pattern: /\b(former|earlier|another|its) li(fe|ves)\b|\bin this life\b/i,
+    instead: 'before the restart',
+    notYet: ['dataplane', 'identity', 'wiring', 'ipam'],
+  },
+  {
+    pattern: /\bbooks?\b/i,
+    instead: 'store, table',
+    notYet: ['driver', 'ipam', 'net', 'consensus'],
+  },
+  { pattern: /\bputs? right\b/i, instead: 'repair', notYet: ['dataplane'] },
+  { pattern: /\bnews\b/i, instead: 'update', notYet: ['cluster', 'consensus'] },
+  { pattern: /\bshelf\b/i, instead: 'pool table', notYet: ['ipam'] },
+  { pattern: /\bSurroundings\b/, instead: 'context', notYet: ['ipam'] },
+  { pattern: /\bwires\b/, instead: 'data plane' },
+  { pattern: /\blinger/i, instead: 'delayed teardown', notYet: ['driver'] },
+  { pattern: /(?<!gossip)\boddit(y|ies)\b/i, instead: 'counters' },
+  { pattern: /\b[Tt]he room of\b/, instead: 'what the room is', notYet: ['identity'] },
+  { pattern: /\blookAround\b/, instead: 'snapshot' },
+  {
+    pattern: /\bso many\b/i,
+    instead: 'this many',
+    notYet: ['ipam', 'wiring', 'cluster', 'consensus', 'identity'],
+  },
+  { pattern: /\bsees? to it\b/i, instead: 'ensure', notYet: ['cluster'] },
+  { pattern: /\bin vain\b/i, instead: 'without success', notYet: ['cluster', 'ipam'] },
+]
