@@ -4,7 +4,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 run = node --conditions=source
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugin test lint types unit contract conformance interop sim hunt netns e2e e2e-all soak \
+.PHONY: help setup plugin test lint types unit contract conformance interop sim hostile hunt netns e2e e2e-all soak \
 	demo bench fmt clean ci root
 
 help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and `types` run one level of test
@@ -31,6 +31,9 @@ types unit contract conformance interop: setup
 
 sim: setup ## simulations of many members in virtual time
 	@$(run) test/support/run-levels.ts simulation
+
+hostile: setup ## strangers and members that misbehave, against the gossip of whole members
+	@$(run) test/support/run-levels.ts hostile
 
 hunt: setup ## new seeds for the simulations and properties, which otherwise draw the same numbers; MINUTES=10
 	@MINUTES=$(MINUTES) $(run) test/support/hunt.ts

@@ -31,6 +31,11 @@ export const levels: readonly Level[] = [
     mochaArgs: ['--timeout', '60000'],
   },
   {
+    name: 'hostile',
+    files: ['test/hostile/**/*.test.ts'],
+    mochaArgs: ['--timeout', '60000'],
+  },
+  {
     name: 'netns',
     files: ['test/netns/**/*.test.ts'],
     beside: ['test/netns/every-fault.test.ts', 'test/netns/vanishing-links.test.ts'],
