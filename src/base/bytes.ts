@@ -13,12 +13,6 @@ export class CodecError extends Error {
 /** Numbers above cannot be told apart as doubles; no version or epoch comes near. */
 const maxVarint = Number.MAX_SAFE_INTEGER
 
-/**
- * Epochs are less, in 48 bits: what is near their end is none that a clock made, and its owner
- * could not rise above it.
- */
-export const epochLimit = 2 ** 48 - 2 ** 16
-
 /** The bytes themselves. */
 export function unpack(text: Packed): Uint8Array {
   return Buffer.from(text, 'latin1')
@@ -137,12 +131,6 @@ export class ByteReader {
   uint(bytes: 1 | 2 | 3 | 4 | 6): number {
     const at = this.#take(bytes)
     return bytes === 1 ? this.#buffer[at]! : this.#buffer.readUIntBE(at, bytes)
-  }
-
-  epoch(): number {
-    const epoch = this.uint(6)
-    if (epoch >= epochLimit) throw new CodecError('an epoch is too large')
-    return epoch
   }
 
   varint(): number {

@@ -4,8 +4,8 @@
  * transport come from gossip, behind the port gossip/gossip-transport.ts.
  *
  * Invariant: the visible records of a live member become what that member has put, and stay so; a
- * record that its owner removed does not come back. This rests on versions alone (log/origin-log.ts):
- * no clock, no time-out and no order of messages takes part in it.
+ * record that its owner removed does not come back. This rests on versions alone
+ * (log/origin-log.ts): no clock, no time-out and no order of messages takes part in it.
  *
  * The cluster does not interpret records, call the Docker API or touch the kernel; put, remove and
  * records wait for no other member.
@@ -39,7 +39,7 @@ import { GracefulRestarts } from './members/graceful-restarts.ts'
 import { type OwnedRecord, hasAllOf, ownedRecords } from './owned-records.ts'
 import { Replica } from './log/replica.ts'
 import { type Json, type RequestHandler, type RequestOptions, Requests } from './requests.ts'
-import { encodeRoot } from './root-payload.ts'
+import { encodeRoot } from './wire/piggyback.ts'
 import { type TransitionListener, Transitions } from './transitions.ts'
 
 export type { Transition } from './transitions.ts'
@@ -135,8 +135,8 @@ export class Cluster {
   }
 
   /**
-   * Calls `listener` with what changes in the others' visible records, in batches. The first listener
-   * is told all that is visible. Returns how to stop.
+   * Calls `listener` with what changes in the others' visible records, in batches. The first
+   * listener is told all that is visible. Returns how to stop.
    */
   onTransitions(listener: TransitionListener): () => void {
     return this.#transitions.listen(listener, this.#replica.origins)
@@ -164,8 +164,9 @@ export class Cluster {
   }
 
   /**
-   * Asks a member. Rejects with MEMBER_AWAY at once when it is not alive, or when it dies meanwhile,
-   * with DEADLINE after `timeoutMs`, with the signal's reason, or as the member's handler did.
+   * Asks a member. Rejects with MEMBER_AWAY at once when it is not alive, or when it dies
+   * meanwhile, with DEADLINE after `timeoutMs`, with the signal's reason, or as the member's
+   * handler did.
    */
   request(member: string, channel: string, body: Json, options: RequestOptions): Promise<Json> {
     return this.#requests.request(member, channel, body, options)
@@ -191,8 +192,8 @@ export class Cluster {
 
   /**
    * Publishes what was put so far (the others take it as complete), joins the cluster of any seed,
-   * and keeps trying absent seeds. Resolves after the initial sync, at once when there is no seed or
-   * all are ourselves. Rejects with MEMBER_AWAY when the sync took too long, but goes on trying.
+   * and keeps trying absent seeds. Resolves after the initial sync, at once when there is no seed
+   * or all are ourselves. Rejects with MEMBER_AWAY when the sync took too long, but goes on trying.
    */
   async join(seeds: readonly string[]): Promise<void> {
     this.#protocol.open()

@@ -1,4 +1,7 @@
-/** Finding the cluster: contacts seeds and waits for the first exchange of state, though not for ever. */
+/**
+ * Finding the cluster: contacts seeds and waits for the first exchange of state, though not for
+ * ever.
+ */
 import type { Clock } from '../base/clock.ts'
 import { withDeadline } from '../base/deadline.ts'
 import { OverlayError, failure, messageOf } from '../base/errors.ts'
@@ -52,7 +55,8 @@ export class Joining {
     if (seeds.length === 0) return initialSync.skip()
     const { contacted, own, errors } = await gossip.join(seeds)
     for (const error of errors) logger.warn(`a seed does not answer, trying on: ${error.message}`)
-    // Who believes to be alone may found a cluster: that takes a seed that is us, not just the lack of others.
+    // Who believes to be alone may found a cluster: that takes a seed that is us, not just the lack
+    // of others.
     if (own > 0 && contacted === 0 && errors.length === 0) initialSync.skip()
   }
 }

@@ -1,7 +1,7 @@
 /**
- * Request and answer between two members. A request is a packet that is repeated until the answer or
- * the time-out comes, or, when it is too long for a packet, a stream; the answer likewise. The one who
- * answers remembers what it answered, so a request that came twice is handled once.
+ * Request and answer between two members. A request is a packet that is repeated until the answer
+ * or the time-out comes, or, when it is too long for a packet, a stream; the answer likewise. The
+ * one who answers remembers what it answered, so a request that came twice is handled once.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import { AssertionError, type ErrorCode, OverlayError, failure, messageOf } from '../base/errors.ts'
@@ -13,7 +13,9 @@ const minRepeatMs = 100
 const maxRepeatMs = 1000
 /** How long an answer is remembered: longer than anybody goes on asking. */
 const rememberMs = 60_000
-/** Remembered answers together; beyond, the oldest go, and a request that repeats is handled again. */
+/**
+ * Remembered answers together; beyond, the oldest go, and a request that repeats is handled again.
+ */
 const maxRememberedChars = 8 * 1024 * 1024
 
 /** A JSON value: the body of a request or an answer. */
@@ -178,8 +180,8 @@ export class Requests {
   }
 
   /**
-   * Forgets answers, the oldest first, that are old or too many; requests that are being handled stay.
-   * Whether there is room for one more.
+   * Forgets answers, the oldest first, that are old or too many; requests that are being handled
+   * stay. Whether there is room for one more.
    */
   #makeRoom(): boolean {
     const { clock, maxRequests } = this.#ports

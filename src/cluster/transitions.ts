@@ -1,8 +1,8 @@
 /**
- * Tells listeners what changed in the visible records, as `previous → next` for each origin and key.
- * A change is marked as it happens, with the value that listeners know, and read when the batch is
- * delivered. So a record that came and went in between is not reported, and one that changed three
- * times is reported once.
+ * Tells listeners what changed in the visible records, as `previous → next` for each origin and
+ * key. A change is marked as it happens, with the value that listeners know, and read when the
+ * batch is delivered. So a record that came and went in between is not reported, and one that
+ * changed three times is reported once.
  */
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Ip } from '../net/ip.ts'

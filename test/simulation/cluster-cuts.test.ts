@@ -6,8 +6,9 @@ import { forSeeds, long, seedsOf } from './support/seeds.ts'
 import type { Host, World } from './support/world.ts'
 
 /*
- * Hosts that lose their cable, and clusters cut in two, over memberlist-js in virtual time: how soon the lost
- * are gone, how soon all is right again afterwards, and that nobody else is taken for lost.
+ * Hosts that lose their cable, and clusters cut in two, over memberlist-js in virtual time: how
+ * soon the lost are gone, how soon all is right again afterwards, and that nobody else is taken for
+ * lost.
  */
 
 const file = 'test/simulation/cluster-cuts.test.ts'

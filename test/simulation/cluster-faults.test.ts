@@ -18,10 +18,11 @@ import { forSeeds, seedsOf } from './support/seeds.ts'
 import { World } from './support/world.ts'
 
 /*
- * Anything may go wrong for a while, all at once. When it has stopped, every member knows exactly what
- * every other that runs has put and shows nothing of those that do not, its listeners were told so, and nothing that was deleted came back meanwhile.
- * After a quiet time nothing is left of those that do not run, anywhere.
- * Nothing is said of how long things take: cluster-latency.test.ts does that.
+ * Anything may go wrong for a while, all at once. When it has stopped, every member knows exactly
+ * what every other that runs has put and shows nothing of those that do not, its listeners were
+ * told so, and nothing that was deleted came back meanwhile. After a quiet time nothing is left of
+ * those that do not run, anywhere. Nothing is said of how long things take: cluster-latency.test.ts
+ * does that.
  */
 
 const file = 'test/simulation/cluster-faults.test.ts'
@@ -100,7 +101,10 @@ function checkCaps(world: World): void {
   }
 }
 
-/** Soon after the last write nobody has more deletions than it should, unless somebody died in mid-sentence. */
+/**
+ * Soon after the last write nobody has more deletions than it should, unless somebody died in
+ * mid-sentence.
+ */
 function tombstonesTooMany(world: World): string[] {
   return statuses(world)
     .filter(({ status: { incomplete } }) => incomplete === 0)

@@ -7,8 +7,8 @@ import type { Vni } from '../../src/net/vni.ts'
 import { type Host, World } from './support/world.ts'
 
 /*
- * A member joins a cluster with 100,000 endpoints. Docker's own overlay sends its state whole and hits
- * a wall of 20 MiB there; ours comes in pieces, over one stream after another.
+ * A member joins a cluster with 100,000 endpoints. Docker's own overlay sends its state whole and
+ * hits a wall of 20 MiB there; ours comes in pieces, over one stream after another.
  */
 
 const owners = 5

@@ -7,9 +7,9 @@ import { forSeeds, long, seedsOf } from './support/seeds.ts'
 import { type Host, World } from './support/world.ts'
 
 /*
- * How long it takes until all know, one perturbation at a time, over memberlist-js in virtual time. The
- * tail counts, not the median: that is where Docker's own gossip takes a minute. A run prints its
- * figures; docs/cluster-state.md has those of long runs (SIM_LONG=1).
+ * How long it takes until all know, one perturbation at a time, over memberlist-js in virtual time.
+ * The tail counts, not the median: that is where Docker's own gossip takes a minute. A run prints
+ * its figures; docs/cluster-state.md has those of long runs (SIM_LONG=1).
  */
 
 const file = 'test/simulation/cluster-latency.test.ts'
@@ -30,7 +30,9 @@ async function untilForgotten(world: World, host: Host): Promise<number> {
   return took
 }
 
-/** Writes, pauses at once, and stops: milliseconds until all others have been told of the record. */
+/**
+ * Writes, pauses at once, and stops: milliseconds until all others have been told of the record.
+ */
 async function untilToldByPausing(world: World, host: Host): Promise<number> {
   const record = world.put(host)
   const start = world.clock.now()

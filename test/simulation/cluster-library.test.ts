@@ -13,13 +13,15 @@ import { forSeeds, seedsOf } from './support/seeds.ts'
 import { type Host, World } from './support/world.ts'
 
 /*
- * As cluster-faults.test.ts, over memberlist-js instead of the model of membership: so what the two do to each
- * other is there too. Slower, so there are fewer worlds, and fewer kinds of trouble.
+ * As cluster-faults.test.ts, over memberlist-js instead of the model of membership: so what the two
+ * do to each other is there too. Slower, so there are fewer worlds, and fewer kinds of trouble.
  */
 
 const file = 'test/simulation/cluster-library.test.ts'
 const troubleMs = 30_000
-/** Views of membership are exchanged every 30 s: twice that, for one whom somebody took for dead. */
+/**
+ * Views of membership are exchanged every 30 s: twice that, for one whom somebody took for dead.
+ */
 const recoveryMs = 60_000
 /** By then everybody knows who is dead, and has forgotten it. */
 const quietMs = options.hiddenHoldMs + 30_000

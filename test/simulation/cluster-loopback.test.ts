@@ -17,8 +17,8 @@ import { scaled } from '../support/time.ts'
 import { long } from './support/seeds.ts'
 
 /*
- * The same cluster on real sockets of this machine, encrypted, in real time: that what holds in virtual
- * time is not an effect of it.
+ * The same cluster on real sockets of this machine, encrypted, in real time: that what holds in
+ * virtual time is not an effect of it.
  */
 
 const port = 27_946

@@ -4,9 +4,9 @@ import { forSeeds, seedsOf } from './support/seeds.ts'
 import { type Host, World } from './support/world.ts'
 
 /*
- * A plugin that stops for an upgrade says so, and its endpoints go on counting on the other hosts; one that
- * dies without a word is gone within seconds; and one that said so and never comes back is gone after ten
- * minutes. Over the real membership, in virtual time.
+ * A plugin that stops for an upgrade says so, and its endpoints go on counting on the other hosts;
+ * one that dies without a word is gone within seconds; and one that said so and never comes back is
+ * gone after ten minutes. Over the real membership, in virtual time.
  */
 
 const file = 'test/simulation/cluster-pause.test.ts'

@@ -5,8 +5,8 @@ import { forSeeds, long, seedsOf } from './support/seeds.ts'
 import { World } from './support/world.ts'
 
 /*
- * A thousand members, or as many as SIM_HOSTS says, over the model of membership. Takes minutes and some
- * gigabytes with a thousand, so by default there are 150, for whom the limits are tighter.
+ * A thousand members, or as many as SIM_HOSTS says, over the model of membership. Takes minutes and
+ * some gigabytes with a thousand, so by default there are 150, for whom the limits are tighter.
  */
 const hosts = Number(process.env['SIM_HOSTS'] ?? (long ? 1000 : 150))
 /** Times spread widely at a thousand members: a median of twenty says little there. */

@@ -1,6 +1,6 @@
 /**
- * Makes the table of figures in the README, in virtual time: `SEED=1 node --conditions=source bench/figures.ts`.
- * `QUICK=1` leaves the thousand members out.
+ * Makes the table of figures in the README, in virtual time: `SEED=1 node --conditions=source
+ * bench/figures.ts`. `QUICK=1` leaves the thousand members out.
  */
 import { lan, type Config } from 'memberlist-js'
 import {

@@ -1,7 +1,7 @@
 /**
- * Makes package.json what the tarball can keep to, and back: without the scripts, whose files are not in it, and without
- * the condition `source`, which leads to TypeScript, where Node strips no types below node_modules. `npm pack` calls it
- * with `pack` before and with `restore` after.
+ * Makes package.json what the tarball can keep to, and back: without the scripts, whose files are
+ * not in it, and without the condition `source`, which leads to TypeScript, where Node strips no
+ * types below node_modules. `npm pack` calls it with `pack` before and with `restore` after.
  */
 import { copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 

@@ -1,4 +1,7 @@
-/** Rewrites the API section of the README from the doc comments; with a file as argument also the figures. */
+/**
+ * Rewrites the API section of the README from the doc comments; with a file as argument also the
+ * figures.
+ */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { apiReference, presetTable } from '../test/support/api-reference.ts'
 import { replaceSection } from '../test/support/readme.ts'

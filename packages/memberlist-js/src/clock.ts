@@ -1,6 +1,9 @@
 declare const timerBrand: unique symbol
 
-/** A pending call, as handed out by {@link Clock.setTimeout}. Opaque: only its own clock understands it. */
+/**
+ * A pending call, as handed out by {@link Clock.setTimeout}. Opaque: only its own clock understands
+ * it.
+ */
 export interface Timer {
   readonly [timerBrand]?: never
 }

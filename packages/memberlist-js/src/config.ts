@@ -4,7 +4,10 @@ import type { EncryptionVersion } from './wire/crypt.ts'
 /** What may be compressed. Everything is understood whatever this says. */
 export type Compression = 'none' | 'streams' | 'all'
 
-/** Every knob. Times are milliseconds; intervals and time-outs have 24 days at most. The values of {@link lan} are Go's `DefaultLANConfig` unless noted. */
+/**
+ * Every knob. Times are milliseconds; intervals and time-outs have 24 days at most. The values of
+ * {@link lan} are Go's `DefaultLANConfig` unless noted.
+ */
 export interface Config {
   /** How long one exchange over TCP may take. */
   readonly tcpTimeoutMs: number
@@ -16,7 +19,9 @@ export interface Config {
   readonly suspicionMult: number
   /** The suspicion time-out without confirmations, as a multiple of the least. */
   readonly suspicionMaxTimeoutMult: number
-  /** Between exchanges of the full state with a random member; scaled up above 32 members. 0: never. */
+  /**
+   * Between exchanges of the full state with a random member; scaled up above 32 members. 0: never.
+   */
   readonly pushPullIntervalMs: number
   /** How long a direct probe may take before others are asked; less than `probeIntervalMs`. */
   readonly probeTimeoutMs: number
@@ -44,9 +49,14 @@ export interface Config {
   readonly tcpPings: boolean
   /** After how long a dead member's name may be taken over from another address. 0: never. */
   readonly deadMemberReclaimMs: number
-  /** Take packets without a label although one is set, because a proxy has checked and removed it. */
+  /**
+   * Take packets without a label although one is set, because a proxy has checked and removed it.
+   */
   readonly skipInboundLabelCheck: boolean
-  /** Between attempts to reach a failed member or an absent seed again. Not in Go; serf has 30 s. 0: never. */
+  /**
+   * Between attempts to reach a failed member or an absent seed again. Not in Go; serf has 30 s. 0:
+   * never.
+   */
   readonly reconnectIntervalMs: number
   /** After how long a failed member is no longer sought. Serf's value. */
   readonly reconnectTimeoutMs: number
@@ -117,7 +127,10 @@ export type PresetName = keyof typeof presets
 
 const PRESET_NAMES = Object.keys(presets).join(', ')
 
-/** A preset by name, or some knobs that differ from a preset (`lan` unless named); `undefined` is as if left out. */
+/**
+ * A preset by name, or some knobs that differ from a preset (`lan` unless named); `undefined` is as
+ * if left out.
+ */
 export type ConfigInput =
   | PresetName
   | ({ readonly [K in keyof Config]?: Config[K] | undefined } & {

@@ -40,7 +40,10 @@ export function parseSeed(text: string, defaultPort: number): Seed {
   return { host, port }
 }
 
-/** The 4 or 16 bytes that go on the wire, not to be changed. Throws `invalid-address` for anything that is not an IP address. */
+/**
+ * The 4 or 16 bytes that go on the wire, not to be changed. Throws `invalid-address` for anything
+ * that is not an IP address.
+ */
 export function addressToBytes(address: string): Uint8Array {
   const known = bytesOf.get(address)
   if (known !== undefined) return known
@@ -50,7 +53,10 @@ export function addressToBytes(address: string): Uint8Array {
   return bytes
 }
 
-/** Addresses are written far more often than there are different ones; a large cluster has some thousands. */
+/**
+ * Addresses are written far more often than there are different ones; a large cluster has some
+ * thousands.
+ */
 const MAX_CACHED_ADDRESSES = 8192
 const bytesOf = new Map<string, Uint8Array>()
 
@@ -61,8 +67,9 @@ function parseAddress(address: string): Uint8Array {
 }
 
 /**
- * The text of 4 or 16 bytes, `undefined` for any other length. An IPv4-mapped 16-byte form keeps its `::ffff:`
- * prefix: peers compare addresses as bytes, so both forms must survive being passed on.
+ * The text of 4 or 16 bytes, `undefined` for any other length. An IPv4-mapped 16-byte form keeps
+ * its `::ffff:` prefix: peers compare addresses as bytes, so both forms must survive being passed
+ * on.
  */
 export function bytesToAddress(bytes: Uint8Array): string | undefined {
   if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`

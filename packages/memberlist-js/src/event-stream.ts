@@ -8,8 +8,8 @@ type Result = IteratorResult<MemberlistEvent, undefined>
 const DONE: Result = { done: true, value: undefined }
 
 /**
- * The events of a list as an async iterator. Those who are present come first, as joins, however many; of what happens
- * after that a bounded number waits for a slow reader.
+ * The events of a list as an async iterator. Those who are present come first, as joins, however
+ * many; of what happens after that a bounded number waits for a slow reader.
  */
 export class EventStream implements AsyncIterableIterator<MemberlistEvent, undefined> {
   readonly #present: Member[]

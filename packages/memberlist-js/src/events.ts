@@ -1,7 +1,10 @@
 import type { Endpoint } from './endpoint.ts'
 import type { Member } from './member.ts'
 
-/** What a {@link Memberlist} emits, and with which arguments. Nothing is emitted about the local member. */
+/**
+ * What a {@link Memberlist} emits, and with which arguments. Nothing is emitted about the local
+ * member.
+ */
 export interface MemberlistEvents {
   /** A member is new, or is back after having been dead or left. */
   join: [member: Member]

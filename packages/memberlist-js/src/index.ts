@@ -1,10 +1,11 @@
 /**
- * SWIM membership, failure detection and gossip, wire-compatible with hashicorp/memberlist. This file is the whole
- * public interface.
+ * SWIM membership, failure detection and gossip, wire-compatible with hashicorp/memberlist. This
+ * file is the whole public interface.
  *
- * What the package keeps to: nothing that comes from the network throws or grows without a bound; every judgement is a
- * pure function in rules/, so that all members judge alike; time, chance and I/O enter through ports alone, so that
- * a run can be repeated. It depends on nothing but Node, and knows nothing of what it is used for.
+ * What the package keeps to: nothing that comes from the network throws or grows without a bound;
+ * every judgement is a pure function in rules/, so that all members judge alike; time, chance and
+ * I/O enter through ports alone, so that a run can be repeated. It depends on nothing but Node, and
+ * knows nothing of what it is used for.
  */
 export { Memberlist, type MemberlistOptions } from './memberlist.ts'
 export type { MemberlistEvent, MemberlistEvents } from './events.ts'

@@ -4,18 +4,23 @@ import { MemberlistError } from './errors.ts'
 /** AES-128, AES-192 or AES-256. */
 const KEY_BYTES: readonly number[] = [16, 24, 32]
 
-/** Every packet may have to be tried with every key, so a ring stays short; a rotation needs two. */
+/**
+ * Every packet may have to be tried with every key, so a ring stays short; a rotation needs two.
+ */
 const MAX_KEYS = 16
 
 /**
- * The keys a cluster trusts. The first is the primary: we encrypt with it; any opens what arrives. To rotate:
- * `add` the new key on every member, then `use` it on every member, then `remove` the old one. All three may be
- * called while members run.
+ * The keys a cluster trusts. The first is the primary: we encrypt with it; any opens what arrives.
+ * To rotate: `add` the new key on every member, then `use` it on every member, then `remove` the
+ * old one. All three may be called while members run.
  */
 export class Keyring {
   #keys: KeyObject[]
 
-  /** `keys[0]` becomes the primary. Throws `invalid-option` for keys that are not 16, 24 or 32 bytes. */
+  /**
+   * `keys[0]` becomes the primary. Throws `invalid-option` for keys that are not 16, 24 or 32
+   * bytes.
+   */
   constructor(keys: readonly Uint8Array[]) {
     if (keys.length === 0) throw new MemberlistError('invalid-option', 'a keyring needs a key')
     this.#keys = []
@@ -50,7 +55,10 @@ export class Keyring {
     this.#keys = [key, ...this.#keys.filter((other) => other !== key)]
   }
 
-  /** Trusts a key no more. Throws `invalid-option` for the primary; removing an unknown key does nothing. */
+  /**
+   * Trusts a key no more. Throws `invalid-option` for the primary; removing an unknown key does
+   * nothing.
+   */
   remove(bytes: Uint8Array): void {
     const at = this.#find(toKey(bytes))
     if (at === 0) {

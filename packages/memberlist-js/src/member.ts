@@ -1,8 +1,8 @@
 import type { Endpoint } from './endpoint.ts'
 
 /**
- * alive: answers probes. suspect: failed a probe and may still refute. dead: failed and did not refute in time.
- * left: said goodbye.
+ * alive: answers probes. suspect: failed a probe and may still refute. dead: failed and did not
+ * refute in time. left: said goodbye.
  */
 export type MemberState = 'alive' | 'suspect' | 'dead' | 'left'
 

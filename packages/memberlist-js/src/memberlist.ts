@@ -32,7 +32,10 @@ export interface MemberlistOptions {
   readonly keyring?: Keyring
   /** Only members with the same label hear each other, at most 255 bytes. */
   readonly label?: string
-  /** The application's version range and version: min, max, current; 0 to 255 each. `[2, 5, 4]` unless given. */
+  /**
+   * The application's version range and version: min, max, current; 0 to 255 each. `[2, 5, 4]`
+   * unless given.
+   */
   readonly delegateVersions?: readonly [min: number, max: number, current: number]
   /** What the application adds to the protocol. */
   readonly delegate?: Delegate
@@ -45,8 +48,9 @@ export interface MemberlistOptions {
 /**
  * One member of a cluster, and its view of all the others.
  *
- * Events tell of changes of the view; see {@link MemberlistEvents}. A listener runs in the midst of the protocol:
- * it should be quick. An error that it throws is raised as an uncaught exception and does not harm the list.
+ * Events tell of changes of the view; see {@link MemberlistEvents}. A listener runs in the midst of
+ * the protocol: it should be quick. An error that it throws is raised as an uncaught exception and
+ * does not harm the list.
  */
 export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncDisposable {
   /** The knobs in force. */
@@ -91,9 +95,9 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 
   /**
-   * Joins the cluster that the seeds (`host`, `host:port`, `[ipv6]:port`) belong to, by exchanging states with every
-   * address they resolve to. The port is our own unless given. Seeds that do not answer are tried again in the
-   * background. Throws `invalid-address`, or the reason of `signal`.
+   * Joins the cluster that the seeds (`host`, `host:port`, `[ipv6]:port`) belong to, by exchanging
+   * states with every address they resolve to. The port is our own unless given. Seeds that do not
+   * answer are tried again in the background. Throws `invalid-address`, or the reason of `signal`.
    */
   async join(seeds: Iterable<string>, options: { signal?: AbortSignal } = {}): Promise<JoinResult> {
     this.#assertRunning()
@@ -101,8 +105,8 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 
   /**
-   * Says goodbye and waits until the others should know, at most `timeoutMs` (5 s). Afterwards only {@link close}
-   * makes sense. Until then packets are still answered.
+   * Says goodbye and waits until the others should know, at most `timeoutMs` (5 s). Afterwards only
+   * {@link close} makes sense. Until then packets are still answered.
    */
   async leave(options: { timeoutMs?: number } = {}): Promise<void> {
     this.#assertRunning()
@@ -110,7 +114,10 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
     await this.#engine.leave(options.timeoutMs ?? 5000)
   }
 
-  /** Stops at once, without a goodbye, and closes the transport. May be called at any time, also twice. */
+  /**
+   * Stops at once, without a goodbye, and closes the transport. May be called at any time, also
+   * twice.
+   */
   async close(): Promise<void> {
     if (this.#phase === 'closed') return
     this.#phase = 'closed'
@@ -122,7 +129,10 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
     await this.close()
   }
 
-  /** Every member we know of, by name, ourselves included; also the dead and the left, until they are forgotten. */
+  /**
+   * Every member we know of, by name, ourselves included; also the dead and the left, until they
+   * are forgotten.
+   */
   get members(): ReadonlyMap<string, Member> {
     return this.#engine.roster.members
   }
@@ -140,7 +150,10 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
     return count
   }
 
-  /** 0 when we are well; higher while our own network or processor seems to be the trouble (Lifeguard). */
+  /**
+   * 0 when we are well; higher while our own network or processor seems to be the trouble
+   * (Lifeguard).
+   */
   get health(): number {
     return this.#engine.awareness.score
   }
@@ -160,17 +173,20 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
     return this.#engine.maxBroadcastPayload
   }
 
-  /** Asks the delegate for our meta and tells the others. Resolves when that was sent often enough. */
+  /**
+   * Asks the delegate for our meta and tells the others. Resolves when that was sent often enough.
+   */
   async updateMeta(): Promise<void> {
     this.#assertRunning()
     await this.#engine.updateMeta()
   }
 
   /**
-   * Gossips a user message: it is sent `retransmitMult * ceil(log10(n + 1))` times to random members, in packets
-   * that travel anyway. To reach all, whoever gets it for the first time must broadcast it again: what makes two
-   * messages the same only the application knows. A later one with the same `key` replaces one that waits.
-   * Resolves when it was sent often enough or was replaced.
+   * Gossips a user message: it is sent `retransmitMult * ceil(log10(n + 1))` times to random
+   * members, in packets that travel anyway. To reach all, whoever gets it for the first time must
+   * broadcast it again: what makes two messages the same only the application knows. A later one
+   * with the same `key` replaces one that waits. Resolves when it was sent often enough or was
+   * replaced.
    */
   async broadcast(payload: Uint8Array, options: { key?: string } = {}): Promise<void> {
     this.#assertRunning()
@@ -179,9 +195,9 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 
   /**
-   * Sends a user message to one member (by name) or endpoint. Over UDP, best effort, it resolves at once; `reliable`
-   * goes over TCP, up to 16 MiB, and resolves when the other side has read it. Throws `unknown-member`,
-   * `payload-too-large`, and when reliable what broke the connection.
+   * Sends a user message to one member (by name) or endpoint. Over UDP, best effort, it resolves at
+   * once; `reliable` goes over TCP, up to 16 MiB, and resolves when the other side has read it.
+   * Throws `unknown-member`, `payload-too-large`, and when reliable what broke the connection.
    */
   async send(
     to: string | Endpoint,
@@ -200,8 +216,8 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 
   /**
-   * Probes a member directly. Resolves to the round trip in ms; throws `timed-out`, `unknown-member`, or `overloaded`
-   * when 1,024 wait for their answers.
+   * Probes a member directly. Resolves to the round trip in ms; throws `timed-out`,
+   * `unknown-member`, or `overloaded` when 1,024 wait for their answers.
    */
   async ping(name: string, options: { signal?: AbortSignal } = {}): Promise<number> {
     this.#assertRunning()
@@ -209,10 +225,10 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 
   /**
-   * The events `join`, `update`, `suspect`, `refuted` and `leave` from now on, or with `snapshot` first a `join` for
-   * each member that is present. Ends when `signal` aborts, and after what has happened when the list is closed. Of
-   * more than 4,096 events that a reader has not fetched yet the oldest are dropped, and it gets a `lagged` in their
-   * place.
+   * The events `join`, `update`, `suspect`, `refuted` and `leave` from now on, or with `snapshot`
+   * first a `join` for each member that is present. Ends when `signal` aborts, and after what has
+   * happened when the list is closed. Of more than 4,096 events that a reader has not fetched yet
+   * the oldest are dropped, and it gets a `lagged` in their place.
    */
   changes(
     options: { signal?: AbortSignal; snapshot?: boolean } = {},

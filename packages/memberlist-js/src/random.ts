@@ -26,8 +26,8 @@ export function shuffle<T>(random: Random, items: T[]): void {
 }
 
 /**
- * Up to `count` different items that satisfy `wanted`, uniformly chosen. Reorders `items`; each is looked at
- * once at most, so a few eligible ones among many are always found.
+ * Up to `count` different items that satisfy `wanted`, uniformly chosen. Reorders `items`; each is
+ * looked at once at most, so a few eligible ones among many are always found.
  */
 export function sample<T>(
   random: Random,

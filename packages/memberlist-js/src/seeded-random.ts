@@ -1,8 +1,8 @@
 import type { Random } from './random.ts'
 
 /**
- * A repeatable source for tests: xoshiro128** by Blackman and Vigna (2018), seeded through splitmix32.
- * Not for keys or nonces.
+ * A repeatable source for tests: xoshiro128** by Blackman and Vigna (2018), seeded through
+ * splitmix32. Not for keys or nonces.
  */
 export function seededRandom(seed: number): Random {
   let mixer = seed >>> 0

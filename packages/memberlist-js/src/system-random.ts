@@ -1,7 +1,8 @@
 import { randomFillSync } from 'node:crypto'
 import type { Random } from './random.ts'
 
-// Words are drawn from a pool, because one call to the operating system per word costs about a microsecond.
+// Words are drawn from a pool, because one call to the operating system per word costs about a
+// microsecond.
 const pool = new Uint32Array(1024)
 let used = pool.length
 

@@ -11,11 +11,12 @@ interface Entry extends Timer {
 const SETTLE_EVERY_MS = 1
 
 /**
- * A clock that only moves when told to, so that a thousand members can live for minutes in one test.
- * Calls due at the same instant run in the order in which they were asked for: runs are repeatable.
+ * A clock that only moves when told to, so that a thousand members can live for minutes in one
+ * test. Calls due at the same instant run in the order in which they were asked for: runs are
+ * repeatable.
  *
- * Promises do not run inside a call. The clock lets all reactions run after each millisecond, and at once when
- * {@link settle} was called, as the in-memory streams do whenever they resolve one.
+ * Promises do not run inside a call. The clock lets all reactions run after each millisecond, and
+ * at once when {@link settle} was called, as the in-memory streams do whenever they resolve one.
  */
 export class VirtualClock implements Clock {
   #now = 0

@@ -3,7 +3,10 @@ import { scrypt } from 'node:crypto'
 
 /** AES-256. */
 const keyBytes = 32
-/** The same on all hosts, so it cannot be random; it only keeps this use apart from others of the secret. */
+/**
+ * The same on all hosts, so it cannot be random; it only keeps this use apart from others of the
+ * secret.
+ */
 const salt = 'ts-overlay gossip key, version 1'
 /** RFC 7914's figures for interactive use: about 50 ms and 16 MiB, once at the start. */
 const cost = { N: 16_384, r: 8, p: 1 }

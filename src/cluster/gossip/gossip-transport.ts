@@ -1,6 +1,6 @@
 /**
- * The port to membership and message transport: what the cluster room needs of a gossip library, and
- * no more. memberlist-gossip.ts implements it with memberlist-js, tests with a virtual network.
+ * The port to membership and message transport: what the cluster room needs of a gossip library,
+ * and no more. memberlist-gossip.ts implements it with memberlist-js, tests with a virtual network.
  */
 import type { Ip } from '../../net/ip.ts'
 
@@ -48,18 +48,23 @@ export interface GossipTransport {
   /** Listens. May fail: the address is in use, or not ours. */
   start(hooks: GossipHooks): Promise<void>
   /**
-   * Exchanges membership with each seed (`host`, `host:port`, `[v6]:port`). Seeds that are absent, and
-   * members that die later, are tried again for as long as we run: without that, two halves that were
-   * cut apart would stay apart. Rejects only for a seed that is no address.
+   * Exchanges membership with each seed (`host`, `host:port`, `[v6]:port`). Seeds that are absent,
+   * and members that die later, are tried again for as long as we run: without that, two halves
+   * that were cut apart would stay apart. Rejects only for a seed that is no address.
    */
   join(seeds: readonly string[]): Promise<JoinOutcome>
   /** Spreads what `hooks.meta()` says now. */
   updateMeta(): void
-  /** A datagram to a member, the dead too; may be lost. Nothing happens when the member is unknown. */
+  /**
+   * A datagram to a member, the dead too; may be lost. Nothing happens when the member is unknown.
+   */
   sendUnreliable(member: string, bytes: Uint8Array): void
   /** Over a stream; resolves when it was handed over, rejects when it could not be. */
   sendReliable(member: string, bytes: Uint8Array): Promise<void>
-  /** Tells the others that we go, and waits until they have had time to hear it. Nothing is sent afterwards. */
+  /**
+   * Tells the others that we go, and waits until they have had time to hear it. Nothing is sent
+   * afterwards.
+   */
   leave(timeoutMs: number): Promise<void>
   /** Stops listening. Idempotent. */
   close(): Promise<void>

@@ -14,16 +14,17 @@ import { gossipKey } from './gossip-key.ts'
 import type { GossipHooks, GossipTransport, JoinOutcome, MemberState } from './gossip-transport.ts'
 
 /**
- * Ours alone: serf uses 2 to 5 and other users of the library 0, so no pool of theirs ever merges with
- * one of ours, whatever its label.
+ * Ours alone: serf uses 2 to 5 and other users of the library 0, so no pool of theirs ever merges
+ * with one of ours, whatever its label.
  */
 const delegateVersions = [16, 16, 16] as const
 
 type Tuning = Exclude<ConfigInput, string>
 
 /**
- * A member that does not answer is sought for a month: after a cut its halves may have no other way to find each other, since
- * seeds may all be on one side. Whom one seeks for ever, others have to wait for.
+ * A member that does not answer is sought for a month: after a cut its halves may have no other way
+ * to find each other, since seeds may all be on one side. Whom one seeks for ever, others have to
+ * wait for.
  */
 const reconnectMs = 30 * 24 * 3_600_000
 

@@ -5,16 +5,18 @@ export interface Range {
 }
 
 /**
- * Which versions of one origin a replica knows all about: every version up to `prefix`, and the
- * ranges above it, sorted, apart from one another and from the prefix. To know about a version is to
- * have its record or to know that a later one replaced it.
+ * The versions of one origin that a replica covers: every version up to `prefix`, and the ranges
+ * above it, sorted, disjoint and not adjacent. To cover a version is to have its record or to know
+ * that a later version replaced it.
  */
 export interface Coverage {
   readonly prefix: number
   readonly above: readonly Range[]
 }
 
-/** More ranges than any loss that gossip repairs makes; beyond, the newest is left to a later repair. */
+/**
+ * More ranges than loss makes between two repairs. Above it the newest waits for a later repair.
+ */
 export const maxRanges = 64
 
 const noRanges: readonly Range[] = []
@@ -24,13 +26,15 @@ export function coverageTo(prefix: number): Coverage {
   return { prefix, above: noRanges }
 }
 
-/** Whether the version is known about. */
+/** Whether the version is covered. */
 export function covers(coverage: Coverage, version: number): boolean {
   if (version <= coverage.prefix) return true
   return coverage.above.some((range) => range.from < version && version <= range.to)
 }
 
-/** The coverage with one more range; unchanged when that would make more than `rangesMost` ranges. */
+/**
+ * The coverage with one more range; unchanged when that would make more than `rangesMost` ranges.
+ */
 export function withRange(coverage: Coverage, { from, to }: Range): Coverage {
   if (to <= coverage.prefix || to <= from) return coverage
   if (coverage.above.length === 0 && from <= coverage.prefix) return coverageTo(to)
@@ -56,13 +60,15 @@ export function subtract(range: Range, coverage: Coverage): Range[] {
   return missing
 }
 
-/** All that is covered, as ranges, lowest first. */
+/** Everything covered, as ranges, lowest first. */
 export function coveredRanges(coverage: Coverage): Range[] {
   if (coverage.prefix === 0) return [...coverage.above]
   return [{ from: 0, to: coverage.prefix }, ...coverage.above]
 }
 
-/** Where the covered run that holds `version` begins (exclusive); `version - 1` when none holds it. */
+/**
+ * Where the covered run that holds `version` begins (exclusive); `version - 1` when none holds it.
+ */
 export function runStart(coverage: Coverage, version: number): number {
   if (version <= coverage.prefix) return 0
   const run = coverage.above.find((range) => range.from < version && version <= range.to)

@@ -1,22 +1,23 @@
 /**
- * Whether two replicas hold the same, told in few bytes. Every origin that was heard of has a 64-bit
- * hash of (name, epoch, prefix); a bucket is the XOR of the hashes of its origins, the root the XOR of
- * the buckets. XOR makes it incremental: an origin is taken out with its old hash and put in with its
- * new one. Not a defence against forgery: who has the gossip key can forge anything anyway.
+ * A digest of a replica, for anti-entropy: do two replicas hold the same? Every known origin has a
+ * 64-bit hash of (name, epoch, prefix); a bucket is the XOR of the hashes of its origins, the root
+ * the XOR of the buckets. XOR makes it incremental: an origin is taken out with its old hash and
+ * put in with its new one. It is no defence against forgery: whoever has the gossip key can forge
+ * records anyway.
  */
 import { createHash } from 'node:crypto'
 import { ByteReader, ByteWriter, CodecError, type Packed, pack } from '../../base/bytes.ts'
 
-/** Enough that one differing origin of 1000 costs about 16 heads, few enough for one packet of 512 bytes. */
+/** One differing origin of 1000 costs about 16 version summaries; all buckets take 512 bytes. */
 const bucketCount = 64
 
-/** 64 bits as two unsigned 32-bit halves; bigint is a hundred times slower here. */
+/** 64 bits as two unsigned 32-bit halves; bigint is a hundred times slower. */
 export interface Hash {
   readonly high: number
   readonly low: number
 }
 
-/** The name's eight bytes by which messages mean an origin: the start of its SHA-256. */
+/** The eight bytes that stand for an origin in messages: the start of its name's SHA-256. */
 export function oidOfName(name: string): Packed {
   return pack(createHash('sha256').update(name, 'utf8').digest().subarray(0, 8))
 }
@@ -74,7 +75,9 @@ export class Digest {
     return out.bytes()
   }
 
-  /** The numbers of the buckets that differ from those in `bytes`. Throws CodecError when cut short. */
+  /**
+   * The numbers of the buckets that differ from those in `bytes`. Throws CodecError when cut short.
+   */
   differing(bytes: Uint8Array): number[] {
     if (bytes.length < 8 * bucketCount) throw new CodecError('a digest is cut short')
     const reader = new ByteReader(bytes)

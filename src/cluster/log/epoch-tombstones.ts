@@ -1,10 +1,21 @@
+/**
+ * Epochs that are over. A tombstone is kept for a day, so that a member that was away and still has
+ * the records of that epoch does not bring them back.
+ */
 import type { Packed } from '../../base/bytes.ts'
-import type { EpochTombstone } from '../visibility.ts'
 
-/** Beyond are dropped, oldest first: so many restarts or departures in a day are no normal day. */
+export interface EpochTombstone {
+  readonly epoch: number
+  /** Its owner has left. False: the owner was dead for so long that its records were dropped. */
+  readonly left: boolean
+  /** When it may be dropped, in milliseconds of the clock. */
+  readonly untilMs: number
+}
+
+/** Above it the oldest are dropped: no cluster sees so many restarts or departures in a day. */
 const maxEpochTombstones = 4096
 
-/** Which epochs are over, by origin. */
+/** The epoch tombstones of a replica, one for an origin. */
 export class EpochTombstones {
   readonly #held = new Map<Packed, EpochTombstone>()
 
@@ -16,13 +27,12 @@ export class EpochTombstones {
     return this.#held.get(oid)
   }
 
-  set(oid: Packed, certificate: EpochTombstone): void {
+  set(oid: Packed, tombstone: EpochTombstone): void {
     this.#held.delete(oid)
-    this.#held.set(oid, certificate)
+    this.#held.set(oid, tombstone)
   }
 
-  /** The epoch counts again. */
-  lift(oid: Packed): void {
+  delete(oid: Packed): void {
     this.#held.delete(oid)
   }
 
@@ -32,4 +42,12 @@ export class EpochTombstones {
       if (tooMany-- > 0 || untilMs <= now) this.#held.delete(oid)
     }
   }
+}
+
+/**
+ * Whether a live member with this epoch lifts the tombstone: a dead member may come back in the
+ * same epoch, one that left comes back only in a new one.
+ */
+export function isLiftedBy(tombstone: EpochTombstone, epoch: number): boolean {
+  return tombstone.left ? epoch > tombstone.epoch : epoch >= tombstone.epoch
 }

@@ -1,15 +1,15 @@
 /**
- * One origin's records in one run of it (an epoch), as a replica or as the owner holds them.
+ * One origin's records in one epoch, as a replica or as the owner holds them.
  *
- * Invariant: for every version the coverage holds, the log has that version's record, or knows that a
- * later version replaced it. So a record at or below the prefix that the log does not have can only be
- * an old one, and is ignored: nothing that its owner deleted comes back. No clock takes part in this;
- * `at` only says which tombstones are old enough to drop.
+ * Invariant: for every covered version, the log has that version's record, or knows that a later
+ * version replaced it. So a record with a covered version that the log does not have is an old one,
+ * and is ignored: nothing that its owner deleted comes back. No clock takes part in this; `at` only
+ * says which tombstones are old enough to drop.
  *
  * Dropping a tombstone raises the floor. A replica whose prefix is below a sender's floor may lack
- * deletions that the sender can no longer tell, so it takes coverage of those versions only from a
- * reset: a list of all that is left of the versions up to the sender's prefix. It may come in pieces, in
- * any order. A piece clears its own range at once, but counts as covered only together with all pieces
+ * deletions that the sender no longer has, so it covers those versions only by a reset: a list of
+ * all records that are left of the versions up to the sender's prefix. A reset may come in pieces,
+ * in any order. A piece clears its own range at once, but is covered only together with all pieces
  * below it: a deletion in its range may have been of a record in one of those.
  */
 import { assert } from '../../base/errors.ts'
@@ -29,7 +29,7 @@ export interface DeltaRange extends Range {
   readonly entries: readonly Entry[]
 }
 
-/** What one member tells another about one origin. */
+/** What one member sends another about one origin. */
 export interface Delta {
   readonly oid: Packed
   readonly epoch: number
@@ -37,9 +37,9 @@ export interface Delta {
   readonly floor: number
   /** The highest version that the sender has heard of. */
   readonly head: number
-  /** Not null: as of this version, the sender's prefix, what the ranges do not list is gone. */
+  /** Not null: a reset. As of this version, the sender's prefix, other records are gone. */
   readonly reset: number | null
-  /** An answer to a question: not to be passed on, others have it. */
+  /** An answer to a delta request: not to be passed on, others have it. */
   readonly repair: boolean
   readonly ranges: readonly DeltaRange[]
 }
@@ -52,25 +52,25 @@ export interface Change {
 
 interface StoredEntry extends Entry {
   readonly at: number
-  /** A later version of the same key came, or a reset took it out; `#order` may still hold it. */
-  gone: boolean
+  /** Replaced by a later version, or removed by a reset; `#order` may still hold it. */
+  replaced: boolean
 }
 
-/** `#order` may hold that many entries that are gone before it is cleared of them. */
+/** `#order` may hold this many replaced entries before they are removed. */
 const maxReplaced = 32
 
 export class OriginLog {
   readonly oid: Packed
   readonly epoch: number
-  /** Whether anything of this epoch was heard, if only that it is empty. */
+  /** Whether anything of this epoch was heard, even if only that it is empty. */
   heard = false
   #coverage: Coverage = coverageTo(0)
   #floor = 0
   #head = 0
   #tombstones = 0
-  /** What pieces of any reset have settled: as good as covered, for what comes too late. */
+  /** Ranges that pieces of a reset have cleared; old records in them are ignored too. */
   #settled: Coverage = coverageTo(0)
-  /** The reset that is under way, and which of its versions have come. */
+  /** The reset under way, and the versions of it that are here. */
   #reset: { readonly to: number; done: Coverage } | null = null
   #entries: Map<Packed, StoredEntry> | null = null
   #order: StoredEntry[] = []
@@ -124,11 +124,11 @@ export class OriginLog {
     }
   }
 
-  /** The owner's verb: gives the next version to a value, or with null to its deletion. */
+  /** For the owner: gives the next version to a value, or with null to its deletion. */
   write(id: Packed, value: Packed | null, now: number): Entry {
     const version = this.#head + 1
     assert(this.#coverage.prefix === this.#head, 'only an owner, who has it all, writes')
-    const entry = { id, version, value, at: now, gone: false }
+    const entry = { id, version, value, at: now, replaced: false }
     this.#store(entry)
     this.#head = version
     this.#coverage = coverageTo(version)
@@ -143,13 +143,13 @@ export class OriginLog {
   }
 
   /**
-   * Takes in a delta of this epoch; returns what it changed and which entries were news. Any order,
-   * any repetition and any loss of deltas lead to the same log once all versions are covered.
+   * Applies a delta of this epoch; returns the changes and the entries that were new. Deltas in any
+   * order, repeated or lost, lead to the same log once all versions are covered.
    */
-  apply(delta: Delta, now: number): { changes: Change[]; news: Entry[] } {
+  apply(delta: Delta, now: number): { changes: Change[]; entries: Entry[] } {
     assert(delta.epoch === this.epoch && delta.oid === this.oid, 'a delta for another log')
     const changes: Change[] = []
-    const news: Entry[] = []
+    const entries: Entry[] = []
     this.hearOf(delta.head)
     for (const range of delta.ranges) {
       if (delta.reset !== null) this.#openReset(delta.reset)
@@ -158,15 +158,15 @@ export class OriginLog {
         if (this.#knows(entry.version)) continue
         if (before !== undefined && before.version >= entry.version) continue
         const { id, version, value } = entry
-        this.#store({ id, version, value, at: now, gone: false })
+        this.#store({ id, version, value, at: now, replaced: false })
         changes.push({ id, previous: before?.value ?? null })
-        news.push(entry)
+        entries.push(entry)
       }
       if (delta.reset === null) this.#cover(range, delta.floor)
       else if (delta.reset === this.#reset?.to)
         changes.push(...this.#applyReset(range, delta.floor))
     }
-    return { changes, news }
+    return { changes, entries }
   }
 
   /** Current entries with `from < version <= to`, ascending. */
@@ -175,25 +175,25 @@ export class OriginLog {
   }
 
   /**
-   * The lowest `from` for which `(from, version]` holds no other current entry and is covered: how
-   * much a sender may vouch for with the entry at `version` alone.
+   * The lowest `from` for which `(from, version]` is covered and holds no other current entry: the
+   * range that a sender may state with the entry at `version` alone.
    */
-  vouchedFrom(version: number): number {
+  rangeStart(version: number): number {
     let i = this.#firstAfter(version - 1) - 1
-    while (i >= 0 && this.#order[i]!.gone) i--
+    while (i >= 0 && this.#order[i]!.replaced) i--
     return Math.max(this.#order[i]?.version ?? 0, runStart(this.#coverage, version))
   }
 
   /**
-   * Drops tombstones written before `before`, and beyond `most` the oldest. Only those in the prefix
-   * go, since the floor speaks for everything below it.
+   * Drops tombstones written before `before`, and beyond `most` the oldest. Only those in the
+   * prefix go, since the floor speaks for everything below it.
    */
   dropTombstones(before: number, most: number): void {
     if (this.#tombstones === 0) return
     let excess = this.#tombstones - most
     for (const entry of this.#order) {
       if (entry.version > this.#coverage.prefix) break
-      if (entry.gone || entry.value !== null) continue
+      if (entry.replaced || entry.value !== null) continue
       if (excess <= 0 && entry.at >= before) continue
       excess--
       this.#remove(entry)
@@ -211,13 +211,13 @@ export class OriginLog {
     this.#coverage = withRange(this.#coverage, { from: Math.max(from, floor), to })
   }
 
-  /** Pieces as of the same version go together; a later version begins anew. */
+  /** Pieces as of the same version belong together; a later version starts another reset. */
   #openReset(to: number): void {
     if (to <= this.#coverage.prefix || (this.#reset !== null && to <= this.#reset.to)) return
     this.#reset = { to, done: coverageTo(0) }
   }
 
-  /** Deletes what a piece of the reset does not list; those entries have been replaced or deleted. */
+  /** Deletes what a piece of the reset does not list: it was replaced or deleted. */
   #applyReset(range: DeltaRange, floor: number): Change[] {
     const reset = this.#reset!
     const to = Math.min(range.to, reset.to)
@@ -242,7 +242,7 @@ export class OriginLog {
     for (let i = this.#firstAfter(from); i < this.#order.length; i++) {
       const entry = this.#order[i]!
       if (entry.version > to) break
-      if (!entry.gone) found.push(entry)
+      if (!entry.replaced) found.push(entry)
     }
     return found
   }
@@ -260,14 +260,14 @@ export class OriginLog {
   }
 
   #remove(entry: StoredEntry): void {
-    entry.gone = true
+    entry.replaced = true
     this.#entries?.delete(entry.id)
     if (entry.value === null) this.#tombstones--
   }
 
   #tidy(): void {
     if (this.#order.length <= 2 * (this.#entries?.size ?? 0) + maxReplaced) return
-    this.#order = this.#order.filter((entry) => !entry.gone)
+    this.#order = this.#order.filter((entry) => !entry.replaced)
   }
 
   #firstAfter(version: number): number {

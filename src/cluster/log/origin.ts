@@ -1,10 +1,36 @@
-/** One member's records as another has them, and which of them count. */
+/**
+ * One member's records in a replica, and whether they are visible. Death hides them, because the
+ * member may only be cut off: when it answers again they are visible at once, and nothing has to be
+ * sent. Leaving drops them, because the owner said so. Records whose owner is not a member (yet)
+ * are kept hidden: a record often overtakes the news that its owner has joined.
+ */
 import type { Ip } from '../../net/ip.ts'
 import type { Packed } from '../../base/bytes.ts'
 import type { Hash } from './digest.ts'
-import type { VersionSummary } from '../wire/frames.ts'
-import { OriginLog } from './origin-log.ts'
-import type { Standing } from '../visibility.ts'
+import { type Entry, OriginLog } from './origin-log.ts'
+
+/** `unknown`: no member of that name was heard of. `gone`: no longer in the replica. */
+export type Standing = 'visible' | 'hidden' | 'unknown' | 'gone'
+
+/** How far a member has the log of one origin. */
+export interface VersionSummary {
+  readonly oid: Packed
+  readonly epoch: number
+  readonly prefix: number
+  /** The highest version heard of; `prefix` when nothing is missing. */
+  readonly head: number
+}
+
+/** What became of something heard about an origin. */
+export type ApplyResult =
+  /** `entries` are those that were new. */
+  | { readonly kind: 'applied'; readonly origin: Origin; readonly entries: readonly Entry[] }
+  /** About an epoch that is over; `left` when its owner said so. */
+  | { readonly kind: 'over'; readonly epoch: number; readonly left: boolean }
+  /** About an older epoch than the one that is here. */
+  | { readonly kind: 'stale'; readonly origin: Origin }
+  /** About ourselves. */
+  | { readonly kind: 'self' }
 
 /** One member's records here. */
 export interface Origin {
@@ -20,26 +46,26 @@ export interface Origin {
   readonly shown: ReadonlyMap<Packed, Packed> | null
 }
 
-/** As its replica holds it. `hash` is what the digest has of it. */
+/** As the replica holds it. `hash` is its hash in the digest. */
 export type MutableOrigin = { -readonly [K in keyof Origin]: Origin[K] } & { hash: Hash | null }
 
-/** How far a log has got. */
+/** How far a log is. */
 export function summaryOf({ oid, epoch, coverage, head }: OriginLog): VersionSummary {
   return { oid, epoch, prefix: coverage.prefix, head }
 }
 
-/** What counts of an origin, in no particular order: nothing unless it is visible. */
+/** An origin's visible records, in no particular order. */
 export function visibleRecords(origin: Origin): Iterable<readonly [Packed, Packed]> {
   return origin.standing === 'visible' ? (origin.shown ?? origin.log.live()) : []
 }
 
-/** The value that counts for an id; null when none does. */
+/** The visible value of an id; null when there is none. */
 export function visibleValue(origin: Origin, id: Packed): Packed | null {
   if (origin.standing !== 'visible') return null
   return origin.shown === null ? origin.log.value(id) : (origin.shown.get(id) ?? null)
 }
 
-/** Of which nothing is known but that it is. */
+/** An origin of which nothing is known but its id. */
 export function blankOrigin(oid: Packed, epoch: number, now: number): MutableOrigin {
   const log = new OriginLog(oid, epoch)
   const bare = { self: false, name: null, address: null, shown: null, hash: null }

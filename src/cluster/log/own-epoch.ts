@@ -1,13 +1,19 @@
 /**
- * Under which epoch this member publishes. An epoch is a time in milliseconds, but no clock is trusted
- * with it: it is above the last one on disk, and when others turn out to know of a higher one (the disk
- * was lost and the clock set back), ours is raised above that and everything written again.
+ * The epoch in which this member publishes. It is the wall-clock time of its start in milliseconds,
+ * but its correctness does not rest on the clock: it is above the last one on disk, and when others
+ * know of a higher one (the disk was lost and the clock set back), it is raised above that and all
+ * records are written again.
  */
 import type { Clock } from '../../base/clock.ts'
 import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
-import { epochLimit } from '../../base/bytes.ts'
 import type { Replica } from './replica.ts'
+
+/**
+ * Epochs are below it, in 48 bits. No clock makes one so near the end, and its owner could not rise
+ * above it.
+ */
+export const epochLimit = 2 ** 48 - 2 ** 16
 
 /** The last epoch, on disk; `save` resolves when it is durable. */
 export interface EpochStore {
@@ -23,7 +29,7 @@ export class OwnEpoch {
     this.#ports = ports
   }
 
-  /** Begins a run. Rejects when the epoch cannot be written down. */
+  /** Begins a new epoch. Rejects when it cannot be written to disk. */
   async begin(): Promise<void> {
     const { clock, store, replica } = this.#ports
     const epoch = Math.max(Math.floor(clock.wall()), (store.load() ?? 0) + 1)
@@ -31,7 +37,9 @@ export class OwnEpoch {
     replica.startEpoch(epoch, clock.now())
   }
 
-  /** Others have records of ours from this epoch that we do not remember. Whether ours is new now. */
+  /**
+   * Others know records of ours from the epoch `seen`, which we lack. Whether ours is above now.
+   */
   async raiseAbove(seen: number): Promise<boolean> {
     const { clock, logger, store, replica } = this.#ports
     if (this.#raising || seen + 1 >= epochLimit) return false

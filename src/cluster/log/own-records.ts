@@ -1,7 +1,7 @@
 /**
- * What this member publishes. A change waits for its version until it is sent, so a record that is
- * written twice in between takes one version, and nobody sees a hole. A token bucket bounds how many
- * versions go out in a while; what is over it waits, and only its last value counts.
+ * What this member publishes. A change gets its version when it is sent, so a record that is
+ * written twice in between takes one version, and nobody sees a hole. A token bucket limits the
+ * versions per second; changes above it wait, and only the last value of a record is sent.
  */
 import type { Packed } from '../../base/bytes.ts'
 import type { Entry } from './origin-log.ts'
@@ -32,7 +32,7 @@ export class OwnRecords {
     return this.#staged.size
   }
 
-  /** Sets a record, or with null deletes it. Whether that changes anything. */
+  /** Sets a record, or with null deletes it. Returns whether that changes anything. */
   set(id: Packed, value: Packed | null): boolean {
     if (this.value(id) === value) return false
     if (this.#replica.self.log.value(id) === value) this.#staged.delete(id)
@@ -54,7 +54,7 @@ export class OwnRecords {
     for (const [id, value] of this.#staged) if (value !== null) yield [id, value]
   }
 
-  /** Gives versions to as many changes as may go out now (`bounded`), or to all. */
+  /** Gives versions to the changes that the token bucket allows (`bounded`), or to all. */
   publish(now: number, bounded: boolean): Entry[] {
     this.#fill(now)
     const entries: Entry[] = []

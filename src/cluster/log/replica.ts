@@ -1,36 +1,36 @@
 /**
- * All origins as this member knows them: whose records they are, whether they count, and the digest of
- * it all. Pure bookkeeping: it reads no clock, sends nothing, and every method says what it changed.
+ * All origins as this member knows them: whose records they are, whether they are visible, and the
+ * digest of it all. Pure bookkeeping: it reads no clock, sends nothing, and every method returns
+ * what it changed.
  *
  * Invariant: the digest holds exactly the origins that were heard of, each at its epoch and prefix;
- * an origin's visible records are its log's, except while a restarted owner's new log is incomplete:
- * then they are the old one's (`shown`), so that a restart is no outage.
+ * an origin's visible records are its log's, except while a restarted owner's new log is
+ * incomplete: then they are the old one's (`shown`), so that a restart is no outage.
  */
 import { assert } from '../../base/errors.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Packed } from '../../base/bytes.ts'
-import { EpochTombstones } from './epoch-tombstones.ts'
+import { EpochTombstones, isLiftedBy } from './epoch-tombstones.ts'
 import { Digest, bucketOf, hashOf, oidOfName } from './digest.ts'
-import type { VersionSummary } from '../wire/frames.ts'
 import type { MemberState } from '../gossip/gossip-transport.ts'
 import {
+  type ApplyResult,
   type MutableOrigin,
   type Origin,
+  type VersionSummary,
   blankOrigin,
   summaryOf,
   visibleRecords,
 } from './origin.ts'
 import { type Delta, type Entry, OriginLog } from './origin-log.ts'
-import type { ApplyResult } from '../reception.ts'
-import { liftedBy, standingOf } from '../visibility.ts'
 
-/** Is told before a visible record changes. */
+/** Called before a visible record changes. */
 type Mark = (origin: Origin, id: Packed, previous: Packed | null) => void
 
-/** What membership says of a member; the epoch is that of its metadata. */
+/** What membership knows of a member; the epoch is that of its metadata. */
 type MemberStatus = { name: string; state: MemberState; address: Ip; epoch: number }
 
-/** How long things are kept; the meanings are those of ClusterOptions. */
+/** How long things are kept; see ClusterOptions. */
 export interface ReplicaLimits {
   readonly pendingEpochMs: number
   readonly hiddenHoldMs: number
@@ -46,7 +46,7 @@ export class Replica {
   readonly digest = new Digest()
   /** Origins of which something is missing, with the time since when. */
   readonly incomplete = new Map<Packed, number>()
-  /** Who writes or speaks but is no live member as far as we know, with the time since when. */
+  /** Origins that write or send but are no live members here, with the time since when. */
   readonly unknownOrigins = new Map<Packed, number>()
   readonly #origins = new Map<Packed, MutableOrigin>()
   readonly epochTombstones = new EpochTombstones()
@@ -76,7 +76,7 @@ export class Replica {
     return this.#origins.get(oid)
   }
 
-  /** The highest epoch of an origin that was heard of, over or not. */
+  /** The highest epoch heard of an origin, over or not; 0 when none. */
   knownEpoch(oid: Packed): number {
     const over = this.epochTombstones.get(oid)?.epoch ?? 0
     return Math.max(over, this.#origins.get(oid)?.log.epoch ?? 0)
@@ -90,8 +90,8 @@ export class Replica {
   }
 
   /**
-   * From here on others may know how far our own log is. Not before all that an earlier run left behind
-   * is in it again: they take a log that they have completely for all that there is.
+   * From here on others may learn how far our own log is. Not before everything that an earlier run
+   * left on the host is in it again: they take a log that they have completely as the truth.
    */
   open(): void {
     this.#self.log.hearOf(0)
@@ -108,30 +108,30 @@ export class Replica {
     this.#rehash(this.#self)
   }
 
-  /** Takes in a delta. */
+  /** Applies a delta. */
   apply(delta: Delta, now: number): ApplyResult {
     const origin = this.#admit(delta.oid, delta.epoch, now)
     if (origin.kind !== 'applied') return origin
     const target = origin.origin as MutableOrigin
-    const { changes, news } = target.log.apply(delta, now)
+    const { changes, entries } = target.log.apply(delta, now)
     if (target.standing === 'visible' && target.shown === null) {
       for (const change of changes) this.#mark(target, change.id, change.previous)
     }
-    const alive = news.length > 0 && !delta.repair
-    if (alive && target.standing !== 'visible' && !this.unknownOrigins.has(target.oid)) {
+    const isSpreading = entries.length > 0 && !delta.repair
+    if (isSpreading && target.standing !== 'visible' && !this.unknownOrigins.has(target.oid)) {
       this.unknownOrigins.set(target.oid, now)
     }
     this.#settle(target, now)
-    return { ...origin, news }
+    return { ...origin, entries }
   }
 
   /** Learns how far an origin has got. */
   hearOf({ oid, epoch, head }: VersionSummary, now: number): ApplyResult {
-    const reception = this.#admit(oid, epoch, now)
-    if (reception.kind !== 'applied') return reception
-    reception.origin.log.hearOf(head)
-    this.#settle(reception.origin as MutableOrigin, now)
-    return reception
+    const result = this.#admit(oid, epoch, now)
+    if (result.kind !== 'applied') return result
+    result.origin.log.hearOf(head)
+    this.#settle(result.origin as MutableOrigin, now)
+    return result
   }
 
   /** Follows a member's state. */
@@ -141,12 +141,12 @@ export class Replica {
     const standing = standingOf(state)
     if (standing === 'forgotten') {
       this.endEpoch(oid, epoch, now)
-      return this.#doubt(oid, epoch, now)
+      return this.#suspectLaterRun(oid, epoch, now)
     }
-    const certificate = this.epochTombstones.get(oid)
-    if (certificate !== undefined) {
-      if (standing === 'hidden' || !liftedBy(certificate, epoch)) return
-      this.epochTombstones.lift(oid)
+    const tombstone = this.epochTombstones.get(oid)
+    if (tombstone !== undefined) {
+      if (standing === 'hidden' || !isLiftedBy(tombstone, epoch)) return
+      this.epochTombstones.delete(oid)
     }
     const origin = this.#originOf(oid, epoch, now)
     if (origin.address !== address) {
@@ -155,19 +155,22 @@ export class Replica {
     }
     if (epoch > origin.log.epoch) this.#beginEpoch(origin, epoch, now)
     this.#stand(origin, standing, now)
-    if (standing === 'hidden') this.#doubt(oid, epoch, now)
+    if (standing === 'hidden') this.#suspectLaterRun(oid, epoch, now)
     this.#settle(origin, now)
   }
 
-  /** A run is over, and there is a newer one, whose end nobody may ever tell: hidden until somebody knows of its return. */
-  #doubt(oid: Packed, epoch: number, now: number): void {
+  /**
+   * An epoch is over, and records of a later one are here. Nobody may ever report the end of that
+   * one, so they are hidden until its owner is known to be alive.
+   */
+  #suspectLaterRun(oid: Packed, epoch: number, now: number): void {
     const origin = this.#origins.get(oid)
     if (origin === undefined || origin.log.epoch <= epoch) return
     this.#stand(origin, 'hidden', now)
     this.unknownOrigins.set(oid, now)
   }
 
-  /** The owner has left this epoch for good. Whether that was news. */
+  /** The owner has left in this epoch. Returns whether that was new. */
   endEpoch(oid: Packed, epoch: number, now: number): boolean {
     const before = this.epochTombstones.get(oid)
     if (before !== undefined && before.left && before.epoch >= epoch) return false
@@ -179,7 +182,7 @@ export class Replica {
     return true
   }
 
-  /** Does what only time brings about. `members` is how many there are, for the cap on hidden ones. */
+  /** Drops what is too old. `members` is their number, for the limit of hidden origins. */
   expire(now: number, members: number): void {
     const { pendingEpochMs, hiddenHoldMs, tombstoneMs, maxTombstones } = this.#limits
     const hidden: MutableOrigin[] = []
@@ -191,30 +194,30 @@ export class Replica {
     hidden.sort((a, b) => a.sinceMs - b.sinceMs)
     const excess = hidden.length - Math.max(minHidden, 2 * members)
     for (const [i, origin] of hidden.entries()) {
-      if (i < excess || now - origin.sinceMs >= hiddenHoldMs) this.#giveUp(origin, now)
+      if (i < excess || now - origin.sinceMs >= hiddenHoldMs) this.#evict(origin, now)
     }
     this.epochTombstones.expire(now)
   }
 
-  /** The heads of all origins that were heard of, or of those in some buckets. */
+  /** The version summaries of the origins that were heard of, in those buckets. */
   summaries(inBucket: (bucket: number) => boolean): VersionSummary[] {
-    const heads: VersionSummary[] = []
+    const summaries: VersionSummary[] = []
     for (const { oid, log } of this.#origins.values()) {
-      if (log.heard && inBucket(bucketOf(oid))) heads.push(summaryOf(log))
+      if (log.heard && inBucket(bucketOf(oid))) summaries.push(summaryOf(log))
     }
-    return heads
+    return summaries
   }
 
   #admit(oid: Packed, epoch: number, now: number): ApplyResult {
     if (oid === this.#self.oid) return { kind: 'self' }
-    const certificate = this.epochTombstones.get(oid)
-    if (certificate !== undefined && epoch <= certificate.epoch) {
-      return { kind: 'over', epoch: certificate.epoch, left: certificate.left }
+    const tombstone = this.epochTombstones.get(oid)
+    if (tombstone !== undefined && epoch <= tombstone.epoch) {
+      return { kind: 'over', epoch: tombstone.epoch, left: tombstone.left }
     }
     const origin = this.#originOf(oid, epoch, now)
     if (epoch < origin.log.epoch) return { kind: 'stale', origin }
     if (epoch > origin.log.epoch) this.#beginEpoch(origin, epoch, now)
-    return { kind: 'applied', origin, news: [] }
+    return { kind: 'applied', origin, entries: [] }
   }
 
   #originOf(oid: Packed, epoch: number, now: number): MutableOrigin {
@@ -248,7 +251,7 @@ export class Replica {
     if (standing === 'visible') for (const [id] of origin.log.live()) this.#mark(origin, id, null)
   }
 
-  /** After any change of a log: the digest, the list of incomplete ones, the end of a restart. */
+  /** After a change of a log: updates the digest and `incomplete`, ends a restart. */
   #settle(origin: MutableOrigin, now: number): void {
     this.#rehash(origin)
     const { log, oid } = origin
@@ -265,8 +268,8 @@ export class Replica {
     origin.shown = null
   }
 
-  /** Stops waiting for a member that is dead, or for one that never came. */
-  #giveUp(origin: MutableOrigin, now: number): void {
+  /** Drops a member that has been dead for too long, or one that never joined. */
+  #evict(origin: MutableOrigin, now: number): void {
     const epoch = origin.log.epoch
     this.#drop(origin)
     const untilMs = now + this.#limits.epochTombstoneMs
@@ -294,4 +297,10 @@ export class Replica {
     if (hash !== null) this.digest.toggle(oid, hash)
     origin.hash = hash
   }
+}
+
+/** Leaving drops the records, death hides them. */
+function standingOf(state: MemberState): 'visible' | 'hidden' | 'forgotten' {
+  if (state === 'left') return 'forgotten'
+  return state === 'dead' ? 'hidden' : 'visible'
 }

@@ -1,16 +1,17 @@
 /**
- * Members whose plugin pauses while their containers run on, as it does for an upgrade. They said so
- * before they stopped answering, and their records count although gossip takes them for dead, for a
- * bounded time: who does not come back by then is gone. A member that dies without a word gets none of
- * this.
+ * Members whose plugin pauses while their containers run on, as it does for an upgrade. They said
+ * so before they stopped answering, and their records count although gossip takes them for dead,
+ * for a bounded time: who does not come back by then is gone. A member that dies without a word
+ * gets none of this.
  */
 import type { Clock, Timer } from '../../base/clock.ts'
 import type { MemberState } from '../gossip/gossip-transport.ts'
 import type { Member } from './member-table.ts'
 
 /**
- * How long a pause may last, in milliseconds. An upgrade takes seconds, one with a slow download some
- * minutes; and the containers of a host that broke down meanwhile are looked for in vain for that long.
+ * How long a pause may last, in milliseconds. An upgrade takes seconds, one with a slow download
+ * some minutes; and the containers of a host that broke down meanwhile are looked for in vain for
+ * that long.
  */
 const maxRestartMs = 10 * 60_000
 

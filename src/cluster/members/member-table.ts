@@ -87,9 +87,9 @@ export class MemberTable {
 
   /**
    * Follows what gossip says of another member. Returns it when that changed anything; null when it
-   * did not, or when the member is none of ours. Who said goodbye stays away for that epoch, whatever
-   * gossip has yet to hear. Who comes back with metadata of another release's is as good as dead: what
-   * we know is of its former run, and what it says now cannot be read.
+   * did not, or when the member is none of ours. Who said goodbye stays away for that epoch,
+   * whatever gossip has yet to hear. Who comes back with metadata of another release's is as good
+   * as dead: what we know is of its former run, and what it says now cannot be read.
    */
   update(member: GossipMember, now: number): Member | null {
     const before = this.#members.get(member.name)

@@ -1,26 +1,26 @@
 /**
- * Finds out what gossip missed, and asks for it. Three things give a miss away: a hole among an
- * origin's versions; another member's root, which comes with every ack of a probe; and, when nobody was
- * compared with for a while, a digest sent to a member at random. A digest is answered with heads, heads
- * with what to send (want) and with heads of our own that are further.
+ * Anti-entropy: finds what gossip missed, and requests it. Three things reveal a miss: a hole among
+ * an origin's versions; another member's root, which comes with every ack of a probe; and, when no
+ * member was compared with for a while, a digest sent to a random member. A digest is answered with
+ * version summaries, those with a delta request and with the summaries that are further here.
  *
- * Invariant: what was asked for is not asked for again until it had time to come.
+ * Invariant: what was requested is not requested again before it had time to come.
  */
 import type { Timer } from '../../base/clock.ts'
 import { below, pick } from '../../base/random.ts'
 import type { Packed } from '../../base/bytes.ts'
 import type { Hash } from '../log/digest.ts'
-import type { Frame, VersionSummary, DeltaRequest } from '../wire/frames.ts'
-import { summaryOf } from '../log/origin.ts'
+import type { DeltaRequest, Frame } from '../wire/frames.ts'
+import { type VersionSummary, summaryOf } from '../log/origin.ts'
 import type { SyncContext } from './context.ts'
 
-/** Waits double up to this power of two: what nobody has any more is asked for every 13 s. */
+/** Waits double up to this power of two: what no member has any more is requested every 13 s. */
 const maxDoublings = 5
-/** Holes asked for in one turn. */
+/** Origins with holes that are requested in one turn, at most. */
 const maxHoles = 64
 
 interface AntiEntropyPorts extends SyncContext {
-  /** Somebody knows more of our own log than we do: it is a former run's. */
+  /** A member knows more of our own log than we do: it is an earlier run's. */
   readonly onOwnAhead: (head: VersionSummary) => void
 }
 
@@ -60,7 +60,7 @@ export class AntiEntropy {
     this.#asked.clear()
   }
 
-  /** Asks a member what it has that differs. */
+  /** Sends a digest to a member, which answers with what differs. */
   compareWith(member: string): void {
     this.#digestMs = this.#ports.clock.now()
     this.#rounds++
@@ -69,7 +69,7 @@ export class AntiEntropy {
     ])
   }
 
-  /** A member's root came with an ack of its. */
+  /** A member's root came with its ack. */
   onRoot(member: string, { high, low }: Hash): void {
     const now = this.#ports.clock.now()
     const root = this.#ports.replica.digest.root()
@@ -84,34 +84,34 @@ export class AntiEntropy {
     const { replica, sender } = this.#ports
     const buckets = replica.digest.differing(bytes)
     const asked = new Set(buckets)
-    const heads = buckets.length === 0 ? [] : replica.summaries((bucket) => asked.has(bucket))
-    sender.send(member, [{ kind: 'heads', answer: true, buckets, heads }])
+    const summaries = buckets.length === 0 ? [] : replica.summaries((bucket) => asked.has(bucket))
+    sender.send(member, [{ kind: 'summaries', answer: true, buckets, summaries }])
   }
 
-  /** Learns how far a member is; returns the heads that we have still to reach. */
-  onSummaries(member: string, frame: Extract<Frame, { kind: 'heads' }>): VersionSummary[] {
+  /** A member says how far it is; returns the summaries that are ahead of ours. */
+  onSummaries(member: string, frame: Extract<Frame, { kind: 'summaries' }>): VersionSummary[] {
     const { clock, sender } = this.#ports
-    const ahead: Frame[] = []
+    const frames: Frame[] = []
     const ours: VersionSummary[] = []
     const theirs: VersionSummary[] = []
-    for (const head of frame.heads) this.#weigh(head, { ahead, ours, theirs })
+    for (const head of frame.summaries) this.#weigh(head, { frames, ours, theirs })
     if (frame.answer) {
       this.#comparedMs = clock.now()
       ours.push(...this.#unnamed(frame))
     }
-    const wants = this.#wantsOf(
+    const requests = this.#requestsFor(
       member,
       theirs.map((head) => head.oid),
     )
-    if (wants.length > 0) ahead.push({ kind: 'want', wants })
+    if (requests.length > 0) frames.push({ kind: 'deltaRequest', requests })
     if (frame.answer && ours.length > 0) {
-      ahead.push({ kind: 'heads', answer: false, buckets: [], heads: ours })
+      frames.push({ kind: 'summaries', answer: false, buckets: [], summaries: ours })
     }
-    if (ahead.length > 0) sender.send(member, ahead)
+    if (frames.length > 0) sender.send(member, frames)
     return theirs
   }
 
-  /** Something of an origin was applied; `answer` when it was asked for. */
+  /** Something of an origin was applied; `answer` when we had requested it. */
   onApplied(oid: Packed, answer: boolean): void {
     const { replica, clock, options } = this.#ports
     const now = clock.now()
@@ -124,7 +124,7 @@ export class AntiEntropy {
     this.#armHoles()
   }
 
-  /** What a member says of its transfer to us. */
+  /** The state of a member's transfer to us. */
   onTransfer(member: string, state: 'more' | 'done' | 'busy'): void {
     const { clock, options } = this.#ports
     for (const [oid, asked] of this.#asked) {
@@ -135,42 +135,41 @@ export class AntiEntropy {
     this.#armHoles()
   }
 
-  /** Sorts one head of another member's: what it has more of, what we have more of, what is over. */
+  /** Sorts a member's summary: it is further, we are further, or the epoch is over. */
   #weigh(
     head: VersionSummary,
-    to: { ahead: Frame[]; ours: VersionSummary[]; theirs: VersionSummary[] },
+    to: { frames: Frame[]; ours: VersionSummary[]; theirs: VersionSummary[] },
   ): void {
     const { replica, clock, onOwnAhead } = this.#ports
-    const reception = replica.hearOf(head, clock.now())
-    if (reception.kind === 'self') {
+    const result = replica.hearOf(head, clock.now())
+    if (result.kind === 'self') {
       const own = replica.self.log
       if (head.epoch > own.epoch || (head.epoch === own.epoch && head.head > own.head))
         onOwnAhead(head)
       else if (head.epoch < own.epoch || head.prefix < own.head) to.ours.push(summaryOf(own))
-    } else if (reception.kind === 'over') {
-      if (reception.left) to.ahead.push({ kind: 'bye', oid: head.oid, epoch: reception.epoch })
+    } else if (result.kind === 'over') {
+      if (result.left) to.frames.push({ kind: 'leave', oid: head.oid, epoch: result.epoch })
     } else {
-      const { log } = reception.origin
-      if (reception.kind === 'stale' || log.coverage.prefix > head.prefix)
-        to.ours.push(summaryOf(log))
+      const { log } = result.origin
+      if (result.kind === 'stale' || log.coverage.prefix > head.prefix) to.ours.push(summaryOf(log))
       else if (log.coverage.prefix < head.prefix) to.theirs.push(head)
     }
   }
 
-  /** Our heads in the buckets of an answer that the answer does not name. */
-  #unnamed(frame: Extract<Frame, { kind: 'heads' }>): VersionSummary[] {
+  /** Our summaries in the buckets of an answer that the answer does not have. */
+  #unnamed(frame: Extract<Frame, { kind: 'summaries' }>): VersionSummary[] {
     if (frame.buckets.length === 0) return []
-    const named = new Set(frame.heads.map((head) => head.oid))
+    const named = new Set(frame.summaries.map((head) => head.oid))
     const buckets = new Set(frame.buckets)
     const { replica } = this.#ports
     return replica.summaries((bucket) => buckets.has(bucket)).filter((head) => !named.has(head.oid))
   }
 
-  /** What to ask of a member about these origins, but for what was asked for already. */
-  #wantsOf(member: string, oids: readonly Packed[]): DeltaRequest[] {
+  /** The delta requests for these origins, without those that are still under way. */
+  #requestsFor(member: string, oids: readonly Packed[]): DeltaRequest[] {
     const { replica, clock, options } = this.#ports
     const now = clock.now()
-    const wants: DeltaRequest[] = []
+    const requests: DeltaRequest[] = []
     for (const oid of oids) {
       const origin = replica.origin(oid)
       const before = this.#asked.get(oid)
@@ -178,10 +177,10 @@ export class AntiEntropy {
       const attempts = (before?.attempts ?? -1) + 1
       const wait = options.requestRetryMs * 2 ** Math.min(attempts, maxDoublings)
       this.#asked.set(oid, { member, until: now + wait, attempts })
-      wants.push({ oid, epoch: origin.log.epoch, coverage: origin.log.coverage })
+      requests.push({ oid, epoch: origin.log.epoch, coverage: origin.log.coverage })
     }
-    if (wants.length > 0) this.#armHoles()
-    return wants
+    if (requests.length > 0) this.#armHoles()
+    return requests
   }
 
   #armRound(): void {
@@ -205,7 +204,9 @@ export class AntiEntropy {
     this.#holeTimer = clock.setTimeout(() => this.#fillHoles(), options.holeMs / 2)
   }
 
-  /** Asks for what is missing: half of the time its owner, who has it for sure, else anybody. */
+  /**
+   * Requests what is missing: half of the time from its owner, who has it, else from any member.
+   */
   #fillHoles(): void {
     this.#holeTimer = null
     const { clock, random, options, replica, members, sender } = this.#ports
@@ -223,8 +224,8 @@ export class AntiEntropy {
       byMember.set(member, [...(byMember.get(member) ?? []), oid])
     }
     for (const [member, oids] of byMember) {
-      const wants = this.#wantsOf(member, oids)
-      if (wants.length > 0) sender.send(member, [{ kind: 'want', wants }])
+      const requests = this.#requestsFor(member, oids)
+      if (requests.length > 0) sender.send(member, [{ kind: 'deltaRequest', requests }])
     }
     this.#armHoles()
   }

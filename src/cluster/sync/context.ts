@@ -5,7 +5,7 @@ import type { MemberTable } from '../members/member-table.ts'
 import type { Sender } from './sender.ts'
 import type { Replica } from '../log/replica.ts'
 
-/** What the parts of the protocol work with. */
+/** What the parts of the protocol share. */
 export interface SyncContext {
   readonly clock: Clock
   readonly random: Random

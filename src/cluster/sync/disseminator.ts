@@ -1,7 +1,8 @@
 /**
- * Spreads news: what is new here is pushed once to a few members after a few milliseconds, then told
- * again at ticks to a few more, each piece a number of times that grows with the logarithm of the
- * cluster. That reaches nearly everybody nearly at once; repair.ts sees to the rest.
+ * Dissemination: what is new here is pushed once to a few members after a few milliseconds, then
+ * sent again at ticks to a few more, each rumour a number of times that grows with the logarithm of
+ * the cluster's size. That reaches nearly all members nearly at once; anti-entropy.ts brings the
+ * rest.
  */
 import type { Timer } from '../../base/clock.ts'
 import { sample } from '../../base/random.ts'
@@ -12,7 +13,7 @@ import type { Entry } from '../log/origin-log.ts'
 import { framesOfRumours, messagesOf } from './packing.ts'
 import type { SyncContext } from './context.ts'
 
-/** What a frame without records takes in a packet. */
+/** What a frame without records takes in a packet, about. */
 const bareItemBytes = 24
 /** A delta's own head, shared by the records of one origin in one packet. */
 const shareOfHeadBytes = 12
@@ -38,20 +39,20 @@ export class Disseminator {
     }
   }
 
-  /** How far we are ourselves, also when that is nowhere: it tells of a new epoch. */
-  ownHead(): void {
+  /** How far our own log is, even at version 0: that announces a new epoch. */
+  ownSummary(): void {
     const { oid, log } = this.#ports.replica.self
     const item = { oid, epoch: log.epoch, id: '', version: log.head, own: true }
     this.#add({ ...item, kind: 'head', bytes: bareItemBytes })
   }
 
-  /** That an epoch's owner has left. */
-  bye(oid: Packed, epoch: number): void {
+  /** That the owner of an epoch has left. */
+  leave(oid: Packed, epoch: number): void {
     const own = oid === this.#ports.replica.self.oid
-    this.#add({ kind: 'bye', oid, epoch, id: '', version: 0, own, bytes: bareItemBytes })
+    this.#add({ kind: 'leave', oid, epoch, id: '', version: 0, own, bytes: bareItemBytes })
   }
 
-  /** Pushes what waits now, without the delay. */
+  /** Pushes what was collected, without the delay. */
   flush(): void {
     if (this.#eagerTimer !== null) this.#ports.clock.clearTimeout(this.#eagerTimer)
     this.#eagerTimer = null
@@ -59,7 +60,7 @@ export class Disseminator {
     this.#fresh = []
     const { options, members } = this.#ports
     const live = members.live().length
-    this.#tell(fresh, Math.max(options.eagerFanout, eagerFanoutFor(live + 1)))
+    this.#send(fresh, Math.max(options.eagerFanout, eagerFanoutFor(live + 1)))
     const times = options.transmitFactor * Math.ceil(Math.log10(live + 2))
     for (const item of fresh) this.queue.add(item, times)
     this.#armTick(true)
@@ -81,8 +82,8 @@ export class Disseminator {
   }
 
   /**
-   * The first tick after a quiet time comes at random, so that members do not all wait together, and
-   * early: it is the one that reaches those whom the pushes missed.
+   * The first tick after a quiet time comes at random, so that members do not act together, and
+   * early: it reaches those whom the pushes missed.
    */
   #armTick(first: boolean): void {
     if (this.#tickTimer !== null || this.queue.size === 0) return
@@ -96,25 +97,30 @@ export class Disseminator {
     const { options, members, sender } = this.#ports
     const fanout = Math.min(options.tickFanout, members.live().length)
     const room = options.tickPackets * sender.maxPacketBytes
-    if (fanout > 0) this.#tell(this.queue.take(room, fanout), fanout)
+    if (fanout > 0) this.#send(this.queue.take(room, fanout), fanout)
     else this.queue.clear()
     this.#armTick(false)
   }
 
-  #tell(items: readonly Rumour[], fanout: number): void {
+  #send(rumours: readonly Rumour[], fanout: number): void {
     const { replica, random, members, sender } = this.#ports
     const targets = sample(random, members.live(), fanout)
-    if (items.length === 0 || targets.length === 0) return
+    if (rumours.length === 0 || targets.length === 0) return
     const payload = sender.maxPacketBytes
-    const messages = messagesOf(replica.self.oid, framesOfRumours(items, replica, payload), payload)
+    const messages = messagesOf(
+      replica.self.oid,
+      framesOfRumours(rumours, replica, payload),
+      payload,
+    )
     for (const target of targets)
       for (const message of messages) sender.sendMessage(target, message)
   }
 }
 
 /**
- * To how many a piece of news is pushed in a cluster of `members`. Pushing to `ln N + c` at random leaves the same
- * number of members out at any size (Kermarrec, Massoulié and Ganesh, 2003); a fixed number would leave out a share.
+ * To how many members a rumour is pushed in a cluster of `members`. Pushing to `ln N + c` at random
+ * misses the same number of members at any size (Kermarrec, Massoulié and Ganesh, 2003); a fixed
+ * number would miss a share of them.
  */
 export function eagerFanoutFor(members: number): number {
   return Math.floor(Math.log(members))

@@ -1,16 +1,16 @@
 /**
- * A joiner's first exchange of state: asks one member how far everybody is, and is done when all of
- * that is here. A member that is busy or silent is left for another.
+ * A joiner's first sync: it asks one member for its version summaries, and is done when it is as
+ * far. When that member is busy or silent it asks another.
  */
 import type { Timer } from '../../base/clock.ts'
 import { below, pick } from '../../base/random.ts'
 import type { Packed } from '../../base/bytes.ts'
-import type { VersionSummary } from '../wire/frames.ts'
+import type { VersionSummary } from '../log/origin.ts'
 import type { SyncContext } from './context.ts'
 
-/** With no answer or no progress for so long, another member is asked. */
+/** With no answer or no progress for this long, another member is asked. */
 const answerTimeoutMs = 500
-/** A busy member's joiners come back at different times. */
+/** Joiners whom a busy member sent away ask again within this time, at random. */
 const busyWaitMs = 100
 
 interface InitialSyncPorts extends SyncContext {
@@ -48,12 +48,12 @@ export class InitialSync {
     if (this.#asked !== null) this.#ports.compareWith(this.#asked)
   }
 
-  /** There is nobody to sync with: we are the first. */
+  /** No member to sync with: we are the first. */
   skip(): void {
     this.#finish()
   }
 
-  /** A member's answer came; `goals` is what it has and we have not. */
+  /** A member answered; `goals` are its summaries that are ahead of ours. */
   onSummaries(member: string, goals: readonly VersionSummary[]): void {
     if (this.#done || member !== this.#asked) return
     this.#goals = new Map(goals.map((head) => [head.oid, head]))
@@ -61,7 +61,7 @@ export class InitialSync {
     if (this.#goals.size === 0) this.#finish()
   }
 
-  /** Something of that origin is here. Only what is a goal is progress: in a busy cluster there is always some news. */
+  /** Something of that origin was applied. Only goals are progress: there is always some rumour. */
   onApplied(oid: Packed): void {
     if (this.#done || this.#goals?.has(oid) !== true) return
     this.#wait(answerTimeoutMs)

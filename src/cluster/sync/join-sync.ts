@@ -1,8 +1,8 @@
 /**
- * Tells members that are new, or back from the dead, how far our own log is; they ask for what they have
- * missed, and we ask those who were away for what we have missed of theirs. So a member that was cut off is
- * right again as soon as it is a member again. The first ones come in a crowd, when we join: then everybody
- * is told everything.
+ * Tells members that are new, or back from the dead, how far our own log is; they ask for what they
+ * have missed, and we ask those who were away for what we have missed of theirs. So a member that
+ * was cut off is right again as soon as it is a member again. The first ones come in a crowd, when
+ * we join: then everybody is told everything.
  */
 import type { Timer } from '../../base/clock.ts'
 import { oidOfName } from '../log/digest.ts'
@@ -41,10 +41,10 @@ export class JoinSync {
   tell(member: string, wasAway = false): void {
     const { replica, sender, isOpen } = this.#ports
     if (!isOpen()) return
-    const heads = [summaryOf(replica.self.log)]
-    const frames: Frame[] = [{ kind: 'heads', answer: false, buckets: [], heads }]
+    const summaries = [summaryOf(replica.self.log)]
+    const frames: Frame[] = [{ kind: 'summaries', answer: false, buckets: [], summaries }]
     const log = wasAway ? replica.origin(oidOfName(member))?.log : undefined
-    if (log !== undefined) frames.push({ kind: 'want', wants: [log] })
+    if (log !== undefined) frames.push({ kind: 'deltaRequest', requests: [log] })
     sender.send(member, frames)
   }
 

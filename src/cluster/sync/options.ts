@@ -1,63 +1,65 @@
 /**
- * Everything of the cluster room that can be set, with what it is unless told otherwise. Times in
- * milliseconds of the clock. The figures of the spreading are those that simulations of up to 1000 members
- * chose: news are pushed once, to 4 or a few more, after 5 ms, then told to 3 every 100 ms; docs/cluster-state.md
- * has what that gives.
+ * The options of the cluster room, with their defaults. Times in milliseconds of the clock. The
+ * figures of dissemination were found by simulations of up to 1000 members: a rumour is pushed
+ * once, to 4 members or a few more, after 5 ms, then sent to 3 members every 100 ms;
+ * docs/cluster-state.md has the latencies.
  */
 export const clusterDefaults = {
-  /** News wait this long for company before they are pushed. */
+  /** Rumours are collected for this long before they are pushed. */
   eagerDelayMs: 5,
-  /** To how many members news are pushed at once, at least; more in a cluster of more than a hundred. */
+  /** Members that a rumour is pushed to, at least; more in a cluster of more than a hundred. */
   eagerFanout: 4,
-  /** How often queued news are told again. */
+  /** Between ticks, which send queued rumours again. */
   tickMs: 100,
-  /** To how many members at each tick. */
+  /** Members that a tick sends to. */
   tickFanout: 3,
-  /** News are told `transmitFactor * ceil(log10(members + 1))` times. */
+  /** A rumour is sent `transmitFactor * ceil(log10(members + 1))` times. */
   transmitFactor: 3,
-  /** Packets to one member at one tick. */
+  /** Packets to one member in one tick, at most. */
   tickPackets: 16,
-  /** Queued news beyond this are dropped, relayed ones first; repair brings them. */
+  /** Queued rumours above it are dropped, relayed ones first; anti-entropy brings them. */
   maxQueueBytes: 64 * 1024,
-  /** How often a member that has compared with nobody asks somebody. */
+  /** A member that was not compared with any other for this long sends a digest. */
   antiEntropyMs: 1000,
-  /** A differing root counts only when nothing was applied for so long. */
+  /** A root that differs leads to a digest only when nothing was applied for this long. */
   settleMs: 300,
-  /** A hole in an origin's versions may close by itself for so long before it is asked for. */
+  /** A hole in an origin's versions is requested when it has been there for this long. */
   holeMs: 200,
-  /** Something asked for and not come is asked for again. */
+  /** A delta request that brought nothing is repeated after this time, then twice as late. */
   requestRetryMs: 400,
-  /** Records of somebody who is not known as a member may wait so long before one asks after it. */
+  /** An origin may be unknown for this long before it is asked for. */
   resolveUnknownMs: 500,
-  /** Answers with more records than this go by TCP. */
+  /** Answers with more records go by TCP. */
   maxPacketRecords: 400,
-  /** Size of one piece of a transfer by TCP. Small, because one is encoded without a pause. */
+  /** Size of one piece of a transfer by TCP. Small, because one is encoded in one turn. */
   transferBytes: 32 * 1024,
-  /** Transfers by TCP that one member serves at once. */
+  /** Transfers by TCP that one member serves at once, at most. */
   maxTransfers: 4,
-  /** How long a tombstone is kept for those who missed it. */
+  /** How long a tombstone is kept for members that missed it. */
   tombstoneMs: 10 * 60_000,
-  /** How many tombstones of one origin are kept. */
+  /** Tombstones of one origin that are kept, at most. */
   maxTombstones: 4096,
   /** How long a dead member's records are kept, hidden. */
   hiddenHoldMs: 10 * 60_000,
-  /** How long it is remembered that an epoch is over. */
+  /** How long an epoch tombstone is kept. */
   epochTombstoneMs: 24 * 3_600_000,
-  /** How long the old records of a restarted member are shown while its new ones are incomplete. */
+  /**
+   * The old records of a restarted member are visible until the new ones are complete, or so long.
+   */
   pendingEpochMs: 5000,
-  /** Versions that one member gives out per second, in the long run. */
+  /** Versions that this member publishes per second, in the long run. */
   publishRate: 200,
-  /** Versions that one member may give out in a burst. */
+  /** Versions that this member may publish in a burst. */
   publishBurst: 2000,
-  /** Transitions wait this long for company before listeners get them. */
+  /** Transitions are collected for this long before listeners get them. */
   transitionDelayMs: 5,
-  /** The most transitions in one batch. */
+  /** Transitions in one batch, at most. */
   maxTransitions: 500,
-  /** When `join` rejects; it keeps trying. */
+  /** `join` rejects after this time, and keeps trying. */
   joinBoundMs: 10_000,
-  /** The most that `leave` waits. */
+  /** How long `leave` waits, at most. */
   leaveMs: 3000,
-  /** Requests under way, each direction: sixteen claims at once among a thousand voters. */
+  /** Requests in flight, in each direction, at most: sixteen to each of a thousand members. */
   maxRequests: 16_384,
 }
 

@@ -1,4 +1,4 @@
-/** From news and frames to messages that fit a packet. */
+/** Packs rumours and frames into messages that fit a packet. */
 import type { Packed } from '../../base/bytes.ts'
 import { maxEntryBytes, maxHeaderBytes, maxRangeBytes } from '../wire/delta-codec.ts'
 import { encodeFrame, encodeMessage, envelopeBytes } from '../wire/frames.ts'
@@ -9,7 +9,7 @@ import type { Replica } from '../log/replica.ts'
 /** The most that a frame of a few hundred bytes takes beyond its body. */
 const frameHeadBytes = 4
 
-/** Frames that tell the news. What was superseded meanwhile is left out: its successor is news itself. */
+/** The frames of rumours. One that was superseded is left out: its successor is a rumour too. */
 export function framesOfRumours(
   items: readonly Rumour[],
   replica: Replica,
@@ -18,9 +18,9 @@ export function framesOfRumours(
   const frames: Uint8Array[] = []
   const entries = new Map<OriginLog, Entry[]>()
   for (const { kind, oid, epoch, id, version } of items) {
-    if (kind === 'bye') frames.push(encodeFrame({ kind, oid, epoch }))
+    if (kind === 'leave') frames.push(encodeFrame({ kind, oid, epoch }))
     const log = replica.origin(oid)?.log
-    if (kind === 'bye' || log === undefined || log.epoch !== epoch) continue
+    if (kind === 'leave' || log === undefined || log.epoch !== epoch) continue
     const listed = entries.get(log) ?? []
     entries.set(log, listed)
     const entry = log.entry(id)
@@ -33,7 +33,7 @@ export function framesOfRumours(
   return frames
 }
 
-/** Packs frames, in their order, into messages of at most `maxBytes`; a longer frame gets one of its own. */
+/** Packs frames, in order, into messages of at most `maxBytes`; a longer frame gets its own. */
 export function messagesOf(
   sender: Packed,
   frames: readonly Uint8Array[],
@@ -43,7 +43,7 @@ export function messagesOf(
   return groups.map((group) => encodeMessage(sender, group))
 }
 
-/** Frames, in their order, in groups of at most `maxBytes`; a longer frame is a group of its own. */
+/** Frames, in order, in groups of at most `maxBytes`; a longer frame is a group of its own. */
 export function* groupsOf(frames: Iterable<Uint8Array>, maxBytes: number): Generator<Uint8Array[]> {
   let group: Uint8Array[] = []
   let used = 0
@@ -59,7 +59,7 @@ export function* groupsOf(frames: Iterable<Uint8Array>, maxBytes: number): Gener
   if (group.length > 0) yield group
 }
 
-/** A log's entries, ascending, with the coverage that each vouches for, in frames that fit a message. */
+/** A log's entries, ascending, with the range that each covers, in frames that fit a message. */
 function framesOfEntries(log: OriginLog, entries: Entry[], maxBytes: number): Uint8Array[] {
   const { oid, epoch, floor, head } = log
   const bare = { oid, epoch, floor, head, reset: null, repair: false }
@@ -76,7 +76,7 @@ function framesOfEntries(log: OriginLog, entries: Entry[], maxBytes: number): Ui
     const size = maxEntryBytes(entry) + maxRangeBytes
     if (ranges.length > 0 && used + size > room) flush()
     used += size
-    const from = log.vouchedFrom(entry.version)
+    const from = log.rangeStart(entry.version)
     const last = ranges.at(-1)
     if (last === undefined || from > last.to) {
       ranges.push({ from, to: entry.version, entries: [entry] })

@@ -1,6 +1,6 @@
 /**
- * The protocol: takes messages apart, hands their frames to the part that they concern, and keeps the
- * parts informed of one another. Knows nothing of kinds of records.
+ * The sync protocol: decodes messages, routes their frames to the parts, and connects the parts. It
+ * knows no kinds of records.
  */
 import type { Clock, Timer } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
@@ -20,13 +20,13 @@ import { AntiEntropy } from './anti-entropy.ts'
 import { summaryOf } from '../log/origin.ts'
 import { Sender } from './sender.ts'
 import type { Replica } from '../log/replica.ts'
-import { decodeRoot } from '../root-payload.ts'
+import { decodeRoot } from '../wire/piggyback.ts'
 import { SyncServer } from './sync-server.ts'
 import { Disseminator } from './disseminator.ts'
 
-/** Members that are told of our leaving directly, besides the gossip that tells all. */
+/** Members that are told directly that we leave; dissemination tells the others. */
 const maxDirectLeaves = 128
-/** How often things are looked at that only time brings about. */
+/** Between two looks at what is too old. */
 const housekeepingMs = 1000
 
 interface SyncProtocolPorts {
@@ -38,7 +38,7 @@ interface SyncProtocolPorts {
   readonly replica: Replica
   readonly members: MemberTable
   readonly onSynced: () => void
-  /** Our own records are known in an epoch at least this high: we must write them in a higher one. */
+  /** Others know records of ours in this epoch that we lack: ours must become higher. */
   readonly onOwnAhead: (epoch: number) => void
   readonly onLeave: (oid: Packed, epoch: number) => void
   readonly onRequest: (from: string, frame: Extract<Frame, { kind: 'request' }>) => void
@@ -97,7 +97,7 @@ export class SyncProtocol {
         // Who leaves would call itself back to life.
         if (!this.#opened) return
         gossip.updateMeta()
-        this.disseminator.ownHead()
+        this.disseminator.ownSummary()
       },
     })
     this.initialSync = new InitialSync({
@@ -113,16 +113,16 @@ export class SyncProtocol {
     this.#armHousekeeping()
   }
 
-  /** Tells the others that this epoch is over. Nothing is published afterwards. */
+  /** Tells the others that we leave. Nothing is published afterwards. */
   leave(): void {
     const { replica, random, members } = this.#ports
     const { oid, log } = replica.self
     this.#opened = false
     this.antiEntropy.close()
     this.initialSync.close()
-    this.disseminator.bye(oid, log.epoch)
+    this.disseminator.leave(oid, log.epoch)
     for (const member of sample(random, members.live(), maxDirectLeaves)) {
-      this.sender.send(member, [{ kind: 'bye', oid, epoch: log.epoch }])
+      this.sender.send(member, [{ kind: 'leave', oid, epoch: log.epoch }])
     }
   }
 
@@ -141,7 +141,7 @@ export class SyncProtocol {
     if (this.own.set(id, value) && this.#opened) this.#armPublish(this.#ports.options.eagerDelayMs)
   }
 
-  /** Publishes what was set so far, and from here on what is set. */
+  /** Publishes what was set so far, and from here on every change. */
   open(): void {
     if (this.#opened) return
     this.#opened = true
@@ -151,13 +151,13 @@ export class SyncProtocol {
     this.announce()
   }
 
-  /** Tells everybody how far we are and, when that is not much, all that we have. */
+  /** Tells all members how far our log is and, when it is short, its records too. */
   announce(): void {
     const { replica, members, options } = this.#ports
     if (!this.#opened || members.live().length === 0) return
     const { log, oid } = replica.self
     this.#announced = true
-    this.disseminator.ownHead()
+    this.disseminator.ownSummary()
     if (log.size <= options.maxPacketRecords) {
       this.disseminator.entries(oid, log.epoch, log.between(0, log.head))
     }
@@ -201,23 +201,23 @@ export class SyncProtocol {
 
   #onFrame(sender: Packed, frame: Frame): void {
     if (frame.kind === 'delta') return this.#onDelta(sender, frame.delta)
-    if (frame.kind === 'bye') return this.#onBye(frame.oid, frame.epoch)
+    if (frame.kind === 'leave') return this.#onLeave(frame.oid, frame.epoch)
     const { members, replica } = this.#ports
     const from = members.nameOf(sender)
-    if (from !== undefined && sender !== replica.self.oid) this.#onTalk(from, frame)
+    if (from !== undefined && sender !== replica.self.oid) this.#onMemberFrame(from, frame)
   }
 
-  /** Frames that want an answer, for which one must know whom to answer. */
-  #onTalk(from: string, frame: Exclude<Frame, { kind: 'delta' | 'bye' }>): void {
+  /** Frames that are answered: their sender must be a known member. */
+  #onMemberFrame(from: string, frame: Exclude<Frame, { kind: 'delta' | 'leave' }>): void {
     switch (frame.kind) {
       case 'digest':
         return this.antiEntropy.onDigest(from, frame.buckets)
-      case 'heads':
-        // Until the first sync is done, what it brings is not to be asked for one by one.
+      case 'summaries':
+        // The initial sync brings all of it: no need to request it origin by origin.
         if (!frame.answer && !this.initialSync.done) return
         return this.initialSync.onSummaries(from, this.antiEntropy.onSummaries(from, frame))
-      case 'want':
-        return this.server.answer(from, frame.wants)
+      case 'deltaRequest':
+        return this.server.answer(from, frame.requests)
       case 'transfer':
         this.antiEntropy.onTransfer(from, frame.state)
         return this.initialSync.onTransfer(from, frame.state)
@@ -233,31 +233,31 @@ export class SyncProtocol {
   #onDelta(sender: Packed, delta: Delta): void {
     const { replica, clock, members, onOwnAhead } = this.#ports
     this.counters.deltas++
-    const reception = replica.apply(delta, clock.now())
+    const result = replica.apply(delta, clock.now())
     const from = members.nameOf(sender)
-    if (reception.kind === 'applied') {
-      if (!delta.repair) this.disseminator.entries(delta.oid, delta.epoch, reception.news)
+    if (result.kind === 'applied') {
+      if (!delta.repair) this.disseminator.entries(delta.oid, delta.epoch, result.entries)
       this.antiEntropy.onApplied(delta.oid, delta.repair)
       this.initialSync.onApplied(delta.oid)
       this.#unknownMembers.check()
-    } else if (reception.kind === 'self') {
+    } else if (result.kind === 'self') {
       const { epoch, head } = replica.self.log
       if (delta.epoch > epoch || (delta.epoch === epoch && delta.head > head))
         onOwnAhead(delta.epoch)
-    } else if (from !== undefined && reception.kind === 'stale') {
-      const heads = [summaryOf(reception.origin.log)]
-      this.sender.send(from, [{ kind: 'heads', answer: false, buckets: [], heads }])
-    } else if (from !== undefined && reception.kind === 'over' && reception.left) {
-      this.sender.send(from, [{ kind: 'bye', oid: delta.oid, epoch: reception.epoch }])
+    } else if (from !== undefined && result.kind === 'stale') {
+      const summaries = [summaryOf(result.origin.log)]
+      this.sender.send(from, [{ kind: 'summaries', answer: false, buckets: [], summaries }])
+    } else if (from !== undefined && result.kind === 'over' && result.left) {
+      this.sender.send(from, [{ kind: 'leave', oid: delta.oid, epoch: result.epoch }])
     }
   }
 
-  #onBye(oid: Packed, epoch: number): void {
+  #onLeave(oid: Packed, epoch: number): void {
     const { replica, clock, onOwnAhead, onLeave } = this.#ports
     if (oid === replica.self.oid) {
       if (epoch >= replica.self.log.epoch) onOwnAhead(epoch)
     } else if (replica.endEpoch(oid, epoch, clock.now())) {
-      this.disseminator.bye(oid, epoch)
+      this.disseminator.leave(oid, epoch)
       onLeave(oid, epoch)
     }
   }

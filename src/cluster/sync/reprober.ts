@@ -1,8 +1,8 @@
 /**
- * Asks members that gossip doubts whether they are there. Gossip of membership does not talk to the dead, so
- * who was cut off comes back only when somebody dials it; and who was cut off doubts all the others, and
- * says so as soon as it is back. One packet to the doubted one, answered with its head and a new
- * announcement of itself, ends either within a round trip.
+ * Asks members that gossip doubts whether they are there. Gossip of membership does not talk to the
+ * dead, so who was cut off comes back only when somebody dials it; and who was cut off doubts all
+ * the others, and says so as soon as it is back. One packet to the doubted one, answered with its
+ * head and a new announcement of itself, ends either within a round trip.
  */
 import type { Timer } from '../../base/clock.ts'
 import { below, sample } from '../../base/random.ts'
@@ -11,7 +11,10 @@ import type { SyncContext } from './context.ts'
 
 /** Milliseconds between two turns, on average; nobody is knocked at twice in one. */
 const turnMs = 500
-/** In a turn this many of the dead are knocked at by all members together, at least, and by one at most. */
+/**
+ * In a turn this many of the dead are knocked at by all members together, at least, and by one at
+ * most.
+ */
 const probesPerTurn = 4
 /** Doubted ones asked at once, when somebody says that we were away. */
 const maxAtOnce = 64

@@ -1,21 +1,21 @@
 /**
- * News still to be told, each a number of times. Keyed, so that a newer version of a record takes the
- * place of the older one. Own news go before relayed ones, and of those the least told first; when the
- * queue is full the last of that order are dropped. Repair brings them: whoever hears of a later version
- * asks for what it lacks before.
+ * Rumours to be sent, each a number of times. A newer version of a record takes the place of the
+ * older one. Own rumours go first, then those sent least often; when the queue is full, the last in
+ * that order are dropped. Anti-entropy brings them: a member that hears of a later version requests
+ * the versions it lacks.
  */
 import type { Packed } from '../../base/bytes.ts'
 
-/** One thing to tell. The log says what the record is when the time comes. */
+/** One thing to send. The record's value is read from the log when it is sent. */
 export interface Rumour {
-  readonly kind: 'entry' | 'head' | 'bye'
+  readonly kind: 'entry' | 'head' | 'leave'
   readonly oid: Packed
   readonly epoch: number
   /** The record's id; empty for the other kinds. */
   readonly id: Packed
   readonly version: number
   readonly own: boolean
-  /** About how much room it takes in a packet. */
+  /** Its size in a packet, about. */
   readonly bytes: number
 }
 
@@ -42,12 +42,12 @@ export class RumourQueue {
     return this.#bytes
   }
 
-  /** How many items were dropped for want of room. */
+  /** Rumours dropped because the queue was full. */
   get dropped(): number {
     return this.#dropped
   }
 
-  /** Adds an item to be told `times` times, in place of what it supersedes. */
+  /** Adds a rumour to be sent `times` times, in place of the one that it supersedes. */
   add(item: Rumour, times: number): void {
     const key = `${item.oid}${item.kind}${item.id}`
     const before = this.#queued.get(key)
@@ -57,7 +57,7 @@ export class RumourQueue {
     if (this.#bytes > this.#maxBytes) this.#shed()
   }
 
-  /** The items to tell next, of about `bytes` bytes; charges each for `recipients` tellings. */
+  /** The rumours to send next, of about `bytes` bytes; counts each as sent to `recipients`. */
   take(bytes: number, recipients: number): Rumour[] {
     let chosen = [...this.#queued]
     if (this.#bytes > bytes) chosen = firstOf(chosen.sort(byUrgency), bytes)

@@ -1,10 +1,10 @@
-/** Sends what the parts of the room have to say, as packets or over streams, and counts it. */
+/** Sends frames as packets or, when they are too long for one, over streams; counts both. */
 import { type Frame, encodeFrame, encodeMessage } from '../wire/frames.ts'
 import type { GossipTransport } from '../gossip/gossip-transport.ts'
 import type { Replica } from '../log/replica.ts'
 
 export class Sender {
-  /** Messages and bytes so far. */
+  /** Messages and bytes sent so far. */
   readonly counts = { sent: 0, sentBytes: 0 }
   readonly #gossip: GossipTransport
   readonly #replica: Replica
@@ -14,7 +14,7 @@ export class Sender {
     this.#replica = replica
   }
 
-  /** The longest message that goes as a packet, in bytes. */
+  /** The longest message that fits a packet, in bytes. */
   get maxPacketBytes(): number {
     return this.#gossip.maxPacketPayload
   }
@@ -24,7 +24,7 @@ export class Sender {
     this.sendMessage(member, this.#message(frames))
   }
 
-  /** The same with an encoded message. One that is too long for a packet goes over a stream. */
+  /** Sends an encoded message; one that is too long for a packet goes over a stream. */
   sendMessage(member: string, message: Uint8Array): void {
     if (message.length > this.maxPacketBytes) this.sendReliable(member, message).catch(() => {})
     else {

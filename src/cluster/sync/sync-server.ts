@@ -1,7 +1,7 @@
 /**
- * Answers those who say what they have: sends what they lack. A little goes in packets, a lot over TCP
- * in pieces, to a few members at once; others are told to ask somebody else. Answers are marked as
- * repairs, so nobody passes them on.
+ * Answers delta requests: sends what the requester lacks. A few hundred records go in packets, more
+ * over TCP in pieces, to a few members at once; others are told to ask another member. Answers are
+ * marked as repairs, which are not passed on.
  */
 import { sleep } from '../../base/clock.ts'
 import type { Packed } from '../../base/bytes.ts'
@@ -15,19 +15,19 @@ import type { SyncContext } from './context.ts'
 /** Room for the frame's own head, and in a transfer for the frame that says that more comes. */
 const frameRoom = 16
 
-/** What a log has to tell somebody. */
+/** The part of a log that a requester lacks. */
 export interface Reply {
   readonly log: OriginLog
-  /** Not null: the asker may lack deletions that we do not know any more, and gets all that is left. */
+  /** Not null: a reset up to this version, since the requester may lack deletions we dropped. */
   readonly reset: number | null
   readonly ranges: readonly Range[]
 }
 
-/** What a log has that the asker lacks; null when that is nothing. */
-export function replyTo(want: DeltaRequest, log: OriginLog): Reply | null {
-  if (want.epoch > log.epoch || !log.heard) return null
-  const has: Coverage = want.epoch === log.epoch ? want.coverage : coverageTo(0)
-  const older = want.epoch < log.epoch
+/** What a log has that the requester lacks; null when that is nothing. */
+export function replyTo(request: DeltaRequest, log: OriginLog): Reply | null {
+  if (request.epoch > log.epoch || !log.heard) return null
+  const has: Coverage = request.epoch === log.epoch ? request.coverage : coverageTo(0)
+  const older = request.epoch < log.epoch
   if (has.prefix < log.floor) {
     const to = log.coverage.prefix
     return to > has.prefix ? { log, reset: to, ranges: [{ from: 0, to }] } : null
@@ -45,18 +45,18 @@ export class SyncServer {
     this.#ports = ports
   }
 
-  /** Transfers under way. */
+  /** Transfers in progress. */
   get transfers(): number {
     return this.#receivers.size
   }
 
   /** Sends a member what it lacks. */
-  answer(member: string, wants: readonly DeltaRequest[]): void {
+  answer(member: string, requests: readonly DeltaRequest[]): void {
     const { replica, options } = this.#ports
     const replies: Reply[] = []
-    for (const want of wants) {
-      const log = replica.origin(want.oid)?.log
-      const reply = log === undefined ? null : replyTo(want, log)
+    for (const request of requests) {
+      const log = replica.origin(request.oid)?.log
+      const reply = log === undefined ? null : replyTo(request, log)
       if (reply !== null) replies.push(reply)
     }
     if (replies.length === 0) return
@@ -111,8 +111,8 @@ export class SyncServer {
 function* framesOf(replies: readonly Reply[], maxBytes: number): Generator<Uint8Array> {
   for (const { log, reset, ranges } of replies) {
     const deltas = deltasOf(log, ranges, { reset, repair: true, maxBytes })
-    // A reset goes from the highest versions down: so a record that moved up is there before its
-    // old place is cleared, and is never seen as deleted.
+    // A reset goes from the highest versions down: so a record that was written again is there
+    // before its old version is cleared, and is never seen as deleted.
     const inOrder = reset === null ? deltas : [...deltas].reverse()
     for (const delta of inOrder) yield encodeFrame({ kind: 'delta', delta })
   }

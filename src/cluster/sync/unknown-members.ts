@@ -1,8 +1,9 @@
 /**
- * Sees to it that members know of one another. Gossip of membership is not repaired like ours: now and
- * then somebody misses that a member joined or came back, and learns it only when whole views are
- * exchanged, half a minute later. Until then it has that member's records and may not show them. So who has records of a
- * stranger, or new ones of the dead, asks after their owner, by way of others, and the owner announces itself once more.
+ * Sees to it that members know of one another. Gossip of membership is not repaired like ours: now
+ * and then somebody misses that a member joined or came back, and learns it only when whole views
+ * are exchanged, half a minute later. Until then it has that member's records and may not show
+ * them. So who has records of a stranger, or new ones of the dead, asks after their owner, by way
+ * of others, and the owner announces itself once more.
  */
 import type { Timer } from '../../base/clock.ts'
 import { sample } from '../../base/random.ts'
@@ -45,7 +46,10 @@ export class UnknownMembers {
     this.#ports = ports
   }
 
-  /** A message came from this member: if we take it for dead, or do not know it, we missed something. */
+  /**
+   * A message came from this member: if we take it for dead, or do not know it, we missed
+   * something.
+   */
   heardFrom(sender: Packed): void {
     const { clock, replica, members, reprober } = this.#ports
     const state = members.stateOf(sender)
@@ -73,8 +77,8 @@ export class UnknownMembers {
   }
 
   /**
-   * Members whose epoch is lower than one of theirs that we know have lost their disk and their time:
-   * tells them, so that they begin a higher one.
+   * Members whose epoch is lower than one of theirs that we know have lost their disk and their
+   * time: tells them, so that they begin a higher one.
    */
   remind(): void {
     const { replica, members, sender } = this.#ports
@@ -82,8 +86,8 @@ export class UnknownMembers {
       const { oid, epoch } = members.get(name)!
       const known = replica.knownEpoch(oid)
       if (known <= epoch) continue
-      const heads = [{ oid, epoch: known, prefix: 0, head: 0 }]
-      sender.send(name, [{ kind: 'heads', answer: false, buckets: [], heads }])
+      const summaries = [{ oid, epoch: known, prefix: 0, head: 0 }]
+      sender.send(name, [{ kind: 'summaries', answer: false, buckets: [], summaries }])
     }
   }
 

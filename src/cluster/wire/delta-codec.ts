@@ -1,23 +1,27 @@
 /**
- * Deltas in bytes.
+ * Deltas as bytes.
  *
- *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair, 4 time) | [more] | floor | head | [reset] | [time] | ranges
+ *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair, 4 time) | [more] | floor | head
+ *             | [reset] | [time] | ranges
  *     range   from, less the last range's end | length | records, twice, and 1 when the last is at the end | records
  *     record  endpoint   tag 1 | [version] | [vni 3] | endpoint id 8 | [time] | [tail]
  *             any kind   tag 1 | [version] | kind 1 | key length, key | [value length, value]
  *
- * Any other flag is a later release's, and says that there is more: a length and bytes, which are skipped. So it may say
- * more, but not otherwise what is said here: whoever could not read a delta would lack its versions for ever.
+ * Any other flag is a later release's: [more] follows, a length and bytes, which are skipped. So a
+ * later release may add to a delta, but must not change the rest: a member that cannot read a delta
+ * would lack its versions for ever.
  *
- * Numbers without a size are varints. A record's version is told as its distance from the one before
- * it in the range, less one; a last one at the range's end leaves it out. An endpoint's tag is the form of
- * endpoint-record.ts, with MAC form 3 for a tombstone and bit 6 when the VNI is that of the endpoint before it
- * in this delta. The time of a delta is that of its first endpoint, which leaves its own out, as the difference from
- * the second in which the epoch began; those of later ones are differences from the one before. The tag of any
- * other record has bit 7, and bit 0 for a tombstone. So the usual endpoint takes 15 to 18 bytes.
+ * Numbers without a size are varints. A record's version is its distance from the one before it in
+ * the range, less one; a last record at the range's end leaves it out. An endpoint's tag is the
+ * form of endpoint-record.ts, with MAC form 3 for a tombstone and bit 6 when the VNI is that of the
+ * endpoint before it in this delta. The time of a delta is that of its first endpoint, which leaves
+ * its own out, as the difference from the second in which the epoch began; those of later endpoints
+ * are differences from the one before. The tag of any other record has bit 7, and bit 0 for a
+ * tombstone. So a typical endpoint takes 15 to 18 bytes.
  */
 import { ByteReader, ByteWriter, CodecError, type Packed, varintLength } from '../../base/bytes.ts'
 import type { Range } from '../log/coverage.ts'
+import { epochLimit } from '../log/own-epoch.ts'
 import {
   maxClaimedAt,
   endpointKeyBytes,
@@ -35,11 +39,11 @@ const tagOther = 0x80
 const tagSameVni = 0x40
 const tagTombstone = 0x30
 
-/** Joins pieces into one flat string, which takes less memory than a concatenation does. */
+/** Joins pieces into one flat string, which takes less memory than a concatenation. */
 const scratch = new ByteWriter()
 
-/** What a record leaves out because the one before it said it. */
-interface Context {
+/** What a record may leave out because it follows from the record before it. */
+interface DeltaContext {
   vni: Packed
   claim: number
   /** Whether the next endpoint's time is `claim`. */
@@ -70,7 +74,7 @@ export function encodeDelta(delta: Delta): Uint8Array {
 /** Decodes one delta. Throws CodecError for anything that no encoder makes. */
 export function decodeDelta(reader: ByteReader): Delta {
   const oid = reader.packed(8)
-  const epoch = reader.epoch()
+  const epoch = readEpoch(reader)
   const flags = reader.uint(1)
   if (flags > flagsKnown) reader.block()
   const floor = reader.varint()
@@ -79,7 +83,7 @@ export function decodeDelta(reader: ByteReader): Delta {
   const isClaimOfNext = (flags & flagTime) !== 0
   const began = secondOf(epoch)
   const claim = isClaimOfNext ? readClaim(reader, began) : began
-  const context: Context = { vni: '', claim, isClaimOfNext }
+  const context: DeltaContext = { vni: '', claim, isClaimOfNext }
   const ranges: DeltaRange[] = []
   let before = 0
   while (reader.left > 0) {
@@ -92,8 +96,9 @@ export function decodeDelta(reader: ByteReader): Delta {
 
 /**
  * Cuts what a log has in `ranges` into deltas of at most `maxBytes` bytes each (one record may be
- * longer), each with whole records and the coverage that goes with them. No ranges: one delta that
- * only tells of the epoch. The log may drop tombstones between two of them: each tells the floor of its moment.
+ * longer), each with whole records and the versions they cover. No ranges: one delta that only says
+ * that the epoch exists. The log may drop tombstones between two of them: each has the floor of its
+ * moment.
  */
 export function* deltasOf(
   log: OriginLog,
@@ -122,7 +127,7 @@ export function* deltasOf(
   if (pieces.length > 0 || ranges.length === 0) yield deltaOf(pieces)
 }
 
-/** The most bytes that a record takes on the way. */
+/** The most bytes that a record takes on the wire. */
 export function maxEntryBytes(entry: Entry): number {
   return 12 + entry.id.length + (entry.value?.length ?? 0)
 }
@@ -138,6 +143,13 @@ function pieceBytes(piece: DeltaRange): number {
 
 /** Three varints. */
 export const maxRangeBytes = 20
+
+/** Reads an epoch. Throws CodecError above the limit. */
+export function readEpoch(reader: ByteReader): number {
+  const epoch = reader.uint(6)
+  if (epoch >= epochLimit) throw new CodecError('an epoch is too large')
+  return epoch
+}
 
 function* piecesOf(entries: readonly Entry[], range: Range, room: number): Generator<DeltaRange> {
   let from = range.from
@@ -157,7 +169,7 @@ function* piecesOf(entries: readonly Entry[], range: Range, room: number): Gener
   yield { from, to: range.to, entries: entries.slice(start) }
 }
 
-function writeHead(out: ByteWriter, delta: Delta): Context {
+function writeHead(out: ByteWriter, delta: Delta): DeltaContext {
   const { oid, epoch, floor, head, reset, repair } = delta
   const began = secondOf(epoch)
   const claim = firstClaim(delta)
@@ -182,7 +194,7 @@ function endsWithRecord({ to, entries }: DeltaRange): boolean {
   return entries.at(-1)?.version === to
 }
 
-function readRange(reader: ByteReader, before: number, context: Context): DeltaRange {
+function readRange(reader: ByteReader, before: number, context: DeltaContext): DeltaRange {
   const from = before + reader.varint()
   const to = from + reader.varint()
   const counted = reader.varint()
@@ -220,7 +232,7 @@ function writeEntry(
   out: ByteWriter,
   entry: Entry,
   distance: number | null,
-  context: Context,
+  context: DeltaContext,
 ): void {
   const { id, value } = entry
   if (!isCompact(id, value)) {
@@ -246,7 +258,7 @@ function writeEntry(
 function readEntry(
   reader: ByteReader,
   { before, at }: { before: number; at: number | null },
-  context: Context,
+  context: DeltaContext,
 ): Entry {
   const tag = reader.uint(1)
   const version = at ?? before + 1 + reader.varint()
@@ -265,7 +277,7 @@ function readEntry(
   return { id, version, value: readEndpointValue(reader, form, context) }
 }
 
-function readEndpointValue(reader: ByteReader, form: number, context: Context): Packed {
+function readEndpointValue(reader: ByteReader, form: number, context: DeltaContext): Packed {
   const claim = context.isClaimOfNext ? context.claim : readClaim(reader, context.claim)
   Object.assign(context, { claim, isClaimOfNext: false })
   const tail = endpointTail(reader, form)

@@ -1,8 +1,8 @@
 /**
  * The record of an endpoint. A cluster has many of them, so they have a compact form of their own
- * instead of JSON. In a log the key is `vni 3 | endpoint id 8` and its value
- * `form 1 | claimed at 4 | [family mask 1] | addresses | MAC`, where the form says how many addresses
- * there are, of which family, and how the MAC is written:
+ * instead of JSON. In a log the key is `vni 3 | endpoint id 8` and its value `form 1 | claimed at 4
+ * | [family mask 1] | addresses | MAC`, where the form says how many addresses there are, of which
+ * family, and how the MAC is written:
  *
  *     bits 0-1  number of addresses, less one
  *     bits 2-3  families: 0 all IPv4, 1 all IPv6, 2 the first IPv4 and the rest IPv6, 3 see the mask

@@ -1,32 +1,24 @@
 /**
- * What members say to each other. A message is
+ * The messages between members. A message is
  *
  *     4f 02 | sender's oid 8 | frames        frame: kind 1 | length varint | body
  *
- * The first byte is one that neither serf nor Docker's own gossip takes for theirs, the second the
- * version of this format. A frame of an unknown kind is skipped, and so is what an unknown flag adds to a delta, so a
- * later release can say more.
+ * The first byte is one that neither serf nor Docker's own gossip uses, the second the version of
+ * this format. A frame of an unknown kind is skipped, and so is what an unknown flag adds to a
+ * delta: a later release can add both.
  */
 import { ByteReader, ByteWriter, CodecError, type Packed } from '../../base/bytes.ts'
 import { type Coverage, type Range, maxRanges } from '../log/coverage.ts'
-import { decodeDelta, encodeDelta } from './delta-codec.ts'
 import type { Delta } from '../log/origin-log.ts'
+import type { VersionSummary } from '../log/origin.ts'
+import { decodeDelta, encodeDelta, readEpoch } from './delta-codec.ts'
 
 /** First byte of everything of ours: messages, metadata, payloads of acks. */
 export const magicByte = 0x4f
 /** Second byte: the version of the format. */
 export const formatVersion = 2
 
-/** How far somebody has one origin. */
-export interface VersionSummary {
-  readonly oid: Packed
-  readonly epoch: number
-  readonly prefix: number
-  /** The highest version heard of; `prefix` when nothing is missing. */
-  readonly head: number
-}
-
-/** What a member has of one origin and so what it lacks. */
+/** What a member has of one origin; it asks for the rest. */
 export interface DeltaRequest {
   readonly oid: Packed
   readonly epoch: number
@@ -35,21 +27,21 @@ export interface DeltaRequest {
 
 export type Frame =
   | { readonly kind: 'delta'; readonly delta: Delta }
-  /** All bucket hashes: "what do you have that differs?" */
+  /** The hashes of all buckets; answered with the summaries of the buckets that differ. */
   | { readonly kind: 'digest'; readonly buckets: Uint8Array }
-  /** `buckets`: these are all heads of these buckets, in answer to a digest. Empty: just some heads. */
+  /** `buckets`: all summaries of these buckets, in answer to a digest. Empty: some summaries. */
   | {
-      readonly kind: 'heads'
+      readonly kind: 'summaries'
       readonly answer: boolean
       readonly buckets: readonly number[]
-      readonly heads: readonly VersionSummary[]
+      readonly summaries: readonly VersionSummary[]
     }
-  | { readonly kind: 'want'; readonly wants: readonly DeltaRequest[] }
-  /** About a transfer by TCP: more comes, all was sent, or ask somebody else. */
+  | { readonly kind: 'deltaRequest'; readonly requests: readonly DeltaRequest[] }
+  /** About a transfer by TCP: more follows, all was sent, or ask another member. */
   | { readonly kind: 'transfer'; readonly state: 'more' | 'done' | 'busy' }
-  /** The owner of this epoch has left for good. */
-  | { readonly kind: 'bye'; readonly oid: Packed; readonly epoch: number }
-  /** To its owner, by way of others: somebody has your records but does not know you are a member. */
+  /** The owner has left in this epoch. */
+  | { readonly kind: 'leave'; readonly oid: Packed; readonly epoch: number }
+  /** To its owner, through others: a member has your records and does not know you as a member. */
   | { readonly kind: 'who'; readonly oid: Packed }
   | {
       readonly kind: 'request'
@@ -62,10 +54,10 @@ export type Frame =
 const kindNumbers = {
   delta: 1,
   digest: 2,
-  heads: 3,
-  want: 4,
+  summaries: 3,
+  deltaRequest: 4,
   transfer: 5,
-  bye: 6,
+  leave: 6,
   request: 7,
   answer: 8,
   who: 9,
@@ -89,7 +81,7 @@ export function encodeMessage(sender: Packed, frames: readonly Uint8Array[]): Ui
   return out.bytes()
 }
 
-/** Reads a message; null when it is not of this format. Throws CodecError when it is, but broken. */
+/** Reads a message; null when it has another format. Throws CodecError when it is malformed. */
 export function decodeMessage(bytes: Uint8Array): { sender: Packed; frames: Frame[] } | null {
   if (bytes[0] !== magicByte || bytes[1] !== formatVersion) return null
   const reader = new ByteReader(bytes, 2)
@@ -110,21 +102,21 @@ function encodeBody(frame: Frame): Uint8Array {
       return encodeDelta(frame.delta)
     case 'digest':
       return frame.buckets
-    case 'heads':
+    case 'summaries':
       out.uint(frame.answer ? 1 : 0, 1).uint(frame.buckets.length, 1)
       for (const bucket of frame.buckets) out.uint(bucket, 1)
-      for (const head of frame.heads) {
-        out.packed(head.oid).uint(head.epoch, 6).varint(head.prefix)
-        out.varint(Math.max(0, head.head - head.prefix))
+      for (const { oid, epoch, prefix, head } of frame.summaries) {
+        out.packed(oid).uint(epoch, 6).varint(prefix)
+        out.varint(Math.max(0, head - prefix))
       }
       break
-    case 'want':
-      for (const want of frame.wants) writeWant(out, want)
+    case 'deltaRequest':
+      for (const request of frame.requests) writeRequest(out, request)
       break
     case 'transfer':
       out.uint(transferStates.indexOf(frame.state), 1)
       break
-    case 'bye':
+    case 'leave':
       out.packed(frame.oid).uint(frame.epoch, 6)
       break
     case 'who':
@@ -149,14 +141,14 @@ function decodeBody(kind: number, reader: ByteReader): Frame | null {
       return { kind: 'delta', delta: decodeDelta(reader) }
     case kindNumbers.digest:
       return { kind: 'digest', buckets: Buffer.from(reader.packed(reader.left), 'latin1') }
-    case kindNumbers.heads:
-      return readHeads(reader)
-    case kindNumbers.want:
-      return { kind: 'want', wants: readAll(reader, readWant) }
+    case kindNumbers.summaries:
+      return readSummaries(reader)
+    case kindNumbers.deltaRequest:
+      return { kind: 'deltaRequest', requests: readAll(reader, readRequest) }
     case kindNumbers.transfer:
       return { kind: 'transfer', state: transferStates[reader.uint(1)] ?? 'done' }
-    case kindNumbers.bye:
-      return { kind: 'bye', oid: reader.packed(8), epoch: reader.epoch() }
+    case kindNumbers.leave:
+      return { kind: 'leave', oid: reader.packed(8), epoch: readEpoch(reader) }
     case kindNumbers.who:
       return { kind: 'who', oid: reader.packed(8) }
     case kindNumbers.request: {
@@ -174,19 +166,19 @@ function decodeBody(kind: number, reader: ByteReader): Frame | null {
   }
 }
 
-function readHeads(reader: ByteReader): Frame {
+function readSummaries(reader: ByteReader): Frame {
   const answer = (reader.uint(1) & 1) === 1
   const buckets = Array.from({ length: reader.uint(1) }, () => reader.uint(1))
-  const heads = readAll(reader, (): VersionSummary => {
+  const summaries = readAll(reader, (): VersionSummary => {
     const oid = reader.packed(8)
-    const epoch = reader.epoch()
+    const epoch = readEpoch(reader)
     const prefix = reader.varint()
     return { oid, epoch, prefix, head: sum(prefix, reader.varint()) }
   })
-  return { kind: 'heads', answer, buckets, heads }
+  return { kind: 'summaries', answer, buckets, summaries }
 }
 
-function writeWant(out: ByteWriter, { oid, epoch, coverage }: DeltaRequest): void {
+function writeRequest(out: ByteWriter, { oid, epoch, coverage }: DeltaRequest): void {
   out.packed(oid).uint(epoch, 6).varint(coverage.prefix).varint(coverage.above.length)
   let before = coverage.prefix
   for (const range of coverage.above) {
@@ -195,9 +187,9 @@ function writeWant(out: ByteWriter, { oid, epoch, coverage }: DeltaRequest): voi
   }
 }
 
-function readWant(reader: ByteReader): DeltaRequest {
+function readRequest(reader: ByteReader): DeltaRequest {
   const oid = reader.packed(8)
-  const epoch = reader.epoch()
+  const epoch = readEpoch(reader)
   const prefix = reader.varint()
   const count = reader.varint()
   if (count > maxRanges) throw new CodecError('too many ranges')

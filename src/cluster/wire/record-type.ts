@@ -21,7 +21,8 @@
  *     cluster.onTransitions((batch) => { if (hostRecord.is(batch[0].next)) … })
  *
  * The schema reads what other members sent, of any release: give new fields `v.optional`, bound the
- * size of arrays and strings, and never change the meaning of a field. Old releases ignore new ones.
+ * size of arrays and strings, and never change the meaning of a field. Old releases ignore new
+ * ones.
  */
 import * as v from 'valibot'
 import { assert, refusal } from '../../base/errors.ts'
@@ -154,7 +155,9 @@ export class RecordTypes {
   }
 }
 
-/** The id that the record of this key has in a log. Throws BAD_REQUEST for a key of another form. */
+/**
+ * The id that the record of this key has in a log. Throws BAD_REQUEST for a key of another form.
+ */
 export function recordId(type: RecordType, key: string): Packed {
   const packed = type.packKey(key)
   if (packed === null) throw refusal('BAD_REQUEST', `"${key}" is no key of ${type.kind} records`)

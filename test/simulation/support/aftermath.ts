@@ -7,7 +7,10 @@ export function statuses(world: World): { host: Host; status: ClusterStatus }[] 
   return world.up.map((host) => ({ host, status: host.cluster!.status() }))
 }
 
-/** What members keep of others after a quiet time, and do not need; `late`: also what only a day forgets. */
+/**
+ * What members keep of others after a quiet time, and do not need; `late`: also what only a day
+ * forgets.
+ */
 export function leftovers(world: World, late = false): string[] {
   const found: string[] = []
   const all = statuses(world)

@@ -7,8 +7,8 @@ interface Event {
 }
 
 /**
- * Virtual time for many members: a heap of timers. After each one all promises settle before the next,
- * so a run depends on nothing but its seed.
+ * Virtual time for many members: a heap of timers. After each one all promises settle before the
+ * next, so a run depends on nothing but its seed.
  */
 export class EventClock implements Clock {
   #now = 0

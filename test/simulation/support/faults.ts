@@ -14,14 +14,18 @@ export const hurriedOptions = {
   tombstoneMs: 2500,
   maxTombstones: 6,
   hiddenHoldMs: 10_000,
-  // Longer than the last one waits who hears late that somebody is dead: else it teaches the others again.
+  // Longer than the last one waits who hears late that somebody is dead: else it teaches the others
+  // again.
   epochTombstoneMs: 40_000,
   publishRate: 50,
   publishBurst: 60,
   maxQueueBytes: 3000,
 }
 
-/** For `ms`, hosts write and delete, and every now and then there is `trouble`. `check` runs after every step. */
+/**
+ * For `ms`, hosts write and delete, and every now and then there is `trouble`. `check` runs after
+ * every step.
+ */
 export async function sufferFor(
   ms: number,
   world: World,
@@ -64,8 +68,8 @@ export async function trouble(world: World, log: (what: string) => void): Promis
 }
 
 /**
- * Ends all trouble: connected and lossless again, and what is down is started, departed hosts too. A
- * host may stay down for good: then the others must stop showing what it had.
+ * Ends all trouble: connected and lossless again, and what is down is started, departed hosts too.
+ * A host may stay down for good: then the others must stop showing what it had.
  */
 export async function recover(world: World, downMost = 0): Promise<void> {
   Object.assign(world.net.faults, {
@@ -183,7 +187,10 @@ export function burst(world: World, log: (what: string) => void): void {
   log(`burst of ${host.name}`)
 }
 
-/** All packets get lost for a while in which some write: nobody hears that there is anything to miss. */
+/**
+ * All packets get lost for a while in which some write: nobody hears that there is anything to
+ * miss.
+ */
 export async function writeUnheard(world: World, log: (what: string) => void): Promise<void> {
   const { random, net } = world
   net.faults.silent = true

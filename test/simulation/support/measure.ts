@@ -17,7 +17,10 @@ export class Measure {
     this.#samples.push({ seed, ms })
   }
 
-  /** Prints the figures; throws when one is above its limit, with the command that replays the slowest world. */
+  /**
+   * Prints the figures; throws when one is above its limit, with the command that replays the
+   * slowest world.
+   */
   check(limits: Partial<Figures>): void {
     const [slowest] = this.#samples.toSorted((a, b) => b.ms - a.ms)
     if (slowest === undefined) throw new Error(`${this.#what}: nothing was measured`)

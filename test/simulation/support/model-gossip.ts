@@ -1,7 +1,8 @@
 /**
- * Membership as a gossip library gives it, in the small: probes round robin with two helpers, suspicion,
- * refutation, incarnations, announcements that reach others late or never, exchange of the whole view
- * on joining and now and then. Fast enough for a thousand members; the real library is tested apart.
+ * Membership as a gossip library gives it, in the small: probes round robin with two helpers,
+ * suspicion, refutation, incarnations, announcements that reach others late or never, exchange of
+ * the whole view on joining and now and then. Fast enough for a thousand members; the real library
+ * is tested apart.
  */
 import type { Clock, Timer } from '../../../src/base/clock.ts'
 import { type Random, below, pick, shuffled } from '../../../src/base/random.ts'
@@ -102,7 +103,9 @@ export class ModelGossip implements GossipTransport {
     return { contacted, own, errors }
   }
 
-  /** Makes two members know all that either knows, at once: for large clusters that start complete. */
+  /**
+   * Makes two members know all that either knows, at once: for large clusters that start complete.
+   */
   know(facts: readonly Fact[]): void {
     for (const fact of facts) this.#learn(fact)
   }

@@ -85,7 +85,9 @@ export class VirtualNetwork {
     this.#clock.setTimeout(() => this.#up.has(to) && deliver(), late)
   }
 
-  /** A stream there and back: resolves when its bytes have arrived, rejects when there is no way. */
+  /**
+   * A stream there and back: resolves when its bytes have arrived, rejects when there is no way.
+   */
   stream(from: string, to: string, bytes: number, deliver: () => void): Promise<void> {
     this.sent.streams++
     this.sent.streamBytes += bytes

@@ -1,4 +1,7 @@
-/** Whole plugins, with kernels and disks in memory and a virtual network between them, in virtual time. */
+/**
+ * Whole plugins, with kernels and disks in memory and a virtual network between them, in virtual
+ * time.
+ */
 import { MemoryNetwork, type Transport } from 'memberlist-js'
 import { type LoggedProblem, type Logger, createLogger } from '../../../src/base/logger.ts'
 import { type Random, seededRandom } from '../../../src/base/random.ts'
@@ -35,7 +38,10 @@ export class WholeHosts {
     this.#memory = membership === 'model' ? null : new MemoryNetwork({ clock, random })
   }
 
-  /** Adds a host, called host-1, host-2 and so on if it has no other name, and has it join the first. */
+  /**
+   * Adds a host, called host-1, host-2 and so on if it has no other name, and has it join the
+   * first.
+   */
   async add(
     options: {
       underlayMtu?: number

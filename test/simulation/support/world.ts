@@ -1,6 +1,7 @@
 /**
- * A cluster of many members in virtual time: real Cluster objects over a virtual network, with hosts
- * that crash, forget and come back, and a check of what each knows against what each owner has put.
+ * A cluster of many members in virtual time: real Cluster objects over a virtual network, with
+ * hosts that crash, forget and come back, and a check of what each knows against what each owner
+ * has put.
  */
 import { MemoryNetwork, type Transport } from 'memberlist-js'
 import { type Random, below, seededRandom } from '../../../src/base/random.ts'
@@ -52,7 +53,9 @@ export interface WorldOptions {
   readonly membership?: 'model' | 'memberlist'
   /** How many addresses there are to choose from; few, and some are claimed twice. */
   readonly addresses?: number
-  /** Of the model: the share of its announcements that somebody misses. Many, unless told otherwise. */
+  /**
+   * Of the model: the share of its announcements that somebody misses. Many, unless told otherwise.
+   */
   readonly misses?: number
 }
 
@@ -238,7 +241,9 @@ export class World {
     return this.differences(1).length === 0
   }
 
-  /** Where a host's view, or what its listeners believe, is not the truth; at most `most` of them. */
+  /**
+   * Where a host's view, or what its listeners believe, is not the truth; at most `most` of them.
+   */
   differences(most = 20): string[] {
     const found: string[] = []
     const truth = this.#truthByName()
@@ -276,7 +281,9 @@ export class World {
     for (const key of host.believed.keys()) if (!truth.has(key)) report(key, 'was told what is not')
   }
 
-  /** Whether each address leads to the latest of those who claim it, and to nobody when nobody does. */
+  /**
+   * Whether each address leads to the latest of those who claim it, and to nobody when nobody does.
+   */
   #compareClaims(host: Host, found: string[]): void {
     const latest = new Map<string, EndpointRecord>()
     for (const owner of this.up) {

@@ -7,8 +7,8 @@ import { AntiEntropy } from '../../../src/cluster/sync/anti-entropy.ts'
 import { Fixture, namesOf } from './fixture.ts'
 
 /*
- * What comes in any number is kept, asked for and told in bounded number: whatever the others send, memory and
- * packets stay within what docs/cluster-state.md says.
+ * What comes in any number is kept, asked for and told in bounded number: whatever the others send,
+ * memory and packets stay within what docs/cluster-state.md says.
  */
 
 describe('cluster/bounds', () => {
@@ -63,9 +63,9 @@ describe('cluster/bounds', () => {
     let most = 0
     for (let ms = 0; ms < 1500; ms++) {
       await room.clock.advance(1)
-      const wants = room.take('want').flatMap(({ frame }) => frame.wants)
-      most = Math.max(most, wants.length)
-      for (const { oid } of wants) wanted.add(oid)
+      const requests = room.take('deltaRequest').flatMap(({ frame }) => frame.requests)
+      most = Math.max(most, requests.length)
+      for (const { oid } of requests) wanted.add(oid)
     }
     expect(most, 'in one turn').to.equal(64)
     expect(wanted.size).to.equal(origins.length)
@@ -83,7 +83,7 @@ describe('cluster/bounds', () => {
       exchange.open()
       room.sent = []
       exchange.leave()
-      const byes = room.take('bye')
+      const byes = room.take('leave')
       expect(new Set(byes.map(({ member }) => member)).size, `of ${members}`).to.equal(told)
       expect(byes).to.have.length(told)
       exchange.close()
@@ -121,7 +121,7 @@ describe('cluster/bounds', () => {
     const greeted: number[] = []
     for (let turn = 0; turn < 5; turn++) {
       await room.clock.advance(room.options.eagerDelayMs)
-      greeted.push(room.take('heads').length)
+      greeted.push(room.take('summaries').length)
     }
     expect(greeted).to.deep.equal([64, 64, 64, 8, 0])
     joinSync.close()

@@ -19,7 +19,10 @@ export interface Sent {
   readonly frame: Frame
 }
 
-/** What the parts of the protocol work with, over a transport that only notes what is sent, or does what it is told. */
+/**
+ * What the parts of the protocol work with, over a transport that only notes what is sent, or does
+ * what it is told.
+ */
 export class Fixture {
   readonly clock: EventClock
   readonly random: Random = seededRandom(1)

@@ -5,13 +5,16 @@ import { EventClock } from '../../simulation/support/event-clock.ts'
 import { Fixture } from './fixture.ts'
 
 /*
- * Hosts of this release and of a later one in one cluster: what this one does not know must get past it, and must not
- * keep it from knowing the rest.
+ * Hosts of this release and of a later one in one cluster: what this one does not know must get
+ * past it, and must not keep it from knowing the rest.
  */
 
 type Way = (from: string, to: string, bytes: Uint8Array) => Uint8Array | null
 
-/** Members that know one another, each with its protocol running; `way` says what becomes of a message. */
+/**
+ * Members that know one another, each with its protocol running; `way` says what becomes of a
+ * message.
+ */
 function membersOver(
   way: Way,
   names: readonly string[],
@@ -39,7 +42,10 @@ const rootOf = (room: Fixture): string => JSON.stringify(room.replica.digest.roo
 /** A kind that this release has no name for, and a key. */
 const idOf = (key: string): string => `\u0063${key}`
 
-/** The message as a later release might send it: its deltas have a flag, and more, that nobody knows yet. */
+/**
+ * The message as a later release might send it: its deltas have a flag, and more, that nobody knows
+ * yet.
+ */
 function asLater(bytes: Uint8Array): Uint8Array {
   const reader = new ByteReader(bytes)
   const out = new ByteWriter().packed(reader.packed(10))

@@ -1,6 +1,6 @@
 /**
- * Lifeguard's local health: 0 is healthy. It rises when our own probes fail although others are well, or when we
- * have to refute a suspicion; while it is high we judge others more slowly.
+ * Lifeguard's local health: 0 is healthy. It rises when our own probes fail although others are
+ * well, or when we have to refute a suspicion; while it is high we judge others more slowly.
  */
 export class Awareness {
   readonly #ceiling: number

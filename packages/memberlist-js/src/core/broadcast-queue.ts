@@ -16,8 +16,8 @@ interface Item extends Broadcast {
 }
 
 /**
- * The broadcasts that wait to be piggybacked. Those sent least come first; among them the longest, then the
- * newest, so that packets are filled well and news travels before old hat.
+ * The broadcasts that wait to be piggybacked. Those sent least come first; among them the longest,
+ * then the newest, so that packets are filled well and news travels before old hat.
  */
 export class BroadcastQueue {
   /** tiers[t] holds what was sent t times, longest first, then newest. */
@@ -29,7 +29,10 @@ export class BroadcastQueue {
   #order = 0
   #size = 0
 
-  /** `members` tells the size of the cluster; at more than `capacity` items those sent most are dropped. */
+  /**
+   * `members` tells the size of the cluster; at more than `capacity` items those sent most are
+   * dropped.
+   */
   constructor(retransmitMult: number, members: () => number, capacity = Infinity) {
     this.#retransmitMult = retransmitMult
     this.#members = members
@@ -51,8 +54,8 @@ export class BroadcastQueue {
   }
 
   /**
-   * The messages for one packet: as many as fit into `limit` bytes with `overhead` bytes each, at most `count`. Each
-   * one taken counts as sent once more.
+   * The messages for one packet: as many as fit into `limit` bytes with `overhead` bytes each, at
+   * most `count`. Each one taken counts as sent once more.
    */
   take(overhead: number, limit: number, count: number): Uint8Array[] {
     const taken: Item[] = []

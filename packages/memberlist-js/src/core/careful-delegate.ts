@@ -1,8 +1,9 @@
 import type { Delegate } from '../delegate.ts'
 
 /**
- * The same delegate, but an error that it throws is raised as an uncaught exception of its own: it must neither be
- * taken for a broken connection nor leave the protocol half way. Only `meta` throws to whoever asked for it.
+ * The same delegate, but an error that it throws is raised as an uncaught exception of its own: it
+ * must neither be taken for a broken connection nor leave the protocol half way. Only `meta` throws
+ * to whoever asked for it.
  */
 export function carefulDelegate(delegate: Delegate): Delegate {
   const d = delegate

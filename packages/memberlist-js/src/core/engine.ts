@@ -1,6 +1,6 @@
 /**
- * The protocol of one member, put together. Each part knows only the few functions that it is handed here; this file
- * has no rules of its own.
+ * The protocol of one member, put together. Each part knows only the few functions that it is
+ * handed here; this file has no rules of its own.
  */
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'

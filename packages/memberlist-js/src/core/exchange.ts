@@ -1,6 +1,6 @@
 /**
- * The dialling side of streams: state exchange, ping and user message. One message each way, then it closes.
- * Every exchange ends within the TCP time-out or when its signal says so.
+ * The dialling side of streams: state exchange, ping and user message. One message each way, then
+ * it closes. Every exchange ends within the TCP time-out or when its signal says so.
  */
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'

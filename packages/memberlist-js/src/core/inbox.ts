@@ -65,8 +65,9 @@ export class Inbox {
   }
 
   /**
-   * Whoever still spreads what we have refuted long ago has missed the refutation, so it gets that again. Go ignores
-   * such accusations, and stays dead for those that missed it until the next exchange of states.
+   * Whoever still spreads what we have refuted long ago has missed the refutation, so it gets that
+   * again. Go ignores such accusations, and stays dead for those that missed it until the next
+   * exchange of states.
    */
   #correct(accusation: Readonly<Accusation>, from: Endpoint): void {
     const { name, membership, messenger } = this.#parts
@@ -85,8 +86,9 @@ export class Inbox {
   }
 
   /**
-   * A member that we hold for gone or suspect pings us: we tell it, and it refutes. Go leaves that to gossip, which
-   * does not reach those that were cut off, nor one that left and lives again. One that we have forgotten is met anew.
+   * A member that we hold for gone or suspect pings us: we tell it, and it refutes. Go leaves that
+   * to gossip, which does not reach those that were cut off, nor one that left and lives again. One
+   * that we have forgotten is met anew.
    */
   #recognise(source: string, at: Endpoint): void {
     const { membership, messenger, roster, name, onStranger } = this.#parts

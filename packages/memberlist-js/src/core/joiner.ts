@@ -38,7 +38,10 @@ export interface JoinerParts {
 /** How long a seed that is a member is left alone, unless some member fails. */
 const PRESENT_PAUSE_MS = 10_000
 
-/** A seed that answered but is no member under that address is asked again this much later, then twice as late. */
+/**
+ * A seed that answered but is no member under that address is asked again this much later, then
+ * twice as late.
+ */
 const FIRST_PAUSE_MS = 2000
 const LONGEST_PAUSE_MS = 60_000
 
@@ -48,7 +51,9 @@ interface KnownSeed {
   nextTry: number
 }
 
-/** Finds the cluster by its seeds, and in the background finds absent seeds and lost members again. */
+/**
+ * Finds the cluster by its seeds, and in the background finds absent seeds and lost members again.
+ */
 export class Joiner {
   readonly #parts: JoinerParts
   readonly #ticker: Ticker
@@ -97,7 +102,9 @@ export class Joiner {
     this.#reunion.found(name)
   }
 
-  /** A member of our cluster that we do not know: we introduce ourselves at the next opportunity. */
+  /**
+   * A member of our cluster that we do not know: we introduce ourselves at the next opportunity.
+   */
   strangerAt(endpoint: Endpoint): void {
     this.#reunion.strangerAt(endpoint)
   }
@@ -175,7 +182,10 @@ export class Joiner {
     }
   }
 
-  /** It answered; if it still is no member by that address, it is known by another, and need not be asked so often. */
+  /**
+   * It answered; if it still is no member by that address, it is known by another, and need not be
+   * asked so often.
+   */
   #pause(seed: KnownSeed): void {
     seed.nextTry = this.#parts.clock.now() + seed.pauseMs
     seed.pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * seed.pauseMs)
@@ -186,8 +196,9 @@ export class Joiner {
   }
 
   /**
-   * Whether it was somebody else who answered there. We have further addresses than the one that the others know, such
-   * as the 127.0.1.1 that Debian gives a host's name: if no member is known by this one, it may be ours.
+   * Whether it was somebody else who answered there. We have further addresses than the one that
+   * the others know, such as the 127.0.1.1 that Debian gives a host's name: if no member is known
+   * by this one, it may be ours.
    */
   async #isAnother(endpoint: Endpoint): Promise<boolean> {
     return this.#memberAt(endpoint) !== undefined || !(await this.#parts.answersAsUs(endpoint))

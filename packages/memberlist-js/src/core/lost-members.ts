@@ -4,8 +4,8 @@ import { MAX_LOST_MEMBERS } from '../limits.ts'
 import type { Member } from '../member.ts'
 
 /**
- * Times that somebody answers at the address of a lost member without the member coming back; then somebody else
- * lives there now.
+ * Times that somebody answers at the address of a lost member without the member coming back; then
+ * somebody else lives there now.
  */
 const MAX_FRUITLESS_CONTACTS = 5
 

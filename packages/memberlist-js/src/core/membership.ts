@@ -49,7 +49,8 @@ export interface MembershipParts {
 }
 
 /**
- * Who is in the cluster: takes in what is heard, applies the verdicts, passes news on, and stands up for itself.
+ * Who is in the cluster: takes in what is heard, applies the verdicts, passes news on, and stands
+ * up for itself.
  */
 export class Membership {
   readonly #parts: MembershipParts

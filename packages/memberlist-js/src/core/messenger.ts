@@ -28,14 +28,20 @@ export interface MessengerParts {
   readonly keyring: Keyring | undefined
   readonly label: Uint8Array
   readonly replays: ReplayFilter
-  /** Broadcasts for a packet: up to `most` messages, `limit` bytes in all with two bytes extra for each. */
+  /**
+   * Broadcasts for a packet: up to `most` messages, `limit` bytes in all with two bytes extra for
+   * each.
+   */
   readonly broadcasts: (limit: number, most: number) => Uint8Array[]
 }
 
 /** GCM allows any; memberlist has 12. */
 const NONCE_BYTES = 12
 
-/** Sends and receives packets: fills them with broadcasts, puts on and takes off their layers, keeps to their size. */
+/**
+ * Sends and receives packets: fills them with broadcasts, puts on and takes off their layers, keeps
+ * to their size.
+ */
 export class Messenger {
   readonly #parts: MessengerParts
 
@@ -56,7 +62,10 @@ export class Messenger {
     return this.budget - COMPOUND_HEADER - COMPOUND_PART_OVERHEAD
   }
 
-  /** Sends a message and fills the packet up with broadcasts. `member` is the receiver, when it is known. */
+  /**
+   * Sends a message and fills the packet up with broadcasts. `member` is the receiver, when it is
+   * known.
+   */
   send(message: Message, to: Endpoint, member?: Member): void {
     const first = encodeMessage(message)
     const room = this.budget - COMPOUND_HEADER - COMPOUND_PART_OVERHEAD - first.length

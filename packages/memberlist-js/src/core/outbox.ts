@@ -9,7 +9,10 @@ import { BroadcastQueue } from './broadcast-queue.ts'
 /** The type byte before a user payload. */
 export const USER_TYPE_BYTES = 1
 
-/** What waits to be told to everybody: news of members first, then user broadcasts, then what the delegate has. */
+/**
+ * What waits to be told to everybody: news of members first, then user broadcasts, then what the
+ * delegate has.
+ */
 export class Outbox {
   /** Bounded by the number of members: a member has one piece of news at a time. */
   readonly members: BroadcastQueue
@@ -28,7 +31,10 @@ export class Outbox {
     this.users.add({ message, name: key, onFinished })
   }
 
-  /** Up to `count` messages for one packet, which together with `overhead` each fit into `limit` bytes. */
+  /**
+   * Up to `count` messages for one packet, which together with `overhead` each fit into `limit`
+   * bytes.
+   */
   take(limit: number, count: number): Uint8Array[] {
     const parts = this.members.take(COMPOUND_PART_OVERHEAD, limit, count)
     const left = () =>

@@ -1,7 +1,8 @@
 /**
- * Whom to probe next. SWIM goes through all members in a new random order each round. That leaves to chance how soon
- * anybody probes one that died: one interval on average, more than seven in one death of a thousand. So every second
- * probe goes to the next member by name, and each one is probed by the one before it every other interval.
+ * Whom to probe next. SWIM goes through all members in a new random order each round. That leaves
+ * to chance how soon anybody probes one that died: one interval on average, more than seven in one
+ * death of a thousand. So every second probe goes to the next member by name, and each one is
+ * probed by the one before it every other interval.
  */
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
@@ -43,7 +44,10 @@ export class ProbeOrder {
     return roster.following(membership.self.name, config.suspicionMult, isPresent)
   }
 
-  /** Others suspect it: our probe confirms that, or lets it refute. Not twice in a row, lest nobody else is probed. */
+  /**
+   * Others suspect it: our probe confirms that, or lets it refute. Not twice in a row, lest nobody
+   * else is probed.
+   */
   #needsOurView({ name }: Member): boolean {
     return name !== this.#last && this.#parts.membership.couldConfirm(name)
   }

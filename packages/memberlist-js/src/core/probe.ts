@@ -25,7 +25,8 @@ export interface ProbeParts {
 }
 
 /**
- * answered: alive. silent: suspect it. unclear: this process itself stood still, so silence proves nothing.
+ * answered: alive. silent: suspect it. unclear: this process itself stood still, so silence proves
+ * nothing.
  */
 export type ProbeOutcome = 'answered' | 'silent' | 'unclear'
 
@@ -81,7 +82,10 @@ export class Probe {
     for (const timer of this.#timers) this.#parts.clock.clearTimeout(timer)
   }
 
-  /** A suspect learns of the suspicion with the ping itself, so that it can refute at once (buddy system). */
+  /**
+   * A suspect learns of the suspicion with the ping itself, so that it can refute at once (buddy
+   * system).
+   */
   #pingDirectly(): void {
     const { messenger, self } = this.#parts
     const target = this.#target

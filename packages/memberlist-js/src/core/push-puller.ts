@@ -17,7 +17,9 @@ export interface PushPullerParts {
   readonly count: (name: string) => void
 }
 
-/** Exchanges the whole state with a random member now and then, which repairs what gossip missed. */
+/**
+ * Exchanges the whole state with a random member now and then, which repairs what gossip missed.
+ */
 export class PushPuller {
   readonly #parts: PushPullerParts
   readonly #ticker: Ticker

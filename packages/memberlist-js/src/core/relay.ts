@@ -9,8 +9,8 @@ import type { PendingPings } from './pending-pings.ts'
 import { pingFor, replyEndpoint } from './probe.ts'
 
 /**
- * When to admit that there is no answer, as a part of the probe time-out. Go waits for all of it, so that the nack
- * arrives after the prober's deadline; the Lifeguard paper has 80 %.
+ * When to admit that there is no answer, as a part of the probe time-out. Go waits for all of it,
+ * so that the nack arrives after the prober's deadline; the Lifeguard paper has 80 %.
  */
 const NACK_AFTER = 0.8
 

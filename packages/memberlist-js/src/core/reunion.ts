@@ -14,21 +14,26 @@ export const RECONNECT_BOUNDS: Bounds = { dialTimeoutMs: 1000 }
 const REPAIRS = 3
 
 /**
- * Who lost this share of the members was rather cut off itself. It takes minutes to give up all of a large cluster,
- * one probe after the other, so the share is small.
+ * Who lost this share of the members was rather cut off itself. It takes minutes to give up all of
+ * a large cluster, one probe after the other, so the share is small.
  */
 const ISOLATED_SHARE = 0.1
 
-/** Who was cut off asks how others see it within this time after its return, not all in the same moment. */
+/**
+ * Who was cut off asks how others see it within this time after its return, not all in the same
+ * moment.
+ */
 const SELF_CHECK_MS = 300
 
 /**
- * Members that we greet at a time after we were cut off: all of a middling cluster. In a larger one gossip sends each
- * piece of news more often, and misses hardly anybody.
+ * Members that we greet at a time after we were cut off: all of a middling cluster. In a larger one
+ * gossip sends each piece of news more often, and misses hardly anybody.
  */
 const MAX_GREETINGS = 100
 
-/** Between introductions to strangers: some, like those that the delegate refuses, stay strangers. */
+/**
+ * Between introductions to strangers: some, like those that the delegate refuses, stay strangers.
+ */
 const STRANGER_PAUSE_MS = 5000
 
 export interface ReunionParts {
@@ -44,14 +49,17 @@ export interface ReunionParts {
 }
 
 /**
- * Finds lost members again, and catches up with what was said while they were away. SWIM itself never contacts the
- * dead, so without this both halves of a healed partition would stay apart.
+ * Finds lost members again, and catches up with what was said while they were away. SWIM itself
+ * never contacts the dead, so without this both halves of a healed partition would stay apart.
  */
 export class Reunion {
   readonly #parts: ReunionParts
   readonly #lost: LostMembers
   #repairsLeft = 0
-  /** Whether we lost so many that it was we who were cut off: then others may still hold us for dead. */
+  /**
+   * Whether we lost so many that it was we who were cut off: then others may still hold us for
+   * dead.
+   */
   #wasIsolated = false
   #selfCheck: Timer | undefined
   /** Somebody we do not know holds us for a member. */
@@ -80,7 +88,9 @@ export class Reunion {
     this.#selfCheck = clock.setTimeout(() => void this.#repair(), fraction(random) * SELF_CHECK_MS)
   }
 
-  /** A member of our cluster that we do not know: we introduce ourselves at the next opportunity. */
+  /**
+   * A member of our cluster that we do not know: we introduce ourselves at the next opportunity.
+   */
   strangerAt(endpoint: Endpoint): void {
     this.#stranger ??= endpoint
   }
@@ -105,8 +115,8 @@ export class Reunion {
   }
 
   /**
-   * The first exchange tells each side that the other holds it for dead, so both refute; the second carries the
-   * refutations across.
+   * The first exchange tells each side that the other holds it for dead, so both refute; the second
+   * carries the refutations across.
    */
   async #reunite(lost: LostMember): Promise<void> {
     for (let exchange = 0; exchange < 2 && this.#lost.has(lost.name); exchange++) {
@@ -116,10 +126,11 @@ export class Reunion {
   }
 
   /**
-   * When lost members return, a partition is healing, and then so much is told at once that some of it gets lost.
-   * Others may know of returns that we missed: we compare with them as long as that brings anybody back. Who was cut
-   * off also learns this way that others hold it for dead, and tells them itself that it lives: gossip misses somebody
-   * now and then, and whoever it missed would have to wait for our next probe.
+   * When lost members return, a partition is healing, and then so much is told at once that some of
+   * it gets lost. Others may know of returns that we missed: we compare with them as long as that
+   * brings anybody back. Who was cut off also learns this way that others hold it for dead, and
+   * tells them itself that it lives: gossip misses somebody now and then, and whoever it missed
+   * would have to wait for our next probe.
    */
   async #repair(): Promise<void> {
     const { greet } = this.#parts

@@ -47,7 +47,10 @@ export class Roster {
     return names.map((name) => this.#members.get(name)!)
   }
 
-  /** The `count` members that come next after `name` in the order of names, of those that satisfy `wanted`. */
+  /**
+   * The `count` members that come next after `name` in the order of names, of those that satisfy
+   * `wanted`.
+   */
   following(name: string, count: number, wanted: (member: Member) => boolean): Member[] {
     const comesBefore = (a: string, b: string) => (a > name === b > name ? a < b : a > name)
     const nearest: Member[] = []
@@ -63,8 +66,9 @@ export class Roster {
   }
 
   /**
-   * The next member of the round that satisfies `wanted`. When a round is over the members that are `expired` are
-   * removed, and the rest is shuffled: so each is probed once per round, and twice in a row at most.
+   * The next member of the round that satisfies `wanted`. When a round is over the members that are
+   * `expired` are removed, and the rest is shuffled: so each is probed once per round, and twice in
+   * a row at most.
    */
   nextInRound(
     wanted: (member: Member) => boolean,

@@ -1,6 +1,7 @@
 /**
- * What is told and taken in when two members exchange their whole state. Theirs counts like gossip from them, with
- * one exception: what they hold for dead is only suspected here, so that it can refute.
+ * What is told and taken in when two members exchange their whole state. Theirs counts like gossip
+ * from them, with one exception: what they hold for dead is only suspected here, so that it can
+ * refute.
  */
 import type { Delegate } from '../delegate.ts'
 import { addressToBytes, bytesToAddress, type Endpoint } from '../endpoint.ts'

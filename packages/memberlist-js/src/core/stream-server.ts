@@ -27,8 +27,9 @@ export interface StreamServerParts {
 }
 
 /**
- * The accepting side of streams. Whatever comes, we are done with a stream within the TCP time-out; how long the
- * connection may outlive that, waiting for the other side to close it, is for the transport to bound.
+ * The accepting side of streams. Whatever comes, we are done with a stream within the TCP time-out;
+ * how long the connection may outlive that, waiting for the other side to close it, is for the
+ * transport to bound.
  */
 export class StreamServer {
   readonly #parts: StreamServerParts
@@ -106,7 +107,10 @@ export class StreamServer {
     await exchange.write(stream, ack, false)
   }
 
-  /** Says why, as Go does, encrypted when we have a key, unless nobody honest waits for it or we have enough to do. */
+  /**
+   * Says why, as Go does, encrypted when we have a key, unless nobody honest waits for it or we
+   * have enough to do.
+   */
   async #refuse(stream: Stream, error: unknown): Promise<void> {
     if (!(error instanceof WireError)) {
       if (isBug(error)) throw error

@@ -10,8 +10,8 @@ export interface SuspicionTerms {
 }
 
 /**
- * A suspicion waiting to be refuted. The more members share it, the sooner it ends: one member alone may be the one
- * with the bad link. It ends in `onExpired`, unless cancelled.
+ * A suspicion waiting to be refuted. The more members share it, the sooner it ends: one member
+ * alone may be the one with the bad link. It ends in `onExpired`, unless cancelled.
  */
 export class Suspicion {
   readonly #clock: Clock
@@ -57,8 +57,8 @@ export class Suspicion {
   }
 
   /**
-   * A timer that comes late by more than the least time shows that this process stood still. Refutations may be
-   * waiting in the socket, so it waits that long again. Go kills at once.
+   * A timer that comes late by more than the least time shows that this process stood still.
+   * Refutations may be waiting in the socket, so it waits that long again. Go kills at once.
    */
   #expireIn(ms: number): Timer {
     const due = this.#clock.now() + ms

@@ -2,8 +2,9 @@ import type { Clock, Timer } from '../clock.ts'
 import { fraction, type Random } from '../random.ts'
 
 /**
- * Calls `tick` every `intervalMs`, the first time after a random part of it, so that members that start together do
- * not act together. A tick that comes late does not make the next ones hurry. An interval of 0 never ticks.
+ * Calls `tick` every `intervalMs`, the first time after a random part of it, so that members that
+ * start together do not act together. A tick that comes late does not make the next ones hurry. An
+ * interval of 0 never ticks.
  */
 export class Ticker {
   readonly #clock: Clock

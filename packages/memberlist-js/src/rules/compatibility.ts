@@ -1,6 +1,9 @@
 import type { MemberState, Versions } from '../member.ts'
 
-/** The protocol range this package speaks, and the one it uses: 2 as in Go. 3 adds TCP pings, 4 nacks, 5 checksums. */
+/**
+ * The protocol range this package speaks, and the one it uses: 2 as in Go. 3 adds TCP pings, 4
+ * nacks, 5 checksums.
+ */
 export const PROTOCOL = { protocolMin: 1, protocolMax: 5, protocol: 2 } as const
 
 /** From which protocol on a member does what. It is the top of its range that counts. */
@@ -8,7 +11,10 @@ export const PROTOCOL_WITH_TCP_PING = 3
 export const PROTOCOL_WITH_NACK = 4
 export const PROTOCOL_WITH_CHECKSUM = 5
 
-/** The version range `2..5, 4` overlaps with serf's; an application that is no serf should choose its own. */
+/**
+ * The version range `2..5, 4` overlaps with serf's; an application that is no serf should choose
+ * its own.
+ */
 export const DEFAULT_DELEGATE_VERSIONS = [2, 5, 4] as const
 
 interface Versioned {
@@ -23,8 +29,9 @@ export function plausible({ protocolMin, protocolMax }: Versions): boolean {
 }
 
 /**
- * Whether a member and we can be in one cluster: what each speaks is in the other's range. Go checks this on
- * push-pull only, so one stray alive message over UDP blocks all its later exchanges; we check each.
+ * Whether a member and we can be in one cluster: what each speaks is in the other's range. Go
+ * checks this on push-pull only, so one stray alive message over UDP blocks all its later
+ * exchanges; we check each.
  */
 export function compatible(ours: Versions, theirs: Versions): boolean {
   return (
@@ -36,8 +43,8 @@ export function compatible(ours: Versions, theirs: Versions): boolean {
 }
 
 /**
- * Go's check on push-pull: the ranges of all alive members must have a common part, and every member, in
- * whatever state, must use a version inside it. Returns the reason why not.
+ * Go's check on push-pull: the ranges of all alive members must have a common part, and every
+ * member, in whatever state, must use a version inside it. Returns the reason why not.
  */
 export function incompatibility(
   remote: readonly Versioned[],

@@ -1,4 +1,7 @@
-/** The formulas of SWIM (Das et al. 2002) and Lifeguard (Dadgar et al. 2017) as memberlist computes them. */
+/**
+ * The formulas of SWIM (Das et al. 2002) and Lifeguard (Dadgar et al. 2017) as memberlist computes
+ * them.
+ */
 
 /** How often a broadcast is sent in a cluster of `n` members. */
 export function retransmitLimit(mult: number, n: number): number {
@@ -11,15 +14,18 @@ export function suspicionTimeout(mult: number, n: number, probeIntervalMs: numbe
   return mult * scale * probeIntervalMs
 }
 
-/** How many independent confirmations bring a suspicion to its least time-out; 0 when too few members exist. */
+/**
+ * How many independent confirmations bring a suspicion to its least time-out; 0 when too few
+ * members exist.
+ */
 export function expectedConfirmations(suspicionMult: number, n: number): number {
   const k = suspicionMult - 2
   return n - 2 < k ? 0 : Math.max(0, k)
 }
 
 /**
- * The time in ms that a suspicion has left after `confirmations` of `k` expected ones and `elapsed` ms. Zero or
- * less: it is over.
+ * The time in ms that a suspicion has left after `confirmations` of `k` expected ones and `elapsed`
+ * ms. Zero or less: it is over.
  */
 export function remainingSuspicion(
   confirmations: number,

@@ -1,7 +1,8 @@
 /**
- * What a claim about a member means, given what is known: pure functions, in the order of checks that memberlist
- * has, because peers only agree if they judge alike. Equal incarnations rank dead and left over suspect over alive;
- * a higher incarnation overrules all, and only the member itself raises it.
+ * What a claim about a member means, given what is known: pure functions, in the order of checks
+ * that memberlist has, because peers only agree if they judge alike. Equal incarnations rank dead
+ * and left over suspect over alive; a higher incarnation overrules all, and only the member itself
+ * raises it.
  */
 import { MAX_INCARNATION_JUMP, MAX_INCARNATION_STEP } from '../limits.ts'
 import { sameVersions, type Member, type Versions } from '../member.ts'
@@ -47,8 +48,8 @@ export type Verdict =
 const ignore: Verdict = { act: 'ignore' }
 
 /**
- * Judges an alive message. `reclaimAfterMs` is how long a member must have been dead before another address may
- * have its name (0: never; a member that left gives it up at once).
+ * Judges an alive message. `reclaimAfterMs` is how long a member must have been dead before another
+ * address may have its name (0: never; a member that left gives it up at once).
  */
 export function judgeAlive(
   claim: AliveClaim,
@@ -96,8 +97,9 @@ export function judgeSuspect(
 }
 
 /**
- * Judges a dead message; one that comes from the member itself is its goodbye. Unlike Go, a goodbye also turns a
- * dead member into one that left: whoever saw it fail first would otherwise wait for its return.
+ * Judges a dead message; one that comes from the member itself is its goodbye. Unlike Go, a goodbye
+ * also turns a dead member into one that left: whoever saw it fail first would otherwise wait for
+ * its return.
  */
 export function judgeDead(
   accusation: Accusation,

@@ -1,6 +1,8 @@
 import type { Stream } from './transport.ts'
 
-/** Carries a step to the other end: runs it there after the delay of the link, in order, or never. */
+/**
+ * Carries a step to the other end: runs it there after the delay of the link, in order, or never.
+ */
 export type Pipe = (step: () => void) => void
 
 /** One end of a stream inside the process. */

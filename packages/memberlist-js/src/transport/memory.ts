@@ -32,15 +32,18 @@ export interface MemoryNetworkOptions {
   readonly onStreamProgress?: () => void
 }
 
-/** A network inside the process, with delay, loss, duplication, partitions and frozen hosts. For tests and demos. */
+/**
+ * A network inside the process, with delay, loss, duplication, partitions and frozen hosts. For
+ * tests and demos.
+ */
 export class MemoryNetwork {
   /** May be changed at any time; holds for what is sent from then on. */
   conditions: LinkConditions
   /** Packets handed over so far, and their bytes. */
   readonly traffic = { packets: 0, bytes: 0, streams: 0 }
   /**
-   * Whether the way from one host to another is open, in that direction alone; beside partitions, and for what is
-   * sent from then on. Hosts are given as `formatEndpoint` writes them.
+   * Whether the way from one host to another is open, in that direction alone; beside partitions,
+   * and for what is sent from then on. Hosts are given as `formatEndpoint` writes them.
    */
   passes: (from: string, to: string) => boolean = () => true
   readonly #clock: Clock
@@ -89,8 +92,8 @@ export class MemoryNetwork {
   }
 
   /**
-   * Stops what arrives at a host, as if its process were stopped. What it sends still goes out: a stopped process
-   * needs a stopped clock as well.
+   * Stops what arrives at a host, as if its process were stopped. What it sends still goes out: a
+   * stopped process needs a stopped clock as well.
    */
   freeze(endpoint: Endpoint): void {
     const key = formatEndpoint(endpoint)
@@ -129,7 +132,8 @@ export class MemoryNetwork {
         this.#progress()
         reject(signal.reason as Error)
       })
-      // Without a way there or back nothing ever comes back: the attempt hangs until it is given up.
+      // Without a way there or back nothing ever comes back: the attempt hangs until it is given
+      // up.
       if (!this.#connected(fromKey, toKey) || !this.#connected(toKey, fromKey)) return
       this.#later(toKey, this.#streamDelay(), () => {
         this.#progress()
@@ -146,8 +150,8 @@ export class MemoryNetwork {
   }
 
   /**
-   * How one direction of a stream carries its steps: in order, late, and none any more after a cut. A stream never
-   * has a hole: what was lost in the cut would have to come first.
+   * How one direction of a stream carries its steps: in order, late, and none any more after a cut.
+   * A stream never has a hole: what was lost in the cut would have to come first.
    */
   #pipe(fromKey: string, toKey: string): Pipe {
     let earliest = 0

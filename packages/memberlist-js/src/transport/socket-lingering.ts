@@ -5,8 +5,9 @@ import { MAX_LINGERING_STREAMS } from '../limits.ts'
 const LINGER_MS = 5000
 
 /**
- * The sockets that we have closed and the other side has not. They cost a descriptor each, so there is an end to their
- * time and to their number; of too many the oldest is dropped, which had the longest time to read.
+ * The sockets that we have closed and the other side has not. They cost a descriptor each, so there
+ * is an end to their time and to their number; of too many the oldest is dropped, which had the
+ * longest time to read.
  */
 export class LingeringSockets {
   readonly #sockets = new Set<Socket>()

@@ -14,7 +14,9 @@ import type { Stream, Transport } from './transport.ts'
 /** memberlist's port. */
 const DEFAULT_PORT = 7946
 
-/** Bursts of packets wait here while we are busy; Go asks for as much. The kernel may grant less. */
+/**
+ * Bursts of packets wait here while we are busy; Go asks for as much. The kernel may grant less.
+ */
 const RECEIVE_BUFFER_BYTES = 2 << 20
 
 /** Attempts to find a port that is free for UDP and TCP alike, when any port will do. */
@@ -26,7 +28,10 @@ export interface SocketTransportOptions {
   readonly bindAddress?: string
   /** For UDP and TCP; 7946 unless given, 0 for any that is free. */
   readonly port?: number
-  /** What the others are told; the bound address and port, or the first address of the machine, unless given. */
+  /**
+   * What the others are told; the bound address and port, or the first address of the machine,
+   * unless given.
+   */
   readonly advertise?: Partial<Endpoint>
   /** For the time stamps of packets; the machine's unless given. */
   readonly clock?: Clock

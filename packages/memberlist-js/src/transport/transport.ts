@@ -4,22 +4,31 @@ import type { Endpoint } from '../endpoint.ts'
 export interface Stream extends AsyncIterable<Uint8Array> {
   /** Hands bytes over; resolves when more may follow. Rejects when the connection broke. */
   write(bytes: Uint8Array): Promise<void>
-  /** Closes in order: what was written still arrives. What the other side still sends is passed over. */
+  /**
+   * Closes in order: what was written still arrives. What the other side still sends is passed
+   * over.
+   */
   close(): void
   /** Drops the connection; reading and writing fail with `reason`. Harmless when closed. */
   destroy(reason?: Error): void
 }
 
 /**
- * Packets and streams between endpoints. Packets may be lost, doubled, reordered, and are not longer than
- * 65,507 bytes; streams are reliable or fail.
+ * Packets and streams between endpoints. Packets may be lost, doubled, reordered, and are not
+ * longer than 65,507 bytes; streams are reliable or fail.
  */
 export interface Transport {
   /** Where the others reach us, for packets and streams alike. */
   readonly advertise: Endpoint
-  /** Sends a packet, best effort: it never throws. `packet` is not changed afterwards by either side. */
+  /**
+   * Sends a packet, best effort: it never throws. `packet` is not changed afterwards by either
+   * side.
+   */
   send(packet: Uint8Array, to: Endpoint): void
-  /** Sets who gets the packets. `receivedAt` is in milliseconds of the clock the transport was made with. */
+  /**
+   * Sets who gets the packets. `receivedAt` is in milliseconds of the clock the transport was made
+   * with.
+   */
   onPacket(receive: (packet: Uint8Array, from: Endpoint, receivedAt: number) => void): void
   /** Opens a stream. `signal` gives up the attempt, and with it the returned promise. */
   dial(to: Endpoint, options: { readonly signal: AbortSignal }): Promise<Stream>

@@ -7,8 +7,8 @@ export const COMPOUND_HEADER = 2
 export const COMPOUND_PART_OVERHEAD = 2
 
 /**
- * Parts we put into one packet at most. The count is a byte, and memberlist 0.2 computes the size of the length
- * table in eight bits, so that more than 127 parts overflow it.
+ * Parts we put into one packet at most. The count is a byte, and memberlist 0.2 computes the size
+ * of the length table in eight bits, so that more than 127 parts overflow it.
  */
 export const MAX_COMPOUND_PARTS = 127
 
@@ -38,7 +38,9 @@ export interface Parts {
   readonly missing: number
 }
 
-/** Splits a compound (type byte included). Parts whose bytes are missing are left out, as Go does. */
+/**
+ * Splits a compound (type byte included). Parts whose bytes are missing are left out, as Go does.
+ */
 export function decodeCompound(bytes: Uint8Array): Parts {
   const count = bytes[1]
   const table = COMPOUND_HEADER + COMPOUND_PART_OVERHEAD * (count ?? 0)

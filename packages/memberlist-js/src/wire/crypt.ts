@@ -1,6 +1,7 @@
 /**
- * AES-GCM as memberlist uses it: `version | nonce 12 | ciphertext | tag 16`. Version 1 encrypts the message as
- * it is; version 0, written by speakers of protocol 1, pads it to 16 bytes first (PKCS 7).
+ * AES-GCM as memberlist uses it: `version | nonce 12 | ciphertext | tag 16`. Version 1 encrypts the
+ * message as it is; version 0, written by speakers of protocol 1, pads it to 16 bytes first (PKCS
+ * 7).
  */
 import { createCipheriv, createDecipheriv, type CipherGCMTypes, type KeyObject } from 'node:crypto'
 import type { ReplayFilter } from './replay-filter.ts'
@@ -24,7 +25,9 @@ export function encryptedLength(version: EncryptionVersion, plainLength: number)
   return 1 + NONCE_BYTES + plainLength + padding + TAG_BYTES
 }
 
-/** Encrypts under `key`, binding `associated`. `nonce` is 12 bytes, never used twice with one key. */
+/**
+ * Encrypts under `key`, binding `associated`. `nonce` is 12 bytes, never used twice with one key.
+ */
 export function encrypt(
   key: KeyObject,
   version: EncryptionVersion,
@@ -41,8 +44,8 @@ export function encrypt(
 }
 
 /**
- * Opens a blob with the first of `keys` that fits, once if there is a filter. Throws `wrong-key`, `replayed`,
- * `truncated` or `malformed`.
+ * Opens a blob with the first of `keys` that fits, once if there is a filter. Throws `wrong-key`,
+ * `replayed`, `truncated` or `malformed`.
  */
 export function decrypt(
   keys: readonly KeyObject[],

@@ -20,8 +20,8 @@ export function labelHeader(label: Uint8Array): Uint8Array {
 }
 
 /**
- * Checks and strips the label of a packet. With `skipCheck` no header may be present (something in between has
- * removed it). Throws `bad-label`.
+ * Checks and strips the label of a packet. With `skipCheck` no header may be present (something in
+ * between has removed it). Throws `bad-label`.
  */
 export function stripLabel(packet: Uint8Array, label: Uint8Array, skipCheck: boolean): Uint8Array {
   if (packet[0] !== MessageType.label) {

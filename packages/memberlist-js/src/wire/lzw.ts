@@ -1,6 +1,7 @@
 /**
- * LZW as Go's compress/lzw does it with order LSB and 8-bit literals: the GIF variant, codes of 9 to 12 bits,
- * packed from the low bit up. Since Go 1.17 a stream opens with a clear code; older ones do not; both are read.
+ * LZW as Go's compress/lzw does it with order LSB and 8-bit literals: the GIF variant, codes of 9
+ * to 12 bits, packed from the low bit up. Since Go 1.17 a stream opens with a clear code; older
+ * ones do not; both are read.
  */
 import { WireError } from './wire-error.ts'
 
@@ -9,7 +10,10 @@ const END = 257
 const MAX_WIDTH = 12
 const MAX_CODE = (1 << MAX_WIDTH) - 1
 
-/** Open addressing over (prefix code, byte) → code; four times the number of codes keeps chains short. */
+/**
+ * Open addressing over (prefix code, byte) → code; four times the number of codes keeps chains
+ * short.
+ */
 const TABLE_SIZE = 4 * (1 << MAX_WIDTH)
 const TABLE_MASK = TABLE_SIZE - 1
 const table = new Uint32Array(TABLE_SIZE)
@@ -51,7 +55,9 @@ class CodeWriter {
   }
 }
 
-/** Compresses, opening with a clear code unless `startWithClear` is false (as Go before 1.17 wrote). */
+/**
+ * Compresses, opening with a clear code unless `startWithClear` is false (as Go before 1.17 wrote).
+ */
 export function lzwEncode(input: Uint8Array, { startWithClear = true } = {}): Uint8Array {
   const out = new CodeWriter(input.length + 16)
   let highest = END
@@ -59,7 +65,10 @@ export function lzwEncode(input: Uint8Array, { startWithClear = true } = {}): Ui
   table.fill(0)
   if (startWithClear) out.write(CLEAR)
 
-  /** Counts one more code as used; false when the table is full, after having told the reader to clear. */
+  /**
+   * Counts one more code as used; false when the table is full, after having told the reader to
+   * clear.
+   */
   const claimCode = (): boolean => {
     highest++
     if (highest === overflow) {

@@ -56,7 +56,10 @@ export type Ping = ReturnType<typeof pingBody.decode>
 export type IndirectPing = ReturnType<typeof indirectPingBody.decode>
 export type Ack = ReturnType<typeof ackBody.decode>
 export type Nack = ReturnType<typeof nackBody.decode>
-/** suspect and dead have the same body. A dead message whose `from` is its `node` means that the node left. */
+/**
+ * suspect and dead have the same body. A dead message whose `from` is its `node` means that the
+ * node left.
+ */
 export type Accusation = ReturnType<typeof accusationBody.decode>
 export type Alive = ReturnType<typeof aliveBody.decode>
 export type ErrorReply = Body<{ error: 'string' }>
@@ -108,7 +111,10 @@ export function encodeMessage(message: Message): Uint8Array {
   return writer.finish()
 }
 
-/** Decodes one message as it stands in a packet, without wrappers. Byte arrays are views into `bytes`. */
+/**
+ * Decodes one message as it stands in a packet, without wrappers. Byte arrays are views into
+ * `bytes`.
+ */
 export function decodeMessage(bytes: Uint8Array): Message {
   const type = bytes[0]
   if (type === undefined) throw new WireError('truncated', 'a message has no bytes')

@@ -6,9 +6,9 @@ const MAX_DEPTH = 8
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * Reads the msgpack that go-msgpack 0.5 and 2.x write, and all that they accept: strings and byte arrays as raw,
- * str or bin, integers of any width and sign, nil for any zero value. Throws only {@link WireError}; `truncated`
- * means that more bytes could make it valid.
+ * Reads the msgpack that go-msgpack 0.5 and 2.x write, and all that they accept: strings and byte
+ * arrays as raw, str or bin, integers of any width and sign, nil for any zero value. Throws only
+ * {@link WireError}; `truncated` means that more bytes could make it valid.
  */
 export class MsgpackReader {
   readonly bytes: Uint8Array
@@ -47,7 +47,10 @@ export class MsgpackReader {
     return true
   }
 
-  /** A string; its bytes must be UTF-8, because a name that changes in decoding would be another member. */
+  /**
+   * A string; its bytes must be UTF-8, because a name that changes in decoding would be another
+   * member.
+   */
   string(): string {
     const head = this.#byte()
     if (head === 0xc0) return ''
@@ -58,7 +61,10 @@ export class MsgpackReader {
     return decodeText(this.bytes, start, this.position)
   }
 
-  /** A view of a byte array (no copy), `null` for nil. Go also takes an array of small integers here. */
+  /**
+   * A view of a byte array (no copy), `null` for nil. Go also takes an array of small integers
+   * here.
+   */
   byteArray(): Uint8Array | null {
     const head = this.#byte()
     if (head === 0xc0) return null

@@ -1,8 +1,9 @@
 const encoder = new TextEncoder()
 
 /**
- * Writes msgpack as go-msgpack does with WriteExt off: strings and byte arrays alike as the old *raw* (never str8
- * nor bin, which go-msgpack 0.5 refuses for strings), nil for a missing byte array, integers at their shortest.
+ * Writes msgpack as go-msgpack does with WriteExt off: strings and byte arrays alike as the old
+ * *raw* (never str8 nor bin, which go-msgpack 0.5 refuses for strings), nil for a missing byte
+ * array, integers at their shortest.
  */
 export class MsgpackWriter {
   #buffer: Uint8Array

@@ -1,6 +1,6 @@
 /**
- * A UDP packet from the outside in: label, encryption, checksum, compression, compound, messages. Sending applies
- * the layers in the reverse order.
+ * A UDP packet from the outside in: label, encryption, checksum, compression, compound, messages.
+ * Sending applies the layers in the reverse order.
  */
 import type { KeyObject } from 'node:crypto'
 import { MAX_PACKET_EXPANSION, MAX_PACKET_NESTING } from '../limits.ts'
@@ -59,8 +59,9 @@ export interface OpenOptions {
 }
 
 /**
- * Calls `onMessage` for each message of a packet. A bad part of a compound does not stop the others: it goes to
- * `onBad`, as does the whole packet when a layer is wrong. Never throws for bad bytes.
+ * Calls `onMessage` for each message of a packet. A bad part of a compound does not stop the
+ * others: it goes to `onBad`, as does the whole packet when a layer is wrong. Never throws for bad
+ * bytes.
  */
 export function openPacket(
   packet: Uint8Array,

@@ -1,6 +1,6 @@
 /**
- * A TCP stream from the outside in: label header (from the dialler only), encrypted frame, compression, one
- * message. There is one message each way.
+ * A TCP stream from the outside in: label header (from the dialler only), encrypted frame,
+ * compression, one message. There is one message each way.
  */
 import type { KeyObject } from 'node:crypto'
 import { MAX_FRAME_BYTES, MAX_STREAM_BYTES } from '../limits.ts'
@@ -73,7 +73,10 @@ export interface OpenedStream {
   readonly reader: StreamReader
 }
 
-/** Takes the wrappers off an incoming stream. Throws {@link WireError}; an empty stream is `truncated`. */
+/**
+ * Takes the wrappers off an incoming stream. Throws {@link WireError}; an empty stream is
+ * `truncated`.
+ */
 export async function openStream(
   source: AsyncIterable<Uint8Array>,
   options: OpenStreamOptions,

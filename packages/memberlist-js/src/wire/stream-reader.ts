@@ -3,8 +3,8 @@ import { MsgpackReader } from './msgpack-reader.ts'
 import { WireError } from './wire-error.ts'
 
 /**
- * Reads a stream of chunks as bytes, records and blocks. Everything it returns is a view into its buffer; what is
- * kept must be copied.
+ * Reads a stream of chunks as bytes, records and blocks. Everything it returns is a view into its
+ * buffer; what is kept must be copied.
  */
 export class StreamReader {
   readonly #source: AsyncIterator<Uint8Array> | undefined

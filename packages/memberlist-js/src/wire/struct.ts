@@ -2,8 +2,9 @@ import type { MsgpackReader } from './msgpack-reader.ts'
 import { MsgpackWriter } from './msgpack-writer.ts'
 
 /**
- * A message body as Go declares it. The keys here are Go's field names with a small first letter, in declaration
- * order: that order counts when a body comes as an array. On the wire the keys are sorted bytewise.
+ * A message body as Go declares it. The keys here are Go's field names with a small first letter,
+ * in declaration order: that order counts when a body comes as an array. On the wire the keys are
+ * sorted bytewise.
  */
 export type Kind = 'string' | 'bytes' | 'bool' | 'u8' | 'u16' | 'u32' | 'int'
 
@@ -112,7 +113,10 @@ function decodeMap(
   }
 }
 
-/** Peers send their keys sorted, so the next key is nearly always the one expected: no string is made for it. */
+/**
+ * Peers send their keys sorted, so the next key is nearly always the one expected: no string is
+ * made for it.
+ */
 function nextField(
   reader: MsgpackReader,
   sorted: readonly Field[],

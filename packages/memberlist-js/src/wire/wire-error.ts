@@ -13,7 +13,10 @@ export type WireErrorCode =
   | 'plaintext-refused'
   | 'encrypted-unexpected'
 
-/** Thrown by every decoder here, and nothing else is: bytes from the network never raise an untyped error. */
+/**
+ * Thrown by every decoder here, and nothing else is: bytes from the network never raise an untyped
+ * error.
+ */
 export class WireError extends Error {
   override readonly name = 'WireError'
   readonly code: WireErrorCode

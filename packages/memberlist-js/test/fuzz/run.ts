@@ -1,8 +1,9 @@
 /**
- * Attacks members with random and mutated packets and streams, three with a key and three without in turns:
- * `SECONDS=600 SEED=1 node --expose-gc --conditions=source test/fuzz/run.ts`. Ends with 1 when a view changes,
- * something throws, or memory or the number of open descriptors grows. Without a key some of what is made up is
- * believed for a while: there the views must be right again at the end.
+ * Attacks members with random and mutated packets and streams, three with a key and three without
+ * in turns: `SECONDS=600 SEED=1 node --expose-gc --conditions=source test/fuzz/run.ts`. Ends with 1
+ * when a view changes, something throws, or memory or the number of open descriptors grows. Without
+ * a key some of what is made up is believed for a while: there the views must be right again at the
+ * end.
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { setImmediate as breathe } from 'node:timers/promises'
@@ -12,11 +13,14 @@ import { SEED } from '../support/seed.ts'
 const SECONDS = Number(process.env['SECONDS'] ?? 600)
 const HEALTHY = 'm0,m1,m2 m0,m1,m2 m0,m1,m2'
 /**
- * In virtual time. Hundreds of members that never were are probed one by one, slowly, because they do not help each
- * other to probe, which Lifeguard takes for our own ill health: some 700 an hour.
+ * In virtual time. Hundreds of members that never were are probed one by one, slowly, because they
+ * do not help each other to probe, which Lifeguard takes for our own ill health: some 700 an hour.
  */
 const RECOVERY_MINUTES = 360
-/** Counters, caches and the samples that are kept; a leak of 100 bytes per packet exceeds it in a minute. */
+/**
+ * Counters, caches and the samples that are kept; a leak of 100 bytes per packet exceeds it in a
+ * minute.
+ */
 const MAX_GROWTH_BYTES = 16 << 20
 
 /** None of ours: the network is in memory. Node opens a few of its own. */
@@ -25,7 +29,9 @@ const DESCRIPTORS = '/proc/self/fd'
 
 const out = (line: string) => void process.stdout.write(`${line}\n`)
 
-/** What a leak would show in. `external` has the array buffers in it, which are given apart as well. */
+/**
+ * What a leak would show in. `external` has the array buffers in it, which are given apart as well.
+ */
 interface Usage {
   readonly heapUsed: number
   readonly external: number
@@ -82,7 +88,8 @@ while (elapsed() < SECONDS) {
   out(`${elapsed().toFixed(0)} s: ${packets()} packets, heap ${heap}, outside of it ${buffers} MiB`)
   reportAt = elapsed() + Math.max(1, SECONDS / 20)
 }
-// What was made up well enough to be believed is probed, found dead and forgotten, one member after the other.
+// What was made up well enough to be believed is probed, found dead and forgotten, one member after
+// the other.
 for (let minute = 0; minute < RECOVERY_MINUTES && viewsOf(inTheOpen) !== HEALTHY; minute++) {
   await inTheOpen.cluster.clock.advance(60_000)
 }

@@ -23,7 +23,8 @@ describe(`lan preset beside Go's figures (SEED=${SEED})`, function () {
         const setting = { seed: SEED, size, config: lan, conditions: loopback }
         const { times, missed } = await broadcastTimes(setting, runs[size])
         expect(median(times) / goBroadcast[size]).to.be.within(0.75, 1.25)
-        // An epidemic may miss somebody; with these presets it does in less than one broadcast of a hundred.
+        // An epidemic may miss somebody; with these presets it does in less than one broadcast of a
+        // hundred.
         expect(missed).to.be.at.most(2)
       })
     })

@@ -26,7 +26,9 @@ const FILES = [
   'system-random.ts',
 ] as const
 
-/** A documented declaration: its comment and its first line or lines, as far as they are signature. */
+/**
+ * A documented declaration: its comment and its first line or lines, as far as they are signature.
+ */
 interface Entry {
   readonly indent: number
   readonly comment: string
@@ -118,7 +120,10 @@ function* entriesOf(text: string): Generator<Entry> {
   }
 }
 
-/** Whether all brackets of a signature are closed, a body apart, and no further alternative of a type follows. */
+/**
+ * Whether all brackets of a signature are closed, a body apart, and no further alternative of a
+ * type follows.
+ */
 function isWhole(signature: string, next: string | undefined): boolean {
   if (next === undefined) return true
   const text = signature.trimEnd()

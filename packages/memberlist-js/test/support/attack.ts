@@ -7,7 +7,9 @@ const KEPT = 500
 /** The longest invented packet; the longest that UDP carries would only be slower. */
 const MAX_INVENTED = 2000
 
-/** Three members that live their life, and an attacker who hears everything and sends them rubbish. */
+/**
+ * Three members that live their life, and an attacker who hears everything and sends them rubbish.
+ */
 export class Attack implements AsyncDisposable {
   readonly cluster: Cluster
   readonly #random: Random

@@ -51,7 +51,10 @@ export class Cluster implements AsyncDisposable {
     this.#clocks[index]!.stop()
   }
 
-  /** Lets a stopped member go on: overdue timers fire first, then what has arrived meanwhile is read. */
+  /**
+   * Lets a stopped member go on: overdue timers fire first, then what has arrived meanwhile is
+   * read.
+   */
   resume(index: number): void {
     this.#clocks[index]!.resume()
     this.network.thaw(endpointOf(index))

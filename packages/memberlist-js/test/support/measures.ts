@@ -2,7 +2,10 @@ import type { Config, LinkConditions } from 'memberlist-js'
 import { endpointOf } from './cluster.ts'
 import { Simulation } from './simulation.ts'
 
-/** The value below which a share of the sorted values lies; NaN for none. Throws when one of them is no number. */
+/**
+ * The value below which a share of the sorted values lies; NaN for none. Throws when one of them is
+ * no number.
+ */
 export function quantile(values: readonly number[], share: number): number {
   if (values.some(Number.isNaN)) throw new Error('what did not happen has no place among the times')
   const sorted = values.toSorted((a, b) => a - b)
@@ -22,7 +25,10 @@ function simulate({ seed, size, config, conditions }: Setting): Simulation {
   return new Simulation(seed, size, config, conditions)
 }
 
-/** What became of broadcasts: how long those took that reached everybody, in ms, and how many missed somebody. */
+/**
+ * What became of broadcasts: how long those took that reached everybody, in ms, and how many missed
+ * somebody.
+ */
 export interface BroadcastTimes {
   readonly times: readonly number[]
   readonly missed: number
@@ -90,7 +96,10 @@ const HOLD_MS = 5000
 
 /** What followed the end of a partition. */
 export interface Healing {
-  /** How long until all views were equal, everybody in them, and nobody was lost again. NaN: not in a minute. */
+  /**
+   * How long until all views were equal, everybody in them, and nobody was lost again. NaN: not in
+   * a minute.
+   */
   readonly ms: number
   /** How often somebody was lost again after all had been equal. */
   readonly relapses: number
@@ -105,7 +114,8 @@ export async function healing(setting: Setting, share: number, cutMs: number): P
   const cut = Math.max(1, Math.round(size * share))
   simulation.network.partition([all.slice(0, cut), all.slice(cut)])
   await simulation.clock.advance(cutMs)
-  // A small side, in ill health, may not be through with all the others yet; but both must have begun.
+  // A small side, in ill health, may not be through with all the others yet; but both must have
+  // begun.
   if (isWhole(simulation, 0) || isWhole(simulation, size - 1))
     throw new Error('the sides did not lose each other')
   simulation.network.heal()

@@ -1,6 +1,6 @@
 /**
- * A member of ours in a process of its own, which can be stopped: `member-process.ts NAME ADDRESS SEED`. Prints its
- * incarnation whenever that has changed.
+ * A member of ours in a process of its own, which can be stopped: `member-process.ts NAME ADDRESS
+ * SEED`. Prints its incarnation whenever that has changed.
  */
 import { realMember } from './real-member.ts'
 

@@ -1,6 +1,6 @@
 /**
- * The seed of this run: `SEED` of the environment, so that a failure can be replayed and new ones be hunted, or always
- * the same, so that a change is never blamed for an old seed.
+ * The seed of this run: `SEED` of the environment, so that a failure can be replayed and new ones
+ * be hunted, or always the same, so that a change is never blamed for an old seed.
  */
 export const SEED = Number(process.env['SEED'] ?? 1)
 

@@ -24,8 +24,8 @@ export interface Sighting {
 }
 
 /**
- * Many members in virtual time, all of the protocol and none of the public shell, so that a thousand fit. They know
- * each other from the start, as after a long quiet time.
+ * Many members in virtual time, all of the protocol and none of the public shell, so that a
+ * thousand fit. They know each other from the start, as after a long quiet time.
  */
 export class Simulation {
   readonly clock = new VirtualClock()
@@ -119,7 +119,10 @@ export class Simulation {
     this.network.thaw(endpointOf(index))
   }
 
-  /** Gossips one message from `origin`, everybody passing it on, and returns when all have it (ms), or NaN. */
+  /**
+   * Gossips one message from `origin`, everybody passing it on, and returns when all have it (ms),
+   * or NaN.
+   */
   async broadcast(origin: number, withinMs = 30_000): Promise<number> {
     const started = this.clock.now()
     this.reached.clear()

@@ -7,9 +7,10 @@ const HEALTHY = 20
 const SLOW = [20, 21, 22, 23]
 
 /**
- * How often healthy members are held for dead during `minutes` in which four of 24 are slow: what is sent to them
- * waits for 2 to 10 s, then is read within 50 ms, while they go on probing (the Lifeguard paper's slow message
- * processing). Sightings are counted, so one death that all see counts 23.
+ * How often healthy members are held for dead during `minutes` in which four of 24 are slow: what
+ * is sent to them waits for 2 to 10 s, then is read within 50 ms, while they go on probing (the
+ * Lifeguard paper's slow message processing). Sightings are counted, so one death that all see
+ * counts 23.
  */
 export async function falseDeathsAmongSlow(
   seed: number,

@@ -4,7 +4,10 @@ interface StoppableTimer extends Timer {
   fn: (() => void) | undefined
 }
 
-/** One process's view of a shared clock: while it is stopped its timers do not fire, but time goes on. */
+/**
+ * One process's view of a shared clock: while it is stopped its timers do not fire, but time goes
+ * on.
+ */
 export class StoppableClock implements Clock {
   readonly #clock: Clock
   #stopped = false

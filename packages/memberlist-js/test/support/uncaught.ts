@@ -1,4 +1,7 @@
-/** Runs `step` while the messages of uncaught exceptions go to `messages` instead of ending the process. */
+/**
+ * Runs `step` while the messages of uncaught exceptions go to `messages` instead of ending the
+ * process.
+ */
 export async function catchingUncaught(
   messages: string[],
   step: () => Promise<void>,

@@ -24,7 +24,9 @@ interface Manifest {
   readonly files: readonly string[]
 }
 
-/** The example of the README and some types, as somebody writes them who has installed the package. */
+/**
+ * The example of the README and some types, as somebody writes them who has installed the package.
+ */
 const APPLICATION = `
 import { Memberlist, SocketTransport, type Delegate, type Member } from 'memberlist-js'
 const delegate: Delegate = { onMessage: (message, from) => void [message.length, from.port] }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import { CodecError } from '../../../../src/base/bytes.ts'
 import { Digest, bucketOf, hashOf, oidOfName } from '../../../../src/cluster/log/digest.ts'
-import { decodeRoot, encodeRoot } from '../../../../src/cluster/root-payload.ts'
+import { decodeRoot, encodeRoot } from '../../../../src/cluster/wire/piggyback.ts'
 import { epoch, oid } from '../arbitraries.ts'
 
 describe('cluster/digest', () => {

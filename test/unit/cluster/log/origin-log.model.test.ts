@@ -8,8 +8,8 @@ import { replyTo } from '../../../../src/cluster/sync/sync-server.ts'
 
 /**
  * One owner and three replicas that tell each other of the owner's log: by single entries and by
- * answers, in messages that are lost, doubled and reordered at will, while anybody drops tombstones.
- * Checked against the list of all that the owner ever wrote.
+ * answers, in messages that are lost, doubled and reordered at will, while anybody drops
+ * tombstones. Checked against the list of all that the owner ever wrote.
  */
 const oid = 'origin-1'
 const epoch = 3
@@ -133,7 +133,7 @@ class Model {
     const entries = log.between(0, log.head)
     const entry = entries[which % (entries.length || 1)]
     if (entry === undefined) return
-    const range = { from: log.vouchedFrom(entry.version), to: entry.version, entries: [entry] }
+    const range = { from: log.rangeStart(entry.version), to: entry.version, entries: [entry] }
     const bare = { oid, epoch, floor: log.floor, head: log.head, reset: null, repair: false }
     this.#send(to, { ...bare, ranges: [range] })
   }

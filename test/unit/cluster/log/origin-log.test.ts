@@ -43,9 +43,9 @@ describe('cluster/origin-log', () => {
 
   it('applies what comes out of order at once, and knows what is missing', () => {
     const log = new OriginLog(oid, epoch)
-    const { changes, news } = log.apply(delta(2, 3, [entry('c', 3)]), 0)
+    const { changes, entries } = log.apply(delta(2, 3, [entry('c', 3)]), 0)
     expect(changes).to.deep.equal([{ id: 'c', previous: null }])
-    expect(news.map(({ version }) => version)).to.deep.equal([3])
+    expect(entries.map(({ version }) => version)).to.deep.equal([3])
     expect(liveOf(log)).to.deep.equal({ c: 'c@3' })
     expect([log.coverage.prefix, log.complete]).to.deep.equal([0, false])
     log.apply(delta(0, 2, [entry('a', 1), entry('b', 2)]), 0)
@@ -55,8 +55,8 @@ describe('cluster/origin-log', () => {
   it('ignores a record at or below the prefix: it can only be an old one', () => {
     const log = new OriginLog(oid, epoch)
     log.apply(delta(0, 2, [entry('a', 2, null)]), 0)
-    const { changes, news } = log.apply(delta(0, 1, [entry('a', 1)]), 0)
-    expect([changes, news]).to.deep.equal([[], []])
+    const { changes, entries } = log.apply(delta(0, 1, [entry('a', 1)]), 0)
+    expect([changes, entries]).to.deep.equal([[], []])
     expect(liveOf(log)).to.deep.equal({})
   })
 
@@ -65,7 +65,7 @@ describe('cluster/origin-log', () => {
     log.apply(delta(0, 2, [entry('a', 2, null)]), 0)
     log.dropTombstones(1, 0)
     expect([log.tombstones, log.floor]).to.deep.equal([0, 2])
-    expect(log.apply(delta(0, 1, [entry('a', 1)]), 0).news).to.deep.equal([])
+    expect(log.apply(delta(0, 1, [entry('a', 1)]), 0).entries).to.deep.equal([])
   })
 
   it('remembers a deletion that comes before the record', () => {
@@ -159,11 +159,11 @@ describe('cluster/origin-log', () => {
     log.write('b', '2', 0)
     log.write('b', '3', 0)
     log.write('b', '4', 0)
-    expect(log.vouchedFrom(4)).to.equal(1)
-    expect(log.vouchedFrom(1)).to.equal(0)
+    expect(log.rangeStart(4)).to.equal(1)
+    expect(log.rangeStart(1)).to.equal(0)
     const replica = new OriginLog(oid, epoch)
     replica.apply(delta(3, 4, [entry('b', 4)]), 0)
-    expect(replica.vouchedFrom(4)).to.equal(3)
+    expect(replica.rangeStart(4)).to.equal(3)
   })
 
   it('is complete only when it was heard of, if only to be empty', () => {

@@ -2,12 +2,12 @@ import { expect } from 'chai'
 import { seededRandom } from '../../../../src/base/random.ts'
 import { clusterDefaults as options } from '../../../../src/cluster/sync/options.ts'
 import { InitialSync } from '../../../../src/cluster/sync/initial-sync.ts'
-import type { VersionSummary } from '../../../../src/cluster/wire/frames.ts'
+import type { VersionSummary } from '../../../../src/cluster/log/origin.ts'
 import { Replica } from '../../../../src/cluster/log/replica.ts'
 import type { Ip } from '../../../../src/net/ip.ts'
 import { EventClock } from '../../../simulation/support/event-clock.ts'
 
-describe('cluster/first-sync', () => {
+describe('cluster/initial-sync', () => {
   it('asks somebody else when what it waits for has gone, however much else is heard', async () => {
     const clock = new EventClock()
     const self = { name: 'me', address: '10.0.0.1' as Ip, epoch: 1 }

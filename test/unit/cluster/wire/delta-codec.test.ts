@@ -90,7 +90,8 @@ describe('cluster/delta-codec', () => {
       id: encodeRecord(endpointRecord, endpoint(i)).id,
       value: null,
     }))
-    // Three bytes of a first one are the time, which the delta's head has: 16, 20 and 22 are the record's.
+    // Three bytes of a first one are the time, which the delta's head has: 16, 20 and 22 are the
+    // record's.
     expect(derived).to.deep.equal({ first: 19, next: 15 })
     expect(docker).to.deep.equal({ first: 23, next: 19 })
     expect(foreign).to.deep.equal({ first: 25, next: 21 })

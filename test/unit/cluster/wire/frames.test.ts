@@ -1,7 +1,8 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { CodecError, epochLimit } from '../../../../src/base/bytes.ts'
+import { CodecError } from '../../../../src/base/bytes.ts'
 import type { Coverage } from '../../../../src/cluster/log/coverage.ts'
+import { epochLimit } from '../../../../src/cluster/log/own-epoch.ts'
 import {
   type Frame,
   decodeMessage,
@@ -41,20 +42,20 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     .uint8Array({ minLength: 512, maxLength: 512 })
     .map((bytes): Frame => ({ kind: 'digest', buckets: Buffer.from(bytes) })),
   fc.record({
-    kind: fc.constant('heads' as const),
+    kind: fc.constant('summaries' as const),
     answer: fc.boolean(),
     buckets: fc.uniqueArray(fc.nat({ max: 63 })),
-    heads: fc.array(head),
+    summaries: fc.array(head),
   }),
   fc.record({
-    kind: fc.constant('want' as const),
-    wants: fc.array(fc.record({ oid, epoch, coverage }), { maxLength: 5 }),
+    kind: fc.constant('deltaRequest' as const),
+    requests: fc.array(fc.record({ oid, epoch, coverage }), { maxLength: 5 }),
   }),
   fc.record({
     kind: fc.constant('transfer' as const),
     state: fc.constantFrom('more' as const, 'done' as const, 'busy' as const),
   }),
-  fc.record({ kind: fc.constant('bye' as const), oid, epoch }),
+  fc.record({ kind: fc.constant('leave' as const), oid, epoch }),
   fc.record({ kind: fc.constant('who' as const), oid }),
   fc.record({ kind: fc.constant('request' as const), id, channel: fc.string(), body }),
   fc.record({ kind: fc.constant('answer' as const), id, ok: fc.boolean(), body }),
@@ -84,10 +85,10 @@ describe('cluster/frames', () => {
   })
 
   it('skips frames of kinds that a later release may have', () => {
-    const bye: Frame = { kind: 'bye', oid: 'origin-1', epoch: 5 }
+    const leave: Frame = { kind: 'leave', oid: 'origin-1', epoch: 5 }
     const unknown = Uint8Array.of(99, 3, 1, 2, 3)
-    const bytes = encodeMessage('sender-1', [unknown, encodeFrame(bye)])
-    expect(decodeMessage(bytes)?.frames).to.deep.equal([bye])
+    const bytes = encodeMessage('sender-1', [unknown, encodeFrame(leave)])
+    expect(decodeMessage(bytes)?.frames).to.deep.equal([leave])
   })
 
   it('throws nothing but CodecError at bytes that were cut or changed', () => {
@@ -120,9 +121,14 @@ describe('cluster/frames', () => {
       const bare = { floor: 0, head: 0, reset: null, repair: false, ranges: [] }
       const frames: Frame[] = [
         { kind: 'delta', delta: { ...about, ...bare } },
-        { kind: 'heads', answer: true, buckets: [1], heads: [{ ...about, prefix: 0, head: 0 }] },
-        { kind: 'want', wants: [{ ...about, coverage }] },
-        { kind: 'bye', ...about },
+        {
+          kind: 'summaries',
+          answer: true,
+          buckets: [1],
+          summaries: [{ ...about, prefix: 0, head: 0 }],
+        },
+        { kind: 'deltaRequest', requests: [{ ...about, coverage }] },
+        { kind: 'leave', ...about },
       ]
       for (const each of frames) {
         const decode = (): unknown => decodeMessage(messageOf('sender-1', [each]))

@@ -3,7 +3,9 @@ import { Cluster, endpointOf, stateOf } from '../../support/cluster.ts'
 import { filtered } from '../../support/filtered.ts'
 import { SEED } from '../../support/seed.ts'
 
-/** Nothing but gossip can tell m1 that it is held for dead: it pings nobody, and nobody seeks it. */
+/**
+ * Nothing but gossip can tell m1 that it is held for dead: it pings nobody, and nobody seeks it.
+ */
 const GOSSIP_ONLY = { reconnectIntervalMs: 0, pushPullIntervalMs: 0, tcpPings: false }
 
 describe(`one who is held for dead (SEED=${SEED})`, () => {

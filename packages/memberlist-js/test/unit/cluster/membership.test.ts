@@ -105,7 +105,8 @@ describe(`a cluster (SEED=${SEED})`, () => {
     await cluster.run(lists[3]!.leave())
     expect(cluster.clock.now() - started).to.be.lessThan(2000)
     await lists[3]!.close()
-    // Answers to pings carry the goodbye too, so not each of its few sendings reached somebody else.
+    // Answers to pings carry the goodbye too, so not each of its few sendings reached somebody
+    // else.
     await cluster.until(() => seen.length > 0, 1000)
     expect(seen).to.deep.equal(['leave m3 left'])
 

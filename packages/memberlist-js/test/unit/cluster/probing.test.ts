@@ -224,7 +224,8 @@ describe(`a member that does not know what is said of it (SEED=${SEED})`, () => 
   afterEach(async () => await cluster[Symbol.asyncDispose]())
 
   it('is told when it pings somebody who holds it for dead', async () => {
-    // Nothing else can tell it: gossip has said its last word long ago, and there are no exchanges of states.
+    // Nothing else can tell it: gossip has said its last word long ago, and there are no exchanges
+    // of states.
     const config = {
       reconnectIntervalMs: 0,
       pushPullIntervalMs: 0,

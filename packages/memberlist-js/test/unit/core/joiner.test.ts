@@ -20,8 +20,8 @@ function memberAt(index: number, state: Member['state'] = 'alive'): Member {
 }
 
 /**
- * A joiner at 10.0.0.1 whose contacts are only written down; `answers` tells who is there, `ours` where that is
- * ourselves.
+ * A joiner at 10.0.0.1 whose contacts are only written down; `answers` tells who is there, `ours`
+ * where that is ourselves.
  */
 function joinerAmong(
   members: readonly Member[],

@@ -24,8 +24,8 @@ function memberAt(index: number): Member {
 }
 
 /**
- * m0 probes m1 and m2 once a second, in ill health by `score`, which stays as it is. Those answer that are in
- * `answering`, after 1 ms. Returns when probes began.
+ * m0 probes m1 and m2 once a second, in ill health by `score`, which stays as it is. Those answer
+ * that are in `answering`, after 1 ms. Returns when probes began.
  */
 function prober(score: number, answering: ReadonlySet<string>) {
   const clock = new VirtualClock()
@@ -97,7 +97,8 @@ describe(`probes one after the other (SEED=${SEED})`, () => {
     await clock.advance(2000)
     for (const name of ['m1', 'm2']) answering.add(name)
     await clock.advance(6000)
-    // Three ticks fell due during the first probe; one is made up for at once, and then all is as ever.
+    // Three ticks fell due during the first probe; one is made up for at once, and then all is as
+    // ever.
     expect(gaps(began).slice(0, 4)).to.deep.equal([3500, 500, 1000, 1000])
   })
 })

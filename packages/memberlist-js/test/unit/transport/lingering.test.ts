@@ -8,7 +8,10 @@ import { MAX_LINGERING_STREAMS } from '../../../src/limits.ts'
 const DRIPPERS = 600
 const BATCH = 50
 
-/** Opens a stream, says something for which it is refused at once, and does not close after the answer. */
+/**
+ * Opens a stream, says something for which it is refused at once, and does not close after the
+ * answer.
+ */
 async function refusedDripper(port: number): Promise<Socket> {
   const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
   socket.on('error', () => undefined)

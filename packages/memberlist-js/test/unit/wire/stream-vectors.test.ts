@@ -22,8 +22,8 @@ import {
 const vectors = loadVectors<StreamVector[]>('streams')
 
 /**
- * go-msgpack 0.5 writes lengths above 127 as unsigned integers, version 2 as signed ones, as we do. The difference
- * is inside the compressed data, so these are compared by value.
+ * go-msgpack 0.5 writes lengths above 127 as unsigned integers, version 2 as signed ones, as we do.
+ * The difference is inside the compressed data, so these are compared by value.
  */
 const OTHER_INTEGERS = new Set([
   'tcp-pushpull-join-request-compressed',
@@ -96,7 +96,9 @@ async function read(
   }
 }
 
-/** Go compresses streams even when that makes them longer, so that layer is applied by hand here. */
+/**
+ * Go compresses streams even when that makes them longer, so that layer is applied by hand here.
+ */
 function rebuild(vector: StreamVector, message: Uint8Array): Uint8Array {
   const label = Buffer.from(vector.label ?? '')
   const body = vector.layers.includes('compress') ? compress(message) : message
