@@ -138,11 +138,11 @@ export class Replica {
   member({ name, state, address, epoch }: MemberStatus, now: number): void {
     const oid = oidOfName(name)
     if (oid === this.#self.oid) return
-    const standing = standingOf(state)
-    if (standing === 'forgotten') {
+    if (state === 'left') {
       this.endEpoch(oid, epoch, now)
       return this.#suspectLaterRun(oid, epoch, now)
     }
+    const standing = state === 'dead' ? 'hidden' : 'visible'
     const tombstone = this.epochTombstones.get(oid)
     if (tombstone !== undefined) {
       if (standing === 'hidden' || !isLiftedBy(tombstone, epoch)) return
@@ -297,10 +297,4 @@ export class Replica {
     if (hash !== null) this.digest.toggle(oid, hash)
     origin.hash = hash
   }
-}
-
-/** Leaving drops the records, death hides them. */
-function standingOf(state: MemberState): 'visible' | 'hidden' | 'forgotten' {
-  if (state === 'left') return 'forgotten'
-  return state === 'dead' ? 'hidden' : 'visible'
 }
