@@ -3,7 +3,7 @@ import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import { Cluster } from '../../src/cluster/cluster.ts'
-import { deltasOf } from '../../src/cluster/wire/delta-codec.ts'
+import { deltasOf } from '../../src/cluster/sync/packing.ts'
 import { oidOfName } from '../../src/cluster/log/digest.ts'
 import { encodeFrame, encodeMessage } from '../../src/cluster/wire/frames.ts'
 import type {

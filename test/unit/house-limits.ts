@@ -59,7 +59,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     'engine-api': { max: 1250, target: 1200 },
     'engine-client': { max: 400 },
     consensus: { max: 3500, target: 1600 },
-    cluster: { max: 4850, target: 4000 },
+    cluster: { max: 4860, target: 4000 },
     peers: { max: 350 },
     ipam: { max: 7000, target: 3000 },
     dataplane: { max: 5200 },
@@ -93,7 +93,6 @@ export const longFunctions: Readonly<Record<string, number>> = {
 /** Imports that close a circle of files or folders, `importer -> imported`, until they are gone. */
 export const knownCircles: readonly RegExp[] = [
   /^packages\/memberlist-js\/src\/config-rules\.ts -> packages\/memberlist-js\/src\/config\.ts$/,
-  /^src\/cluster\/log -> src\/cluster\/wire$/,
   /^src\/ipam\/\w+ -> src\/ipam\/\w+$/,
   /^src\/dataplane\/linux\/netns -> src\/dataplane\/linux\/links$/,
 ]

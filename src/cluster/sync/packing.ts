@@ -1,9 +1,10 @@
-/** Packs rumours and frames into messages that fit a packet. */
+/** Cuts logs into deltas, and packs rumours and frames into messages that fit a packet. */
 import type { Packed } from '../../base/bytes.ts'
 import { maxEntryBytes, maxHeaderBytes, maxRangeBytes } from '../wire/delta-codec.ts'
 import { encodeFrame, encodeMessage, envelopeBytes } from '../wire/frames.ts'
 import type { Rumour } from './rumour-queue.ts'
-import type { Entry, OriginLog } from '../log/origin-log.ts'
+import type { Range } from '../log/coverage.ts'
+import type { Delta, DeltaRange, Entry, OriginLog } from '../log/origin-log.ts'
 import type { Replica } from '../log/replica.ts'
 
 /** The most that a frame of a few hundred bytes takes beyond its body. */
@@ -87,4 +88,59 @@ function framesOfEntries(log: OriginLog, entries: Entry[], maxBytes: number): Ui
   }
   flush()
   return frames
+}
+
+/**
+ * Cuts what a log has in `ranges` into deltas of at most `maxBytes` bytes each (one record may be
+ * longer), each with whole records and the versions they cover. No ranges: one delta that only says
+ * that the epoch exists. The log may drop tombstones between two of them: each has the floor of its
+ * moment.
+ */
+export function* deltasOf(
+  log: OriginLog,
+  ranges: readonly Range[],
+  { reset, repair, maxBytes }: { reset: number | null; repair: boolean; maxBytes: number },
+): Generator<Delta> {
+  const { oid, epoch, head } = log
+  const room = maxBytes - maxHeaderBytes({ floor: head, head })
+  const deltaOf = (pieces: readonly DeltaRange[]): Delta => {
+    return { oid, epoch, floor: log.floor, head, reset, repair, ranges: pieces }
+  }
+  let pieces: DeltaRange[] = []
+  let used = 0
+  for (const range of ranges) {
+    for (const piece of piecesOf(log.between(range.from, range.to), range, room)) {
+      const size = pieceBytes(piece)
+      if (pieces.length > 0 && used + size > room) {
+        yield deltaOf(pieces)
+        pieces = []
+        used = 0
+      }
+      pieces.push(piece)
+      used += size
+    }
+  }
+  if (pieces.length > 0 || ranges.length === 0) yield deltaOf(pieces)
+}
+
+function pieceBytes(piece: DeltaRange): number {
+  return piece.entries.reduce((sum, entry) => sum + maxEntryBytes(entry), maxRangeBytes)
+}
+
+function* piecesOf(entries: readonly Entry[], range: Range, room: number): Generator<DeltaRange> {
+  let from = range.from
+  let start = 0
+  let used = maxRangeBytes
+  for (const [i, entry] of entries.entries()) {
+    const size = maxEntryBytes(entry)
+    if (i > start && used + size > room) {
+      const to = entries[i - 1]!.version
+      yield { from, to, entries: entries.slice(start, i) }
+      from = to
+      start = i
+      used = maxRangeBytes
+    }
+    used += size
+  }
+  yield { from, to: range.to, entries: entries.slice(start) }
 }

@@ -6,7 +6,7 @@
 import { sleep } from '../../base/clock.ts'
 import type { Packed } from '../../base/bytes.ts'
 import { type Coverage, type Range, coverageTo, coveredRanges, subtract } from '../log/coverage.ts'
-import { deltasOf } from '../wire/delta-codec.ts'
+import { deltasOf } from './packing.ts'
 import { type DeltaRequest, encodeFrame, encodeMessage, envelopeBytes } from '../wire/frames.ts'
 import type { OriginLog } from '../log/origin-log.ts'
 import { groupsOf, messagesOf } from './packing.ts'

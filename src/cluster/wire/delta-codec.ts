@@ -3,7 +3,8 @@
  *
  *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair, 4 time) | [more] | floor | head
  *             | [reset] | [time] | ranges
- *     range   from, less the last range's end | length | records, twice, and 1 when the last is at the end | records
+ *     range   from, less the last range's end | length | 2 * records, + 1 when the last is at the
+ *             end | records
  *     record  endpoint   tag 1 | [version] | [vni 3] | endpoint id 8 | [time] | [tail]
  *             any kind   tag 1 | [version] | kind 1 | key length, key | [value length, value]
  *
@@ -20,7 +21,6 @@
  * tombstone. So a typical endpoint takes 15 to 18 bytes.
  */
 import { ByteReader, ByteWriter, CodecError, type Packed, varintLength } from '../../base/bytes.ts'
-import type { Range } from '../log/coverage.ts'
 import { epochLimit } from '../log/own-epoch.ts'
 import {
   maxClaimedAt,
@@ -29,7 +29,7 @@ import {
   endpointTailBytes,
   isEndpointValue,
 } from './endpoint-record.ts'
-import type { Delta, DeltaRange, Entry, OriginLog } from '../log/origin-log.ts'
+import type { Delta, DeltaRange, Entry } from '../log/origin-log.ts'
 
 const flagReset = 1
 const flagRepair = 2
@@ -94,39 +94,6 @@ export function decodeDelta(reader: ByteReader): Delta {
   return { oid, epoch, floor, head, reset, repair: (flags & flagRepair) !== 0, ranges }
 }
 
-/**
- * Cuts what a log has in `ranges` into deltas of at most `maxBytes` bytes each (one record may be
- * longer), each with whole records and the versions they cover. No ranges: one delta that only says
- * that the epoch exists. The log may drop tombstones between two of them: each has the floor of its
- * moment.
- */
-export function* deltasOf(
-  log: OriginLog,
-  ranges: readonly Range[],
-  { reset, repair, maxBytes }: { reset: number | null; repair: boolean; maxBytes: number },
-): Generator<Delta> {
-  const { oid, epoch, head } = log
-  const room = maxBytes - maxHeaderBytes({ floor: head, head })
-  const deltaOf = (pieces: readonly DeltaRange[]): Delta => {
-    return { oid, epoch, floor: log.floor, head, reset, repair, ranges: pieces }
-  }
-  let pieces: DeltaRange[] = []
-  let used = 0
-  for (const range of ranges) {
-    for (const piece of piecesOf(log.between(range.from, range.to), range, room)) {
-      const size = pieceBytes(piece)
-      if (pieces.length > 0 && used + size > room) {
-        yield deltaOf(pieces)
-        pieces = []
-        used = 0
-      }
-      pieces.push(piece)
-      used += size
-    }
-  }
-  if (pieces.length > 0 || ranges.length === 0) yield deltaOf(pieces)
-}
-
 /** The most bytes that a record takes on the wire. */
 export function maxEntryBytes(entry: Entry): number {
   return 12 + entry.id.length + (entry.value?.length ?? 0)
@@ -137,10 +104,6 @@ export function maxHeaderBytes({ floor, head }: Pick<Delta, 'floor' | 'head'>): 
   return 20 + varintLength(floor) + 2 * varintLength(head)
 }
 
-function pieceBytes(piece: DeltaRange): number {
-  return piece.entries.reduce((sum, entry) => sum + maxEntryBytes(entry), maxRangeBytes)
-}
-
 /** Three varints. */
 export const maxRangeBytes = 20
 
@@ -149,24 +112,6 @@ export function readEpoch(reader: ByteReader): number {
   const epoch = reader.uint(6)
   if (epoch >= epochLimit) throw new CodecError('an epoch is too large')
   return epoch
-}
-
-function* piecesOf(entries: readonly Entry[], range: Range, room: number): Generator<DeltaRange> {
-  let from = range.from
-  let start = 0
-  let used = maxRangeBytes
-  for (const [i, entry] of entries.entries()) {
-    const size = maxEntryBytes(entry)
-    if (i > start && used + size > room) {
-      const to = entries[i - 1]!.version
-      yield { from, to, entries: entries.slice(start, i) }
-      from = to
-      start = i
-      used = maxRangeBytes
-    }
-    used += size
-  }
-  yield { from, to: range.to, entries: entries.slice(start) }
 }
 
 function writeHead(out: ByteWriter, delta: Delta): DeltaContext {

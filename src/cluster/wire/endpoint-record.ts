@@ -5,7 +5,7 @@
  * family, and how the MAC is written:
  *
  *     bits 0-1  number of addresses, less one
- *     bits 2-3  families: 0 all IPv4, 1 all IPv6, 2 the first IPv4 and the rest IPv6, 3 see the mask
+ *     bits 2-3  families: 0 all IPv4, 1 all IPv6, 2 first IPv4 and then IPv6, 3 see the mask
  *     bits 4-5  MAC: 0 the one derived from the first address, 1 `02:42` and 4 bytes, 2 all 6 bytes
  */
 import { refusal } from '../../base/errors.ts'
