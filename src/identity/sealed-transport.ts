@@ -1,12 +1,14 @@
 /*
- * The room of who may take part. This file is the transport that a member's gossip runs on: the library speaks
- * through it as through plain sockets.
+ * Who may take part in the cluster. This file is the transport that a member's gossip runs on: the
+ * library speaks through it as through plain sockets.
  *
- * Its invariant: nothing that a non-member sends reaches the library. Streams are TLS 1.3 with certificates on
- * both sides, packets are sealed (packet-sessions.ts), and who has not shown yet who it is costs a bounded amount
- * of memory and time. `from` is the address of the certificate, so a caller is who the channel says.
+ * Its invariant: nothing that a non-member sends reaches the library. Streams are TLS 1.3 with
+ * certificates on both sides, packets are sealed (packet-sessions.ts), and who has not shown yet
+ * who it is costs a bounded amount of memory and time. `from` is the address of the certificate, so
+ * a caller is who the channel says.
  *
- * It may not know what is in the packets, nor where certificates and keys are kept: both are handed in.
+ * It may not know what is in the packets, nor where certificates and keys are kept: both are handed
+ * in.
  */
 import type { X509Certificate } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
@@ -14,20 +16,29 @@ import type { Clock } from '../base/clock.ts'
 import { failure, isBug, messageOf } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { Ip } from '../net/ip.ts'
-import { Admission } from './admission.ts'
-import { type Certificate, certificateOf } from './certificate.ts'
-import { certificateFault } from './certificate-rules.ts'
-import type { GossipKeys } from './gossip-keys.ts'
-import { GreetedStream, refusalOf, welcome } from './greeted-stream.ts'
-import { PacketSessions } from './packet-sessions.ts'
-import { type TlsStream, tlsClient, tlsServer } from './tls-stream.ts'
-import type { Endpoint, PacketReceiver, Stream, StreamReceiver, Transport } from './transport.ts'
+import { Admission } from './streams/admission.ts'
+import { type Certificate, certificateOf } from './certificates/certificate.ts'
+import { certificateFault } from './certificates/rules.ts'
+import type { GossipKeys } from './packets/gossip-keys.ts'
+import { CheckedStream, refused, accepted } from './streams/checked-stream.ts'
+import { PacketSessions } from './packets/packet-sessions.ts'
+import { type TlsStream, tlsClient, tlsServer } from './streams/tls-stream.ts'
+import type {
+  Endpoint,
+  PacketReceiver,
+  Stream,
+  StreamReceiver,
+  Transport,
+} from './streams/transport.ts'
 
 /** The application protocols (RFC 7301) on the gossip port. */
 export const memberProtocol = 'ts-overlay-member/1'
 export const enrolmentProtocol = 'ts-overlay-enrolment/1'
 
-/** What is read before the other side has shown who it is: a handshake with certificates has some 2 KB. */
+/**
+ * What is read before the other side has shown who it is: a handshake with certificates has some 2
+ * KB.
+ */
 export const maxHandshakeBytes = 16 * 1024
 /** How long it has until then. */
 const maxHandshakeMs = 5000
@@ -36,7 +47,10 @@ const maxEnrolmentMs = 10_000
 /** Addresses that seeds are known by. */
 const maxSeedAddresses = 256
 
-/** A member's standing, which changes while it runs: certificates are renewed, keys rotate, members are evicted. */
+/**
+ * A member's standing, which changes while it runs: certificates are renewed, keys rotate, members
+ * are evicted.
+ */
 export interface Membership {
   readonly name: string
   readonly context: SecureContext
@@ -50,7 +64,10 @@ export interface SealedTransportParts {
   readonly clock: Clock
   readonly random: Random
   readonly membership: () => Membership
-  /** Serves one that asks to be enrolled, or asks for a new certificate. Rejects with what to tell the operator. */
+  /**
+   * Serves one that asks to be enrolled, or asks for a new certificate. Rejects with what to tell
+   * the operator.
+   */
   readonly enrol: (stream: TlsStream, from: Endpoint) => Promise<void>
   /** Reports who was refused and why; told to the operator at a bounded rate. */
   readonly note: (who: string, what: string, text: string) => void
@@ -62,7 +79,10 @@ export class SealedTransport implements Transport {
   readonly #parts: SealedTransportParts
   readonly #sessions: PacketSessions
   readonly #admission: Admission
-  /** Where a seed answers, any member may: it may be reached by another address than its certificate has. */
+  /**
+   * Where a seed answers, any member may: it may be reached by another address than its certificate
+   * has.
+   */
   readonly #seeds = new Set<string>()
   #deliver: PacketReceiver = () => undefined
   #serve: StreamReceiver | null = null
@@ -98,7 +118,7 @@ export class SealedTransport implements Transport {
     const giveUp = (): void => raw.destroy(signal.reason as Error)
     signal.addEventListener('abort', giveUp, { once: true })
     try {
-      return await this.#greet(raw, to)
+      return await this.#check(raw, to)
     } catch (error) {
       throw signal.aborted ? (signal.reason as Error) : error
     } finally {
@@ -106,7 +126,7 @@ export class SealedTransport implements Transport {
     }
   }
 
-  async #greet(raw: Stream, to: Endpoint): Promise<Stream> {
+  async #check(raw: Stream, to: Endpoint): Promise<Stream> {
     const { membership, note } = this.#parts
     const { context } = membership()
     const protocols = [memberProtocol]
@@ -118,8 +138,8 @@ export class SealedTransport implements Transport {
       throw failure('NOT_ADMITTED', fault('this host'))
     }
     tls.admit()
-    await tls.write(welcome)
-    return new GreetedStream(tls, `${peer!.name} (${to.address})`)
+    await tls.write(accepted)
+    return new CheckedStream(tls, `${peer!.name} (${to.address})`)
   }
 
   onStream(receive: StreamReceiver): void {
@@ -174,12 +194,14 @@ export class SealedTransport implements Transport {
       return await refuse(tls, fault(membership().name))
     }
     tls.admit()
-    await tls.write(welcome)
+    await tls.write(accepted)
     const { name, address } = peer!
-    this.#serve?.(new GreetedStream(tls, `${name} (${address})`), { address, port: from.port })
+    this.#serve?.(new CheckedStream(tls, `${name} (${address})`), { address, port: from.port })
   }
 
-  /** Whose certificate the other side has shown, and why it does not count, in the words of a host. */
+  /**
+   * Whose certificate the other side has shown, and why it does not count, in the words of a host.
+   */
   #judge(
     tls: TlsStream,
     at: Endpoint | null,
@@ -201,6 +223,6 @@ function ipOf({ address }: Endpoint): Ip {
 }
 
 async function refuse(tls: TlsStream, reason: string): Promise<void> {
-  await tls.write(refusalOf(reason))
+  await tls.write(refused(reason))
   tls.close()
 }

@@ -77,7 +77,6 @@ export const targetOfSrc = 23_500
 export const crowdedFolders: Readonly<Record<string, number>> = {
   'src/base': 13,
   'src/driver': 19,
-  'src/identity': 20,
   'src/cluster/sync': 13,
   'src/ipam/voting': 20,
   'packages/memberlist-js/src': 18,
@@ -103,7 +102,7 @@ export const wideComments: readonly string[] = [
   'consensus',
   'dataplane',
   'driver',
-  'identity',
+
   'ipam',
   'memberlist-js',
 ]
@@ -123,7 +122,7 @@ export const bannedWords: readonly {
   {
     pattern: /\bwhoever\b/i,
     instead: 'the member, caller or process',
-    notYet: ['dataplane', 'identity', 'ipam', 'cluster', 'consensus'],
+    notYet: ['dataplane', 'ipam', 'cluster', 'consensus'],
   },
   {
     pattern: /\bbeliev(e|es|ed|ing|able)\b/i,
@@ -153,14 +152,14 @@ export const bannedWords: readonly {
   {
     pattern: /\bstrangers?\b/i,
     instead: 'unknown member, origin or link',
-    notYet: ['dataplane', 'identity', 'cluster'],
+    notYet: ['dataplane', 'cluster'],
   },
   { pattern: /\bknocks?\b/i, instead: 'reprobe' },
-  { pattern: /\bgreet/i, instead: 'hello, sync on join', notYet: ['cluster', 'ipam', 'identity'] },
+  { pattern: /\bgreet/i, instead: 'hello, sync on join', notYet: ['cluster', 'ipam'] },
   {
     pattern: /\b(former|earlier|another|its) li(fe|ves)\b|\bin this life\b/i,
     instead: 'before the restart',
-    notYet: ['dataplane', 'identity', 'wiring', 'ipam'],
+    notYet: ['dataplane', 'wiring', 'ipam'],
   },
   {
     pattern: /\bbooks?\b/i,
@@ -174,12 +173,12 @@ export const bannedWords: readonly {
   { pattern: /\bwires\b/, instead: 'data plane' },
   { pattern: /\blinger/i, instead: 'delayed teardown', notYet: ['driver'] },
   { pattern: /(?<!gossip)\boddit(y|ies)\b/i, instead: 'counters' },
-  { pattern: /\b[Tt]he room of\b/, instead: 'what the room is', notYet: ['identity'] },
+  { pattern: /\b[Tt]he room of\b/, instead: 'what the room is' },
   { pattern: /\blookAround\b/, instead: 'snapshot' },
   {
     pattern: /\bso many\b/i,
     instead: 'this many',
-    notYet: ['ipam', 'wiring', 'cluster', 'consensus', 'identity'],
+    notYet: ['ipam', 'wiring', 'cluster', 'consensus'],
   },
   { pattern: /\bsees? to it\b/i, instead: 'ensure', notYet: ['cluster'] },
   { pattern: /\bin vain\b/i, instead: 'without success', notYet: ['cluster', 'ipam'] },

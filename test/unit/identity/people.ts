@@ -1,8 +1,12 @@
 /** A cluster's authority and members with certificates, for tests. */
 import { type Random, seededRandom } from '../../../src/base/random.ts'
-import { type Certificate, readCertificate, readX509 } from '../../../src/identity/certificate.ts'
-import { issueAuthority, issueMember } from '../../../src/identity/issue.ts'
-import { type KeyPair, generateKeyPair } from '../../../src/identity/keys.ts'
+import {
+  type Certificate,
+  readCertificate,
+  readX509,
+} from '../../../src/identity/certificates/certificate.ts'
+import { issueAuthority, issueMember } from '../../../src/identity/certificates/issue.ts'
+import { type KeyPair, generateKeyPair } from '../../../src/identity/certificates/keys.ts'
 import type { Ip } from '../../../src/net/ip.ts'
 
 /** 2026-01-01. */

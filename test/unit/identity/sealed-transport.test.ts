@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { SocketTransport } from 'memberlist-js'
 import { systemClock } from '../../../src/base/clock.ts'
-import { certificateLifeMs } from '../../../src/identity/certificate-rules.ts'
-import { GreetedStream } from '../../../src/identity/greeted-stream.ts'
+import { certificateValidityMs } from '../../../src/identity/certificates/rules.ts'
+import { CheckedStream } from '../../../src/identity/streams/checked-stream.ts'
 import { memberProtocol } from '../../../src/identity/sealed-transport.ts'
-import { tlsClient, tlsContext } from '../../../src/identity/tls-stream.ts'
-import type { Endpoint, Stream, Transport } from '../../../src/identity/transport.ts'
+import { tlsClient, tlsContext } from '../../../src/identity/streams/tls-stream.ts'
+import type { Endpoint, Stream, Transport } from '../../../src/identity/streams/transport.ts'
 import { testMember } from './people.ts'
 import { type SealedMember, TestCluster } from './test-cluster.ts'
 import { VirtualWorld } from './virtual-world.ts'
@@ -122,7 +122,7 @@ for (const [kind, make] of Object.entries(kinds))
       echo(two)
       const { address } = transports[0]!.advertise
       const expired = testMember(cluster.authority, 'host1', address, {
-        now: clock.wall() - certificateLifeMs - 3 * hourMs,
+        now: clock.wall() - certificateValidityMs - 3 * hourMs,
       })
       const late = cluster.member('host1', transports[0]!, expired)
       expect(await during(errorOf(ask(late, at)))).to.match(
@@ -170,7 +170,7 @@ for (const [kind, make] of Object.entries(kinds))
       const raw = await during(transports[0]!.dial(at, { signal }))
       const options = { context: tlsContext(), protocols: [memberProtocol], maxBytes: 16_384 }
       const tls = await during(tlsClient(raw, options))
-      const said = await during(read(new GreetedStream(tls, 'host2')).catch(String))
+      const said = await during(read(new CheckedStream(tls, 'host2')).catch(String))
       expect(said).to.match(/host2 refuses this host: a host without a certificate has to join/)
       const plain = await during(transports[0]!.dial(at, { signal }))
       await during(plain.write(Buffer.from('GET / HTTP/1.0\r\n\r\n')))

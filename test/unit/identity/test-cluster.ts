@@ -1,11 +1,14 @@
 /** A cluster of sealed transports over any transports, with its authority in memory, for tests. */
 import type { Clock } from '../../../src/base/clock.ts'
 import { type Random, seededRandom } from '../../../src/base/random.ts'
-import { type RegisteredMember, decideEnrolment } from '../../../src/identity/authority.ts'
-import { readX509 } from '../../../src/identity/certificate.ts'
-import { type Newcomer, enrol, serveEnrolment } from '../../../src/identity/enrolment.ts'
-import type { Grant } from '../../../src/identity/enrolment-messages.ts'
-import { type GossipKeys, firstGossipKeys } from '../../../src/identity/gossip-keys.ts'
+import {
+  type RegisteredMember,
+  decideEnrolment,
+} from '../../../src/identity/enrolment/authority.ts'
+import { readX509 } from '../../../src/identity/certificates/certificate.ts'
+import { type Newcomer, enrol, serveEnrolment } from '../../../src/identity/enrolment/enrolment.ts'
+import type { Grant } from '../../../src/identity/enrolment/messages.ts'
+import { type GossipKeys, firstGossipKeys } from '../../../src/identity/packets/gossip-keys.ts'
 import {
   type IssuedToken,
   type JoinToken,
@@ -13,15 +16,15 @@ import {
   newJoinToken,
   tokenFault,
   tokenId,
-} from '../../../src/identity/join-token.ts'
-import { keyDigest } from '../../../src/identity/keys.ts'
+} from '../../../src/identity/enrolment/join-token.ts'
+import { keyDigest } from '../../../src/identity/certificates/keys.ts'
 import {
   SealedTransport,
   enrolmentProtocol,
   maxHandshakeBytes,
 } from '../../../src/identity/sealed-transport.ts'
-import { type TlsStream, tlsClient, tlsContext } from '../../../src/identity/tls-stream.ts'
-import type { Endpoint, Transport } from '../../../src/identity/transport.ts'
+import { type TlsStream, tlsClient, tlsContext } from '../../../src/identity/streams/tls-stream.ts'
+import type { Endpoint, Transport } from '../../../src/identity/streams/transport.ts'
 import { type TestAuthority, type TestMember, testAuthority, testMember } from './people.ts'
 
 /** One member's end, and what it was told. */

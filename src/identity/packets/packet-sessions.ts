@@ -1,24 +1,26 @@
 /**
- * Packets between members: sealed, opened once, and by none but whom they were sent to.
+ * Packets between members: sealed, opened once, and only by the member they were sent to.
  *
- * **Nonces.** A sender's key is derived from the epoch's key, its endpoint, and a session of 64 random bits that
- * it draws at its start; its nonces count up within the session. So nothing has to be on the disk: after a
- * restart the counter begins again, under another key. Two starts of one host in one epoch draw the same session
- * with a probability of n² / 2^65 for n starts, 2^-45 for a thousand; SP 800-38D section 8 asks for 2^-32.
+ * **Nonces.** A sender's key is derived from the epoch's key, its endpoint, and a session of 64
+ * random bits that it draws at its start; its nonces count up within the session. So nothing has to
+ * be on the disk: after a restart the counter begins again, under another key. Two starts of one
+ * host in one epoch draw the same session with a probability of n² / 2^65 for n starts, 2^-45 for
+ * a thousand; SP 800-38D section 8 asks for 2^-32.
  *
- * **Replays.** Within a session, a window (RFC 6479). Across restarts of the receiver, its session: it is new
- * at each start, every packet of data names the one it is for, and no other is taken. A sender learns the
- * receiver's session, and a receiver which of a sender's is the present one, by a challenge that the other
- * returns (as OSCORE recovers its window after a reboot, RFC 8613 appendix B.1.2 with RFC 9175): control
- * packets hold the challenge that is returned and one of the sender's own, 8 bytes each, zeros for none. What
- * is sent before the answer waits for it, a round trip at the first contact of two members.
+ * **Replays.** Within a session, a window (RFC 6479). Across restarts of the receiver, its session:
+ * it is new at each start, every packet of data names the one it is for, and no other is accepted.
+ * A sender learns the receiver's session, and a receiver which of a sender's is the present one, by
+ * a challenge that the other returns, as OSCORE recovers its window after a reboot (RFC 8613
+ * appendix B.1.2 with RFC 9175). A control packet holds the challenge that is returned and one of
+ * the sender's own, 8 bytes each, zeros for none. What is sent before the answer waits for it: one
+ * round trip at the first contact of two members.
  *
- * **Not promised.** The epoch's key is every member's, so any member could seal as any other; what a member
- * alone may say it signs.
+ * **Not promised.** Every member has the epoch's key, so a member could seal as any other; what a
+ * member alone may say, it signs.
  */
 import type { KeyObject } from 'node:crypto'
-import type { Clock } from '../base/clock.ts'
-import type { Random } from '../base/random.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { Random } from '../../base/random.ts'
 import { type GossipKeys, keyOfEpoch, packetKey } from './gossip-keys.ts'
 import { ReplayWindow } from './replay-window.ts'
 import {
@@ -31,22 +33,29 @@ import {
   seal,
   sessionBytes,
 } from './sealed-packet.ts'
-import { SourceBudgets } from './source-budgets.ts'
-import type { Endpoint } from './transport.ts'
+import { SourceBudgets } from '../streams/source-budgets.ts'
+import type { Endpoint } from '../streams/transport.ts'
 
-/** Peers that are remembered; the longest known is met again. More than a cluster of a thousand has. */
+/**
+ * Peers that are remembered; the longest known is met again. More than a cluster of a thousand has.
+ */
 const maxPeers = 4096
 /** A session ends here: what one key seals stays far below what AES-GCM bears. */
 const maxSessionPackets = 2 ** 32
 /** A challenge is repeated after the first, and another is drawn after the second. */
 const minChallengeMs = 200
 const maxChallengeMs = 5000
-/** What waits for a peer's session: some pushes and a probe. Older ones nobody waits for any more. */
+/**
+ * What waits for a peer's session: some pushes and a probe. Older ones nobody waits for any more.
+ */
 const maxHeldPackets = 8
 const maxHeldMs = 2000
 /** Keys are derived for packets of unknown sessions, some 20 µs each, at this rate per source. */
-const strangers = { perSecond: 200, burst: 400 }
-/** Challenges returned to one peer. Who repeats one that was recorded gets no more than this reflected. */
+const unconfirmed = { perSecond: 200, burst: 400 }
+/**
+ * Challenges returned to one peer. Who repeats one that was recorded gets no more than this
+ * reflected.
+ */
 const minReplyMs = 20
 
 /** Keys kept of one peer: of the epochs that open at one time. */
@@ -61,7 +70,9 @@ export interface PacketParts {
   readonly self: Endpoint
   readonly keys: () => GossipKeys
   readonly send: (packet: Uint8Array, to: Endpoint) => void
-  /** `from` is the sender's endpoint, as its key vouches, not where the packet seemed to come from. */
+  /**
+   * `from` is the sender's endpoint, as its key vouches, not where the packet seemed to come from.
+   */
   readonly deliver: (packet: Uint8Array, from: Endpoint, receivedAt: number) => void
   readonly count: (what: string) => void
 }
@@ -80,12 +91,15 @@ interface Peer {
   held: { readonly plain: Uint8Array; readonly at: number }[]
 }
 
-/** Seals what is sent and opens what comes. Keeps state only for those that have proved to know a key. */
+/**
+ * Seals what is sent and opens what comes. Keeps state only for those that have proved to know a
+ * key.
+ */
 export class PacketSessions {
   readonly #parts: PacketParts
   readonly #self: Uint8Array
   readonly #peers = new Map<string, Peer>()
-  readonly #strangers: SourceBudgets
+  readonly #unconfirmed: SourceBudgets
   #session: Uint8Array
   #counter = 0
   #sealing: { readonly epoch: number; readonly key: KeyObject } | null = null
@@ -93,7 +107,7 @@ export class PacketSessions {
   constructor(parts: PacketParts) {
     this.#parts = parts
     this.#self = encodeEndpoint(parts.self)!
-    this.#strangers = new SourceBudgets(parts.clock, strangers)
+    this.#unconfirmed = new SourceBudgets(parts.clock, unconfirmed)
     this.#session = parts.random.bytes(sessionBytes)
   }
 
@@ -122,7 +136,7 @@ export class PacketSessions {
     if (epochKey === undefined) return count('sealed-epoch')
     const known = this.#peers.get(nameOf(header.sender))
     const isPresent = known?.session != null && isSame(known.session, header.session)
-    if (!isPresent && !this.#strangers.take(from.address)) return count('sealed-throttled')
+    if (!isPresent && !this.#unconfirmed.take(from.address)) return count('sealed-throttled')
     const key =
       (isPresent ? known.keys.get(header.epoch) : undefined) ??
       packetKey(epochKey, header.session, header.sender)
@@ -134,7 +148,8 @@ export class PacketSessions {
     const fault = this.#dataFault(peer, header)
     if (fault === null) return this.#parts.deliver(plain, peer.endpoint, receivedAt)
     count(fault)
-    // Each of these is also what an honest peer's first packets look like after a restart of one of us.
+    // Each of these is also what an honest peer's first packets look like after a restart of one of
+    // us.
     this.#ask(peer)
   }
 
@@ -155,9 +170,10 @@ export class PacketSessions {
   }
 
   /**
-   * The peer lives, in this session: it has just returned our challenge. What it sealed before in another is over.
-   * A counter far below what came as the peer's shows that a member has sealed as it; we begin another session of
-   * our own then, in which nothing counts that was sealed for us before.
+   * The peer lives, in this session: it has just returned our challenge. What it sealed before in
+   * another is over. A counter far below what came as the peer's shows that a member has sealed as
+   * it; we begin another session of our own then, in which nothing counts that was sealed for us
+   * before.
    */
   #confirm(peer: Peer, { session, counter }: PacketHeader): void {
     peer.challenge = null

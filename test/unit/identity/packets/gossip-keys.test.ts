@@ -9,7 +9,7 @@ import {
   removeGossipKeys,
   rotationDue,
   useGossipKey,
-} from '../../../src/identity/gossip-keys.ts'
+} from '../../../../src/identity/packets/gossip-keys.ts'
 
 const key = (byte: number): Uint8Array => new Uint8Array(32).fill(byte)
 const epochs = (state: GossipKeys): number[] => state.keys.map(({ epoch }) => epoch)

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { VirtualClock } from 'memberlist-js'
-import type { Clock } from '../../../src/base/clock.ts'
-import { type Random, seededRandom } from '../../../src/base/random.ts'
+import type { Clock } from '../../../../src/base/clock.ts'
+import { type Random, seededRandom } from '../../../../src/base/random.ts'
 import {
   type GossipKeys,
   firstGossipKeys,
@@ -10,17 +10,17 @@ import {
   packetKey,
   removeGossipKeys,
   useGossipKey,
-} from '../../../src/identity/gossip-keys.ts'
-import { PacketSessions } from '../../../src/identity/packet-sessions.ts'
-import { ReplayWindow } from '../../../src/identity/replay-window.ts'
+} from '../../../../src/identity/packets/gossip-keys.ts'
+import { PacketSessions } from '../../../../src/identity/packets/packet-sessions.ts'
+import { ReplayWindow } from '../../../../src/identity/packets/replay-window.ts'
 import {
   decodeEndpoint,
   encodeEndpoint,
   maxSealBytes,
   readHeader,
   seal,
-} from '../../../src/identity/sealed-packet.ts'
-import type { Endpoint } from '../../../src/identity/transport.ts'
+} from '../../../../src/identity/packets/sealed-packet.ts'
+import type { Endpoint } from '../../../../src/identity/streams/transport.ts'
 
 const key = (byte: number): Uint8Array => new Uint8Array(32).fill(byte)
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString()

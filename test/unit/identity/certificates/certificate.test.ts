@@ -1,17 +1,22 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { readCertificate, readX509 } from '../../../src/identity/certificate.ts'
+import { readCertificate, readX509 } from '../../../../src/identity/certificates/certificate.ts'
 import {
   type CertificateCheck,
   certificateFault,
-  certificateLifeMs,
+  certificateValidityMs,
   durationText,
   isRenewalDue,
   maxClockSkewMs,
-} from '../../../src/identity/certificate-rules.ts'
-import { generateKeyPair, keyDigest, keyPairFromPem, pemOfKey } from '../../../src/identity/keys.ts'
-import type { Ip } from '../../../src/net/ip.ts'
-import { startMs, testAuthority, testMember } from './people.ts'
+} from '../../../../src/identity/certificates/rules.ts'
+import {
+  generateKeyPair,
+  keyDigest,
+  keyPairFromPem,
+  pemOfKey,
+} from '../../../../src/identity/certificates/keys.ts'
+import type { Ip } from '../../../../src/net/ip.ts'
+import { startMs, testAuthority, testMember } from '../people.ts'
 
 const hourMs = 3_600_000
 
@@ -30,7 +35,7 @@ describe('identity/certificate', () => {
       expect(certificate.address).to.equal(address)
       expect(certificate.identity).to.equal(keyDigest(key.publicKey))
       expect(certificate.notBefore).to.equal(startMs - maxClockSkewMs)
-      expect(certificate.notAfter).to.equal(startMs + certificateLifeMs)
+      expect(certificate.notAfter).to.equal(startMs + certificateValidityMs)
       expect(certificateFault(certificate, check)).to.equal(null)
     }
   })
@@ -61,7 +66,7 @@ describe('identity/certificate', () => {
     expect(certificateFault(certificate, early)).to.match(
       /certificate of host2 .* not yet valid: is this host's clock 3 h behind\?/,
     )
-    const late = { ...check, now: startMs + certificateLifeMs + 5 * hourMs }
+    const late = { ...check, now: startMs + certificateValidityMs + 5 * hourMs }
     expect(certificateFault(certificate, late)).to.match(/host2 .* expired 5 h ago/)
     const skewed = { ...check, now: startMs - maxClockSkewMs }
     expect(certificateFault(certificate, skewed)).to.equal(null)
@@ -78,8 +83,8 @@ describe('identity/certificate', () => {
 
   it('is renewed after two thirds of its life', () => {
     const { certificate } = testMember(authority, 'host2', '192.0.2.2')
-    expect(isRenewalDue(certificate, startMs + 0.6 * certificateLifeMs)).to.equal(false)
-    expect(isRenewalDue(certificate, startMs + 0.7 * certificateLifeMs)).to.equal(true)
+    expect(isRenewalDue(certificate, startMs + 0.6 * certificateValidityMs)).to.equal(false)
+    expect(isRenewalDue(certificate, startMs + 0.7 * certificateValidityMs)).to.equal(true)
   })
 
   it('is refused with any byte flipped, and never breaks the reader', () => {

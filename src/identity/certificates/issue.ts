@@ -1,6 +1,6 @@
 /**
- * Makes certificates (RFC 5280, with Ed25519 by RFC 8410). Imports the encoder, which takes some tens of
- * milliseconds to load: import this file where a certificate is made, not before.
+ * Makes certificates (RFC 5280, with Ed25519 by RFC 8410). Imports the encoder, which takes some
+ * tens of milliseconds to load: import this file where a certificate is made, not before.
  */
 import { type KeyObject, sign } from 'node:crypto'
 import { AsnConvert, OctetString } from '@peculiar/asn1-schema'
@@ -23,9 +23,9 @@ import {
   Validity,
   Version,
 } from '@peculiar/asn1-x509'
-import type { Random } from '../base/random.ts'
-import type { Ip } from '../net/ip.ts'
-import { certificateLifeMs, maxClockSkewMs } from './certificate-rules.ts'
+import type { Random } from '../../base/random.ts'
+import type { Ip } from '../../net/ip.ts'
+import { certificateValidityMs, maxClockSkewMs } from './rules.ts'
 import { type KeyPair, encodePublicKey } from './keys.ts'
 
 /** The object identifiers that are needed here. */
@@ -38,7 +38,7 @@ const oid = {
 } as const
 
 /** The authority outlives every host: nothing renews it but a new cluster. */
-const authorityLifeMs = 20 * 365 * 86_400_000
+const authorityValidityMs = 20 * 365 * 86_400_000
 
 /** RFC 5280 section 4.1.2.2 has 20 bytes at most, and at least 64 random bits are usual. */
 const serialBytes = 16
@@ -57,7 +57,7 @@ export function issueAuthority(key: KeyPair, now: number, random: Random): strin
     subject: `ts-overlay ${digits}`,
     publicKey: key.publicKey,
     notBefore: now - maxClockSkewMs,
-    notAfter: now + authorityLifeMs,
+    notAfter: now + authorityValidityMs,
     extensions: [
       extension(oid.basicConstraints, new BasicConstraints({ cA: true, pathLenConstraint: 0 })),
       extension(oid.keyUsage, new KeyUsage(KeyUsageFlags.keyCertSign)),
@@ -77,7 +77,7 @@ export function issueMember(
     subject: name,
     publicKey,
     notBefore: now - maxClockSkewMs,
-    notAfter: now + certificateLifeMs,
+    notAfter: now + certificateValidityMs,
     extensions: [
       extension(oid.basicConstraints, new BasicConstraints({ cA: false })),
       extension(oid.keyUsage, new KeyUsage(KeyUsageFlags.digitalSignature)),

@@ -1,9 +1,13 @@
-import type { Clock } from '../base/clock.ts'
+import type { Clock } from '../../base/clock.ts'
 
-/** Sources share a bucket when their addresses hash alike; so the memory has a bound whatever comes. */
+/**
+ * Sources share a bucket when their addresses hash alike; so the memory has a bound whatever comes.
+ */
 const buckets = 1024
 
-/** How much each source address may ask of us: a token bucket per source, refilled at `perSecond`. */
+/**
+ * How much each source address may ask of us: a token bucket per source, refilled at `perSecond`.
+ */
 export class SourceBudgets {
   readonly #clock: Clock
   readonly #perSecond: number

@@ -1,4 +1,6 @@
-/** RFC 6479: a ring of words, one more than the window needs, so that it moves on by whole words. */
+/**
+ * RFC 6479: a ring of words, one more than the window needs, so that it moves on by whole words.
+ */
 const ringWords = 32
 const wordBits = 32
 const windowBits = (ringWords - 1) * wordBits

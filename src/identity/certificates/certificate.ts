@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import { type Ip, parseIp } from '../net/ip.ts'
+import { type Ip, parseIp } from '../../net/ip.ts'
 import { keyDigest } from './keys.ts'
 
 /** What a member's certificate says. */

@@ -54,16 +54,16 @@ export function decodePublicKey(der: Uint8Array): KeyObject | null {
 }
 
 /**
- * SHA-256 of the SubjectPublicKeyInfo in hexadecimal: the digest that RFC 7469 section 2.4 pins. Of a
- * member's key it is the host identity, of the authority's key it stands in the join token.
+ * SHA-256 of the SubjectPublicKeyInfo in hexadecimal: the digest that RFC 7469 section 2.4 pins. Of
+ * a member's key it is the host identity, of the authority's key it stands in the join token.
  */
 export function keyDigest(key: KeyObject): string {
   return createHash('sha256').update(encodePublicKey(key)).digest('hex')
 }
 
 /**
- * Signs for one purpose: a signature made for one is worth nothing for another, nor in TLS, whose signed
- * content begins with 64 spaces (RFC 8446 section 4.4.3).
+ * Signs for one purpose: a signature made for one is worth nothing for another, nor in TLS, whose
+ * signed content begins with 64 spaces (RFC 8446 section 4.4.3).
  */
 export function signFor(purpose: string, bytes: Uint8Array, key: KeyObject): Uint8Array {
   return sign(null, withPurpose(purpose, bytes), key)

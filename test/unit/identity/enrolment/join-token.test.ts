@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { seededRandom } from '../../../src/base/random.ts'
+import { seededRandom } from '../../../../src/base/random.ts'
 import {
   type IssuedToken,
   type JoinToken,
@@ -13,7 +13,7 @@ import {
   tokenFault,
   tokenId,
   tokenProof,
-} from '../../../src/identity/join-token.ts'
+} from '../../../../src/identity/enrolment/join-token.ts'
 
 const digest = 'ab'.repeat(32)
 const token = newJoinToken(digest, seededRandom(1))

@@ -1,15 +1,16 @@
 /**
  * The form of a sealed packet:
  *
- *     kind 1 | epoch 4 | receiver's session 8 | sender's session 8 | counter 6 | sender's endpoint 7 or 19 |
- *     ciphertext | tag 16
+ *     kind 1 | epoch 4 | receiver's session 8 | sender's session 8 | counter 6 |
+ *     sender's endpoint 7 or 19 | ciphertext | tag 16
  *
- * AES-256-GCM (NIST SP 800-38D). The additional data are all before the ciphertext, and the endpoint of the
- * receiver, which is not sent: what was sealed for one member opens at no other. The nonce is the counter.
+ * AES-256-GCM (NIST SP 800-38D). The additional data are all before the ciphertext, and the
+ * endpoint of the receiver, which is not sent: what was sealed for one member opens at no other.
+ * The nonce is the counter.
  */
 import { type KeyObject, createCipheriv, createDecipheriv } from 'node:crypto'
-import { ipFromBytes, ipToBytes, parseIp } from '../net/ip.ts'
-import type { Endpoint } from './transport.ts'
+import { ipFromBytes, ipToBytes, parseIp } from '../../net/ip.ts'
+import type { Endpoint } from '../streams/transport.ts'
 
 /** Data carries a packet of the library; control tells sessions. */
 export type PacketKind = 'data' | 'control'
@@ -57,7 +58,9 @@ export function decodeEndpoint(bytes: Uint8Array): Endpoint {
   return { address: ipFromBytes(bytes.subarray(1, end))!, port }
 }
 
-/** What stands before the ciphertext; null when this is no sealed packet. Nothing of it is true yet. */
+/**
+ * What stands before the ciphertext; null when this is no sealed packet. Nothing of it is true yet.
+ */
 export function readHeader(packet: Uint8Array): PacketHeader | null {
   const kind = packet[0] === kindBytes.data ? 'data' : 'control'
   const addressBytes = packet[endpointAt]
@@ -98,7 +101,10 @@ export function seal(
   return packet
 }
 
-/** Opens what was sealed for the member whose endpoint is `to`; null when a bit of anything is different. */
+/**
+ * Opens what was sealed for the member whose endpoint is `to`; null when a bit of anything is
+ * different.
+ */
 export function open(
   key: KeyObject,
   packet: Uint8Array,

@@ -3,13 +3,13 @@ import { X509Certificate, constants } from 'node:crypto'
 import { once } from 'node:events'
 import { Duplex } from 'node:stream'
 import { type SecureContext, TLSSocket, connect, createSecureContext } from 'node:tls'
-import { failure } from '../base/errors.ts'
-import { type KeyPair, pemOfKey } from './keys.ts'
+import { failure } from '../../base/errors.ts'
+import { type KeyPair, pemOfKey } from '../certificates/keys.ts'
 import type { Stream } from './transport.ts'
 
 /**
- * What a side brings to its handshakes; without a key it shows no certificate. No session is resumed: each
- * handshake shows certificates, so that who was evicted meanwhile is refused.
+ * What a side brings to its handshakes; without a key it shows no certificate. No session is
+ * resumed: each handshake shows certificates, so that who was evicted meanwhile is refused.
  */
 export function tlsContext(own?: { readonly key: KeyPair; readonly pem: string }): SecureContext {
   return createSecureContext({
@@ -23,18 +23,25 @@ export interface TlsOptions {
   readonly context: SecureContext
   /** Application protocols (RFC 7301): what a client asks for, what a server has. */
   readonly protocols: readonly string[]
-  /** What is taken of the other side before {@link TlsStream.admit}, in bytes as they are on the wire. */
+  /**
+   * What is taken of the other side before {@link TlsStream.admit}, in bytes as they are on the
+   * wire.
+   */
   readonly maxBytes: number
 }
 
-/** The client's side. Resolves when the handshake is done; nothing is checked of the certificate yet. */
+/**
+ * The client's side. Resolves when the handshake is done; nothing is checked of the certificate
+ * yet.
+ */
 export async function tlsClient(raw: Stream, options: TlsOptions): Promise<TlsStream> {
   const duplex = new StreamDuplex(raw, options.maxBytes)
   const socket = connect({
     socket: duplex,
     secureContext: options.context,
     ALPNProtocols: [...options.protocols],
-    // The certificate is held against the cluster's own rules, on both sides the same: certificate-rules.ts.
+    // The certificate is held against the cluster's own rules, on both sides the same: certificate-
+    // rules.ts.
     rejectUnauthorized: false,
   })
   return await shaken(new TlsStream(socket, duplex), socket, 'secureConnect', duplex)
@@ -97,7 +104,9 @@ export class TlsStream implements Stream {
     return typeof protocol === 'string' ? protocol : null
   }
 
-  /** A value of this connection that no other has: the `tls-exporter` binding of RFC 9266, 32 bytes. */
+  /**
+   * A value of this connection that no other has: the `tls-exporter` binding of RFC 9266, 32 bytes.
+   */
   get binding(): Buffer {
     return this.#socket.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0))
   }

@@ -5,18 +5,21 @@
  *     newcomer → member   Question: a request, signed, with a proof of the token or none
  *     member → newcomer   Answer: a grant, with a proof of the token, or a refusal
  *
- * A member that wants a new certificate, or the present keys after it was away, asks in the same way without a
- * token. What is signed and proved are bytes, so requests and grants are texts within the messages. A question
- * is passed on to a voter as it is, and the answer back.
+ * A member that wants a new certificate, or the present keys after it was away, asks in the same
+ * way without a token. What is signed and proved are bytes, so requests and grants are texts within
+ * the messages. A question is passed on to a voter as it is, and the answer back.
  */
 import * as v from 'valibot'
-import { failure } from '../base/errors.ts'
-import { maxCertificateCharacters } from './certificate.ts'
-import type { Stream } from './transport.ts'
+import { failure } from '../../base/errors.ts'
+import { maxCertificateCharacters } from '../certificates/certificate.ts'
+import type { Stream } from '../streams/transport.ts'
 
 /** Of a request; it has no more than a name, an address and a key. */
 export const maxRequestBytes = 8 * 1024
-/** Of an answer: certificates, keys, voters, and those that were evicted in the life of a certificate. */
+/**
+ * Of an answer: certificates, keys, voters, and those that were evicted in the validity of a
+ * certificate.
+ */
 export const maxAnswerBytes = 1024 * 1024
 
 const base64 = v.pipe(v.string(), v.maxLength(512), v.base64())
@@ -88,7 +91,10 @@ export async function writeMessage(stream: Stream, message: unknown): Promise<vo
   await stream.write(Buffer.concat([length, body]))
 }
 
-/** Reads messages one after another; each is refused before it is read when it says that it is too long. */
+/**
+ * Reads messages one after another; each is refused before it is read when it says that it is too
+ * long.
+ */
 export class MessageReader {
   readonly #source: AsyncIterator<Uint8Array>
   #buffer: Buffer = Buffer.alloc(0)

@@ -1,4 +1,6 @@
-/** What this room needs of a transport, and offers itself: memberlist-js's port fits, structurally. */
+/**
+ * What this room needs of a transport, and offers itself: memberlist-js's port fits, structurally.
+ */
 
 export interface Endpoint {
   readonly address: string

@@ -1,23 +1,26 @@
 /**
- * What the two ends of a members' stream say first: a byte 0, or 1 and why the other is refused, as text of a
- * length in 2 bytes. An alert of TLS could only name a class of faults.
+ * What the two ends of a members' stream say first: a byte 0, or 1 and why the other is refused, as
+ * text of a length in 2 bytes. An alert of TLS could only name a class of faults.
  */
-import { failure } from '../base/errors.ts'
-import { printable, shortened } from '../base/printable.ts'
+import { failure } from '../../base/errors.ts'
+import { printable, shortened } from '../../base/printable.ts'
 import type { Stream } from './transport.ts'
 
 /** A refusal has one sentence. */
 const maxReasonBytes = 400
 
-export const welcome: Uint8Array = Uint8Array.of(0)
+export const accepted: Uint8Array = Uint8Array.of(0)
 
-export function refusalOf(reason: string): Uint8Array {
+export function refused(reason: string): Uint8Array {
   const text = Buffer.from(reason).subarray(0, maxReasonBytes)
   return Buffer.concat([Uint8Array.of(1, text.length >> 8, text.length & 0xff), text])
 }
 
-/** A stream between members: what is read begins behind the other's first word, or fails with its refusal. */
-export class GreetedStream implements Stream {
+/**
+ * A stream between members: what is read begins behind the other's first word, or fails with its
+ * refusal.
+ */
+export class CheckedStream implements Stream {
   readonly #stream: Stream
   /** Whom a refusal is by. */
   readonly #peer: string

@@ -1,10 +1,12 @@
-/** The two ends of an enrolment, over a TLS stream that nothing is known of yet but that it is one. */
-import type { Clock } from '../base/clock.ts'
-import { failure, refusal } from '../base/errors.ts'
-import { printable } from '../base/printable.ts'
-import type { Ip } from '../net/ip.ts'
-import { certificateOf, readCertificate, readX509 } from './certificate.ts'
-import { certificateFault } from './certificate-rules.ts'
+/**
+ * The two ends of an enrolment, over a TLS stream that nothing is known of yet but that it is one.
+ */
+import type { Clock } from '../../base/clock.ts'
+import { failure, refusal } from '../../base/errors.ts'
+import { printable } from '../../base/printable.ts'
+import type { Ip } from '../../net/ip.ts'
+import { certificateOf, readCertificate, readX509 } from '../certificates/certificate.ts'
+import { certificateFault } from '../certificates/rules.ts'
 import {
   type Answer,
   type Grant,
@@ -19,10 +21,10 @@ import {
   maxRequestBytes,
   question,
   writeMessage,
-} from './enrolment-messages.ts'
+} from './messages.ts'
 import { type JoinToken, isTokenProof, tokenId, tokenProof } from './join-token.ts'
-import { type KeyPair, encodePublicKey, keyDigest, signFor } from './keys.ts'
-import type { TlsStream } from './tls-stream.ts'
+import { type KeyPair, encodePublicKey, keyDigest, signFor } from '../certificates/keys.ts'
+import type { TlsStream } from '../streams/tls-stream.ts'
 
 /** What an enrolment's signature is for. */
 export const enrolmentPurpose = 'enrolment 1'
@@ -45,8 +47,8 @@ export interface Newcomer {
 }
 
 /**
- * The newcomer's side. Checks that the other side is of the token's cluster before it asks; the token itself never
- * leaves this host. Rejects with NOT_ADMITTED and what to do.
+ * The newcomer's side. Checks that the other side is of the token's cluster before it asks; the
+ * token itself never leaves this host. Rejects with NOT_ADMITTED and what to do.
  */
 export async function enrol(
   stream: TlsStream,
@@ -135,8 +137,8 @@ function grantFault(
 }
 
 /**
- * The member's side: introduces the cluster, passes the question to `decide`, the answer back. A refusal is both
- * sent and thrown, with whom it is for.
+ * The member's side: introduces the cluster, passes the question to `decide`, the answer back. A
+ * refusal is both sent and thrown, with whom it is for.
  */
 export async function serveEnrolment(
   stream: TlsStream,

@@ -1,11 +1,12 @@
 /**
- * Join tokens. One that the cluster made is `TSO-1-<digest of the authority's key>-<256 bits>`, as swarm's:
- * by the digest the newcomer knows the cluster, by the secret the cluster knows the newcomer. Any other text
- * of 128 bits or more may be chosen as a token beforehand. It has no digest: there the newcomer knows the
- * cluster by the proof alone. Neither side ever sends the secret, and no log may have it.
+ * Join tokens. One that the cluster made is `TSO-1-<digest of the authority's key>-<256 bits>`, as
+ * swarm's: by the digest the newcomer knows the cluster, by the secret the cluster knows the
+ * newcomer. Any other text of 128 bits or more may be chosen as a token beforehand. It has no
+ * digest: there the newcomer knows the cluster by the proof alone. Neither side ever sends the
+ * secret, and no log may have it.
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
-import type { Random } from '../base/random.ts'
+import type { Random } from '../../base/random.ts'
 
 export interface JoinToken {
   /** The digest of the authority's key; null for a token that was chosen beforehand. */
@@ -45,8 +46,8 @@ export function parseJoinToken(text: string): { value: JoinToken } | { reason: s
 }
 
 /**
- * How many random bits a text can have: its length times the bits of a character of its alphabet. Nobody
- * can tell from a text how it was chosen; what repeats itself counts for nothing.
+ * How many random bits a text can have: its length times the bits of a character of its alphabet.
+ * Nobody can tell from a text how it was chosen; what repeats itself counts for nothing.
  */
 export function tokenBits(text: string): number {
   if (new Set(text).size < minDifferentCharacters) return 0
@@ -69,9 +70,10 @@ export function tokenId({ secret }: JoinToken): string {
 export type ProofOf = 'newcomer' | 'cluster'
 
 /**
- * Proves knowledge of the token over one TLS connection, for one message. `channel` is that connection's
- * exporter (RFC 9266): somebody in between has two connections and so two values, and can pass on neither
- * proof. `message` is covered, so that whoever passes it on to a voter cannot change it.
+ * Proves knowledge of the token over one TLS connection, for one message. `channel` is that
+ * connection's exporter (RFC 9266): somebody in between has two connections and so two values, and
+ * can pass on neither proof. `message` is covered, so that a member that relays it to a voter
+ * cannot change it.
  */
 export function tokenProof(
   of: ProofOf,
@@ -100,7 +102,10 @@ export interface IssuedToken {
   readonly usesLeft: number | null
 }
 
-/** Why nobody may join with it; null when one may. `undefined` is a token that the cluster does not have. */
+/**
+ * Why nobody may join with it; null when one may. `undefined` is a token that the cluster does not
+ * have.
+ */
 export function tokenFault(issued: IssuedToken | undefined, now: number): string | null {
   if (issued === undefined)
     return 'the cluster has no such token: it was rotated or is of another cluster'

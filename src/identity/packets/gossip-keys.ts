@@ -1,10 +1,10 @@
 /**
- * The cluster's gossip keys, by epoch, and the rules of their rotation: install, use, remove. Each step is an
- * agreed entry, and each waits until the one before has had time to reach everybody, so that at any moment all
- * members can open what any member seals.
+ * The cluster's gossip keys, by epoch, and the rules of their rotation: install, use, remove. Each
+ * step is an agreed entry, and each waits until the one before has had time to reach everybody, so
+ * that at any moment all members can open what any member seals.
  */
 import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
-import { assert } from '../base/errors.ts'
+import { assert } from '../../base/errors.ts'
 
 /** AES-256. */
 export const gossipKeyBytes = 32
@@ -44,8 +44,8 @@ export function removeGossipKeys(state: GossipKeys): GossipKeys {
 export type RotationStep = 'install' | 'use' | 'remove'
 
 /**
- * The step that is due; null when none is. `sinceMs` is how long ago the last step was agreed on, `settleMs`
- * how long a step takes to reach every member that is not away.
+ * The step that is due; null when none is. `sinceMs` is how long ago the last step was agreed on,
+ * `settleMs` how long a step takes to reach every member that is not away.
  */
 export function rotationDue(
   state: GossipKeys,
@@ -63,8 +63,8 @@ export function keyOfEpoch(state: GossipKeys, epoch: number): Uint8Array | undef
 }
 
 /**
- * The key that one sender seals packets with, in one epoch and one session, by HKDF-SHA-256 (RFC 5869).
- * `sender` is its endpoint as it stands in the packet.
+ * The key that one sender seals packets with, in one epoch and one session, by HKDF-SHA-256 (RFC
+ * 5869). `sender` is its endpoint as it stands in the packet.
  */
 export function packetKey(key: Uint8Array, session: Uint8Array, sender: Uint8Array): KeyObject {
   const info = Buffer.concat([Buffer.from('ts-overlay packet 1\0'), sender])

@@ -1,10 +1,13 @@
-/** Whether a certificate counts, as pure rules. Each fault says whose certificate it is and what to do. */
+/**
+ * Whether a certificate counts, as pure rules. Each fault says whose certificate it is and what to
+ * do.
+ */
 import type { X509Certificate } from 'node:crypto'
-import type { Ip } from '../net/ip.ts'
+import type { Ip } from '../../net/ip.ts'
 import type { Certificate } from './certificate.ts'
 
 /** Swarm's value. */
-export const certificateLifeMs = 90 * 86_400_000
+export const certificateValidityMs = 90 * 86_400_000
 
 /** So much earlier than it is issued a certificate begins to count, as swarm's: clocks differ. */
 export const maxClockSkewMs = 3_600_000
@@ -19,7 +22,9 @@ export interface CertificateCheck {
   readonly name?: string
   /** The address it has to have; any when absent. */
   readonly address?: Ip
-  /** What the host that checks is called: by its name in what others read; `this host` unless given. */
+  /**
+   * What the host that checks is called: by its name in what others read; `this host` unless given.
+   */
   readonly here?: string
 }
 
@@ -47,7 +52,10 @@ export function certificateFault(certificate: Certificate, check: CertificateChe
   return null
 }
 
-/** Whether it is time for a new one: after two thirds of its life, so that a month of failures is survived. */
+/**
+ * Whether it is time for a new one: after two thirds of its validity, so that a month of failures
+ * is survived.
+ */
 export function isRenewalDue({ notBefore, notAfter }: Certificate, now: number): boolean {
   return now >= notBefore + (2 / 3) * (notAfter - notBefore)
 }

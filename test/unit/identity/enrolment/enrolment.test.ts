@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { seededRandom } from 'memberlist-js'
-import { readCertificate, readX509 } from '../../../src/identity/certificate.ts'
-import { certificateFault } from '../../../src/identity/certificate-rules.ts'
-import { type Newcomer, serveEnrolment } from '../../../src/identity/enrolment.ts'
+import { readCertificate, readX509 } from '../../../../src/identity/certificates/certificate.ts'
+import { certificateFault } from '../../../../src/identity/certificates/rules.ts'
+import { type Newcomer, serveEnrolment } from '../../../../src/identity/enrolment/enrolment.ts'
 import {
   type Answer,
   type Question,
@@ -10,15 +10,19 @@ import {
   answer,
   introduction,
   writeMessage,
-} from '../../../src/identity/enrolment-messages.ts'
-import { type JoinToken, newJoinToken, parseJoinToken } from '../../../src/identity/join-token.ts'
-import { generateKeyPair, keyDigest } from '../../../src/identity/keys.ts'
-import { enrolmentProtocol, maxHandshakeBytes } from '../../../src/identity/sealed-transport.ts'
-import { tlsClient, tlsContext, tlsServer } from '../../../src/identity/tls-stream.ts'
-import type { Ip } from '../../../src/net/ip.ts'
-import { startMs } from './people.ts'
-import { type SealedMember, TestCluster, enrolAt } from './test-cluster.ts'
-import { VirtualWorld } from './virtual-world.ts'
+} from '../../../../src/identity/enrolment/messages.ts'
+import {
+  type JoinToken,
+  newJoinToken,
+  parseJoinToken,
+} from '../../../../src/identity/enrolment/join-token.ts'
+import { generateKeyPair, keyDigest } from '../../../../src/identity/certificates/keys.ts'
+import { enrolmentProtocol, maxHandshakeBytes } from '../../../../src/identity/sealed-transport.ts'
+import { tlsClient, tlsContext, tlsServer } from '../../../../src/identity/streams/tls-stream.ts'
+import type { Ip } from '../../../../src/net/ip.ts'
+import { startMs } from '../people.ts'
+import { type SealedMember, TestCluster, enrolAt } from '../test-cluster.ts'
+import { VirtualWorld } from '../virtual-world.ts'
 
 const hourMs = 3_600_000
 

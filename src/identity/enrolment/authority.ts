@@ -1,17 +1,17 @@
 /**
- * The authority of a cluster, on a voter: decides who is enrolled, by rules over the replicated state. Who has
- * the state has the authority's key.
+ * The authority of a cluster, on a voter: decides who is enrolled, by rules over the replicated
+ * state. Who has the state has the authority's key.
  */
-import type { Clock } from '../base/clock.ts'
-import type { Random } from '../base/random.ts'
-import { parseIp } from '../net/ip.ts'
-import { readX509 } from './certificate.ts'
-import { durationText, maxClockSkewMs } from './certificate-rules.ts'
-import { type Answer, type Grant, type Request, decode, request } from './enrolment-messages.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { Random } from '../../base/random.ts'
+import { parseIp } from '../../net/ip.ts'
+import { readX509 } from '../certificates/certificate.ts'
+import { durationText, maxClockSkewMs } from '../certificates/rules.ts'
+import { type Answer, type Grant, type Request, decode, request } from './messages.ts'
 import { type BoundQuestion, enrolmentPurpose } from './enrolment.ts'
-import type { GossipKeys } from './gossip-keys.ts'
+import type { GossipKeys } from '../packets/gossip-keys.ts'
 import { type IssuedToken, isTokenProof, tokenFault, tokenProof } from './join-token.ts'
-import { type KeyPair, decodePublicKey, isSignedFor, keyDigest } from './keys.ts'
+import { type KeyPair, decodePublicKey, isSignedFor, keyDigest } from '../certificates/keys.ts'
 
 /** A member as the registry has it. */
 export interface RegisteredMember {
@@ -39,8 +39,8 @@ export interface AuthorityParts {
   /** Of this voter; null when it cannot be read from here. */
   readonly state: () => AuthorityState | null
   /**
-   * Proposes the entry that registers the member and counts a use of the token, if it still holds when it is
-   * applied. The reason when it does not.
+   * Proposes the entry that registers the member and counts a use of the token, if it still holds
+   * when it is applied. The reason when it does not.
    */
   readonly register: (member: RegisteredMember, tokenId: string | null) => Promise<string | null>
 }
@@ -88,7 +88,10 @@ function clockFault({ wall }: Request, now: number): string | null {
   return `its clock is ${by} ${direction} the cluster's: synchronize the clocks`
 }
 
-/** Whether it may join with its token, or is a member already; and whether its name and address are free. */
+/**
+ * Whether it may join with its token, or is a member already; and whether its name and address are
+ * free.
+ */
 function standingFault(
   state: AuthorityState,
   question: BoundQuestion,
@@ -118,10 +121,10 @@ function standingFault(
 }
 
 function clashOf(others: readonly RegisteredMember[], member: RegisteredMember): string | null {
-  const strangers = others.filter(({ identity }) => identity !== member.identity)
-  if (strangers.some(({ name }) => name === member.name))
+  const different = others.filter(({ identity }) => identity !== member.identity)
+  if (different.some(({ name }) => name === member.name))
     return `another host is called ${member.name}: give it another MEMBER_NAME, or evict the other`
-  if (strangers.some(({ address }) => address === member.address))
+  if (different.some(({ address }) => address === member.address))
     return `another member has ${member.address}: is ADVERTISE_ADDR right? Else evict the other`
   return null
 }
@@ -132,7 +135,7 @@ async function grantFor(
   { name, address }: Request,
   publicKey: KeyPair['publicKey'],
 ): Promise<Grant> {
-  const { issueMember } = await import('./issue.ts')
+  const { issueMember } = await import('../certificates/issue.ts')
   const issuer = readX509(state.pem)!.subject.slice('CN='.length)
   const subject = { name, address: parseIp(address)!, publicKey }
   return {
