@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Memberlist, type Stream, type Transport, seededRandom } from 'memberlist-js'
-import { addLabel } from '../../packages/memberlist-js/src/wire/label.ts'
+import { addLabel } from '../../packages/memberlist-js/src/wire/layers/label.ts'
 import { encodeMessage } from '../../packages/memberlist-js/src/wire/messages.ts'
 import { parseJoinToken } from '../../src/identity/enrolment/join-token.ts'
 import { generateKeyPair } from '../../src/identity/certificates/keys.ts'

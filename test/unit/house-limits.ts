@@ -79,9 +79,6 @@ export const crowdedFolders: Readonly<Record<string, number>> = {
   'src/driver': 19,
   'src/cluster/sync': 13,
   'src/ipam/voting': 20,
-  'packages/memberlist-js/src': 18,
-  'packages/memberlist-js/src/core': 26,
-  'packages/memberlist-js/src/wire': 16,
 }
 
 /** Files with a function that is longer than it should be, each with how long it may be. */
@@ -91,7 +88,6 @@ export const longFunctions: Readonly<Record<string, number>> = {
 
 /** Imports that close a circle of files or folders, `importer -> imported`, until they are gone. */
 export const knownCircles: readonly RegExp[] = [
-  /^packages\/memberlist-js\/src\/config-rules\.ts -> packages\/memberlist-js\/src\/config\.ts$/,
   /^src\/ipam\/\w+ -> src\/ipam\/\w+$/,
   /^src\/dataplane\/linux\/netns -> src\/dataplane\/linux\/links$/,
 ]

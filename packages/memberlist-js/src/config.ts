@@ -1,11 +1,10 @@
-import { assertWorkable, invalid, show } from './config-rules.ts'
-import type { EncryptionVersion } from './wire/crypt.ts'
+import type { EncryptionVersion } from './wire/layers/crypt.ts'
 
 /** What may be compressed. Everything is understood whatever this says. */
 export type Compression = 'none' | 'streams' | 'all'
 
 /**
- * Every knob. Times are milliseconds; intervals and time-outs have 24 days at most. The values of
+ * Every option. Times are milliseconds; intervals and time-outs have 24 days at most. The values of
  * {@link lan} are Go's `DefaultLANConfig` unless noted.
  */
 export interface Config {
@@ -125,10 +124,8 @@ export const presets = { lan, wan, local } as const
 /** The names of the presets. */
 export type PresetName = keyof typeof presets
 
-const PRESET_NAMES = Object.keys(presets).join(', ')
-
 /**
- * A preset by name, or some knobs that differ from a preset (`lan` unless named); `undefined` is as
+ * A preset by name, or some options that differ from a preset (`lan` unless named); `undefined` is as
  * if left out.
  */
 export type ConfigInput =
@@ -136,18 +133,3 @@ export type ConfigInput =
   | ({ readonly [K in keyof Config]?: Config[K] | undefined } & {
       readonly preset?: PresetName | undefined
     })
-
-/** Fills in the preset and checks the values. Throws `invalid-option`. */
-export function resolveConfig(input: ConfigInput = 'lan'): Config {
-  if (typeof input !== 'string' && (typeof input !== 'object' || input === null)) {
-    throw invalid(`config cannot be ${show(input)}: give it ${PRESET_NAMES}, or an object of knobs`)
-  }
-  const { preset = 'lan', ...changes } = typeof input === 'string' ? { preset: input } : input
-  if (!Object.hasOwn(presets, preset)) {
-    throw invalid(`there is no preset ${show(preset)}: choose ${PRESET_NAMES}`)
-  }
-  const given = Object.entries(changes).filter(([, value]) => value !== undefined)
-  const config: Config = { ...presets[preset], ...Object.fromEntries(given) }
-  assertWorkable(config)
-  return config
-}

@@ -1,4 +1,4 @@
-import type { Endpoint } from './endpoint.ts'
+import type { SocketAddress } from './socket-address.ts'
 import type { Member } from './member.ts'
 
 /**
@@ -21,7 +21,7 @@ export interface Delegate {
    * The other side's part. `from` is where the stream came from or went to. Not called for empty
    * state.
    */
-  mergeState?(state: Uint8Array, join: boolean, from: Endpoint): void
+  mergeState?(state: Uint8Array, join: boolean, from: SocketAddress): void
   /** Bytes to add to each answer to a direct probe; they must fit into a packet. */
   ackPayload?(): Uint8Array | undefined
   /** A direct probe was answered. */
@@ -37,5 +37,5 @@ export interface Delegate {
    */
   acceptMerge?(members: readonly Member[]): true | string
   /** A user message came. The bytes may be kept. */
-  onMessage?(message: Uint8Array, from: Endpoint): void
+  onMessage?(message: Uint8Array, from: SocketAddress): void
 }

@@ -1,4 +1,4 @@
-import type { Endpoint } from './endpoint.ts'
+import type { SocketAddress } from './socket-address.ts'
 import type { Member } from './member.ts'
 
 /**
@@ -19,7 +19,7 @@ export interface MemberlistEvents {
   /** Another address claims the name of a member; the claim is ignored. */
   conflict: [known: Member, claimant: Member]
   /** A user message came, over UDP or TCP. */
-  message: [payload: Uint8Array, from: Endpoint]
+  message: [payload: Uint8Array, from: SocketAddress]
   /** Our own health changed: 0 is well, up to `awarenessMaxMultiplier - 1`. */
   health: [score: number]
 }

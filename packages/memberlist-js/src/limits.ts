@@ -72,7 +72,7 @@ export const MAX_INBOUND_BYTES = 256 << 20
  * peers close within a round trip; who does not would otherwise hold a descriptor after its stream
  * is no longer counted as served.
  */
-export const MAX_LINGERING_STREAMS = 128
+export const MAX_HALF_CLOSED_STREAMS = 128
 
 /** Streams that we open at once. Some per member of a middling cluster; each costs a descriptor. */
 export const MAX_OUTBOUND_STREAMS = 512
@@ -96,7 +96,7 @@ export const MAX_USER_BROADCASTS = 4096
 export const MAX_SEEDS = 256
 
 /** Failed members that are remembered for reconnecting, the longest dead forgotten first. */
-export const MAX_LOST_MEMBERS = 4096
+export const MAX_FAILED_MEMBERS = 4096
 
 /**
  * How far ahead of what we know an incarnation may be: a forged one near 2^32 could not be refuted.

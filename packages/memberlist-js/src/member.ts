@@ -1,4 +1,4 @@
-import type { Endpoint } from './endpoint.ts'
+import type { SocketAddress } from './socket-address.ts'
 
 /**
  * alive: answers probes. suspect: failed a probe and may still refute. dead: failed and did not
@@ -17,7 +17,7 @@ export interface Versions {
 }
 
 /** What is known of one member, at one moment: a member that changes is a new object. */
-export interface Member extends Endpoint {
+export interface Member extends SocketAddress {
   /** Unique in the cluster. */
   readonly name: string
   /** Application data, at most 512 bytes. */

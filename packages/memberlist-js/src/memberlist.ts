@@ -1,24 +1,24 @@
 import { EventEmitter } from 'node:events'
-import type { Clock } from './clock.ts'
-import { invalid, show } from './config-rules.ts'
-import { resolveConfig, type Config, type ConfigInput } from './config.ts'
-import { attempt, carefulDelegate } from './core/careful-delegate.ts'
+import type { Clock } from './ports/clock.ts'
+import { invalid, resolveConfig, show } from './resolve-config.ts'
+import type { Config, ConfigInput } from './config.ts'
+import { attempt, guardedDelegate } from './core/guarded-delegate.ts'
 import { Engine } from './core/engine.ts'
-import type { JoinResult } from './core/joiner.ts'
+import type { JoinResult } from './core/joining/joiner.ts'
 import type { Delegate } from './delegate.ts'
-import type { Endpoint } from './endpoint.ts'
+import type { SocketAddress } from './socket-address.ts'
 import { MemberlistError } from './errors.ts'
 import { EventStream } from './event-stream.ts'
 import type { MemberlistEvent, MemberlistEvents } from './events.ts'
 import { Keyring } from './keyring.ts'
 import { MAX_NAME_BYTES, MAX_RELIABLE_BYTES } from './limits.ts'
 import { isPresent, type Member } from './member.ts'
-import type { Random } from './random.ts'
+import type { Random } from './ports/random.ts'
 import { DEFAULT_DELEGATE_VERSIONS } from './rules/compatibility.ts'
-import { systemClock } from './system-clock.ts'
-import { systemRandom } from './system-random.ts'
+import { systemClock } from './ports/system-clock.ts'
+import { systemRandom } from './ports/system-random.ts'
 import type { Transport } from './transport/transport.ts'
-import { MAX_LABEL_BYTES } from './wire/label.ts'
+import { MAX_LABEL_BYTES } from './wire/layers/label.ts'
 
 /** What a {@link Memberlist} is made of. */
 export interface MemberlistOptions {
@@ -53,7 +53,7 @@ export interface MemberlistOptions {
  * does not harm the list.
  */
 export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncDisposable {
-  /** The knobs in force. */
+  /** The options in force. */
   readonly config: Config
   readonly #engine: Engine
   /** Those that may still be read. */
@@ -78,7 +78,7 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
       keyring: options.keyring,
       label: new TextEncoder().encode(options.label ?? ''),
       delegateVersions,
-      delegate: carefulDelegate(options.delegate ?? {}),
+      delegate: guardedDelegate(options.delegate ?? {}),
       clock: options.clock ?? systemClock,
       random: options.random ?? systemRandom,
       emit: (event, ...args) => this.#emitSafely(event, ...args),
@@ -200,7 +200,7 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
    * Throws `unknown-member`, `payload-too-large`, and when reliable what broke the connection.
    */
   async send(
-    to: string | Endpoint,
+    to: string | SocketAddress,
     payload: Uint8Array,
     options: { reliable?: boolean; signal?: AbortSignal } = {},
   ): Promise<void> {
@@ -240,7 +240,7 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
     return stream
   }
 
-  #target(to: string | Endpoint): Endpoint | Member {
+  #target(to: string | SocketAddress): SocketAddress | Member {
     return typeof to === 'string' ? this.#member(to) : to
   }
 

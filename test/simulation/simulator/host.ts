@@ -1,4 +1,4 @@
-import { formatEndpoint, type MemoryNetwork, type VirtualClock } from 'memberlist-js'
+import { formatAddress, type MemoryNetwork, type VirtualClock } from 'memberlist-js'
 import { messageOf, OverlayError, isSystemError } from '../../../src/base/errors.ts'
 import { type Random, seededRandom } from '../../../src/base/random.ts'
 import { type Ip, parseIp } from '../../../src/net/ip.ts'
@@ -67,7 +67,7 @@ export class Host {
 
   /** Where its gossip listens, as the network calls it. */
   get gossip(): string {
-    return formatEndpoint({ address: this.address, port: gossipPort })
+    return formatAddress({ address: this.address, port: gossipPort })
   }
 
   get isUp(): boolean {

@@ -1,4 +1,4 @@
-import type { Endpoint, MemoryNetwork, Stream, Transport } from 'memberlist-js'
+import type { SocketAddress, MemoryNetwork, Stream, Transport } from 'memberlist-js'
 import type { Life } from './life.ts'
 
 /**
@@ -6,18 +6,18 @@ import type { Life } from './life.ts'
  * who has a stream to it is told. After a loss of power nobody is told.
  */
 export class Link implements Transport {
-  readonly advertise: Endpoint
+  readonly advertise: SocketAddress
   readonly #life: Life
   readonly #transport: Transport
   readonly #streams = new Set<WeakRef<Stream>>()
 
-  constructor(network: MemoryNetwork, endpoint: Endpoint, life: Life) {
+  constructor(network: MemoryNetwork, endpoint: SocketAddress, life: Life) {
     this.advertise = endpoint
     this.#life = life
     this.#transport = network.transport(endpoint)
   }
 
-  send(packet: Uint8Array, to: Endpoint): void {
+  send(packet: Uint8Array, to: SocketAddress): void {
     if (this.#life.isAlive) this.#transport.send(packet, to)
   }
 
@@ -27,7 +27,7 @@ export class Link implements Transport {
     })
   }
 
-  async dial(to: Endpoint, options: { readonly signal: AbortSignal }): Promise<Stream> {
+  async dial(to: SocketAddress, options: { readonly signal: AbortSignal }): Promise<Stream> {
     if (!this.#life.isAlive) return new Promise(() => {})
     const stream = await this.#transport.dial(to, options)
     this.#streams.add(new WeakRef(stream))

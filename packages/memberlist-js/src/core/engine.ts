@@ -2,39 +2,39 @@
  * The protocol of one member, put together. Each part knows only the few functions that it is
  * handed here; this file has no rules of its own.
  */
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { Config } from '../config.ts'
 import type { Delegate } from '../delegate.ts'
-import type { Endpoint } from '../endpoint.ts'
+import type { SocketAddress } from '../socket-address.ts'
 import { MemberlistError } from '../errors.ts'
 import type { MemberlistEvents } from '../events.ts'
 import type { Keyring } from '../keyring.ts'
 import { MAX_META_BYTES } from '../limits.ts'
 import { isPresent, type Member, type Versions } from '../member.ts'
-import type { Random } from '../random.ts'
+import type { Random } from '../ports/random.ts'
 import { PROTOCOL } from '../rules/compatibility.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { Ping } from '../wire/messages.ts'
 import type { PushPull } from '../wire/stream-messages.ts'
-import { ReplayFilter } from '../wire/replay-filter.ts'
-import { Awareness } from './awareness.ts'
+import { ReplayFilter } from '../wire/layers/replay-filter.ts'
+import { Awareness } from './probing/awareness.ts'
 import { Counters } from './counters.ts'
-import { Exchange, type Bounds } from './exchange.ts'
-import { Gossiper } from './gossiper.ts'
+import { StreamClient, type Bounds } from './messaging/stream-client.ts'
+import { Gossiper } from './membership/gossiper.ts'
 import { Inbox } from './inbox.ts'
-import { Joiner } from './joiner.ts'
-import { Membership, type MembershipObserver } from './membership.ts'
-import { Messenger } from './messenger.ts'
-import { Outbox, USER_TYPE_BYTES } from './outbox.ts'
-import { PendingPings } from './pending-pings.ts'
-import { pingFor } from './probe.ts'
-import { Prober } from './prober.ts'
-import { PushPuller } from './push-puller.ts'
-import { Relay } from './relay.ts'
-import { Roster } from './roster.ts'
-import { localState, mergeState } from './state-sync.ts'
+import { Joiner } from './joining/joiner.ts'
+import { Membership, type MembershipObserver } from './membership/membership.ts'
+import { Messenger } from './messaging/messenger.ts'
+import { Outbox, USER_TYPE_BYTES } from './messaging/outbox.ts'
+import { PendingPings } from './probing/pending-pings.ts'
+import { pingFor } from './probing/probe.ts'
+import { Prober } from './probing/prober.ts'
+import { PushPuller } from './joining/push-puller.ts'
+import { Relay } from './probing/relay.ts'
+import { Roster } from './membership/roster.ts'
+import { localState, mergeState } from './membership/state-sync.ts'
 import { StreamServer } from './stream-server.ts'
-import { UserPings } from './user-pings.ts'
+import { UserPings } from './probing/user-pings.ts'
 
 export interface EngineParts {
   readonly name: string
@@ -55,7 +55,7 @@ export class Engine {
   readonly awareness: Awareness
   readonly membership: Membership
   readonly messenger: Messenger
-  readonly exchange: Exchange
+  readonly exchange: StreamClient
   readonly joiner: Joiner
   readonly outbox: Outbox
   readonly userPings: UserPings
@@ -72,7 +72,7 @@ export class Engine {
     const { counters } = this
     const count = (name: string) => counters.count(name)
     const self = () => this.membership.self
-    const onUserMessage = (payload: Uint8Array, from: Endpoint) => {
+    const onUserMessage = (payload: Uint8Array, from: SocketAddress) => {
       delegate.onMessage?.(payload, from)
       emit('message', payload, from)
     }
@@ -96,13 +96,13 @@ export class Engine {
       counters,
       observer: this.#observer(),
     }))
-    const exchange = (this.exchange = new Exchange({ ...parts, messenger, replays }))
+    const exchange = (this.exchange = new StreamClient({ ...parts, messenger, replays }))
     const common = { ...parts, self, roster, messenger, membership, pings, count }
 
     this.joiner = new Joiner({
       ...common,
       contact: (to, join, bounds) => this.#contact(to, join, bounds),
-      greet: (member) => messenger.sendExactly([membership.ownAlive()], member, member),
+      sendAlive: (member) => messenger.sendExactly([membership.ownAlive()], member, member),
       answersAsUs: async (at) =>
         await exchange.ping(at, pingFor(parts.name, 0, self()), config.probeTimeoutMs),
     })
@@ -116,7 +116,7 @@ export class Engine {
     const inbox = new Inbox({
       ...common,
       relay: this.#relay,
-      onStranger: (at) => this.joiner.strangerAt(at),
+      onUnknownMember: (at) => this.joiner.unknownMemberAt(at),
       onUserMessage,
     })
     this.#server = new StreamServer({
@@ -177,7 +177,7 @@ export class Engine {
   }
 
   /** A user message over UDP. */
-  sendPacket(to: Endpoint, payload: Uint8Array): void {
+  sendPacket(to: SocketAddress, payload: Uint8Array): void {
     const member = 'versions' in to ? (to as Member) : undefined
     this.messenger.send({ type: 'user', body: payload }, to, member)
   }
@@ -192,13 +192,13 @@ export class Engine {
     })
   }
 
-  async #contact(to: Endpoint, join: boolean, bounds?: Bounds): Promise<void> {
+  async #contact(to: SocketAddress, join: boolean, bounds?: Bounds): Promise<void> {
     const remote = await this.exchange.pushPull(to, this.#localState(join), bounds)
     const refused = this.#merge(remote, to)
     if (refused !== undefined) throw new MemberlistError('refused', `we refuse it: ${refused}`)
   }
 
-  #merge(remote: PushPull, from: Endpoint): string | undefined {
+  #merge(remote: PushPull, from: SocketAddress): string | undefined {
     const refused = mergeState(this.#syncParts(), remote, from)
     if (refused !== undefined) this.counters.count('push-pull-refused')
     return refused
@@ -244,15 +244,15 @@ export class Engine {
     const { emit, delegate } = this.#parts
     return {
       joined: (member) => {
-        this.joiner.found(member.name)
+        this.joiner.returned(member.name)
         emit('join', member)
       },
       updated: (member, previous) => emit('update', member, previous),
       suspected: (member) => emit('suspect', member),
       refuted: (member) => emit('refuted', member),
       gone: (member, how) => {
-        if (how === 'failed') this.joiner.lost(member)
-        else this.joiner.found(member.name)
+        if (how === 'failed') this.joiner.failed(member)
+        else this.joiner.returned(member.name)
         emit('leave', member, how)
       },
       conflicted: (known, claimant) => emit('conflict', known, claimant),

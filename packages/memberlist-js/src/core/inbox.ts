@@ -1,12 +1,12 @@
 import type { Delegate } from '../delegate.ts'
-import type { Endpoint } from '../endpoint.ts'
+import type { SocketAddress } from '../socket-address.ts'
 import type { Accusation, Message, Ping } from '../wire/messages.ts'
-import type { Membership } from './membership.ts'
-import type { Messenger } from './messenger.ts'
-import type { PendingPings } from './pending-pings.ts'
-import { replyEndpoint } from './probe.ts'
-import type { Relay } from './relay.ts'
-import type { Roster } from './roster.ts'
+import type { Membership } from './membership/membership.ts'
+import type { Messenger } from './messaging/messenger.ts'
+import type { PendingPings } from './probing/pending-pings.ts'
+import { replyAddress } from './probing/probe.ts'
+import type { Relay } from './probing/relay.ts'
+import type { Roster } from './membership/roster.ts'
 
 const EMPTY = new Uint8Array()
 
@@ -18,9 +18,9 @@ export interface InboxParts {
   readonly relay: Relay
   readonly roster: Roster
   /** A member unknown to us pinged us from this endpoint. */
-  readonly onStranger: (at: Endpoint) => void
+  readonly onUnknownMember: (at: SocketAddress) => void
   readonly delegate: Delegate
-  readonly onUserMessage: (payload: Uint8Array, from: Endpoint) => void
+  readonly onUserMessage: (payload: Uint8Array, from: SocketAddress) => void
   readonly count: (name: string) => void
 }
 
@@ -32,11 +32,11 @@ export class Inbox {
     this.#parts = parts
   }
 
-  receive(packet: Uint8Array, from: Endpoint, receivedAt: number): void {
+  receive(packet: Uint8Array, from: SocketAddress, receivedAt: number): void {
     this.#parts.messenger.receive(packet, (message) => this.#route(message, from, receivedAt))
   }
 
-  #route(message: Message, from: Endpoint, receivedAt: number): void {
+  #route(message: Message, from: SocketAddress, receivedAt: number): void {
     const { membership, pings, relay, count, onUserMessage } = this.#parts
     switch (message.type) {
       case 'ping':
@@ -69,18 +69,18 @@ export class Inbox {
    * again. Go ignores such accusations, and stays dead for those that missed it until the next
    * exchange of states.
    */
-  #correct(accusation: Readonly<Accusation>, from: Endpoint): void {
+  #correct(accusation: Readonly<Accusation>, from: SocketAddress): void {
     const { name, membership, messenger } = this.#parts
     if (accusation.node !== name || membership.leaving) return
     if (accusation.incarnation >= membership.self.incarnation) return
     messenger.sendExactly([membership.ownAlive()], from)
   }
 
-  #answer(ping: Readonly<Ping>, from: Endpoint): void {
+  #answer(ping: Readonly<Ping>, from: SocketAddress): void {
     const { name, messenger, delegate, count } = this.#parts
     if (ping.node !== '' && ping.node !== name) return count('ping-for-another')
     const payload = delegate.ackPayload?.() ?? null
-    const reply = replyEndpoint(ping, from)
+    const reply = replyAddress(ping, from)
     messenger.send({ type: 'ack', body: { seqNo: ping.seqNo, payload } }, reply)
     if (ping.sourceNode !== '') this.#recognise(ping.sourceNode, reply)
   }
@@ -90,10 +90,10 @@ export class Inbox {
    * to gossip, which does not reach those that were cut off, nor one that left and lives again. One
    * that we have forgotten is met anew.
    */
-  #recognise(source: string, at: Endpoint): void {
-    const { membership, messenger, roster, name, onStranger } = this.#parts
+  #recognise(source: string, at: SocketAddress): void {
+    const { membership, messenger, roster, name, onUnknownMember } = this.#parts
     const member = roster.get(source)
-    if (member === undefined) onStranger(at)
+    if (member === undefined) onUnknownMember(at)
     if (member === undefined || member.state === 'alive' || membership.leaving) return
     const body = { node: source, incarnation: member.incarnation, from: name }
     messenger.sendExactly([{ type: 'suspect', body }], at, member)

@@ -1,6 +1,6 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { Config } from '../config.ts'
-import type { Endpoint } from '../endpoint.ts'
+import type { SocketAddress } from '../socket-address.ts'
 import { MAX_INBOUND_BYTES, MAX_INBOUND_STREAMS } from '../limits.ts'
 import type { Stream } from '../transport/transport.ts'
 import { decodeBody, encodeMessage, MessageType } from '../wire/messages.ts'
@@ -13,16 +13,16 @@ import {
 } from '../wire/stream-messages.ts'
 import type { StreamReader } from '../wire/stream-reader.ts'
 import { WireError, type WireErrorCode } from '../wire/wire-error.ts'
-import type { Exchange } from './exchange.ts'
+import type { StreamClient } from './messaging/stream-client.ts'
 
 export interface StreamServerParts {
   readonly config: Config
   readonly clock: Clock
   readonly name: string
-  readonly exchange: Exchange
+  readonly exchange: StreamClient
   readonly localState: (join: boolean) => PushPull
-  readonly merge: (remote: PushPull, from: Endpoint) => void
-  readonly onUserMessage: (payload: Uint8Array, from: Endpoint) => void
+  readonly merge: (remote: PushPull, from: SocketAddress) => void
+  readonly onUserMessage: (payload: Uint8Array, from: SocketAddress) => void
   readonly count: (name: string) => void
 }
 
@@ -42,7 +42,7 @@ export class StreamServer {
   }
 
   /** Serves one stream; never rejects for what the other side does. */
-  async serve(stream: Stream, from: Endpoint): Promise<void> {
+  async serve(stream: Stream, from: SocketAddress): Promise<void> {
     const { config, clock, count } = this.#parts
     if (this.#streams.size >= MAX_INBOUND_STREAMS) {
       count('stream-overload')
@@ -76,7 +76,11 @@ export class StreamServer {
     for (const stream of this.#streams) stream.destroy()
   }
 
-  async #answer(stream: Stream, source: AsyncIterable<Uint8Array>, from: Endpoint): Promise<void> {
+  async #answer(
+    stream: Stream,
+    source: AsyncIterable<Uint8Array>,
+    from: SocketAddress,
+  ): Promise<void> {
     const opened = await this.#parts.exchange.open(source, false)
     switch (opened.type) {
       case MessageType.pushPull:
@@ -91,7 +95,7 @@ export class StreamServer {
   }
 
   /** The answer goes out before the merge, so it shows our state as it was, as in Go. */
-  async #answerPushPull(stream: Stream, reader: StreamReader, from: Endpoint): Promise<void> {
+  async #answerPushPull(stream: Stream, reader: StreamReader, from: SocketAddress): Promise<void> {
     const { exchange, localState, merge } = this.#parts
     const remote = await readPushPull(reader)
     await exchange.write(stream, encodePushPull(localState(remote.join)), false)

@@ -1,5 +1,5 @@
-import type { Clock, Timer } from '../clock.ts'
-import { fraction, type Random } from '../random.ts'
+import type { Clock, Timer } from '../ports/clock.ts'
+import { fraction, type Random } from '../ports/random.ts'
 
 /**
  * Calls `tick` every `intervalMs`, the first time after a random part of it, so that members that

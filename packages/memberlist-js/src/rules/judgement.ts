@@ -6,10 +6,10 @@
  */
 import { MAX_INCARNATION_JUMP, MAX_INCARNATION_STEP } from '../limits.ts'
 import { sameVersions, type Member, type Versions } from '../member.ts'
-import type { Endpoint } from '../endpoint.ts'
+import type { SocketAddress } from '../socket-address.ts'
 
 /** An alive message, decoded and checked. */
-export interface AliveClaim extends Endpoint {
+export interface AliveClaim extends SocketAddress {
   readonly name: string
   readonly incarnation: number
   readonly meta: Uint8Array

@@ -1,7 +1,7 @@
-import type { Clock } from '../clock.ts'
-import { formatEndpoint, type Endpoint } from '../endpoint.ts'
+import type { Clock } from '../ports/clock.ts'
+import { formatAddress, type SocketAddress } from '../socket-address.ts'
 import { MemberlistError } from '../errors.ts'
-import { below, fraction, type Random } from '../random.ts'
+import { below, fraction, type Random } from '../ports/random.ts'
 import { MemoryStream, type Pipe } from './memory-stream.ts'
 import type { Stream, Transport } from './transport.ts'
 
@@ -61,8 +61,8 @@ export class MemoryNetwork {
   }
 
   /** A host of this network. Throws `invalid-option` when the endpoint is taken. */
-  transport(endpoint: Endpoint): Transport {
-    const key = formatEndpoint(endpoint)
+  transport(endpoint: SocketAddress): Transport {
+    const key = formatAddress(endpoint)
     if (this.#hosts.has(key)) {
       throw new MemberlistError('invalid-option', `${key} is taken`)
     }
@@ -79,10 +79,10 @@ export class MemoryNetwork {
   }
 
   /** Cuts the network: hosts of different groups, and those in none, do not reach each other. */
-  partition(groups: readonly (readonly Endpoint[])[]): void {
+  partition(groups: readonly (readonly SocketAddress[])[]): void {
     this.#groups.clear()
     groups.forEach((group, i) => {
-      for (const endpoint of group) this.#groups.set(formatEndpoint(endpoint), i + 1)
+      for (const endpoint of group) this.#groups.set(formatAddress(endpoint), i + 1)
     })
   }
 
@@ -95,23 +95,23 @@ export class MemoryNetwork {
    * Stops what arrives at a host, as if its process were stopped. What it sends still goes out: a
    * stopped process needs a stopped clock as well.
    */
-  freeze(endpoint: Endpoint): void {
-    const key = formatEndpoint(endpoint)
+  freeze(endpoint: SocketAddress): void {
+    const key = formatAddress(endpoint)
     if (!this.#frozen.has(key)) this.#frozen.set(key, [])
   }
 
   /** Delivers what has arrived meanwhile, and goes on. */
-  thaw(endpoint: Endpoint): void {
-    const key = formatEndpoint(endpoint)
+  thaw(endpoint: SocketAddress): void {
+    const key = formatAddress(endpoint)
     const waiting = this.#frozen.get(key) ?? []
     this.#frozen.delete(key)
     for (const deliver of waiting) deliver()
   }
 
-  #send(packet: Uint8Array, fromKey: string, from: Endpoint, to: Endpoint): void {
+  #send(packet: Uint8Array, fromKey: string, from: SocketAddress, to: SocketAddress): void {
     this.traffic.packets++
     this.traffic.bytes += packet.length
-    const toKey = formatEndpoint(to)
+    const toKey = formatAddress(to)
     if (!this.#connected(fromKey, toKey)) return
     const { loss, duplication } = this.conditions
     const copies = fraction(this.#random) < duplication ? 2 : 1
@@ -123,9 +123,14 @@ export class MemoryNetwork {
     }
   }
 
-  async #dial(fromKey: string, from: Endpoint, to: Endpoint, signal: AbortSignal): Promise<Stream> {
+  async #dial(
+    fromKey: string,
+    from: SocketAddress,
+    to: SocketAddress,
+    signal: AbortSignal,
+  ): Promise<Stream> {
     signal.throwIfAborted()
-    const toKey = formatEndpoint(to)
+    const toKey = formatAddress(to)
     this.traffic.streams++
     return await new Promise<Stream>((resolve, reject) => {
       signal.addEventListener('abort', () => {
@@ -193,24 +198,24 @@ export class MemoryNetwork {
 }
 
 interface Link {
-  send(packet: Uint8Array, to: Endpoint): void
-  dial(to: Endpoint, signal: AbortSignal): Promise<Stream>
+  send(packet: Uint8Array, to: SocketAddress): void
+  dial(to: SocketAddress, signal: AbortSignal): Promise<Stream>
   close(): void
 }
 
 class MemoryTransport implements Transport {
-  readonly advertise: Endpoint
+  readonly advertise: SocketAddress
   readonly #link: Link
   #receivePacket: Parameters<Transport['onPacket']>[0] | undefined
   #receiveStream: Parameters<Transport['onStream']>[0] | undefined
   #closed = false
 
-  constructor(endpoint: Endpoint, link: Link) {
+  constructor(endpoint: SocketAddress, link: Link) {
     this.advertise = endpoint
     this.#link = link
   }
 
-  send(packet: Uint8Array, to: Endpoint): void {
+  send(packet: Uint8Array, to: SocketAddress): void {
     if (!this.#closed) this.#link.send(packet, to)
   }
 
@@ -218,7 +223,7 @@ class MemoryTransport implements Transport {
     this.#receivePacket = receive
   }
 
-  async dial(to: Endpoint, { signal }: { readonly signal: AbortSignal }): Promise<Stream> {
+  async dial(to: SocketAddress, { signal }: { readonly signal: AbortSignal }): Promise<Stream> {
     return await this.#link.dial(to, signal)
   }
 
@@ -231,11 +236,11 @@ class MemoryTransport implements Transport {
     this.#link.close()
   }
 
-  deliver(packet: Uint8Array, from: Endpoint, clock: Clock): void {
+  deliver(packet: Uint8Array, from: SocketAddress, clock: Clock): void {
     this.#receivePacket?.(packet, from, clock.now())
   }
 
-  accept(stream: Stream, from: Endpoint): void {
+  accept(stream: Stream, from: SocketAddress): void {
     this.#receiveStream?.(stream, from)
   }
 }

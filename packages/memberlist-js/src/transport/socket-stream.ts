@@ -1,16 +1,16 @@
 import type { Socket } from 'node:net'
-import type { LingeringSockets } from './socket-lingering.ts'
+import type { HalfClosedSockets } from './half-closed-sockets.ts'
 import type { Stream } from './transport.ts'
 
 /** A TCP connection as a {@link Stream}. */
 export class SocketStream implements Stream {
   readonly #socket: Socket
-  readonly #lingering: LingeringSockets
+  readonly #halfClosed: HalfClosedSockets
   #wake: () => void = () => undefined
 
-  constructor(socket: Socket, lingering: LingeringSockets) {
+  constructor(socket: Socket, halfClosed: HalfClosedSockets) {
     this.#socket = socket
-    this.#lingering = lingering
+    this.#halfClosed = halfClosed
     const wake = () => this.#wake()
     socket.on('readable', wake).on('end', wake).on('close', wake)
   }
@@ -35,7 +35,7 @@ export class SocketStream implements Stream {
     // What still comes is passed over, so that the other side's end arrives and the socket closes.
     socket.removeAllListeners('readable')
     socket.resume()
-    this.#lingering.add(socket)
+    this.#halfClosed.add(socket)
   }
 
   destroy(reason?: Error): void {

@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { lookup } from 'node:dns/promises'
 import { createServer, connect, isIP, isIPv6, type Server, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
-import type { Clock } from '../clock.ts'
-import { unmapped, type Endpoint } from '../endpoint.ts'
+import type { Clock } from '../ports/clock.ts'
+import { unmapped, type SocketAddress } from '../socket-address.ts'
 import { MemberlistError } from '../errors.ts'
-import { systemClock } from '../system-clock.ts'
-import { LingeringSockets } from './socket-lingering.ts'
+import { systemClock } from '../ports/system-clock.ts'
+import { HalfClosedSockets } from './half-closed-sockets.ts'
 import { SocketStream } from './socket-stream.ts'
 import type { Stream, Transport } from './transport.ts'
 
@@ -32,7 +32,7 @@ export interface SocketTransportOptions {
    * What the others are told; the bound address and port, or the first address of the machine,
    * unless given.
    */
-  readonly advertise?: Partial<Endpoint>
+  readonly advertise?: Partial<SocketAddress>
   /** For the time stamps of packets; the machine's unless given. */
   readonly clock?: Clock
 }
@@ -42,13 +42,13 @@ type StreamReceiver = Parameters<Transport['onStream']>[0]
 
 /** UDP for packets and TCP for streams, on one port. */
 export class SocketTransport implements Transport {
-  readonly advertise: Endpoint
+  readonly advertise: SocketAddress
   readonly #udp: UdpSocket
   readonly #tcp: Server
   readonly #clock: Clock
   readonly #mapped: boolean
   readonly #streams = new Set<Socket>()
-  readonly #lingering = new LingeringSockets()
+  readonly #halfClosed = new HalfClosedSockets()
   #receivePacket: PacketReceiver | undefined
   #receiveStream: StreamReceiver | undefined
   #closed = false
@@ -76,7 +76,7 @@ export class SocketTransport implements Transport {
   private constructor(
     udp: UdpSocket,
     tcp: Server,
-    advertise: Endpoint,
+    advertise: SocketAddress,
     clock: Clock,
     mapped: boolean,
   ) {
@@ -95,7 +95,7 @@ export class SocketTransport implements Transport {
     tcp.on('error', () => undefined)
   }
 
-  send(packet: Uint8Array, to: Endpoint): void {
+  send(packet: Uint8Array, to: SocketAddress): void {
     if (this.#closed) return
     this.#udp.send(packet, to.port, this.#dialable(to.address), ignoreError)
   }
@@ -104,7 +104,7 @@ export class SocketTransport implements Transport {
     this.#receivePacket = receive
   }
 
-  async dial(to: Endpoint, { signal }: { readonly signal: AbortSignal }): Promise<Stream> {
+  async dial(to: SocketAddress, { signal }: { readonly signal: AbortSignal }): Promise<Stream> {
     signal.throwIfAborted()
     if (this.#closed) throw new MemberlistError('not-running', 'the transport is closed')
     const socket = connect({ host: unmapped(to.address), port: to.port, noDelay: true })
@@ -115,7 +115,7 @@ export class SocketTransport implements Transport {
       socket.destroy()
       throw signal.aborted ? (signal.reason as Error) : error
     }
-    return new SocketStream(socket, this.#lingering)
+    return new SocketStream(socket, this.#halfClosed)
   }
 
   onStream(receive: StreamReceiver): void {
@@ -150,7 +150,7 @@ export class SocketTransport implements Transport {
     }
     this.#track(socket)
     const from = { address: unmapped(socket.remoteAddress ?? ''), port: socket.remotePort ?? 0 }
-    this.#receiveStream(new SocketStream(socket, this.#lingering), from)
+    this.#receiveStream(new SocketStream(socket, this.#halfClosed), from)
   }
 
   #track(socket: Socket): void {

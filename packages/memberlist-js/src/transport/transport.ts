@@ -1,4 +1,4 @@
-import type { Endpoint } from '../endpoint.ts'
+import type { SocketAddress } from '../socket-address.ts'
 
 /** One reliable connection: bytes in order, both ways. */
 export interface Stream extends AsyncIterable<Uint8Array> {
@@ -19,21 +19,21 @@ export interface Stream extends AsyncIterable<Uint8Array> {
  */
 export interface Transport {
   /** Where the others reach us, for packets and streams alike. */
-  readonly advertise: Endpoint
+  readonly advertise: SocketAddress
   /**
    * Sends a packet, best effort: it never throws. `packet` is not changed afterwards by either
    * side.
    */
-  send(packet: Uint8Array, to: Endpoint): void
+  send(packet: Uint8Array, to: SocketAddress): void
   /**
    * Sets who gets the packets. `receivedAt` is in milliseconds of the clock the transport was made
    * with.
    */
-  onPacket(receive: (packet: Uint8Array, from: Endpoint, receivedAt: number) => void): void
+  onPacket(receive: (packet: Uint8Array, from: SocketAddress, receivedAt: number) => void): void
   /** Opens a stream. `signal` gives up the attempt, and with it the returned promise. */
-  dial(to: Endpoint, options: { readonly signal: AbortSignal }): Promise<Stream>
+  dial(to: SocketAddress, options: { readonly signal: AbortSignal }): Promise<Stream>
   /** Sets who gets the streams that others open. */
-  onStream(receive: (stream: Stream, from: Endpoint) => void): void
+  onStream(receive: (stream: Stream, from: SocketAddress) => void): void
   /** The IP addresses of a host name or address. Absent: only addresses are understood. */
   resolve?(host: string): Promise<readonly string[]>
   /** Frees the socket and drops all streams. */

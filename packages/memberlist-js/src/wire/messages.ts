@@ -1,6 +1,6 @@
-import { MsgpackReader } from './msgpack-reader.ts'
-import { MsgpackWriter } from './msgpack-writer.ts'
-import { struct, type Body } from './struct.ts'
+import { MsgpackReader } from './msgpack/msgpack-reader.ts'
+import { MsgpackWriter } from './msgpack/msgpack-writer.ts'
+import { struct, type Body } from './msgpack/struct.ts'
 import { WireError } from './wire-error.ts'
 
 /** The type byte that opens each message. */

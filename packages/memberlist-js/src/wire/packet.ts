@@ -4,14 +4,14 @@
  */
 import type { KeyObject } from 'node:crypto'
 import { MAX_PACKET_EXPANSION, MAX_PACKET_NESTING } from '../limits.ts'
-import { addChecksum, stripChecksum } from './checksum.ts'
-import { decodeCompound } from './compound.ts'
-import { compress, decompressBody } from './compress.ts'
-import { decrypt, encrypt, type EncryptionVersion } from './crypt.ts'
-import { addLabel, stripLabel } from './label.ts'
+import { addChecksum, stripChecksum } from './layers/checksum.ts'
+import { decodeCompound } from './layers/compound.ts'
+import { compress, decompressBody } from './layers/compress.ts'
+import { decrypt, encrypt, type EncryptionVersion } from './layers/crypt.ts'
+import { addLabel, stripLabel } from './layers/label.ts'
 import { decodeMessage, MessageType, type Message } from './messages.ts'
-import { MsgpackReader } from './msgpack-reader.ts'
-import type { ReplayFilter } from './replay-filter.ts'
+import { MsgpackReader } from './msgpack/msgpack-reader.ts'
+import type { ReplayFilter } from './layers/replay-filter.ts'
 import { WireError } from './wire-error.ts'
 
 /** Below this a compressed packet is rarely smaller, and the attempt costs more than it saves. */

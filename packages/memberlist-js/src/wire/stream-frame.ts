@@ -4,11 +4,11 @@
  */
 import type { KeyObject } from 'node:crypto'
 import { MAX_FRAME_BYTES, MAX_STREAM_BYTES } from '../limits.ts'
-import { compress, decompressBody } from './compress.ts'
-import { decrypt, encrypt, encryptedLength, type EncryptionVersion } from './crypt.ts'
-import { assertLabel, labelHeader } from './label.ts'
+import { compress, decompressBody } from './layers/compress.ts'
+import { decrypt, encrypt, encryptedLength, type EncryptionVersion } from './layers/crypt.ts'
+import { assertLabel, labelHeader } from './layers/label.ts'
 import { MessageType } from './messages.ts'
-import type { ReplayFilter } from './replay-filter.ts'
+import type { ReplayFilter } from './layers/replay-filter.ts'
 import { StreamReader } from './stream-reader.ts'
 import { WireError } from './wire-error.ts'
 

@@ -1,9 +1,9 @@
 /** The two messages that only streams carry: push-pull, and the reliable user message. */
 import { MAX_PUSH_PULL_MEMBERS, MAX_RELIABLE_BYTES, MAX_USER_STATE_BYTES } from '../limits.ts'
 import { MessageType } from './messages.ts'
-import { MsgpackWriter } from './msgpack-writer.ts'
+import { MsgpackWriter } from './msgpack/msgpack-writer.ts'
 import type { StreamReader } from './stream-reader.ts'
-import { struct } from './struct.ts'
+import { struct } from './msgpack/struct.ts'
 import { WireError } from './wire-error.ts'
 
 /** `state` as push-pull numbers it. */

@@ -1,5 +1,5 @@
 import { MAX_STREAM_BYTES } from '../limits.ts'
-import { MsgpackReader } from './msgpack-reader.ts'
+import { MsgpackReader } from './msgpack/msgpack-reader.ts'
 import { WireError } from './wire-error.ts'
 
 /**

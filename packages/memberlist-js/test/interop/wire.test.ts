@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { SocketTransport, type Endpoint } from 'memberlist-js'
-import { addressToBytes } from '../../src/endpoint.ts'
+import { SocketTransport, type SocketAddress } from 'memberlist-js'
+import { addressToBytes } from '../../src/socket-address.ts'
 import { decodeBody, encodeMessage, type Message, type Ping } from '../../src/wire/messages.ts'
 import { openPacket } from '../../src/wire/packet.ts'
 import { openStream, sealStream } from '../../src/wire/stream-frame.ts'
@@ -21,7 +21,7 @@ describe('single messages to a serf agent', function () {
   let alpha: SerfAgent
   let peer: SocketTransport
   let heard: Message[]
-  const at: Endpoint = { address: '127.77.1.1', port: 7946 }
+  const at: SocketAddress = { address: '127.77.1.1', port: 7946 }
 
   beforeEach(async () => {
     alpha = await SerfAgent.start('alpha', '127.77.1.1')

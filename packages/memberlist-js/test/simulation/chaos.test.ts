@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { below, fraction } from '../../src/random.ts'
+import { below, fraction } from '../../src/ports/random.ts'
 import { seededRandom, type Random } from 'memberlist-js'
 import { endpointOf } from '../support/cluster.ts'
 import { replayable, SEED } from '../support/seed.ts'

@@ -10,20 +10,20 @@ const FILES = [
   'events.ts',
   'delegate.ts',
   'member.ts',
-  'endpoint.ts',
+  'socket-address.ts',
   'config.ts',
   'keyring.ts',
   'errors.ts',
-  'core/joiner.ts',
+  'core/joining/joiner.ts',
   'transport/transport.ts',
   'transport/socket.ts',
   'transport/memory.ts',
-  'clock.ts',
-  'random.ts',
-  'virtual-clock.ts',
-  'seeded-random.ts',
-  'system-clock.ts',
-  'system-random.ts',
+  'ports/clock.ts',
+  'ports/random.ts',
+  'ports/virtual-clock.ts',
+  'ports/seeded-random.ts',
+  'ports/system-clock.ts',
+  'ports/system-random.ts',
 ] as const
 
 /**
@@ -41,18 +41,19 @@ export function apiReference(): string {
   return FILES.map((file) => describeFile(source(file), exported)).join('')
 }
 
-/** The knobs and their values; wan and local only where they differ from lan. */
+/** The options and their values; wan and local only where they differ from lan. */
 export function presetTable(): string {
   const { lan, wan, local } = presets
-  const knobs = Object.keys(lan) as (keyof typeof lan)[]
-  const differing = (value: unknown, knob: keyof typeof lan) => (value === lan[knob] ? '' : value)
-  const rows = knobs.map((knob) => [
-    `\`${knob}\``,
-    lan[knob],
-    differing(wan[knob], knob),
-    differing(local[knob], knob),
+  const options = Object.keys(lan) as (keyof typeof lan)[]
+  const differing = (value: unknown, option: keyof typeof lan) =>
+    value === lan[option] ? '' : value
+  const rows = options.map((option) => [
+    `\`${option}\``,
+    lan[option],
+    differing(wan[option], option),
+    differing(local[option], option),
   ])
-  const lines = [['knob', 'lan', 'wan', 'local'], ['-', '-', '-', '-'], ...rows]
+  const lines = [['option', 'lan', 'wan', 'local'], ['-', '-', '-', '-'], ...rows]
   return `\n${lines.map((cells) => `| ${cells.join(' | ')} |\n`).join('')}\n`
 }
 

@@ -1,5 +1,11 @@
-import { Keyring, type Endpoint, type Random, type Stream, type Transport } from 'memberlist-js'
-import { below, fraction } from '../../src/random.ts'
+import {
+  Keyring,
+  type SocketAddress,
+  type Random,
+  type Stream,
+  type Transport,
+} from 'memberlist-js'
+import { below, fraction } from '../../src/ports/random.ts'
 import { Cluster, endpointOf, present, type MemberOptions } from './cluster.ts'
 
 /** How many real packets and streams are kept to be mutated and replayed. */
@@ -59,7 +65,7 @@ export class Attack implements AsyncDisposable {
     await this.cluster[Symbol.asyncDispose]()
   }
 
-  #victim(): Endpoint {
+  #victim(): SocketAddress {
     return endpointOf(below(this.#random, 3))
   }
 

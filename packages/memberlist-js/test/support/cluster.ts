@@ -4,7 +4,7 @@ import {
   MemoryNetwork,
   seededRandom,
   VirtualClock,
-  type Endpoint,
+  type SocketAddress,
   type LinkConditions,
   type MemberlistOptions,
   type MemberState,
@@ -98,7 +98,7 @@ export class Cluster implements AsyncDisposable {
 }
 
 /** Where member `index` lives. */
-export function endpointOf(index: number): Endpoint {
+export function endpointOf(index: number): SocketAddress {
   const place = index + 1
   return { address: `10.${place >> 16}.${(place >> 8) & 255}.${place & 255}`, port: 7946 }
 }

@@ -1,5 +1,5 @@
 import { seededRandom, type Config } from 'memberlist-js'
-import { below } from '../../src/random.ts'
+import { below } from '../../src/ports/random.ts'
 import { endpointOf } from './cluster.ts'
 import { Simulation } from './simulation.ts'
 

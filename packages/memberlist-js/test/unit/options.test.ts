@@ -42,10 +42,10 @@ describe('the options of a member list', () => {
     ['endless time', { config: { tcpTimeoutMs: Infinity } }, /tcpTimeoutMs .* Infinity/],
     ['less than none', { config: { indirectChecks: -1 } }, /indirectChecks cannot be -1/],
     ['a preset of another name', { config: 'LAN' }, /preset "LAN": choose lan, wan, local/],
-    ['the same beside knobs', { config: { preset: 'toString' } }, /preset "toString": choose/],
+    ['the same beside options', { config: { preset: 'toString' } }, /preset "toString": choose/],
     ['a configuration that is none', { config: null }, /config cannot be null/],
-    ['a misspelt knob', { config: { probeIntervalMS: 5 } }, /did you mean probeIntervalMs\?/],
-    ['an invented knob', { config: { speed: 5 } }, /config.speed .* there are tcpTimeoutMs/],
+    ['a misspelt option', { config: { probeIntervalMS: 5 } }, /did you mean probeIntervalMs\?/],
+    ['an invented option', { config: { speed: 5 } }, /config.speed .* there are tcpTimeoutMs/],
     ['a number in quotes', { config: { probeIntervalMs: '500' } }, /"500": give it a number/],
     [
       'half a member',

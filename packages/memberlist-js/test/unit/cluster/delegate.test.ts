@@ -63,10 +63,10 @@ describe(`the delegate (SEED=${SEED})`, () => {
     expect(picky.counters).to.have.property('alive-refused')
 
     const closed = cluster.add({
-      delegate: { acceptMerge: (members) => `${members.length} strangers` },
+      delegate: { acceptMerge: (members) => `${members.length} outsiders` },
     })
     const { errors } = await cluster.run(closed.join(['10.0.0.3']))
-    expect(errors[0]!.message).to.match(/we refuse it: \d strangers/)
+    expect(errors[0]!.message).to.match(/we refuse it: \d outsiders/)
     expect(present(closed)).to.deep.equal(['m3'])
   })
 

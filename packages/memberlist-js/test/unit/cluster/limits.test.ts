@@ -1,22 +1,22 @@
 import { expect } from 'chai'
 import { Keyring, type Stream, type Transport } from 'memberlist-js'
-import { MsgpackWriter } from '../../../src/wire/msgpack-writer.ts'
+import { MsgpackWriter } from '../../../src/wire/msgpack/msgpack-writer.ts'
 import { Cluster, endpointOf } from '../../support/cluster.ts'
 import { SEED } from '../../support/seed.ts'
 import { fromHex } from '../../support/vectors.ts'
 
 describe(`limits of streams (SEED=${SEED})`, () => {
   let cluster: Cluster
-  let stranger: Transport
+  let outsider: Transport
 
   beforeEach(() => {
     cluster = new Cluster(SEED)
-    stranger = cluster.network.transport({ address: '10.9.9.9', port: 1 })
+    outsider = cluster.network.transport({ address: '10.9.9.9', port: 1 })
   })
   afterEach(async () => await cluster[Symbol.asyncDispose]())
 
   const dial = async (): Promise<Stream> =>
-    await cluster.run(stranger.dial(endpointOf(0), { signal: AbortSignal.timeout(5000) }))
+    await cluster.run(outsider.dial(endpointOf(0), { signal: AbortSignal.timeout(5000) }))
 
   /** Sends these bytes to m0 and returns what it counted. */
   const counted = async (bytes: Uint8Array) => {
@@ -81,7 +81,7 @@ describe(`limits of streams (SEED=${SEED})`, () => {
 
   it('refuses what expands too far', async () => {
     cluster.add()
-    const { compress } = await import('../../../src/wire/compress.ts')
+    const { compress } = await import('../../../src/wire/layers/compress.ts')
     expect((await counted(compress(new Uint8Array((40 << 20) + 1))))['stream-too-large']).to.equal(
       1,
     )

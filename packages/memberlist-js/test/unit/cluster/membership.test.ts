@@ -10,7 +10,7 @@ import {
   text,
 } from '../../support/cluster.ts'
 import { SEED } from '../../support/seed.ts'
-import { addressToBytes } from '../../../src/endpoint.ts'
+import { addressToBytes } from '../../../src/socket-address.ts'
 import { versionsToBytes } from '../../../src/member.ts'
 import { encodeMessage } from '../../../src/wire/messages.ts'
 import { encodePushPull } from '../../../src/wire/stream-messages.ts'
@@ -206,12 +206,12 @@ describe(`a cluster (SEED=${SEED})`, () => {
   it('what another holds for dead is only suspected here, so that it can refute', async () => {
     const lists = await cluster.assemble(3)
     const seen = record(lists[0]!)
-    const stranger = cluster.network.transport({ address: '10.9.9.9', port: 1 })
+    const outsider = cluster.network.transport({ address: '10.9.9.9', port: 1 })
     const { name, address, port, versions, incarnation } = lists[1]!.local
     const node = { name, addr: addressToBytes(address), port, meta: null, incarnation }
     const dead = { ...node, state: 2, vsn: versionsToBytes(versions) }
     const { signal } = new AbortController()
-    const stream = await cluster.run(stranger.dial(endpointOf(0), { signal }))
+    const stream = await cluster.run(outsider.dial(endpointOf(0), { signal }))
     await stream.write(encodePushPull({ join: false, nodes: [dead], userState: new Uint8Array() }))
     await cluster.clock.advance(2000)
     expect(seen).to.deep.equal(['suspect m1', 'refuted m1'])
@@ -219,11 +219,11 @@ describe(`a cluster (SEED=${SEED})`, () => {
 
   it('a member of another version range is not taken from gossip either', async () => {
     const list = cluster.add()
-    const stranger = cluster.network.transport({ address: '10.9.9.9', port: 1 })
+    const outsider = cluster.network.transport({ address: '10.9.9.9', port: 1 })
     const place = { node: 'odd', addr: Uint8Array.of(10, 9, 9, 9), port: 1, incarnation: 1 }
     const tell = (vsn: Uint8Array | null) => {
       const body = { ...place, meta: null, vsn }
-      stranger.send(encodeMessage({ type: 'alive', body }), endpointOf(0))
+      outsider.send(encodeMessage({ type: 'alive', body }), endpointOf(0))
     }
     tell(Uint8Array.of(1, 5, 2, 0, 0, 0))
     tell(Uint8Array.of(1, 5, 2))

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
-import type { Endpoint, Transport } from 'memberlist-js'
+import type { SocketAddress, Transport } from 'memberlist-js'
 import { Cluster, endpointOf, record, stateOf } from '../../support/cluster.ts'
 import { filtered } from '../../support/filtered.ts'
 import { SEED } from '../../support/seed.ts'
 import { openPacket } from '../../../src/wire/packet.ts'
 import { encodeMessage, type Message } from '../../../src/wire/messages.ts'
-import { pingFor } from '../../../src/core/probe.ts'
+import { pingFor } from '../../../src/core/probing/probe.ts'
 
 /** While `cut()` holds, lets nothing but the pings out of each packet. */
 function pingsOnly(transport: Transport, cut: () => boolean): void {
@@ -31,7 +31,7 @@ describe(`probing (SEED=${SEED})`, () => {
     const order: string[] = []
     for (let i = 0; i < 6; i++) {
       const transport = cluster.network.transport(endpointOf(i))
-      const watch = (message: Message, to: Endpoint) => {
+      const watch = (message: Message, to: SocketAddress) => {
         if (message.type === 'ping') order.push(to.address)
         return true
       }
@@ -61,7 +61,7 @@ describe(`probing (SEED=${SEED})`, () => {
       const config = { tcpPings: tcp }
       if (i > 0) cluster.add({ transport, config })
       else {
-        const passes = ({ type }: Message, to: Endpoint) =>
+        const passes = ({ type }: Message, to: SocketAddress) =>
           type !== 'ping' || to.address !== endpointOf(1).address
         cluster.add({ transport: filtered(transport, passes), config })
       }
@@ -193,9 +193,9 @@ describe(`probing (SEED=${SEED})`, () => {
     expect(lists[1]!.counters).to.have.property('ping-for-another')
   })
 
-  it('a stranger asks for many pings and gets a bounded number', async () => {
+  it('a outsider asks for many pings and gets a bounded number', async () => {
     const lists = await cluster.assemble(2, { config: { probeTimeoutMs: 500 } })
-    const stranger = cluster.network.transport({ address: '10.9.9.9', port: 1 })
+    const outsider = cluster.network.transport({ address: '10.9.9.9', port: 1 })
     for (let seqNo = 0; seqNo < 3000; seqNo++) {
       const body = {
         seqNo,
@@ -207,7 +207,7 @@ describe(`probing (SEED=${SEED})`, () => {
         sourcePort: 0,
         sourceNode: '',
       }
-      stranger.send(encodeMessage({ type: 'indirectPing', body }), endpointOf(0))
+      outsider.send(encodeMessage({ type: 'indirectPing', body }), endpointOf(0))
     }
     await cluster.clock.advance(2000)
     expect(lists[0]!.counters['relay-overload']).to.equal(3000 - 1024)
@@ -258,9 +258,9 @@ describe(`a member that does not know what is said of it (SEED=${SEED})`, () => 
     const [first] = cluster.lists
     // The goodbye of a life in which it had to refute often; only the first still knows.
     const body = { node: 'm1', incarnation: 9, from: 'm1' }
-    const stranger = cluster.network.transport(endpointOf(9))
+    const outsider = cluster.network.transport(endpointOf(9))
     cluster.network.partition([[endpointOf(0), endpointOf(9)]])
-    stranger.send(encodeMessage({ type: 'dead', body }), endpointOf(0))
+    outsider.send(encodeMessage({ type: 'dead', body }), endpointOf(0))
     await cluster.clock.advance(1500)
     expect(stateOf(first!, 'm1')).to.equal('left')
     cluster.network.heal()

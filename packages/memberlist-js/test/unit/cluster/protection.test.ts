@@ -44,7 +44,7 @@ describe(`protection (SEED=${SEED})`, () => {
       return errors[0]!.message
     })
     const [wrongKey, noKey] = await cluster.run(Promise.all(failures))
-    // The refusal itself is encrypted, so that a stranger cannot read it.
+    // The refusal itself is encrypted, so that a outsider cannot read it.
     expect(wrongKey).to.match(/no key of the ring opens this message/)
     expect(noKey).to.match(/the stream is encrypted and no key is configured/)
     await none.send(endpointOf(0), bytes('hello'))

@@ -1,9 +1,9 @@
 import { createSecretKey } from 'node:crypto'
 import { expect } from 'chai'
 import { Keyring, type Memberlist, type Transport } from 'memberlist-js'
-import { addChecksum } from '../../../src/wire/checksum.ts'
-import { compress } from '../../../src/wire/compress.ts'
-import { addLabel } from '../../../src/wire/label.ts'
+import { addChecksum } from '../../../src/wire/layers/checksum.ts'
+import { compress } from '../../../src/wire/layers/compress.ts'
+import { addLabel } from '../../../src/wire/layers/label.ts'
 import { encodeMessage } from '../../../src/wire/messages.ts'
 import { sealPacket } from '../../../src/wire/packet.ts'
 import { bytes, Cluster, endpointOf, present, record } from '../../support/cluster.ts'
@@ -64,20 +64,20 @@ const open: typeof keyed = [
 
 describe(`refused, counted and not answered (SEED=${SEED})`, () => {
   let cluster: Cluster
-  let stranger: Transport
+  let outsider: Transport
   let answers: number
   beforeEach(() => {
     cluster = new Cluster(SEED)
-    stranger = cluster.network.transport({ address: '10.9.9.9', port: 1 })
+    outsider = cluster.network.transport({ address: '10.9.9.9', port: 1 })
     answers = 0
-    stranger.onPacket(() => answers++)
+    outsider.onPacket(() => answers++)
   })
   afterEach(async () => await cluster[Symbol.asyncDispose]())
 
   async function refuses(list: Memberlist, packets: Uint8Array[], counter: string) {
     const seen = record(list)
     list.on('message', () => seen.push('message'))
-    for (const packet of packets) stranger.send(packet, endpointOf(0))
+    for (const packet of packets) outsider.send(packet, endpointOf(0))
     await cluster.clock.advance(100)
     expect(list.counters[counter], counter).to.equal(1)
     expect([seen, present(list), answers]).to.deep.equal([[], ['m0'], 0])
@@ -95,7 +95,7 @@ describe(`refused, counted and not answered (SEED=${SEED})`, () => {
 
   it('what is well made is believed', async () => {
     const list = cluster.add({ keyring: new Keyring([secret]), label: 'blue' })
-    stranger.send(sealed(alive({})), endpointOf(0))
+    outsider.send(sealed(alive({})), endpointOf(0))
     await cluster.clock.advance(100)
     expect(present(list)).to.deep.equal(['m0', 'nobody'])
   })

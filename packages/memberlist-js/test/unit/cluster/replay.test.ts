@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { Keyring, type Endpoint, type Transport } from 'memberlist-js'
+import { Keyring, type SocketAddress, type Transport } from 'memberlist-js'
 import { bytes, Cluster, endpointOf, present, record, text } from '../../support/cluster.ts'
 import { SEED } from '../../support/seed.ts'
 
@@ -8,7 +8,7 @@ const key = new Uint8Array(32).fill(5)
 
 interface Recorded {
   readonly bytes: Uint8Array
-  readonly to: Endpoint
+  readonly to: SocketAddress
 }
 
 describe(`an eavesdropper who sends everything again (SEED=${SEED})`, () => {

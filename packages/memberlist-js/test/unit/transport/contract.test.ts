@@ -8,7 +8,7 @@ import {
   seededRandom,
   SocketTransport,
   systemClock,
-  type Endpoint,
+  type SocketAddress,
   type Stream,
   type Transport,
   VirtualClock,
@@ -107,7 +107,7 @@ function contract(name: string, make: Maker): void {
 
     it('carries packets, and tells where from and when', async () => {
       const before = systemClock.now()
-      const received = new Promise<readonly [string, Endpoint, number]>((resolve) => {
+      const received = new Promise<readonly [string, SocketAddress, number]>((resolve) => {
         b.onPacket((packet, from, at) => resolve([text(packet), from, at]))
       })
       a.send(bytes('hello'), b.advertise)
@@ -195,9 +195,13 @@ describe('the socket transport', () => {
   it('with both families reaches IPv4 and shows it as such', async () => {
     const both = await SocketTransport.bind({ bindAddress: '::', port: 0 })
     const four = await SocketTransport.bind({ bindAddress: '127.0.0.1', port: 0 })
-    const received = new Promise<Endpoint>((resolve) => four.onPacket((_, from) => resolve(from)))
+    const received = new Promise<SocketAddress>((resolve) =>
+      four.onPacket((_, from) => resolve(from)),
+    )
     both.send(bytes('x'), four.advertise)
-    const answered = new Promise<Endpoint>((resolve) => both.onPacket((_, from) => resolve(from)))
+    const answered = new Promise<SocketAddress>((resolve) =>
+      both.onPacket((_, from) => resolve(from)),
+    )
     four.send(bytes('y'), await received)
     expect(await answered).to.deep.equal(four.advertise)
     await Promise.all([both.close(), four.close()])

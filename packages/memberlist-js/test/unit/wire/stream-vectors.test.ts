@@ -1,6 +1,6 @@
 import { createSecretKey } from 'node:crypto'
 import { expect } from 'chai'
-import { compress } from '../../../src/wire/compress.ts'
+import { compress } from '../../../src/wire/layers/compress.ts'
 import { sealStream, openStream } from '../../../src/wire/stream-frame.ts'
 import { decodeBody, encodeMessage, MessageType } from '../../../src/wire/messages.ts'
 import {

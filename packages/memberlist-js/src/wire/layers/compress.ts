@@ -1,0 +1,24 @@
+import { lzwDecode, lzwEncode } from './lzw.ts'
+import { MessageType } from '../messages.ts'
+import type { MsgpackReader } from '../msgpack/msgpack-reader.ts'
+import { MsgpackWriter } from '../msgpack/msgpack-writer.ts'
+import { struct } from '../msgpack/struct.ts'
+import { WireError } from '../wire-error.ts'
+
+const LZW = 0
+const compressBody = struct({ algo: 'u8', buf: 'bytes' })
+
+/** Wraps `plain` into a compress message. */
+export function compress(plain: Uint8Array, options?: { startWithClear: boolean }): Uint8Array {
+  const buf = lzwEncode(plain, options)
+  const writer = new MsgpackWriter(buf.length + 24).byte(MessageType.compress)
+  compressBody.encode(writer, { algo: LZW, buf })
+  return writer.finish()
+}
+
+/** Reads the body of a compress message and expands it to at most `limit` bytes. */
+export function decompressBody(reader: MsgpackReader, limit: number): Uint8Array {
+  const { algo, buf } = compressBody.decode(reader)
+  if (algo !== LZW) throw new WireError('malformed', `compression algorithm ${algo} is not known`)
+  return lzwDecode(buf ?? new Uint8Array(), limit)
+}
