@@ -88,8 +88,8 @@ function ask(socketPath: string, method: string, path: string): Promise<string> 
 
 function reasonIn(text: string): string | null {
   try {
-    const { error, Err } = JSON.parse(text) as { error?: string; Err?: string }
-    return error ?? Err ?? null
+    const { error, code, Err } = JSON.parse(text) as { error?: string; code?: string; Err?: string }
+    return error === undefined ? (Err ?? null) : `${error} [${code}]`
   } catch {
     return null
   }

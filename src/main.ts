@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { adminRoutes } from './admin/admin-routes.ts'
 import { systemClock } from './base/clock.ts'
-import { messageOf } from './base/errors.ts'
+import { codeOf, messageOf } from './base/errors.ts'
 import { createLogger } from './base/logger.ts'
 import { systemRandom } from './base/random.ts'
 import { CallStatistics } from './engine-api/call-statistics.ts'
@@ -36,7 +36,7 @@ process.on('uncaughtException', endOnBug)
 
 // No top-level await: the bundle is CommonJS, whose built-in modules load in less time.
 start().catch((error: unknown) => {
-  explain(messageOf(error))
+  explain(`${messageOf(error)} [${codeOf(error)}]`)
   process.exit(1)
 })
 

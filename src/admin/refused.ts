@@ -1,10 +1,14 @@
 import type { NextFunction, Response } from 'express'
-import { OverlayError, messageOf } from '../base/errors.ts'
+import { OverlayError } from '../base/errors.ts'
 
-/** Answers what the plugin refuses or fails to do with 409 and `error`; a bug goes to `next`. */
+/**
+ * Answers what the plugin refuses or fails to do with 409, `error` and `code`; a bug goes to
+ * `next`.
+ */
 export function refusedOr(response: Response, next: NextFunction): (error: unknown) => void {
   return (error) => {
-    if (error instanceof OverlayError) response.status(409).json({ error: messageOf(error) })
+    if (error instanceof OverlayError)
+      response.status(409).json({ error: error.message, code: error.code })
     else next(error)
   }
 }

@@ -1,41 +1,16 @@
+import type { ErrorCode } from './codes.ts'
+
+export type { ErrorCode } from './codes.ts'
+
 /**
  * Three kinds of error. A **refusal** is the caller's fault: it is answered and nothing changes. A
  * **failure** is the environment's (kernel, disk, another member): it is answered, and the owner of
  * the work retries. A **bug** is ours: nothing catches it, the process ends and the engine starts
  * it again.
+ *
+ * An OverlayError is one of the first two. Its message is for the operator: what failed, which one,
+ * and what to do about it.
  */
-export type ErrorCode =
-  | 'ADDRESS_CONFLICT'
-  | 'ADDRESS_IN_USE'
-  | 'ADDRESS_OUT_OF_POOL'
-  | 'BAD_REQUEST'
-  | 'BAD_SETTING'
-  | 'DEADLINE'
-  | 'EMPTY_BODY'
-  | 'ENDPOINT_EXISTS'
-  | 'ENDPOINT_NOT_FOUND'
-  | 'KERNEL'
-  | 'MEMBER_AWAY'
-  | 'MEMBER_ERROR'
-  | 'NETWORK_EXISTS'
-  | 'NETWORK_NOT_FOUND'
-  | 'NO_MAJORITY'
-  | 'NOT_ADMITTED'
-  | 'OPTION_UNKNOWN'
-  | 'OPTION_INVALID'
-  | 'OVERLAY_CONFLICT'
-  | 'POOL_EXHAUSTED'
-  | 'POOL_IN_USE'
-  | 'POOL_NOT_FOUND'
-  | 'POOL_OVERLAP'
-  | 'QUORUM'
-  | 'SOCKET'
-  | 'STORE'
-  | 'UNKNOWN_METHOD'
-  | 'UNSUPPORTED'
-  | 'VNI_IN_USE'
-
-/** An error for the operator: what failed, which one, and what to do about it. */
 export class OverlayError extends Error {
   override readonly name = 'OverlayError'
   readonly code: ErrorCode
@@ -89,6 +64,11 @@ export function isSystemError(error: unknown): boolean {
 /** Whether this is a bug: neither an OverlayError nor an error of the system. */
 export function isBug(error: unknown): boolean {
   return !(error instanceof OverlayError) && !isSystemError(error)
+}
+
+/** The code of anything thrown: `BUG` for what is not ours. */
+export function codeOf(error: unknown): ErrorCode {
+  return error instanceof OverlayError ? error.code : 'BUG'
 }
 
 /** The message of anything thrown, for a log line or an answer. */

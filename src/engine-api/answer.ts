@@ -1,4 +1,4 @@
-import { OverlayError, messageOf } from '../base/errors.ts'
+import { OverlayError, codeOf, messageOf } from '../base/errors.ts'
 import { printable, shortened } from '../base/printable.ts'
 
 /** A message may repeat what was asked for, of any length. */
@@ -25,7 +25,7 @@ export function errorAnswer(error: unknown): Answer {
     error instanceof OverlayError
       ? error.message
       : `a fault in the plugin, which restarts now: ${messageOf(error)}`
-  const text = printable(shortened(message, maxMessageCharacters))
+  const text = `${printable(shortened(message, maxMessageCharacters))} [${codeOf(error)}]`
   return { status: statusOf(error), body: { Err: text, Error: text } }
 }
 

@@ -90,13 +90,19 @@ describe('cli', () => {
     })
     expect(forgotten).to.deep.equal([['two', 'three']])
     const refused = await run('forget', 'one')
-    expect(refused).to.include({ stderr: 'ts-overlay: one of two voters is away', exitCode: 1 })
+    expect(refused).to.include({
+      stderr: 'ts-overlay: one of two voters is away [NO_MAJORITY]',
+      exitCode: 1,
+    })
   })
 
   it('removes a network that the engine does not have, and says why it cannot', async () => {
     expect(await run('drop-network', 'abc')).to.include({ stdout: 'removed: abc', exitCode: 0 })
     const refused = await run('drop-network', 'x/y')
-    expect(refused).to.include({ stderr: 'ts-overlay: 0 networks begin with "x/y"', exitCode: 1 })
+    expect(refused).to.include({
+      stderr: 'ts-overlay: 0 networks begin with "x/y" [NETWORK_NOT_FOUND]',
+      exitCode: 1,
+    })
   })
 
   it('says how it is used, and what is wrong when there is no plugin', async () => {

@@ -13,7 +13,13 @@ function registry() {
 }
 
 function finding(key: string, text = `MTU ${key}`) {
-  return { code: 'OVERLAY_MTU', subject: 'overlay net', key, text, remedy: 'create it again' }
+  return {
+    code: 'CLAIM_IGNORED' as const,
+    subject: 'overlay net',
+    key,
+    text,
+    remedy: 'create it again',
+  }
 }
 
 describe('base/findings', () => {
@@ -26,7 +32,7 @@ describe('base/findings', () => {
       list: [
         {
           room: 'driver',
-          code: 'OVERLAY_MTU',
+          code: 'CLAIM_IGNORED',
           subject: 'overlay net',
           text: 'MTU a, worse',
           remedy: 'create it again',
@@ -40,8 +46,8 @@ describe('base/findings', () => {
     room.clear(finding('a'))
     room.clear(finding('a'))
     expect(lines).to.deep.equal([
-      'warn driver: MTU a; create it again [OVERLAY_MTU]',
-      'info driver: over: MTU a, worse [OVERLAY_MTU]',
+      'warn driver: MTU a; create it again [CLAIM_IGNORED]',
+      'info driver: over: MTU a, worse [CLAIM_IGNORED]',
     ])
     expect(findings.status().list).to.deep.equal([])
   })
@@ -58,8 +64,8 @@ describe('base/findings', () => {
     await clock.advance(1)
     expect(findings.status().list).to.have.length(1)
     expect(lines.slice(3)).to.deep.equal([
-      'info driver: over: MTU a [OVERLAY_MTU]',
-      'info driver: over: MTU b [OVERLAY_MTU]',
+      'info driver: over: MTU a [CLAIM_IGNORED]',
+      'info driver: over: MTU b [CLAIM_IGNORED]',
     ])
   })
 
@@ -76,7 +82,7 @@ describe('base/findings', () => {
       'MTU c',
     ])
     expect(lines.filter((line) => line.includes('over:'))).to.deep.equal([
-      'info driver: over: MTU a [OVERLAY_MTU]',
+      'info driver: over: MTU a [CLAIM_IGNORED]',
     ])
   })
 
@@ -97,7 +103,7 @@ describe('base/findings', () => {
 
   it('lists the findings of all rooms, the oldest first', async () => {
     const { clock, findings, room } = registry()
-    findings.room('ipam').raise({ ...finding('first'), code: 'ADDRESS_CONFLICT' })
+    findings.room('ipam').raise(finding('first'))
     await clock.advance(1)
     room.raise(finding('second'))
     findings.room('ipam').raise(finding('third'))

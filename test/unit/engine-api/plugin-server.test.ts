@@ -141,7 +141,9 @@ describe('PluginServer', () => {
       }
       subject.server.ready(handlersWith({ createEndpoint: inUse }))
       const error = await errorOf(engine.call('NetworkDriver.CreateEndpoint', createEndpoint))
-      expect(error.message).to.equal('NetworkDriver.CreateEndpoint: 10.0.0.7 belongs to host b')
+      expect(error.message).to.equal(
+        'NetworkDriver.CreateEndpoint: 10.0.0.7 belongs to host b [ADDRESS_IN_USE]',
+      )
       expect(subject.log.at(-1)).to.match(/^info .*10\.0\.0\.7 belongs to host b/)
       expect(subject.bugs).to.deep.equal([])
     })
@@ -155,8 +157,8 @@ describe('PluginServer', () => {
       const reply = await engine.send('NetworkDriver.Leave', leave)
       expect(reply).to.include({ status: 500 })
       expect(JSON.parse(reply.text)).to.deep.equal({
-        Err: 'the disk is full',
-        Error: 'the disk is full',
+        Err: 'the disk is full [STORE]',
+        Error: 'the disk is full [STORE]',
       })
       expect(subject.log.at(-1)).to.match(/^warn .*the disk is full/)
     })

@@ -1,0 +1,43 @@
+/**
+ * The codes of errors and findings, for people and programs: answers and log lines end with the
+ * code in brackets, and docs/errors.md says what each means and what to do. A code is never reused.
+ */
+
+/** What a refusal or a failure is about. `BUG` is anything else that was thrown. */
+export const errorCodes = [
+  'ADDRESS_CONFLICT',
+  'ADDRESS_IN_USE',
+  'ADDRESS_OUT_OF_POOL',
+  'BAD_REQUEST',
+  'BAD_SETTING',
+  'BUG',
+  'DEADLINE',
+  'EMPTY_BODY',
+  'ENDPOINT_NOT_FOUND',
+  'KERNEL',
+  'MEMBER_AWAY',
+  'MEMBER_ERROR',
+  'NETWORK_EXISTS',
+  'NETWORK_NOT_FOUND',
+  'NOT_ADMITTED',
+  'NO_MAJORITY',
+  'OPTION_INVALID',
+  'OPTION_UNKNOWN',
+  'OVERLAY_CONFLICT',
+  'POOL_EXHAUSTED',
+  'POOL_IN_USE',
+  'POOL_NOT_FOUND',
+  'POOL_OVERLAP',
+  'QUORUM',
+  'SOCKET',
+  'STORE',
+  'UNKNOWN_METHOD',
+  'UNSUPPORTED',
+  'VNI_IN_USE',
+] as const
+
+/** What a finding is about. */
+export const findingCodes = ['CLAIM_IGNORED'] as const
+
+export type ErrorCode = (typeof errorCodes)[number]
+export type FindingCode = (typeof findingCodes)[number]
