@@ -1,11 +1,11 @@
-import type { Clock, Timer } from '../base/clock.ts'
-import { messageOf } from '../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
+import { Debounce } from '../base/timers.ts'
 import type { Store } from '../store/store.ts'
 
-/** Members come and go in crowds; one write for a crowd is enough. */
+/** Members come and go in groups; one write for a group is enough, ms. */
 const settleMs = 1000
-/** So many are worth remembering: one that is still there is enough. */
+/** One that is still there is enough. */
 const maxSeeds = 16
 
 const place = { table: 'cluster', key: 'contacts' } as const
@@ -24,40 +24,36 @@ export interface SeedCacheParts {
  */
 export class SeedCache {
   readonly #parts: SeedCacheParts
-  #timer: Timer | null = null
-  #saving: Promise<void> = Promise.resolve()
+  readonly #saving: Debounce
 
   constructor(parts: SeedCacheParts) {
     this.#parts = parts
+    this.#saving = new Debounce({
+      clock: parts.clock,
+      delayMs: settleMs,
+      run: () => this.#save(),
+      warn: (failure) =>
+        parts.logger.warn(`the addresses of other members could not be saved: ${failure}`),
+    })
   }
 
-  /** Those that were there when this host last looked, in this life or an earlier one. */
+  /** The addresses that were saved last, before this start or since. */
   known(): readonly string[] {
     return this.#parts.store.get<readonly string[]>(place.table, place.key) ?? []
   }
 
   /** Members may have changed. */
   changed(): void {
-    this.#timer ??= this.#parts.clock.setTimeout(() => {
-      this.#timer = null
-      this.#saving = this.#saving.then(() => this.#save())
-    }, settleMs)
+    this.#saving.trigger()
   }
 
   async stop(): Promise<void> {
-    if (this.#timer !== null) this.#parts.clock.clearTimeout(this.#timer)
-    this.#timer = null
-    await this.#saving
+    this.#saving.stop()
+    await this.#saving.idle()
   }
 
   async #save(): Promise<void> {
-    const { store, logger, seeds } = this.#parts
-    const value = seeds().slice(0, maxSeeds).toSorted()
-    if (value.join() === this.known().join()) return
-    try {
-      await store.write([{ ...place, value }])
-    } catch (error) {
-      logger.warn(`where other members are could not be written down: ${messageOf(error)}`)
-    }
+    const value = this.#parts.seeds().slice(0, maxSeeds).toSorted()
+    if (value.join() !== this.known().join()) await this.#parts.store.write([{ ...place, value }])
   }
 }
