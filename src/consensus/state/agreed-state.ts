@@ -29,7 +29,7 @@ export class AgreedState implements StateMachine {
   #index = 0
 
   /** `more`: sections of other rooms, by their names in a snapshot. */
-  constructor(more: Readonly<Record<string, Section>> = {}) {
+  constructor(more: (members: Members) => Readonly<Record<string, Section>> = () => ({})) {
     this.#members = new Members((number) => {
       for (const section of Object.values(this.#sections)) section.memberGone(number)
     })
@@ -37,7 +37,7 @@ export class AgreedState implements StateMachine {
       members: this.#members,
       pools: new Pools(this.#members, () => this.#index),
       overlays: new Overlays(this.#members),
-      ...more,
+      ...more(this.#members),
     }
   }
 

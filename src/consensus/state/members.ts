@@ -101,6 +101,11 @@ export class Members implements Section {
     return this.#evicted.has(id)
   }
 
+  /** The evicted identities that are remembered, the oldest first. */
+  evicted(): string[] {
+    return [...this.#evicted.keys()]
+  }
+
   named(name: string): Member | undefined {
     return this.#byName.get(name)
   }
@@ -170,8 +175,8 @@ export class Members implements Section {
   }
 
   #retire(member: Member): void {
-    this.#drop(member)
     this.#evicted.set(member.id, member.name)
+    this.#drop(member)
     const [oldest] = this.#evicted.keys()
     if (this.#evicted.size > maxEvicted) this.#evicted.delete(oldest!)
   }

@@ -30,6 +30,9 @@ export interface AuthorityState {
   readonly voters: readonly string[]
   readonly evicted: readonly string[]
   token(id: string): IssuedToken | undefined
+  /** Who was enrolled with that key. */
+  enrolled(identity: string): RegisteredMember | undefined
+  /** Whose names and addresses are taken. */
   members(): Iterable<RegisteredMember>
 }
 
@@ -101,10 +104,9 @@ function standingFault(
 ): string | null {
   if (state.evicted.includes(identity))
     return 'it was evicted: empty its state and join it with a new token'
-  const others = [...state.members()]
   if (tokenId !== null) {
     const issued = state.token(tokenId)
-    const fault = tokenFault(issued, now)
+    const fault = tokenFault(issued, now, state.enrolled(identity) !== undefined)
     if (fault !== null) return fault
     const expected = tokenProof(
       'newcomer',
@@ -114,10 +116,10 @@ function standingFault(
     )
     const proof = Buffer.from(question.proof ?? '', 'base64')
     if (!isTokenProof(proof, expected)) return 'its token is wrong'
-  } else if (!others.some((each) => each.identity === identity && each.name === name)) {
+  } else if (state.enrolled(identity)?.name !== name) {
     return 'it is no member: join it with a token'
   }
-  return clashOf(others, { name, identity, address })
+  return clashOf([...state.members()], { name, identity, address })
 }
 
 function clashOf(others: readonly RegisteredMember[], member: RegisteredMember): string | null {

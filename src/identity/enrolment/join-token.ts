@@ -103,14 +103,18 @@ export interface IssuedToken {
 }
 
 /**
- * Why nobody may join with it; null when one may. `undefined` is a token that the cluster does not
- * have.
+ * Why a host may not join with it; null when it may. `undefined` is a token that the cluster does
+ * not have. A host that was enrolled and asks again, because the answer was lost, uses it once.
  */
-export function tokenFault(issued: IssuedToken | undefined, now: number): string | null {
+export function tokenFault(
+  issued: IssuedToken | undefined,
+  now: number,
+  isEnrolled = false,
+): string | null {
   if (issued === undefined)
     return 'the cluster has no such token: it was rotated or is of another cluster'
   if (issued.notAfter !== null && now > issued.notAfter) return 'the token has expired'
-  if (issued.usesLeft === 0) return 'the token was used up'
+  if (issued.usesLeft === 0 && !isEnrolled) return 'the token was used up'
   return null
 }
 

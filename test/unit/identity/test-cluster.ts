@@ -106,6 +106,7 @@ export class TestCluster {
             voters: ['192.0.2.1:7946'],
             evicted: [...this.evicted],
             token: (id) => this.tokens.get(id),
+            enrolled: (wanted) => this.members.find(({ identity }) => identity === wanted),
             members: () => this.members,
           }),
           register: (member, id) => Promise.resolve(this.#register(member, id)),
