@@ -61,7 +61,7 @@ export const settingsTable = {
   join: setting({
     name: 'JOIN',
     description:
-      'Members to join, as host or host:port, separated by commas or spaces. One that is alive is enough; leave it empty on the first host.',
+      'Members to join, as host or host:port, separated by commas or spaces. One live member is enough; leave it empty on the first host.',
     preset: null,
     absent: 'none',
     example: '192.0.2.10,192.0.2.11:7946',
@@ -69,7 +69,7 @@ export const settingsTable = {
   }),
   advertiseAddress: setting({
     name: 'ADVERTISE_ADDR',
-    description: 'The address that the other hosts reach this one by, for gossip and for VXLAN.',
+    description: 'The address at which the other hosts reach this one, for gossip and VXLAN.',
     preset: null,
     absent: "BIND_ADDR, else the default route's",
     example: '192.0.2.11',
@@ -77,7 +77,7 @@ export const settingsTable = {
   }),
   bindAddress: setting({
     name: 'BIND_ADDR',
-    description: 'The address that gossip listens at.',
+    description: 'The address to listen at for gossip.',
     preset: null,
     absent: 'all addresses',
     example: '192.0.2.11',
@@ -85,8 +85,7 @@ export const settingsTable = {
   }),
   gossipPort: setting({
     name: 'GOSSIP_PORT',
-    description:
-      'The port for gossip, TCP and UDP. The same on all hosts unless JOIN names others.',
+    description: 'The port for gossip, TCP and UDP. The same on all hosts unless JOIN names ports.',
     preset: '7946',
     example: '7946',
     parse: (text) => parseInteger(text, 1, 65_535),
@@ -110,7 +109,7 @@ export const settingsTable = {
   pools: setting({
     name: 'POOLS',
     description:
-      'Where networks without --subnet get one from: range:length, separated by commas or spaces. ' +
+      'Ranges for networks without --subnet, as range:length, separated by commas or spaces. ' +
       'It must be the same on all hosts.',
     preset: '10.128.0.0/9:24',
     example: '10.128.0.0/9:24,fd00:10::/48:64',
@@ -129,7 +128,7 @@ export const settingsTable = {
   ),
   debug: setting({
     name: 'DEBUG',
-    description: 'Rooms whose detailed log lines are wanted, such as ts-overlay:* for all.',
+    description: 'Modules whose debug log is written, such as ts-overlay:* for all.',
     preset: null,
     absent: 'none',
     example: 'ts-overlay:driver,ts-overlay:ipam',
@@ -137,7 +136,7 @@ export const settingsTable = {
   }),
   memberName: setting({
     name: 'MEMBER_NAME',
-    description: 'The name of this host in the cluster. No two hosts may have the same.',
+    description: 'The name of this host in the cluster, unique among all hosts.',
     preset: null,
     absent: 'host name and a random suffix',
     example: 'rack4-host7',
@@ -145,7 +144,7 @@ export const settingsTable = {
   }),
   auditMs: setting({
     name: 'AUDIT_SECONDS',
-    description: 'How often the kernel is compared with what it should hold, in seconds.',
+    description: 'Seconds between audits, which compare the kernel with the desired state.',
     preset: '30',
     example: '30',
     parse: parseSeconds,
@@ -153,8 +152,8 @@ export const settingsTable = {
   orphanGraceMs: setting({
     name: 'ORPHAN_AFTER',
     description:
-      'After how long an endpoint, an address or a subnet is released that nothing on this host uses ' +
-      'and that the engine has forgotten.',
+      'How long an endpoint, address or subnet is kept that nothing on this host uses and that the ' +
+      'engine no longer has.',
     preset: '2m',
     example: '2m',
     parse: (text) => parseDuration(text, minOrphanGraceMs, maxOrphanGraceMs),
@@ -162,7 +161,7 @@ export const settingsTable = {
   forgetAfterMs: setting({
     name: 'FORGET_AFTER',
     description:
-      'After how long a dead host is forgotten, and its addresses are free again. ' +
+      'How long a dead member is kept. Then it is evicted and its addresses are free. ' +
       'It must be the same on all hosts.',
     preset: '72h',
     example: '72h',
@@ -170,14 +169,13 @@ export const settingsTable = {
   }),
   underlayMtu: setting({
     name: 'MTU',
-    description:
-      'The MTU in bytes of the network between the hosts. Containers get 50 less, 70 over IPv6.',
+    description: 'The MTU of the underlay, in bytes. Containers get 50 less, 70 less over IPv6.',
     preset: null,
     absent: 'that of the interface with ADVERTISE_ADDR',
     example: '9000',
     parse: (text) => parseInteger(text, minUnderlayMtu, 65_535),
   }),
-  stateDir: path('STATE_DIR', 'Where the plugin keeps what must survive it.', '/data'),
+  stateDir: path('STATE_DIR', 'The directory of the store.', '/data'),
   legacySocketDir: path('LEGACY_SOCKET_DIR', "The engine's plugin directory.", '/host-plugins'),
   sandboxDir: path(
     'SANDBOX_DIR',
