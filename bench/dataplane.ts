@@ -6,12 +6,14 @@ import { systemClock } from '../src/base/clock.ts'
 import { silentLogger } from '../src/base/logger.ts'
 import type { OverlayLinks } from '../src/dataplane/dataplane.ts'
 import { LinuxDataplane } from '../src/dataplane/linux/linux-dataplane.ts'
-import type { Peer, PeerTransition } from '../src/dataplane/reconcile/peer-table.ts'
-import { Reconciler } from '../src/dataplane/reconcile/reconciler.ts'
+import type { Peer } from '../src/net/endpoint.ts'
+import type { PeerTransition } from '../src/peers/peers.ts'
+import { PeeredReconciler } from '../test/support/peered-reconciler.ts'
 import { type Ip, ipFromInteger, ipToInteger } from '../src/net/ip.ts'
 import { macOfIp } from '../src/net/mac.ts'
 import type { Vni } from '../src/net/vni.ts'
 import { NetnsLab } from '../test/netns/netns-lab.ts'
+import { endpointLink } from '../test/support/endpoint-link.ts'
 
 const peersCount = 10_000
 const endpointsCount = 100
@@ -74,7 +76,7 @@ async function timed<T>(what: string, work: () => Promise<T>): Promise<T> {
 async function endpoints(dataplane: LinuxDataplane): Promise<void> {
   const ids = Array.from({ length: endpointsCount }, (_, i) => i)
   for (const i of ids) {
-    const link = { endpointId: `local-${i}`, mac: macOfIp(addressAt(1_000_000 + i)), mtu: 1450 }
+    const link = endpointLink(`local-${i}`, macOfIp(addressAt(1_000_000 + i)))
     await timed('ensureEndpoint, new', () => dataplane.ensureEndpoint('bench', link))
     await timed('ensureEndpoint, there', () => dataplane.ensureEndpoint('bench', link))
   }
@@ -91,7 +93,7 @@ async function peers(dataplane: LinuxDataplane): Promise<void> {
   const moving = first.map((previous, i) => ({ previous, next: second[i]! }))
   const leaving = second.map((previous) => ({ previous, next: null }))
   for (let round = 0; round < rounds; round++) {
-    const reconciler = new Reconciler({ dataplane, clock: systemClock, logger: silentLogger })
+    const reconciler = new PeeredReconciler({ dataplane, clock: systemClock, logger: silentLogger })
     await timed('10,000 peers: table only', () => feed(reconciler, arriving))
     await timed('10,000 peers: attachOverlay', () => reconciler.attachOverlay(links))
     await timed('10,000 peers: attachOverlay again', () => reconciler.attachOverlay(links))
@@ -114,11 +116,11 @@ async function peers(dataplane: LinuxDataplane): Promise<void> {
 
 /** All containers of the host are stopped at once and others started: how long is nobody else served meanwhile? */
 async function storm(dataplane: LinuxDataplane): Promise<void> {
-  const reconciler = new Reconciler({ dataplane, clock: systemClock, logger: silentLogger })
+  const reconciler = new PeeredReconciler({ dataplane, clock: systemClock, logger: silentLogger })
   await reconciler.attachOverlay(links)
   const endpoint = (i: number) => {
     const ip = addressAt(2_000_000 + i)
-    return { endpointId: `storm-${i}`, mac: macOfIp(ip), mtu: 1450, ips: [ip] }
+    return endpointLink(`storm-${i}`, macOfIp(ip), { ips: [ip] })
   }
   const some = (from: number) => Array.from({ length: stormSize }, (_, i) => from + i)
   for (const i of some(0)) await reconciler.attachEndpoint('bench', endpoint(i))
@@ -155,14 +157,14 @@ async function storm(dataplane: LinuxDataplane): Promise<void> {
 }
 
 /** As records arrive: some at a time. */
-async function feed(reconciler: Reconciler, transitions: PeerTransition[]): Promise<void> {
+async function feed(reconciler: PeeredReconciler, transitions: PeerTransition[]): Promise<void> {
   for (let at = 0; at < transitions.length; at += recordsAtOnce) {
     reconciler.applyPeers(transitions.slice(at, at + recordsAtOnce))
     await new Promise(setImmediate)
   }
 }
 
-async function settled(reconciler: Reconciler): Promise<void> {
+async function settled(reconciler: PeeredReconciler): Promise<void> {
   do await new Promise(setImmediate)
   while (!reconciler.status().overlays.every((overlay) => overlay.settled))
 }

@@ -1,3 +1,4 @@
+import type { IpInCidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
@@ -8,53 +9,53 @@ import type { Vni } from '../net/vni.ts'
  * (MAC → VTEP) and a neighbour (IP → MAC).
  *
  * This file is the port: what may be asked of a kernel, as plain data that can be cloned to a worker
- * thread. `linux/` does it with rtnetlink, `memory.ts` pretends to. The invariants of every
- * implementation: each verb may be repeated, after a crash at any step too, and then only does what is
+ * thread. `linux/` implements it with rtnetlink, `memory/` for tests. The invariants of every
+ * implementation: each verb may be repeated, after a crash at any step too, and then does only what is
  * still missing; a link that does not carry our mark is never changed; an FDB entry has one VTEP.
- * What the rows should be is not decided here but in `desired.ts`, and when, in `reconciler.ts`.
+ * Which rows there should be, and when they are written, is decided in `reconcile/`.
  */
 export interface Dataplane {
   /**
-   * Checks rights and kernel, and removes what an earlier life left half made. Nothing else may be
-   * called before. Refuses with UNSUPPORTED and the remedy when something is missing.
+   * Checks rights and kernel, and removes what a crash left incomplete. Must be called before anything
+   * else. Refuses with UNSUPPORTED and the remedy when something is missing.
    */
   start(): Promise<void>
 
   /**
-   * Makes the overlay's namespace, bridge and VXLAN device, or repairs what differs from `links`. A
-   * VXLAN device whose VNI, port or VTEP differs is made anew, which loses its rows: `dump` after it.
-   * Refuses with VNI_IN_USE when another overlay or a stranger's device on this host has the VNI.
-   * @returns what was changed, in words; empty when all was right.
+   * Creates the overlay's namespace, bridge and VXLAN device, or repairs what differs from `links`. A
+   * VXLAN device whose VNI, port or VTEP differs is recreated, which loses its rows: call `dump` after it.
+   * Refuses with VNI_IN_USE when another overlay or a foreign device on this host has the VNI.
+   * @returns what was changed, in words; empty when nothing was.
    */
   ensureOverlay(links: OverlayLinks): Promise<string[]>
 
   /** Removes the overlay's namespace with everything in it. When it resolves, the VNI is free. */
   removeOverlay(overlayId: string): Promise<void>
 
-  /** Makes or repairs the endpoint's veth pair. Fails with KERNEL when the overlay does not exist. */
+  /** Creates or repairs the endpoint's veth pair. Fails with KERNEL when the overlay does not exist. */
   ensureEndpoint(overlayId: string, link: EndpointLink): Promise<EnsuredEndpoint>
 
   /**
-   * Repairs the endpoint's veth pair as `ensureEndpoint` does, and makes none: a new one would lie in the
-   * host's namespace, where nobody would take it into the container.
+   * Repairs the endpoint's veth pair as `ensureEndpoint` does, but creates none: a new one would be in the
+   * host's namespace, and the engine would not move it into the container.
    * @returns what was changed, in words; null when there is no pair.
    */
   repairEndpoint(overlayId: string, link: EndpointLink): Promise<string[] | null>
 
   /**
-   * Makes the endpoint's veth pair anew after somebody removed it, with the other end where the engine had
-   * put it: in the container, with its addresses, up.
-   * @returns whether; not when the container's namespace is not to be found.
+   * Creates the endpoint's veth pair again after it was removed, with the other end where the engine had
+   * put it: in the sandbox, with its addresses, up.
+   * @returns whether it was created; false when the sandbox is unknown or gone.
    */
-  recreateEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean>
+  recreateEndpoint(overlayId: string, link: EndpointLink): Promise<boolean>
 
   /** Removes the endpoint's veth pair by whichever end is left. Neither is no error. */
   removeEndpoint(overlayId: string, endpointId: string): Promise<void>
 
   /**
-   * Writes rows in order. A set replaces, a remove of what is not there is done. One bad row does not
-   * stop the others. Rejects when the overlay does not exist or when the outcome is not known; then
-   * `dump` tells the truth.
+   * Writes rows in order. A set replaces; a remove of a row that is not there succeeds. A row that fails
+   * does not stop the others. Rejects when the overlay does not exist or when the outcome is not known;
+   * then `dump` reads the actual rows.
    * @returns the rows that failed.
    */
   apply(overlayId: string, changes: readonly RowChange[]): Promise<FailedRowChange[]>
@@ -71,7 +72,7 @@ export interface Dataplane {
    */
   underlayMtu(vtep: Ip): Promise<number>
 
-  /** Lets go of descriptors. What was built stays: traffic goes on without us. */
+  /** Closes descriptors. Namespaces, links and rows stay, and traffic goes on. */
   close(): Promise<void>
 }
 
@@ -81,7 +82,7 @@ export interface OverlayLinks {
   readonly vni: Vni
   /** Of bridge, VXLAN device and veths, in bytes, without the tunnel's overhead. */
   readonly mtu: number
-  /** This host's tunnel end: the source of what the VXLAN device sends. */
+  /** This host's tunnel end: the source address of what the VXLAN device sends. */
   readonly vtep: Ip
   /** UDP port of the tunnels, the same on every host. */
   readonly port: number
@@ -89,45 +90,40 @@ export interface OverlayLinks {
   readonly gateways: readonly string[]
 }
 
-/** An endpoint's veth pair. */
+/** An endpoint of this host as a link: a veth pair between the overlay's bridge and a sandbox. */
 export interface EndpointLink {
   readonly endpointId: string
   /** Of the container's end. */
   readonly mac: Mac
   /** Of both ends, in bytes. */
   readonly mtu: number
-}
-
-/** What the engine makes of the container's end. */
-export interface Inside {
-  /** The file of the container's namespace, as the engine calls it. */
-  readonly sandboxKey: string
-  /** Each `ip/length`. */
-  readonly addresses: readonly string[]
+  readonly addresses: readonly IpInCidr[]
+  /** The file of the container's namespace, as the engine names it; null while it is not known. */
+  readonly sandboxKey: string | null
 }
 
 export interface EnsuredEndpoint {
   /** The name the container's end has in the host's namespace, for the answer to Join. */
   readonly sourceName: string
-  /** What was changed, in words; empty when all was right. */
+  /** What was changed, in words; empty when nothing was. */
   readonly changed: string[]
 }
 
-/** Which VTEP frames for a MAC address are sent to. */
+/** The VTEP that frames for a MAC address are sent to. */
 export interface FdbEntry {
   readonly mac: Mac
   readonly vtep: Ip
 }
 
-/** Which MAC address is answered to whoever asks for an IP address. */
+/** The MAC address with which ARP and neighbour discovery for an IP address are answered. */
 export interface Neighbour {
   readonly ip: Ip
   readonly mac: Mac
 }
 
 /**
- * One row to write or to take away. A remove of an FDB entry leaves an entry for another VTEP alone; a
- * remove of a neighbour takes away whatever the address has.
+ * One row to write or to remove. The remove of an FDB entry leaves an entry for another VTEP alone; the
+ * remove of a neighbour removes whatever the address has.
  */
 export type RowChange =
   | ({ readonly op: 'set' | 'remove'; readonly kind: 'fdb' } & FdbEntry)
@@ -135,11 +131,11 @@ export type RowChange =
 
 export interface FailedRowChange {
   readonly change: RowChange
-  /** errno name and the kernel's own words. */
+  /** errno name and the kernel's extended acknowledgement. */
   readonly error: string
 }
 
-/** What a kernel has of one overlay; whether bridge and VXLAN device are right, `ensureOverlay` sees. */
+/** What a kernel has of one overlay, except for bridge and VXLAN device: `ensureOverlay` checks these. */
 export interface ActualOverlay {
   readonly overlayId: string
   readonly endpoints: readonly ActualEndpoint[]
@@ -153,8 +149,8 @@ export interface ActualEndpoint {
   /** The address that the bridge has for the container's end; null when it has none or several. */
   readonly mac: Mac | null
   readonly mtu: number
-  /** Whether all else about the bridge's end is as `ensureEndpoint` leaves it. */
+  /** Whether the rest of the bridge port's configuration is as `ensureEndpoint` leaves it. */
   readonly portConfigured: boolean
-  /** Whether the container's end still lies in the host's namespace, where Join leaves it. */
+  /** Whether the container's end is still in the host's namespace, where Join leaves it. */
   readonly inHostNetns: boolean
 }

@@ -1,33 +1,115 @@
-import type { Ip } from '../net/ip.ts'
-import type { Mac } from '../net/mac.ts'
-import type { Endpoint, Network } from './network.ts'
-import type { KnownOverlay } from './overlay-parameters.ts'
-import type { Holder } from './ports.ts'
+import { Debounce } from '../base/timers.ts'
+import type { Peer } from '../net/endpoint.ts'
+import type { Endpoint, Network } from './network-store.ts'
+import type { NetworkStore } from './network-store.ts'
+import type { KnownOverlay } from './network-store.ts'
+import type { DriverParts, DriverPeers } from './ports.ts'
+
+/** Changes within that time are checked together: a member that joins brings thousands. */
+const checkDelayMs = 1000
+/** Lines that one check may log; `/status` has the others. */
+const maxLines = 5
+/** Entries in `/status`. One misconfigured host contradicts all others, in each of its overlays. */
+const maxListed = 100
 
 /**
- * What this host and another member hold of the same overlay and that cannot both work. New networks and
- * endpoints are refused when they would bring that about, but a host that was away, or cut off, or two at
- * the same moment, are only found out later. Pure: what is here and what is there go in, and what
- * contradicts comes out. Both sides find the same, each from its own point of view.
+ * An inconsistency between this host and another member's part of an overlay. A new network or endpoint
+ * that would cause one is refused, but after a partition, or when two hosts act at the same moment, it can
+ * only be detected. Both sides detect it, each from its own side.
  */
 export interface Inconsistency {
   readonly kind: 'mtu' | 'port' | 'vni' | 'subnets' | 'vni-shared' | 'mac' | 'address'
   readonly overlayId: string
   /** The other member. */
   readonly member: string
-  /** What this host has, and what the other one has. */
+  /** The values on this host and on the other one. */
   readonly here: string
   readonly there: string
-  /** For people: both sides, what comes of it and what to do. */
+  /** For people: both values, the effect, and what to do. */
   readonly message: string
 }
 
-/** Tells one from all others, and from the same one with other figures. */
+/** A live member's overlay as it is now; null when it is withdrawn, or the member is gone. */
+export interface OverlayChange {
+  readonly member: string
+  readonly overlayId: string
+  readonly now: KnownOverlay | null
+}
+
+/** For `/status`. */
+export interface InconsistencyStatus {
+  readonly count: number
+  /** The first hundred. */
+  readonly list: readonly Inconsistency[]
+}
+
+/** Logs each inconsistency once when it is found, and once when it is over. */
+export class ConsistencyCheck {
+  readonly #parts: DriverParts
+  readonly #store: NetworkStore
+  /** The overlays of live members, by member and overlay. */
+  readonly #elsewhere = new Map<string, KnownOverlay>()
+  #known = new Map<string, Inconsistency>()
+  readonly #check: Debounce
+  #isStopped = false
+
+  constructor(parts: DriverParts, store: NetworkStore) {
+    this.#parts = parts
+    this.#store = store
+    const { clock } = parts
+    this.#check = new Debounce({ clock, delayMs: checkDelayMs, run: () => this.#run() })
+  }
+
+  /** A network or endpoint changed; of other members' overlays, these. */
+  changed(overlays: readonly OverlayChange[] = []): void {
+    for (const { member, overlayId, now } of overlays) {
+      const key = JSON.stringify([member, overlayId])
+      if (now === null) this.#elsewhere.delete(key)
+      else this.#elsewhere.set(key, now)
+    }
+    if (!this.#isStopped) this.#check.trigger()
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    this.#check.stop()
+  }
+
+  /** Checks now. */
+  status(): InconsistencyStatus {
+    const all = this.#find()
+    return { count: all.length, list: all.slice(0, maxListed) }
+  }
+
+  #run(): void {
+    const { logger } = this.#parts
+    const before = this.#known
+    this.#known = new Map(this.#find().map((found) => [inconsistencyId(found), found]))
+    const fresh = [...this.#known].filter(([id]) => !before.has(id))
+    const over = [...before].filter(([id]) => !this.#known.has(id))
+    for (const [, { message }] of fresh.slice(0, maxLines)) logger.warn(message)
+    for (const [, { message }] of over.slice(0, maxLines)) logger.info(`over: ${message}`)
+    const more = fresh.length - maxLines
+    if (more > 0) logger.warn(`${more} more disagreements with other members; /status has them`)
+  }
+
+  #find(): Inconsistency[] {
+    const networks = this.#store.networks()
+    const { peers, vxlanPort } = this.#parts
+    const duplicate = networks.flatMap((network) => {
+      const joined = this.#store.endpoints(network.networkId).filter((endpoint) => endpoint.joined)
+      return duplicateClaims(network, joined, peers)
+    })
+    return [...overlayInconsistencies(networks, this.#elsewhere.values(), vxlanPort), ...duplicate]
+  }
+}
+
+/** Unique, also among inconsistencies of one kind with other values. */
 export function inconsistencyId({ kind, overlayId, member, here, there }: Inconsistency): string {
   return JSON.stringify([kind, overlayId, member, here, there])
 }
 
-/** What live members have told of overlays, against the networks and the VXLAN port of this host. */
+/** Compares the overlays of live members with the networks and the VXLAN port of this host. */
 export function overlayInconsistencies(
   networks: readonly Network[],
   elsewhere: Iterable<KnownOverlay>,
@@ -98,20 +180,14 @@ function sharedVni(ours: Network, theirs: KnownOverlay): Inconsistency {
   }
 }
 
-/** Who else claims an address or a MAC address of an overlay. */
-interface Claims {
-  readonly holders: (vni: Network['vni'], ip: Ip) => readonly Holder[]
-  readonly macHolders: (vni: Network['vni'], mac: Mac) => readonly Holder[]
-}
-
 /**
- * Addresses and MAC addresses that an endpoint of this host and one of a live member both have. The
- * addresses of our own pools are left to address management, which knows whose they are.
+ * Addresses and MAC addresses that an endpoint of this host and one of a live member both have, except for
+ * IP addresses of our own pools: IPAM knows their owners.
  */
 export function duplicateClaims(
   network: Network,
   endpoints: readonly Endpoint[],
-  claims: Claims,
+  peers: DriverPeers,
 ): Inconsistency[] {
   const { overlayId, vni } = network
   const found: Inconsistency[] = []
@@ -119,9 +195,9 @@ export function duplicateClaims(
     kind: 'mac' | 'address',
     what: string,
     remedy: string,
-    holders: readonly Holder[],
+    claimants: readonly Peer[],
   ) => {
-    for (const { origin, vtep, endpointId, live } of holders) {
+    for (const { origin, vtep, endpointId, live } of claimants) {
       if (!live) continue
       const there = `${what} (endpoint ${endpointId})`
       const message =
@@ -131,9 +207,9 @@ export function duplicateClaims(
     }
   }
   for (const { addresses, mac } of endpoints) {
-    add('mac', `MAC address ${mac}`, '--mac-address', claims.macHolders(vni, mac))
+    add('mac', `MAC address ${mac}`, '--mac-address', peers.withMac(vni, mac))
     if (network.poolKeys.length > 0) continue
-    for (const { ip } of addresses) add('address', `address ${ip}`, '--ip', claims.holders(vni, ip))
+    for (const { ip } of addresses) add('address', `address ${ip}`, '--ip', peers.withIp(vni, ip))
   }
   return found
 }

@@ -1,15 +1,66 @@
+import type { Cidr, IpInCidr } from '../net/cidr.ts'
+import type { EndpointClaim } from '../net/endpoint.ts'
 import type { Ip } from '../net/ip.ts'
-import type { Endpoint, Network } from './network.ts'
-import type { DriverStore } from './ports.ts'
+import type { Mac } from '../net/mac.ts'
+import type { Vni } from '../net/vni.ts'
 
 const networksTable = 'networks'
 const endpointsTable = 'endpoints'
 const danglingPoolsTable = 'left-pools'
 
-/**
- * The networks and endpoints of this host. Memory is only ever what the disk already holds: a change
- * is written first, and seen after.
- */
+/** One of the engine's networks on this host, as the store keeps it. */
+export interface Network {
+  readonly networkId: string
+  readonly overlayId: string
+  readonly vni: Vni
+  /** Bytes, of the containers' links. */
+  readonly mtu: number
+  readonly internal: boolean
+  readonly pools: readonly Cidr[]
+  /** Gateways as address and prefix; the overlay's bridge has them on every host. */
+  readonly gateways: readonly string[]
+  /** The keys of our own pools that this network is bound to; empty under another IPAM driver. */
+  readonly poolKeys: readonly string[]
+  /** The driver options as received, to recognize a repeated call. */
+  readonly options: Readonly<Record<string, string>>
+}
+
+/** A container's attachment to a network, as the store keeps it. */
+export interface Endpoint {
+  readonly endpointId: string
+  readonly networkId: string
+  readonly addresses: readonly IpInCidr[]
+  readonly mac: Mac
+  /** Seconds since the Unix epoch: when this host first claimed these addresses. */
+  readonly claimedAt: number
+  /** Whether its link exists: between Join and Leave. */
+  readonly joined: boolean
+  /** The file of the container's namespace, as the engine names it; unknown before Join. */
+  readonly sandboxKey?: string | null
+}
+
+/** What this host publishes of an overlay that it takes part in. */
+export interface OverlayClaim {
+  readonly overlayId: string
+  readonly vni: Vni
+  readonly pools: readonly Cidr[]
+  readonly mtu: number
+}
+
+/** An overlay as a member has published it. */
+export interface KnownOverlay extends OverlayClaim {
+  readonly member: string
+  /** The member's UDP port for VXLAN; earlier releases do not publish it. */
+  readonly port?: number | undefined
+}
+
+/** The disk, as the driver needs it: a write is durable once it resolves. */
+export interface DriverStore {
+  entries<T>(table: string): [string, T][]
+  write(changes: { table: string; key: string; value: unknown }[]): Promise<void>
+}
+
+/** The networks and endpoints of this host. A change is on disk before it can be read here. */
 export class NetworkStore {
   readonly #store: DriverStore
   readonly #networks = new Map<string, Network>()
@@ -47,11 +98,11 @@ export class NetworkStore {
   hasAddress(poolKey: string, ip: Ip): boolean {
     return this.networks()
       .filter(({ poolKeys }) => poolKeys.includes(poolKey))
-      .flatMap(({ networkId }) => this.endpointsOf(networkId))
+      .flatMap(({ networkId }) => this.endpoints(networkId))
       .some(({ addresses }) => addresses.some((address) => address.ip === ip))
   }
 
-  endpointsOf(networkId: string): Endpoint[] {
+  endpoints(networkId: string): Endpoint[] {
     return [...this.#endpoints.values()].filter((endpoint) => endpoint.networkId === networkId)
   }
 
@@ -60,9 +111,9 @@ export class NetworkStore {
     this.#networks.set(network.networkId, network)
   }
 
-  /** Forgets a network, and notes the pools that the engine has yet to release, each with its `since`. */
+  /** Removes a network, and records the pools that the engine has yet to release, each with its `since`. */
   async removeNetwork(networkId: string, leftPools: ReadonlyMap<string, number>): Promise<void> {
-    const endpoints = this.endpointsOf(networkId)
+    const endpoints = this.endpoints(networkId)
     await this.#store.write([
       { table: networksTable, key: networkId, value: null },
       ...endpoints.map(({ endpointId }) => ({
@@ -81,7 +132,7 @@ export class NetworkStore {
     for (const [key, since] of leftPools) this.#leftPools.set(key, since)
   }
 
-  /** Pools whose network is gone and that the engine had yet to release, by key, with their `since`. */
+  /** Pools whose network was removed before the engine released them, by key, with their `since`. */
   danglingPools(): ReadonlyMap<string, number> {
     return this.#leftPools
   }
@@ -110,4 +161,26 @@ export class NetworkStore {
     await this.#store.write([{ table: endpointsTable, key: endpointId, value: null }])
     this.#endpoints.delete(endpointId)
   }
+}
+
+/** The claim of a network's overlay. */
+export function overlayClaim(network: Network): OverlayClaim {
+  const { overlayId, vni, pools, mtu } = network
+  return { overlayId, vni, pools, mtu }
+}
+
+/** The claim of an endpoint of that network. */
+export function endpointClaim(network: Network, endpoint: Endpoint): EndpointClaim {
+  return {
+    vni: network.vni,
+    endpointId: endpoint.endpointId,
+    ips: endpoint.addresses.map((address) => address.ip),
+    mac: endpoint.mac,
+    claimedAt: endpoint.claimedAt,
+  }
+}
+
+/** A short form of the engine's long identifiers, as its own command line shows them. */
+export function shortId(id: string): string {
+  return id.slice(0, 12)
 }

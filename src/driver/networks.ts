@@ -1,10 +1,16 @@
 import { isDeepStrictEqual } from 'node:util'
-import { refusal } from '../base/errors.ts'
+import { attempt, refusal } from '../base/errors.ts'
 import { type Cidr, type IpInCidr, ipWithLength } from '../net/cidr.ts'
+import {
+  type KnownOverlay,
+  type Network,
+  endpointClaim,
+  overlayClaim,
+  shortId,
+} from './network-store.ts'
 import type { NetworkStore } from './network-store.ts'
-import { type Network, isSwarmId, overlayClaim, shortId } from './network.ts'
-import { type NetworkOptions, parseNetworkOptions } from './options.ts'
-import { type KnownOverlay, chooseOverlayParameters, mtuFault } from './overlay-parameters.ts'
+import { type NetworkOptions, parseNetworkOptions } from './overlay-parameters.ts'
+import { chooseOverlayParameters, mtuFault } from './overlay-parameters.ts'
 import type { DriverParts } from './ports.ts'
 
 /** One subnet of a network, as the engine describes it. */
@@ -14,7 +20,7 @@ interface NetworkPool {
   readonly gateway: IpInCidr | null
 }
 
-/** The engine's wish for a network on this host. */
+/** A network as the engine requests it. */
 export interface CreateNetworkRequest {
   readonly networkId: string
   readonly options: Readonly<Record<string, string>>
@@ -22,38 +28,174 @@ export interface CreateNetworkRequest {
   readonly pools: readonly NetworkPool[]
 }
 
-/**
- * Takes a network into the books and tells the cluster. Nothing is built in the kernel: that waits for
- * the first endpoint. A repeated call with the same content is a success; a different one under the
- * same id, or a second network for the same overlay on this host, is refused.
- */
-export async function createNetwork(
-  parts: DriverParts,
-  books: NetworkStore,
-  request: CreateNetworkRequest,
-): Promise<void> {
-  const present = books.network(request.networkId)
-  if (present !== undefined && sameRequest(present, request)) return
-  if (present !== undefined)
+export type AllocateNetworkRequest = Omit<CreateNetworkRequest, 'internal'>
+
+/** The networks of this host, from CreateNetwork to DeleteNetwork. Runs in the queue of all networks. */
+export class Networks {
+  readonly #parts: DriverParts
+  readonly #store: NetworkStore
+  /** What this host, as a swarm's leader, has chosen for networks that no node has created yet. */
+  readonly #allocated = new Map<string, KnownOverlay>()
+
+  constructor(parts: DriverParts, store: NetworkStore) {
+    this.#parts = parts
+    this.#store = store
+  }
+
+  /**
+   * CreateNetwork: stores and publishes the network. Nothing is created in the kernel before the first
+   * endpoint. A repeated call with the same content succeeds; a different one with the same id, or a
+   * second network for the same overlay on this host, is refused.
+   */
+  async create(request: CreateNetworkRequest): Promise<void> {
+    const { cluster, pools, logger } = this.#parts
+    const present = this.#store.network(request.networkId)
+    if (present !== undefined && isSameRequest(present, request)) return
+    if (present !== undefined)
+      throw refusal(
+        'NETWORK_EXISTS',
+        `network ${shortId(request.networkId)} exists with other options; remove it first`,
+      )
+    const network = await this.#describe(request, parseNetworkOptions(request.options))
+    // Published first: what does not fit into a record is refused before anything is written.
+    cluster.putOverlay(overlayClaim(network))
+    try {
+      for (const key of network.poolKeys) await pools.bindPool(key, network.networkId)
+      await this.#store.putNetwork(network)
+    } catch (error) {
+      cluster.removeOverlay(network.overlayId)
+      throw error
+    }
+    const { overlayId, vni, mtu } = network
+    logger.info('network created', { network: shortId(network.networkId), overlayId, vni, mtu })
+  }
+
+  /** DeleteNetwork. An unknown network is no error. */
+  async delete(networkId: string): Promise<void> {
+    const network = this.#store.network(networkId)
+    if (network === undefined) return
+    const { cluster, pools, dataplane, logger } = this.#parts
+    for (const key of network.poolKeys) await pools.unbindPool(key, networkId)
+    const claims = this.#store.endpoints(networkId).map((e) => endpointClaim(network, e))
+    const dangling = pools
+      .requestedPools()
+      .filter(({ poolKey }) => network.poolKeys.includes(poolKey))
+    // The disk first: if that fails, the network is still whole; an unknown overlay is removed at a start.
+    await this.#store.removeNetwork(
+      networkId,
+      new Map(dangling.map(({ poolKey, since }) => [poolKey, since])),
+    )
+    for (const claim of claims) cluster.removeEndpoint(claim)
+    cluster.removeOverlay(network.overlayId)
+    // The engine forgets the network whatever we answer; the data plane retries.
+    await attempt(
+      () => dataplane.detachOverlay(network.overlayId),
+      (message) => logger.warn(`network ${shortId(networkId)}: ${message}; trying again`),
+    )
+    logger.info('network deleted', { network: shortId(networkId) })
+  }
+
+  /** The id of the one network that it is a prefix of. Refuses none, several, and one with endpoints. */
+  unusedNetwork(prefix: string): string {
+    const [network, ...more] = this.#store
+      .networks()
+      .filter(({ networkId }) => networkId.startsWith(prefix))
+    if (network === undefined || more.length > 0)
+      throw refusal(
+        'NETWORK_NOT_FOUND',
+        `no or more than one network of this host has an id that begins with "${prefix}"`,
+      )
+    const { networkId } = network
+    const { length } = this.#store.endpoints(networkId)
+    if (length === 0) return networkId
     throw refusal(
       'NETWORK_EXISTS',
-      `network ${shortId(request.networkId)} exists with other options; remove it first`,
+      `network ${shortId(networkId)} has ${length} endpoints on this host; remove their containers first`,
     )
-  const network = await describe(parts, books, request, parseNetworkOptions(request.options))
-  // Published first: what no record can hold is refused before anything is written.
-  parts.cluster.putOverlay(overlayClaim(network))
-  try {
-    for (const key of network.poolKeys) await parts.pools.bindPool(key, network.networkId)
-    await books.putNetwork(network)
-  } catch (error) {
-    parts.cluster.removeOverlay(network.overlayId)
-    throw error
   }
-  const { overlayId, vni, mtu } = network
-  parts.logger.info('network created', { network: shortId(network.networkId), overlayId, vni, mtu })
+
+  /**
+   * AllocateNetwork: the options that every node of a swarm gets with CreateNetwork, the user's and the
+   * VNI, so that no two nodes choose for themselves. Refuses what a node would refuse.
+   */
+  async allocate(request: AllocateNetworkRequest): Promise<Readonly<Record<string, string>>> {
+    const { networkId, options } = request
+    const { overlay, vni, mtu } = parseNetworkOptions(options)
+    const wanted = {
+      overlayId: overlay ?? networkId,
+      vni,
+      mtu,
+      pools: request.pools.map(({ pool }) => pool),
+      mtuHere: await this.#parts.mtuHere(),
+    }
+    const others = [...this.#allocated].filter(([id]) => id !== networkId)
+    // This host may have created it already: swarm allocates again when its leader starts.
+    const known = [...this.#knownOverlays(), ...others.map(([, overlayOf]) => overlayOf)]
+    const chosen = chooseOverlayParameters(wanted, known)
+    this.#allocated.set(networkId, { ...wanted, ...chosen, member: this.#parts.cluster.self })
+    return vni === null ? { ...options, vni: `${chosen.vni}` } : options
+  }
+
+  /** FreeNetwork. */
+  free(networkId: string): void {
+    this.#allocated.delete(networkId)
+  }
+
+  async #describe(request: CreateNetworkRequest, options: NetworkOptions): Promise<Network> {
+    const { networkId, internal } = request
+    const pools = request.pools.map(({ pool }) => pool)
+    const poolKeys = request.pools
+      .map(({ addressSpace, pool }) =>
+        this.#parts.pools.poolFor(addressSpace, pool, options.overlay),
+      )
+      .filter((key) => key !== null)
+    const ownName = isSwarmId(networkId) ? undefined : poolKeys[0]
+    const overlayId = options.overlay ?? ownName ?? networkId
+    this.#refuseSecond(overlayId, networkId)
+    const mtuHere = await this.#parts.mtuHere()
+    const { vni, mtu } = chooseOverlayParameters(
+      { overlayId, vni: options.vni, mtu: options.mtu, pools, mtuHere },
+      this.#knownOverlays(networkId),
+    )
+    const fault = mtuFault(overlayId, mtu, mtuHere)
+    if (fault !== null) this.#parts.logger.warn(fault)
+    const gateways = gatewaysOf(request)
+    return {
+      networkId,
+      overlayId,
+      vni,
+      mtu,
+      internal,
+      pools,
+      gateways,
+      poolKeys,
+      options: request.options,
+    }
+  }
+
+  #refuseSecond(overlayId: string, networkId: string): void {
+    const other = this.#store.networkOfOverlay(overlayId)
+    if (other === undefined || other.networkId === networkId) return
+    throw refusal(
+      'OVERLAY_CONFLICT',
+      `network ${shortId(other.networkId)} on this host already attaches to overlay "${overlayId}"; ` +
+        'use that one, or keep them apart with --ipam-opt overlay=NAME and -o overlay=NAME; ' +
+        `if "docker network ls" does not have it, DELETE /networks/${shortId(other.networkId)} (see README) removes it`,
+    )
+  }
+
+  /** The overlays of all other members, and of this host's networks but one. */
+  #knownOverlays(except?: string): KnownOverlay[] {
+    const { cluster } = this.#parts
+    const networks = this.#store.networks().filter(({ networkId }) => networkId !== except)
+    return [
+      ...cluster.overlays(),
+      ...networks.map((network) => ({ ...overlayClaim(network), member: cluster.self })),
+    ]
+  }
 }
 
-function sameRequest(present: Network, request: CreateNetworkRequest): boolean {
+function isSameRequest(present: Network, request: CreateNetworkRequest): boolean {
   const { options, internal, pools, gateways } = present
   return isDeepStrictEqual(
     { options, internal, pools, gateways },
@@ -66,82 +208,16 @@ function sameRequest(present: Network, request: CreateNetworkRequest): boolean {
   )
 }
 
-function gatewaysOf(request: CreateNetworkRequest): string[] {
-  return request.pools.flatMap(({ gateway, pool }) =>
+function gatewaysOf({ pools }: CreateNetworkRequest): string[] {
+  return pools.flatMap(({ gateway, pool }) =>
     gateway === null ? [] : [ipWithLength(gateway.ip, pool)],
   )
 }
 
-async function describe(
-  parts: DriverParts,
-  books: NetworkStore,
-  request: CreateNetworkRequest,
-  options: NetworkOptions,
-): Promise<Network> {
-  const pools = request.pools.map(({ pool }) => pool)
-  const poolKeys = request.pools
-    .map(({ addressSpace, pool }) => parts.pools.poolFor(addressSpace, pool, options.overlay))
-    .filter((key) => key !== null)
-  const ownName = isSwarmId(request.networkId) ? undefined : poolKeys[0]
-  const overlayId = options.overlay ?? ownName ?? request.networkId
-  refuseSecondNetwork(books, overlayId, request.networkId)
-  const mtuHere = await parts.mtuHere()
-  const agreed = chooseOverlayParameters(
-    { overlayId, vni: options.vni, mtu: options.mtu, pools, mtuHere },
-    knownOverlays(parts, books, request.networkId),
-  )
-  const fault = mtuFault(overlayId, agreed.mtu, mtuHere)
-  if (fault !== null) parts.logger.warn(fault)
-  return {
-    networkId: request.networkId,
-    overlayId,
-    vni: agreed.vni,
-    mtu: agreed.mtu,
-    internal: request.internal,
-    pools,
-    gateways: gatewaysOf(request),
-    poolKeys,
-    options: request.options,
-  }
-}
-
-/** The one network with that id, or that beginning of an id, if it has no endpoints; else a refusal. */
-export function unusedNetwork(books: NetworkStore, id: string): Network {
-  const [network, ...more] = books.networks().filter(({ networkId }) => networkId.startsWith(id))
-  if (network === undefined || more.length > 0)
-    throw refusal(
-      'NETWORK_NOT_FOUND',
-      `no or more than one network of this host has an id that begins with "${id}"`,
-    )
-  const endpoints = books.endpointsOf(network.networkId).length
-  if (endpoints === 0) return network
-  throw refusal(
-    'NETWORK_EXISTS',
-    `network ${shortId(network.networkId)} has ${endpoints} endpoints on this host; remove their containers first`,
-  )
-}
-
-function refuseSecondNetwork(books: NetworkStore, overlayId: string, networkId: string): void {
-  const other = books.networkOfOverlay(overlayId)
-  if (other === undefined || other.networkId === networkId) return
-  throw refusal(
-    'OVERLAY_CONFLICT',
-    `network ${shortId(other.networkId)} on this host already attaches to overlay "${overlayId}"; ` +
-      'use that one, or keep them apart with --ipam-opt overlay=NAME and -o overlay=NAME; ' +
-      `if "docker network ls" does not have it, DELETE /networks/${shortId(other.networkId)} (see README) removes it`,
-  )
-}
-
-/** The overlays of all other members, and of this host's networks but one. */
-export function knownOverlays(
-  parts: DriverParts,
-  books: NetworkStore,
-  without?: string,
-): KnownOverlay[] {
-  const others = books.networks().filter((network) => network.networkId !== without)
-  const member = parts.cluster.self
-  return [
-    ...parts.cluster.overlays(),
-    ...others.map((network) => ({ ...overlayClaim(network), member })),
-  ]
+/**
+ * Whether swarm gave this id: 25 digits of base 36. A network of swarm is one overlay on all its nodes, with
+ * the network's id; an id that an engine chose, 64 hexadecimal digits, is known to one host only.
+ */
+function isSwarmId(networkId: string): boolean {
+  return /^[0-9a-z]{25}$/.test(networkId)
 }

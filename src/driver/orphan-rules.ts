@@ -1,5 +1,5 @@
 import type { Ip } from '../net/ip.ts'
-import type { Endpoint, Network } from './network.ts'
+import type { Endpoint, Network } from './network-store.ts'
 import type { RequestedPool, LinkLocation, PoolLease } from './ports.ts'
 
 /**

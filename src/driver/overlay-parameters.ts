@@ -1,18 +1,82 @@
 import { refusal } from '../base/errors.ts'
+import { isOverlayId } from '../net/pool-key.ts'
 import { type Cidr, cidrBits } from '../net/cidr.ts'
-import { minMtuOfIpv6 } from '../net/mtu.ts'
+import { minMtuOfIpv6, parseMtu } from '../net/mtu.ts'
 import { whyReserved } from '../net/reserved.ts'
-import { type Vni, vniOfOverlay } from '../net/vni.ts'
-import type { OverlayClaim } from './network.ts'
+import { type Vni, parseVni, vniOfOverlay } from '../net/vni.ts'
+import type { KnownOverlay } from './network-store.ts'
 
-/** An overlay as a member has told it. */
-export interface KnownOverlay extends OverlayClaim {
-  readonly member: string
-  /** The UDP port at which it takes VXLAN, if it has said so. */
-  readonly port?: number | undefined
+/** The options of `docker network create -o key=value`. */
+export interface NetworkOptions {
+  /** The name of the overlay that this network attaches to. */
+  readonly overlay: string | null
+  readonly vni: Vni | null
+  /** Bytes, of the containers' links. */
+  readonly mtu: number | null
 }
 
-/** What a new network wants of its overlay; null where the cluster or the default may decide. */
+const vxlanIdList = 'com.docker.network.driver.overlay.vxlanid_list'
+
+/** The known keys, with what each is for: the answer to an unknown one lists them. */
+const known: Readonly<Record<string, string>> = {
+  overlay: 'name of the overlay to attach to; networks with the same name are one on all hosts',
+  vni: 'VXLAN network identifier, 1 to 16777215',
+  [vxlanIdList]: "the same, under the name that Docker's own overlay uses",
+  'com.docker.network.driver.mtu': 'MTU of the containers, in bytes',
+}
+
+/**
+ * Reads the options of a network. An unknown key is refused: it is most often misspelt, and a network that
+ * silently lacks what was asked for is worse than none.
+ */
+export function parseNetworkOptions(options: Readonly<Record<string, string>>): NetworkOptions {
+  for (const key of Object.keys(options))
+    if (!Object.hasOwn(known, key))
+      throw refusal('OPTION_UNKNOWN', `unknown option "${key}"; known options are: ${listed()}`)
+  return {
+    overlay: overlayName(options['overlay']),
+    vni: vniOf(options),
+    mtu: mtuOf(options['com.docker.network.driver.mtu']),
+  }
+}
+
+function listed(): string {
+  return Object.entries(known)
+    .map(([key, meaning]) => `${key} (${meaning})`)
+    .join(', ')
+}
+
+function overlayName(text: string | undefined): string | null {
+  if (text === undefined || isOverlayId(text)) return text ?? null
+  throw refusal(
+    'OPTION_INVALID',
+    `option overlay="${text}": use 1 to 63 letters, digits, "_", "." or "-", a letter or digit first`,
+  )
+}
+
+function vniOf(options: Readonly<Record<string, string>>): Vni | null {
+  const own = options['vni']
+  const listed = options[vxlanIdList]
+  if (own !== undefined && listed !== undefined && own !== listed)
+    throw refusal('OPTION_INVALID', `options vni=${own} and ${vxlanIdList}=${listed} contradict`)
+  const text = own ?? listed
+  if (text === undefined) return null
+  const vni = parseVni(text)
+  if (vni !== null) return vni
+  throw refusal('OPTION_INVALID', `option vni="${text}": use one number from 1 to 16777215`)
+}
+
+function mtuOf(text: string | undefined): number | null {
+  if (text === undefined) return null
+  const mtu = parseMtu(text)
+  if (mtu !== null) return mtu
+  throw refusal(
+    'OPTION_INVALID',
+    `option com.docker.network.driver.mtu="${text}": use a number of bytes from 68 to 65485`,
+  )
+}
+
+/** What a new network requires of its overlay; null where the cluster or the default decides. */
 interface OverlayRequest {
   readonly overlayId: string
   readonly vni: Vni | null
@@ -23,31 +87,35 @@ interface OverlayRequest {
 }
 
 /**
- * What a new network's VNI and MTU are, given what the cluster already knows. All members that take
- * part in an overlay have one VNI and the same pools, and no two overlays share a VNI: a network that
- * would break either is refused, with both names.
+ * The VNI and MTU of a new network, given the overlays that the cluster has. All members of an overlay have
+ * one VNI and the same pools, and no two overlays share a VNI: a network that would break either is
+ * refused, with both names.
  */
 export function chooseOverlayParameters(
-  wish: OverlayRequest,
+  request: OverlayRequest,
   known: readonly KnownOverlay[],
 ): { vni: Vni; mtu: number } {
-  const same = known.filter((overlay) => overlay.overlayId === wish.overlayId)
-  refuseReservedPools(wish)
-  for (const overlay of same) refuseMismatch(wish, overlay)
-  const mtu = chooseMtu(wish, same)
-  refuseSmallMtu(wish, mtu)
-  return { vni: same[0]?.vni ?? freeVni(wish, known), mtu }
+  const same = known.filter((overlay) => overlay.overlayId === request.overlayId)
+  refuseReservedPools(request)
+  for (const overlay of same) refuseMismatch(request, overlay)
+  // Without an option, the least that any member of the overlay has, so that every path carries it.
+  const mtu = request.mtu ?? Math.min(request.mtuHere, ...same.map((overlay) => overlay.mtu))
+  refuseSmallMtu(request, mtu)
+  return { vni: same[0]?.vni ?? chooseVni(request, known), mtu }
 }
 
 function refuseReservedPools({ pools }: OverlayRequest): void {
   for (const pool of pools) {
     const why = whyReserved(pool)
     if (why !== null)
-      throw refusal('BAD_REQUEST', `subnet ${pool} is none for containers: ${why}; give another`)
+      throw refusal(
+        'BAD_REQUEST',
+        `subnet ${pool} cannot be used for containers: ${why}; give another`,
+      )
   }
 }
 
-/** Containers on a link with less than that would get no IPv6 address, and the engine would not say why. */
+/** On a link with a smaller MTU the kernel disables IPv6, and the engine's error does not say why. */
 function refuseSmallMtu({ overlayId, pools }: OverlayRequest, mtu: number): void {
   if (mtu >= minMtuOfIpv6 || !pools.some((pool) => cidrBits(pool) === 128)) return
   throw refusal(
@@ -57,14 +125,14 @@ function refuseSmallMtu({ overlayId, pools }: OverlayRequest, mtu: number): void
   )
 }
 
-function refuseMismatch(wish: OverlayRequest, overlay: KnownOverlay): void {
-  const where = `overlay "${wish.overlayId}" on member ${overlay.member}`
-  if (wish.vni !== null && wish.vni !== overlay.vni)
+function refuseMismatch(request: OverlayRequest, overlay: KnownOverlay): void {
+  const where = `overlay "${request.overlayId}" on member ${overlay.member}`
+  if (request.vni !== null && request.vni !== overlay.vni)
     throw refusal(
       'OVERLAY_CONFLICT',
-      `${where} has VNI ${overlay.vni}, not ${wish.vni}; leave -o vni= out, or give the same`,
+      `${where} has VNI ${overlay.vni}, not ${request.vni}; leave -o vni= out, or give the same`,
     )
-  const wanted = wish.pools.toSorted().join(', ')
+  const wanted = request.pools.toSorted().join(', ')
   const has = overlay.pools.toSorted().join(', ')
   if (wanted !== has)
     throw refusal(
@@ -74,23 +142,23 @@ function refuseMismatch(wish: OverlayRequest, overlay: KnownOverlay): void {
     )
 }
 
-function freeVni(wish: OverlayRequest, known: readonly KnownOverlay[]): Vni {
+function chooseVni(request: OverlayRequest, known: readonly KnownOverlay[]): Vni {
   const byVni = new Map(known.map((overlay) => [overlay.vni, overlay]))
-  if (wish.vni !== null) {
-    const other = byVni.get(wish.vni)
-    if (other === undefined) return wish.vni
+  if (request.vni !== null) {
+    const other = byVni.get(request.vni)
+    if (other === undefined) return request.vni
     throw refusal(
       'VNI_IN_USE',
-      `VNI ${wish.vni} for overlay "${wish.overlayId}" is in use by overlay "${other.overlayId}" ` +
+      `VNI ${request.vni} for overlay "${request.overlayId}" is in use by overlay "${other.overlayId}" ` +
         `on member ${other.member}; choose another -o vni=, or none`,
     )
   }
-  const vni = vniOfOverlay(wish.overlayId, (candidate) => byVni.has(candidate))
+  const vni = vniOfOverlay(request.overlayId, (candidate) => byVni.has(candidate))
   if (vni !== null) return vni
   throw refusal('VNI_IN_USE', 'all VNIs are in use; remove overlays that are not needed')
 }
 
-/** What is wrong with an overlay's MTU on this host, whose underlay leaves `mtuHere` bytes; null when nothing is. */
+/** The fault of an overlay's MTU on this host, whose underlay leaves `mtuHere` bytes; null when it fits. */
 export function mtuFault(overlayId: string, mtu: number, mtuHere: number): string | null {
   if (mtu <= mtuHere) return null
   return (
@@ -98,9 +166,4 @@ export function mtuFault(overlayId: string, mtu: number, mtuHere: number): strin
     "arrive in fragments or not at all. Make that network larger, or remove the overlay's network on every " +
     'host and create it again with a smaller -o com.docker.network.driver.mtu=, or none'
   )
-}
-
-/** What the operator asked for, else the least that any member of the overlay has: no hole on any path. */
-function chooseMtu(wish: OverlayRequest, same: readonly KnownOverlay[]): number {
-  return wish.mtu ?? Math.min(wish.mtuHere, ...same.map((overlay) => overlay.mtu))
 }

@@ -35,6 +35,14 @@ export function isMulticastMac(mac: Mac): boolean {
   return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1
 }
 
+/** All zeros: the kernel's notation for no address. */
+export const noMac = '00:00:00:00:00:00'
+
+/** Whether a link can have this address: neither a group's nor all zeros. */
+export function isUnicastMac(mac: Mac): boolean {
+  return !isMulticastMac(mac) && mac !== noMac
+}
+
 /**
  * The MAC address that an endpoint with this address gets when none was asked for: `02:42` and the
  * four bytes of an IPv4 address, which is also what Docker's own overlay gives; for IPv6 `02:43`

@@ -22,3 +22,14 @@ export function whyReserved(cidr: Cidr): string | null {
 export function whyReservedIp(ip: Ip): string | null {
   return whyReserved(parseCidr(`${ip}/${ipBits(ip)}`)!)
 }
+
+/**
+ * Whether one host or endpoint can have this address: it is not unspecified, loopback, multicast or
+ * broadcast (RFC 6890, RFC 5771, RFC 4291).
+ */
+export function isHostIp(ip: Ip): boolean {
+  if (ipBits(ip) === 128) return ip !== '::' && ip !== '::1' && !ip.startsWith('ff')
+  const first = Number.parseInt(ip, 10)
+  const isMulticast = first >= 224 && first < 240
+  return first !== 0 && first !== 127 && !isMulticast && ip !== '255.255.255.255'
+}

@@ -1,6 +1,6 @@
 import type { RoomFindings } from '../base/findings.ts'
 import type { Transition } from '../cluster/cluster.ts'
-import type { Network } from '../driver/network.ts'
+import type { Network } from '../driver/network-store.ts'
 import type { Ip } from '../net/ip.ts'
 import { claimFaults } from './claim-validation.ts'
 

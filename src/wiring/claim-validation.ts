@@ -1,14 +1,15 @@
-import { parsePoolKey } from '../net/pool-key.ts'
 import type { Transition } from '../cluster/cluster.ts'
 import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
-import { isHostIp, isStationMac } from '../dataplane/credible.ts'
-import type { Network } from '../driver/network.ts'
-import { geometryOf } from '../net/pool-geometry.ts'
+import type { Network } from '../driver/network-store.ts'
 import { cidrBits, cidrContains, ipWithLength } from '../net/cidr.ts'
 import { type Ip, ipBits } from '../net/ip.ts'
+import { isUnicastMac } from '../net/mac.ts'
+import { geometryOf } from '../net/pool-geometry.ts'
+import { parsePoolKey } from '../net/pool-key.ts'
+import { isHostIp } from '../net/reserved.ts'
 import { type BlockRecord, type PoolRecord, blockRecord, poolRecord } from './records.ts'
 
-/** Something that another member says and that counts for nothing here. */
+/** A claim of another member that is ignored here. */
 interface ClaimFault {
   readonly who: string
   readonly what: 'record' | 'vtep' | 'mac' | 'address' | 'pool' | 'block'
@@ -16,10 +17,9 @@ interface ClaimFault {
 }
 
 /**
- * What is wrong with a claim that came from another member: by a fault of its own, or because
- * somebody means harm. It is the cluster that drops what it cannot read, and the data plane that
- * gives no rows to the others; here it is only said. `networks` are this host's, and `vtep` is its
- * address.
+ * The faults of a record that another member published, by mistake or in bad faith. The cluster drops
+ * what it cannot read, and the data plane gives no rows to the rest; here they are only reported.
+ * `networks` are this host's, and `vtep` is its address.
  */
 export function claimFaults(
   { origin, address, next, invalid }: Transition,
@@ -31,7 +31,7 @@ export function claimFaults(
   }
   if (invalid !== null) return [fault('record', `sent a bad record of kind "${invalid.kind}"`)]
   if (poolRecord.is(next) || blockRecord.is(next)) {
-    const why = oddPool(next)
+    const why = poolFault(next)
     return why === null ? [] : [fault(next.kind, why)]
   }
   if (!endpointRecord.is(next)) return []
@@ -39,22 +39,25 @@ export function claimFaults(
   const faults: ClaimFault[] = []
   if (address === vtep)
     faults.push(
-      fault('vtep', `says it is at ${vtep}, which is this host; change its ADVERTISE_ADDR`),
+      fault('vtep', `claims the VTEP ${vtep}, which is this host's; change its ADVERTISE_ADDR`),
     )
   else if (!isHostIp(address))
-    faults.push(fault('vtep', `says it is at ${address}, where no host is`))
-  if (!isStationMac(mac))
-    faults.push(fault('mac', `says endpoint ${endpointId} has ${mac}, which no link can have`))
+    faults.push(fault('vtep', `claims the VTEP ${address}, where no host can be`))
+  if (!isUnicastMac(mac))
+    faults.push(
+      fault('mac', `claims MAC address ${mac} for endpoint ${endpointId}, which no link can have`),
+    )
   const network = networks.find((candidate) => candidate.vni === vni)
   for (const ip of ips) {
-    const why = isHostIp(ip) ? outOfPlace(ip, network) : 'which no endpoint can have'
-    if (why !== null) faults.push(fault('address', `says endpoint ${endpointId} has ${ip}, ${why}`))
+    const why = isHostIp(ip) ? placeFault(ip, network) : 'which no endpoint can have'
+    if (why !== null)
+      faults.push(fault('address', `claims ${ip} for endpoint ${endpointId}, ${why}`))
   }
   return faults
 }
 
-/** A pool or block that address management makes nothing of. */
-function oddPool(record: PoolRecord | BlockRecord): string | null {
+/** The fault of a pool or block that IPAM ignores; null when it has none. */
+function poolFault(record: PoolRecord | BlockRecord): string | null {
   const { poolKey } = record
   const cidr = parsePoolKey(poolKey)?.cidr
   if (cidr === undefined) return `has a ${record.kind} of "${poolKey}", which is no pool`
@@ -68,7 +71,7 @@ function oddPool(record: PoolRecord | BlockRecord): string | null {
   return outside == null ? null : `sets ${outside} aside in pool ${poolKey}, where it is not`
 }
 
-function outOfPlace(ip: Ip, network: Network | undefined): string | null {
+function placeFault(ip: Ip, network: Network | undefined): string | null {
   if (network === undefined) return null
   const { overlayId, pools, gateways } = network
   if (pools.some((pool) => gateways.includes(ipWithLength(ip, pool))))

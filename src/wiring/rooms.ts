@@ -4,16 +4,11 @@ import { Reconciler } from '../dataplane/reconcile/reconciler.ts'
 import { Driver } from '../driver/driver.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { overlayMtu } from '../net/mtu.ts'
+import { Peers } from '../peers/peers.ts'
 import { ClaimFindings } from './claim-findings.ts'
-import {
-  driverCluster,
-  driverDataplane,
-  driverPools,
-  overlayChanges,
-} from './ports/driver-ports.ts'
+import { driverCluster, driverPools, overlayChanges } from './ports/driver-ports.ts'
 import { Forgetting } from './eviction.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
-import { peerTransitions } from './ports/peer-transitions.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import { savedValue } from './ports/saved-value.ts'
 import { recordTypes } from './records.ts'
@@ -22,6 +17,7 @@ import { SeedCache } from './seed-cache.ts'
 /** The rooms of a plugin. */
 export interface Rooms {
   readonly cluster: Cluster
+  readonly peers: Peers
   readonly reconciler: Reconciler
   readonly ipam: Ipam
   readonly driver: Driver
@@ -34,7 +30,7 @@ export interface Rooms {
 /**
  * Builds the rooms and connects them; nothing runs yet. Records go one way, from driver and address
  * management into this member's log; other members' records go the other, from the cluster into the
- * data plane.
+ * peers and on to the data plane.
  */
 export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const { clock, random, logger, store, dataplane, gossip } = ports
@@ -49,8 +45,10 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     epochStore: savedValue<number>(store, 'cluster', 'epoch'),
     records: recordTypes,
   })
+  const peers = new Peers()
   const reconciler = new Reconciler({
     dataplane,
+    peers,
     clock,
     logger: logger.child('dataplane'),
     auditIntervalMs: options.auditIntervalMs,
@@ -61,7 +59,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     store,
     cluster: ipamCluster(cluster, options.member, {
       networks: () => driver.networks(),
-      holders: (vni, ip) => reconciler.holders(vni, ip),
+      peersWithIp: (vni, ip) => peers.withIp(vni, ip),
     }),
     clock,
     random,
@@ -74,7 +72,8 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     store,
     cluster: driverCluster(cluster, { self: options.member, vxlanPort: options.vxlanPort }),
     pools: driverPools(ipam),
-    dataplane: driverDataplane(reconciler, dataplane),
+    peers,
+    dataplane: reconciler,
     vtep: options.vtep,
     vxlanPort: options.vxlanPort,
     orphanGraceMs: options.orphanGraceMs,
@@ -84,20 +83,20 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const seedCache = new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
   const eviction = newEviction(ports, options, ipam)
   const claims = new ClaimFindings(findings.room('cluster'))
-  const rooms = { cluster, reconciler, ipam, driver, findings, claims, seedCache, eviction }
+  const rooms = { cluster, peers, reconciler, ipam, driver, findings, claims, seedCache, eviction }
   connect(rooms, options)
   return rooms
 }
 
 /** What the rooms tell each other. */
 function connect(rooms: Rooms, { vtep }: PluginOptions): void {
-  const { cluster, reconciler, driver, claims, seedCache, eviction } = rooms
+  const { cluster, peers, reconciler, driver, claims, seedCache, eviction } = rooms
   cluster.onMembers(() => {
     seedCache.changed()
     eviction.look()
   })
   cluster.onTransitions((batch) => {
-    reconciler.applyPeers(peerTransitions(batch))
+    reconciler.peersChanged(peers.applyRecords(batch))
     driver.overlaysChanged(overlayChanges(batch))
     claims.check(batch, driver.networks(), vtep)
   })

@@ -1,8 +1,8 @@
 import type { FindingsStatus } from '../base/findings.ts'
 import type { LoggedProblem } from '../base/logger.ts'
 import { ipWithLength } from '../net/cidr.ts'
-import type { OrphanStatus } from '../driver/orphans.ts'
-import type { InconsistencyStatus } from '../driver/consistency-check.ts'
+import type { InconsistencyStatus } from '../driver/consistency.ts'
+import type { OrphanStatus } from '../driver/orphan-collector.ts'
 import type { IgnoredClaims } from './claim-findings.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Rooms } from './rooms.ts'
@@ -24,7 +24,7 @@ export interface PluginStatus {
   readonly ipam: unknown
   readonly cluster: unknown
   readonly dataplane: unknown
-  /** What this host and another member hold of one overlay and cannot both have. */
+  /** Overlays that this host and another member have with different parameters or one address. */
   readonly disagreements: InconsistencyStatus
   /**
    * Invalid claims of other members, which are ignored: unreadable records, addresses that cannot
@@ -91,7 +91,7 @@ export function composeStatus(
   }
 }
 
-function overlaysOf({ driver, reconciler }: Rooms): OverlayStatus[] {
+function overlaysOf({ driver, peers }: Rooms): OverlayStatus[] {
   return driver.networksWithEndpoints().map(({ network, endpoints }) => ({
     overlayId: network.overlayId,
     networkId: network.networkId,
@@ -105,7 +105,7 @@ function overlaysOf({ driver, reconciler }: Rooms): OverlayStatus[] {
       mac,
       joined,
     })),
-    peers: reconciler.peers(network.vni).map(({ origin, vtep, endpointId, ips, mac }) => ({
+    peers: peers.of(network.vni).map(({ origin, vtep, endpointId, ips, mac }) => ({
       member: origin,
       vtep,
       endpointId,

@@ -76,7 +76,7 @@ describe('calls whose connection breaks', function () {
   /** `docker run`, and the engine has moved the link into the container. */
   async function start(story: EngineStory, container: string): Promise<string> {
     const { endpointId } = await story.start(container)
-    lone.dataplane.moveEndpoint(story.pool, endpointId, 'container')
+    lone.dataplane.moveEndpoint(story.pool, endpointId, 'sandbox')
     return endpointId
   }
 
@@ -169,7 +169,7 @@ describe('calls whose connection breaks', function () {
         const endpointId = await start(story, `goes ${story.pool}`)
         proxy.arm(call, point)
         // The engine takes the link out of the container, whatever the plugin has answered.
-        lone.dataplane.moveEndpoint(story.pool, endpointId, 'host')
+        lone.dataplane.moveEndpoint(story.pool, endpointId, 'hostNetns')
         await story.stop(endpointId)
         expect(proxy.hasBroken).to.equal(true)
       }

@@ -27,7 +27,7 @@ async function openBench(): Promise<DataplaneBench> {
       return next
     },
     moveEndpoint: async (name, _overlayId, _endpointId, to) => {
-      const [from, into] = to === 'container' ? [host, container] : [container, host]
+      const [from, into] = to === 'sandbox' ? [host, container] : [container, host]
       await lab.run(from, 'ip', 'link', 'set', name, 'netns', into)
     },
     rows: async (overlayId) => {

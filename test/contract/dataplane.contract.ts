@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { OverlayError } from '../../src/base/errors.ts'
 import type {
+  ActualEndpoint,
   ActualOverlay,
   RowChange,
   Dataplane,
@@ -10,6 +11,7 @@ import type {
 import type { Ip } from '../../src/net/ip.ts'
 import type { Mac } from '../../src/net/mac.ts'
 import type { Vni } from '../../src/net/vni.ts'
+import { endpointLink } from '../support/endpoint-link.ts'
 
 /** A data plane on a host of its own, and hands to interfere from outside. */
 export interface DataplaneBench {
@@ -24,7 +26,7 @@ export interface DataplaneBench {
     name: string,
     overlayId: string,
     endpointId: string,
-    to: 'container' | 'host',
+    to: 'sandbox' | 'hostNetns',
   ): Promise<void>
   /** What the kernel has by its own tools: MACs with their VTEPs, addresses with their MACs, sorted. */
   rows(overlayId: string): Promise<{ fdb: string[]; neighbours: string[] }>
@@ -60,11 +62,16 @@ async function refusalOf(work: Promise<unknown>): Promise<OverlayError> {
   throw new Error('nothing was refused')
 }
 
+/** What a dump has of a link that is as it should be. */
+function actualOf({ endpointId, mac, mtu }: EndpointLink, inHostNetns: boolean): ActualEndpoint {
+  return { endpointId, mac, mtu, portConfigured: true, inHostNetns }
+}
+
 /** What every data plane must do. Each test gets a bench of its own. */
 export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
   let bench: DataplaneBench
   let links: OverlayLinks
-  const endpoint: EndpointLink = { endpointId: 'e1', mac: mac(2), mtu: 1400 }
+  const endpoint = endpointLink('e1', mac(2), { mtu: 1400 })
 
   beforeEach(async () => {
     bench = await open()
@@ -176,8 +183,8 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       const second = await bench.dataplane.ensureEndpoint('o1', other)
       expect(second.sourceName).to.not.equal(made.sourceName)
       expect((await dumped()).endpoints).to.have.deep.members([
-        { ...endpoint, portConfigured: true, inHostNetns: true },
-        { ...other, portConfigured: true, inHostNetns: true },
+        actualOf(endpoint, true),
+        actualOf(other, true),
       ])
     })
 
@@ -187,9 +194,7 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       const other = { ...endpoint, mac: mac(4), mtu: 1280 }
       expect((await bench.dataplane.ensureEndpoint('o1', other)).changed).to.not.deep.equal([])
       expect((await bench.dataplane.ensureEndpoint('o1', other)).changed).to.deep.equal([])
-      expect((await dumped()).endpoints).to.deep.equal([
-        { ...other, portConfigured: true, inHostNetns: true },
-      ])
+      expect((await dumped()).endpoints).to.deep.equal([actualOf(other, true)])
     })
 
     it('is repaired where it is, and not made by that', async () => {
@@ -200,23 +205,19 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       expect(await bench.dataplane.repairEndpoint('o1', endpoint)).to.deep.equal([])
       const other = { ...endpoint, mac: mac(4), mtu: 1280 }
       expect(await bench.dataplane.repairEndpoint('o1', other)).to.not.deep.equal([])
-      expect((await dumped()).endpoints).to.deep.equal([
-        { ...other, portConfigured: true, inHostNetns: true },
-      ])
+      expect((await dumped()).endpoints).to.deep.equal([actualOf(other, true)])
     })
 
     it('stays as it is while it is in a container, and can be removed from there and from here', async () => {
       await bench.dataplane.ensureOverlay(links)
       const { sourceName } = await bench.dataplane.ensureEndpoint('o1', endpoint)
-      for (const from of ['container', 'host'] as const) {
+      for (const from of ['sandbox', 'hostNetns'] as const) {
         await bench.dataplane.ensureEndpoint('o1', endpoint)
-        await bench.moveEndpoint(sourceName, 'o1', 'e1', 'container')
-        expect((await dumped()).endpoints).to.deep.equal([
-          { ...endpoint, portConfigured: true, inHostNetns: false },
-        ])
+        await bench.moveEndpoint(sourceName, 'o1', 'e1', 'sandbox')
+        expect((await dumped()).endpoints).to.deep.equal([actualOf(endpoint, false)])
         const again = await bench.dataplane.ensureEndpoint('o1', endpoint)
         expect(again).to.deep.equal({ sourceName, changed: [] })
-        if (from === 'host') await bench.moveEndpoint(sourceName, 'o1', 'e1', 'host')
+        if (from === 'hostNetns') await bench.moveEndpoint(sourceName, 'o1', 'e1', 'hostNetns')
         await bench.dataplane.removeEndpoint('o1', 'e1')
         await bench.dataplane.removeEndpoint('o1', 'e1')
         expect((await dumped()).endpoints).to.deep.equal([])

@@ -3,7 +3,7 @@
  * left alone, however it is called.
  */
 import { expect } from 'chai'
-import type { ReconcilerStatus } from '../../src/dataplane/reconcile/status.ts'
+import type { ReconcilerStatus } from '../../src/dataplane/reconcile/reconciler.ts'
 import { createNetwork, expectAnswersIn, host, ours, start } from './cluster.ts'
 import { onlyVni } from './leftovers.ts'
 import { pluginName } from '../support/lab/host.ts'

@@ -16,12 +16,11 @@ import { OriginLog } from '../../src/cluster/log/origin-log.ts'
 import { endpointRecord } from '../../src/cluster/wire/endpoint-record.ts'
 import { encodeRecord } from '../../src/cluster/wire/record-type.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
-import type { Peer } from '../../src/dataplane/reconcile/peer-table.ts'
-import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
+import type { Peer } from '../../src/net/endpoint.ts'
+import { PeeredReconciler } from '../support/peered-reconciler.ts'
 import { type Ip, ipFromInteger } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import type { Vni } from '../../src/net/vni.ts'
-import { peerTransitions } from '../../src/wiring/ports/peer-transitions.ts'
 import { NetnsLab } from './netns-lab.ts'
 
 const owners = 10
@@ -91,7 +90,7 @@ class SilentGossip implements GossipTransport {
 }
 
 async function listening(
-  reconciler: Reconciler,
+  reconciler: PeeredReconciler,
 ): Promise<{ cluster: Cluster; hooks: GossipHooks }> {
   const gossip = new SilentGossip()
   const cluster = new Cluster({
@@ -106,7 +105,7 @@ async function listening(
   })
   await cluster.start()
   await cluster.join([])
-  cluster.onTransitions((batch) => reconciler.applyPeers(peerTransitions(batch)))
+  cluster.onTransitions((batch) => reconciler.peersChanged(reconciler.peers.applyRecords(batch)))
   const hooks = gossip.hooks!
   for (let owner = 0; owner < owners; owner++) {
     const host = addressOf(owner)
@@ -135,8 +134,8 @@ export async function withDataplane(
 }
 
 /** A reconciler with the overlay, of which nobody is known yet. */
-async function attached(dataplane: LinuxDataplane): Promise<Reconciler> {
-  const reconciler = new Reconciler({ dataplane, clock: systemClock, logger: silentLogger })
+async function attached(dataplane: LinuxDataplane): Promise<PeeredReconciler> {
+  const reconciler = new PeeredReconciler({ dataplane, clock: systemClock, logger: silentLogger })
   await reconciler.attachOverlay({
     overlayId: 'burst',
     vni,
@@ -149,7 +148,7 @@ async function attached(dataplane: LinuxDataplane): Promise<Reconciler> {
 }
 
 /** Waits until everything is in the kernel. */
-async function allThere(reconciler: Reconciler): Promise<void> {
+async function allThere(reconciler: PeeredReconciler): Promise<void> {
   for (;;) {
     const [overlay] = reconciler.status().overlays
     if (overlay!.settled && overlay!.peers === recordsInBurst) return
@@ -194,7 +193,7 @@ export const bursts: Readonly<Record<string, (dataplane: LinuxDataplane) => Prom
   },
 }
 
-async function endOf(dataplane: LinuxDataplane, reconciler: Reconciler): Promise<void> {
+async function endOf(dataplane: LinuxDataplane, reconciler: PeeredReconciler): Promise<void> {
   await reconciler.stop()
   await dataplane.removeOverlay('burst')
 }

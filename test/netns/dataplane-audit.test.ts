@@ -2,12 +2,13 @@ import { basename } from 'node:path'
 import { expect } from 'chai'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
-import type { Inside, OverlayLinks } from '../../src/dataplane/dataplane.ts'
+import type { EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { portNameOf } from '../../src/dataplane/linux/netlink/names.ts'
-import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
+import { PeeredReconciler } from '../support/peered-reconciler.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { LabUnderlay, type LabContainer, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
+import { endpointLink } from '../support/endpoint-link.ts'
 
 const obstacle = NetnsLab.obstacle()
 
@@ -49,11 +50,11 @@ describe('the audit of a Linux kernel', function () {
   this.timeout(30_000)
   let lab: NetnsLab
   let hosts: LabHost[]
-  let reconciler: Reconciler
+  let reconciler: PeeredReconciler
   let links: OverlayLinks
   let near: LabContainer
   let far: LabContainer
-  let inside: Inside
+  let link: EndpointLink
 
   before(function () {
     if (obstacle === null) return
@@ -69,7 +70,7 @@ describe('the audit of a Linux kernel', function () {
     links = await here.links('uber-net', 5001)
     await there.dataplane.ensureOverlay(await there.links('uber-net', 5001))
     far = await there.startContainer(links, '10.30.0.11' as Ip)
-    reconciler = new Reconciler({
+    reconciler = new PeeredReconciler({
       dataplane: here.dataplane,
       clock: systemClock,
       logger: silentLogger,
@@ -90,11 +91,9 @@ describe('the audit of a Linux kernel', function () {
     await reconciler.attachOverlay(links)
     near = await here.startContainer(links, '10.30.0.10' as Ip)
     const { mtu } = links
-    inside = {
-      sandboxKey: `/var/run/docker/netns/${basename(near.netns)}`,
-      addresses: [`${near.ip}/16`],
-    }
-    await reconciler.attachEndpoint('uber-net', { ...near, ips: [near.ip], mtu, inside })
+    const sandboxKey = `/var/run/docker/netns/${basename(near.netns)}`
+    link = { ...endpointLink(near.endpointId, near.mac, { ips: [near.ip], mtu }), sandboxKey }
+    await reconciler.attachEndpoint('uber-net', link)
     await there.learn(near, here.vtep)
   })
 
@@ -191,7 +190,7 @@ describe('the audit of a Linux kernel', function () {
     const [here] = hosts as [LabHost]
     await lab.run(near.netns, 'ip', 'link', 'del', 'eth0')
     lab.remove(near.netns)
-    const stray = { endpointId: 'stray', mac: far.mac, mtu: links.mtu }
+    const stray = endpointLink('stray', far.mac, { mtu: links.mtu })
     await here.dataplane.ensureEndpoint('uber-net', stray)
     const [report] = await reconciler.audit()
     expect(report).to.deep.include({ missing: [near.endpointId] })

@@ -5,13 +5,14 @@ import { expect } from 'chai'
 import { execa } from 'execa'
 import { OverlayError } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
-import type { Dataplane, EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
+import type { Dataplane, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
 import { linkGroup, portNameOf, sourceNameOf } from '../../src/dataplane/linux/netlink/names.ts'
 import { NetlinkError, NetlinkSocket } from '../../src/dataplane/linux/netlink/netlink-socket.ts'
 import type { Mac } from '../../src/net/mac.ts'
 import { LabUnderlay, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
+import { endpointLink } from '../support/endpoint-link.ts'
 
 const obstacle = NetnsLab.obstacle()
 const EBUSY = 16
@@ -56,7 +57,7 @@ describe('a Linux kernel that does not play along', function () {
   let lab: NetnsLab
   let host: LabHost
   let links: OverlayLinks
-  const endpoint: EndpointLink = { endpointId: 'e1', mac: '02:42:0a:1e:00:0a' as Mac, mtu: 1450 }
+  const endpoint = endpointLink('e1', '02:42:0a:1e:00:0a' as Mac)
 
   before(function () {
     if (obstacle === null) return
@@ -87,9 +88,10 @@ describe('a Linux kernel that does not play along', function () {
   const whole = async (dataplane: Dataplane): Promise<void> => {
     await dataplane.ensureOverlay(links)
     await dataplane.ensureEndpoint('uber-net', endpoint)
+    const { endpointId, mac, mtu } = endpoint
     const actual = await dataplane.dump('uber-net')
     expect(actual).to.deep.include({
-      endpoints: [{ ...endpoint, portConfigured: true, inHostNetns: true }],
+      endpoints: [{ endpointId, mac, mtu, portConfigured: true, inHostNetns: true }],
     })
     expect(await dataplane.ensureOverlay(links)).to.deep.equal([])
     expect((await dataplane.ensureEndpoint('uber-net', endpoint)).changed).to.deep.equal([])

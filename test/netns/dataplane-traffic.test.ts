@@ -6,6 +6,7 @@ import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import { LabUnderlay, type LabContainer, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
+import { endpointLink } from '../support/endpoint-link.ts'
 
 const obstacle = NetnsLab.obstacle()
 
@@ -228,8 +229,8 @@ describe('traffic between hosts', function () {
     const overlays = Array.from({ length: 4 }, (_, n) => `net${n}`)
     for (const [n, overlayId] of overlays.entries()) {
       await attach(host!, overlayId, 5001 + n)
-      const endpoint = { endpointId: 'e', mac: macOfIp(ipOf(10)), mtu: 1400 }
-      await host!.dataplane.ensureEndpoint(overlayId, endpoint)
+      const link = endpointLink('e', macOfIp(ipOf(10)), { mtu: 1400 })
+      await host!.dataplane.ensureEndpoint(overlayId, link)
     }
     let turns = 0
     const turn = (): void => {

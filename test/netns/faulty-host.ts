@@ -3,10 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { isBug } from '../../src/base/errors.ts'
 import { portNameOf, sourceNameOf } from '../../src/dataplane/linux/netlink/names.ts'
-import { isPinned } from '../../src/dataplane/linux/netns/netns.ts'
-import type { Peer } from '../../src/dataplane/reconcile/peer-table.ts'
-import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
-import { driverDataplane } from '../../src/wiring/ports/driver-ports.ts'
+import { isPinned } from '../../src/dataplane/linux/netns/pin.ts'
+import type { Peer } from '../../src/net/endpoint.ts'
+import { PeeredReconciler } from '../support/peered-reconciler.ts'
 import { Driver } from '../../src/driver/driver.ts'
 import { parseIpInCidr } from '../../src/net/cidr.ts'
 import type { Ip } from '../../src/net/ip.ts'
@@ -58,7 +57,7 @@ export class FaultyHost {
   readonly lab: NetnsLab
   readonly host: LabHost
   readonly world: DriverWorld = createDriverWorld()
-  reconciler!: Reconciler
+  reconciler!: PeeredReconciler
   driver!: Driver
   peer!: Peer
   readonly #descriptorsBefore: number
@@ -100,9 +99,13 @@ export class FaultyHost {
   newLife(): void {
     const { dataplane, vtep } = this.host
     const { clock, logger } = this.world
-    this.reconciler = new Reconciler({ dataplane, clock, logger })
-    const driverPort = driverDataplane(this.reconciler, dataplane)
-    this.driver = new Driver({ ...driverPartsOf(this.world), dataplane: driverPort, vtep })
+    this.reconciler = new PeeredReconciler({ dataplane, clock, logger })
+    this.driver = new Driver({
+      ...driverPartsOf(this.world),
+      peers: this.reconciler.peers,
+      dataplane: this.reconciler,
+      vtep,
+    })
   }
 
   /** @returns the name that the engine is told. */

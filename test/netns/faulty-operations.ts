@@ -39,7 +39,7 @@ export function describeOperations(
     await joining(...on, 'other')
   })
   each('a container is gone in the end, and its network with the last one', leaving)
-  each('a veth pair that somebody removed is made anew or not, and is on the next audit', rewiring)
+  each('a veth pair that somebody removed is recreated, or is by the next audit', recreating)
   each('an overlay with another VTEP and MTU has them or not, and does on the next try', changing)
   each('rows follow a peer that moves', following)
   each('a start takes over what is there, or fails and the next one does', starting)
@@ -78,7 +78,7 @@ const leaving: Trial = async (faulty, disturbed) => {
   await faulty.expectNothing(note)
 }
 
-const rewiring: Trial = async (faulty, disturbed, nth) => {
+const recreating: Trial = async (faulty, disturbed, nth) => {
   const { lab, host, reconciler } = faulty
   if (nth === 1) {
     const container = await lab.namespace('c')

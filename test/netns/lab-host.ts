@@ -9,6 +9,7 @@ import { type Mac, macOfIp } from '../../src/net/mac.ts'
 import { overlayMtu } from '../../src/net/mtu.ts'
 import type { Vni } from '../../src/net/vni.ts'
 import type { NetnsLab } from './netns-lab.ts'
+import { endpointLink } from '../support/endpoint-link.ts'
 
 /** A container on an overlay: a namespace with the engine's part of the work done. */
 export interface LabContainer {
@@ -147,7 +148,8 @@ export class LabHost implements HostParts {
     const { overlayId, mtu } = links
     const endpointId = `endpoint-${ip}-${++this.#containers}`
     const mac = macOfIp(ip)
-    const { sourceName } = await dataplane.ensureEndpoint(overlayId, { endpointId, mac, mtu })
+    const link = endpointLink(endpointId, mac, { mtu })
+    const { sourceName } = await dataplane.ensureEndpoint(overlayId, link)
     const netns = await this.#lab.namespace(`c-${sourceName}`)
     const run = (...command: string[]) => this.#lab.run(netns, 'ip', ...command)
     await this.#lab.run(this.netns, 'ip', 'link', 'set', sourceName, 'netns', netns, 'name', 'eth0')

@@ -4,7 +4,7 @@ import { OverlayError } from '../../src/base/errors.ts'
 import { deleteLink, getLinks } from '../../src/dataplane/linux/netlink/link-requests.ts'
 import { inNetns } from '../../src/dataplane/linux/netns/netns.ts'
 import { NetlinkSocket } from '../../src/dataplane/linux/netlink/netlink-socket.ts'
-import { findLink, listLinks } from '../../src/dataplane/linux/netns/overlay-netns.ts'
+import { findLink, listLinks } from '../../src/dataplane/linux/netlink/link.ts'
 import { watchCalls } from './kernel-calls.ts'
 import { NetnsLab } from './netns-lab.ts'
 

@@ -2,7 +2,8 @@ import { closeSync, mkdirSync, mkdtempSync, promises, readdirSync, rmSync } from
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa, execaSync } from 'execa'
-import { inNewNetns, openOwnNetns, pinFd, unpin } from '../../src/dataplane/linux/netns/netns.ts'
+import { inNewNetns, openOwnNetns } from '../../src/dataplane/linux/netns/netns.ts'
+import { pinFd, unpin } from '../../src/dataplane/linux/netns/pin.ts'
 
 /** What an overlay is made of. Tried with other tools than ours, or a bug of ours would look like a lack. */
 const devices = ['name v type veth', 'name b type bridge', 'name x type vxlan id 1 dstport 4789']

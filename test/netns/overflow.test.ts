@@ -2,8 +2,8 @@ import { expect } from 'chai'
 import { silentLogger } from '../../src/base/logger.ts'
 import type { RowChange } from '../../src/dataplane/dataplane.ts'
 import { libc } from '../../src/dataplane/linux/netlink/syscall.ts'
-import type { Peer } from '../../src/dataplane/reconcile/peer-table.ts'
-import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
+import type { Peer } from '../../src/net/endpoint.ts'
+import { PeeredReconciler } from '../support/peered-reconciler.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
@@ -51,7 +51,7 @@ describe('a netlink socket that overflows while rows are written', function () {
     const links = await host.links('uber-net', 5001)
     const [clock, warnings] = [new VirtualClock(), [] as string[]]
     const warn = (message: string): unknown => warnings.push(message)
-    const reconciler = new Reconciler({ dataplane, clock, logger: { ...silentLogger, warn } })
+    const reconciler = new PeeredReconciler({ dataplane, clock, logger: { ...silentLogger, warn } })
     const peers = Array.from({ length: 300 }, (_, n): Peer => {
       const ip = `10.30.${100 + (n >> 8)}.${n & 255}` as Ip
       const claim = { vni: links.vni, origin: 'm', endpointId: `p${n}`, claimedAt: 1, live: true }

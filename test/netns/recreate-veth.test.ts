@@ -7,18 +7,19 @@ import { silentLogger } from '../../src/base/logger.ts'
 import type { EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
 import { NetlinkSocket } from '../../src/dataplane/linux/netlink/netlink-socket.ts'
-import { Reconciler } from '../../src/dataplane/reconcile/reconciler.ts'
+import { PeeredReconciler } from '../support/peered-reconciler.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { macOfIp } from '../../src/net/mac.ts'
 import { LabUnderlay, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
+import { endpointLink } from '../support/endpoint-link.ts'
 
 type ScanArgs = Parameters<NetlinkSocket['scan']>
 
 const obstacle = NetnsLab.obstacle()
-const sysctl = resolve(import.meta.dirname, '../../src/dataplane/linux/netns/sysctl.ts')
+const sysctl = resolve(import.meta.dirname, '../../src/dataplane/linux/netns/netns.ts')
 
-describe('a veth pair that is made anew in its container', function () {
+describe('a veth pair that is recreated in its sandbox', function () {
   this.timeout(30_000)
   let lab: NetnsLab
   let host: LabHost
@@ -26,14 +27,11 @@ describe('a veth pair that is made anew in its container', function () {
   let dataplane: LinuxDataplane
   let container: string
   let warnings: string[]
-  const inside = {
-    sandboxKey: '/var/run/docker/netns/c',
-    addresses: ['10.30.0.10/16', 'fd00:30::10/64'],
-  }
+  const ips = ['10.30.0.10', 'fd00:30::10'] as Ip[]
 
   before(function () {
     if (obstacle === null) return
-    process.stdout.write(`veth pairs made anew skipped: ${obstacle}\n`)
+    process.stdout.write(`recreation of veth pairs skipped: ${obstacle}\n`)
     this.skip()
   })
 
@@ -63,9 +61,8 @@ describe('a veth pair that is made anew in its container', function () {
   })
 
   const endpoint = (mtu: number): EndpointLink => ({
-    endpointId: 'e1',
-    mac: macOfIp('10.30.0.10' as Ip),
-    mtu,
+    ...endpointLink('e1', macOfIp(ips[0]!), { ips, mtu }),
+    sandboxKey: '/var/run/docker/netns/c',
   })
   const addresses = async (): Promise<string[]> => {
     const [link] = await lab.json(container, 'ip', 'addr', 'show', 'eth0')
@@ -73,14 +70,14 @@ describe('a veth pair that is made anew in its container', function () {
   }
 
   it('has its IPv6 address again, although IPv6 is off in the container', async () => {
-    expect(await dataplane.recreateEndpoint('uber-net', endpoint(links.mtu), inside)).to.equal(true)
-    expect(await addresses()).to.include.members(inside.addresses)
+    expect(await dataplane.recreateEndpoint('uber-net', endpoint(links.mtu))).to.equal(true)
+    expect(await addresses()).to.include.members(['10.30.0.10/16', 'fd00:30::10/64'])
     expect(warnings).to.deep.equal([])
     expect(await lab.ping(container, '10.30.0.1')).to.equal(true)
   })
 
   it('has its IPv4 address where there can be no IPv6, and that is told', async () => {
-    expect(await dataplane.recreateEndpoint('uber-net', endpoint(1000), inside)).to.equal(true)
+    expect(await dataplane.recreateEndpoint('uber-net', endpoint(1000))).to.equal(true)
     expect(await addresses()).to.deep.equal(['10.30.0.10/16'])
     expect(warnings).to.have.length(1)
     expect(warnings[0]).to.include('endpoint e1').and.include('IPv6 only after a restart')
@@ -95,31 +92,29 @@ describe('a veth pair that is made anew in its container', function () {
         const { what } = requests[0]!
         if (isLost && !isCleanedUp && what?.startsWith('removing')) return new Map()
         const errors = original.call(this, requests)
-        if (isLost || !what?.startsWith('making veth pair')) return errors
+        if (isLost || !what?.startsWith('creating veth pair')) return errors
         isLost = true
         throw failure('KERNEL', 'netlink: answers were lost')
       }
       try {
-        const lost = dataplane.recreateEndpoint('uber-net', endpoint(links.mtu), inside)
+        const lost = dataplane.recreateEndpoint('uber-net', endpoint(links.mtu))
         expect(messageOf(await lost.catch((error: unknown) => error))).to.include('lost')
       } finally {
         prototype.send = original
       }
       const left = (await lab.json(container, 'ip', 'link', 'show')).map(({ ifname }) => ifname)
       expect(left).to.deep.equal(isCleanedUp ? ['lo'] : ['lo', 'eth0'])
-      expect(await dataplane.recreateEndpoint('uber-net', endpoint(links.mtu), inside)).to.equal(
-        true,
-      )
-      expect(await addresses()).to.include.members(inside.addresses)
+      expect(await dataplane.recreateEndpoint('uber-net', endpoint(links.mtu))).to.equal(true)
+      expect(await addresses()).to.include.members(['10.30.0.10/16', 'fd00:30::10/64'])
       expect(await lab.ping(container, '10.30.0.1')).to.equal(true)
       await dataplane.removeEndpoint('uber-net', 'e1')
     }
   })
 
   it('is the only one when the old one goes while the overlay is read, and no row of it is lost', async () => {
-    const [mac, ips] = [endpoint(links.mtu).mac, ['10.30.0.10' as Ip]]
-    const reconciler = new Reconciler({ dataplane, clock: systemClock, logger: silentLogger })
-    const wanted = { ...endpoint(links.mtu), ips, inside }
+    const { mac } = endpoint(links.mtu)
+    const reconciler = new PeeredReconciler({ dataplane, clock: systemClock, logger: silentLogger })
+    const wanted = endpoint(links.mtu)
     await reconciler.attachOverlay(links)
     const { sourceName } = await reconciler.attachEndpoint('uber-net', wanted)
     const move = ['ip', 'link', 'set', sourceName, 'netns', container, 'name', 'eth0']

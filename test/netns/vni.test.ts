@@ -112,7 +112,7 @@ describe('a VNI that another device of the host has', function () {
       expect(await dataplane.overlays()).to.deep.equal([])
       const wanted = whose === 'the same overlay' ? links : others
       const changed = await dataplane.ensureOverlay(wanted)
-      expect(changed).to.include('VXLAN device removed that overlay uber-net had left')
+      expect(changed).to.include('leftover VXLAN device of overlay uber-net removed')
       expect(await devicesIn(held)).to.deep.equal([])
       expect(await devicesIn(host.pin(wanted.overlayId))).to.deep.equal(['vxlan0'])
       expect(await dataplane.ensureOverlay(wanted)).to.deep.equal([])

@@ -70,7 +70,7 @@ describe('claims that cannot be true', () => {
       ['host-2', 'mac', 3],
     ])
     expect(list[0]!.last.text).to.match(
-      /^member host-2 says endpoint bbbb.* has .*; ignored; look at /,
+      /^member host-2 claims .* for endpoint bbbb.*; ignored; look at /,
     )
     expect(victim.lines.filter((line) => line.includes('[CLAIM_IGNORED]'))).to.have.length(2)
     const open = victim.plugin.status().findings.list.map(({ code, subject }) => [code, subject])
@@ -114,7 +114,7 @@ describe('claims that cannot be true', () => {
     })
     await world.clock.advance(3000)
     expect(first.plugin.status().ignoredClaims.list[0]!.last.text).to.match(
-      /member host-2 says it is at 192\.0\.2\.1, which is this host; change its ADVERTISE_ADDR/,
+      /member host-2 claims the VTEP 192\.0\.2\.1, which is this host.s; change its ADVERTISE_ADDR/,
     )
   })
 })

@@ -1,15 +1,9 @@
 import { failure } from '../../src/base/errors.ts'
 import { type Logger, silentLogger } from '../../src/base/logger.ts'
-import type { EndpointClaim, OverlayClaim } from '../../src/driver/network.ts'
-import type { KnownOverlay } from '../../src/driver/overlay-parameters.ts'
-import type {
-  DriverLinks,
-  DriverParts,
-  RequestedPool,
-  Holder,
-  LinkLocation,
-  PoolLease,
-} from '../../src/driver/ports.ts'
+import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
+import type { KnownOverlay, OverlayClaim } from '../../src/driver/network-store.ts'
+import type { DriverParts, RequestedPool, LinkLocation, PoolLease } from '../../src/driver/ports.ts'
+import type { EndpointClaim, Peer } from '../../src/net/endpoint.ts'
 import { parseIp } from '../../src/net/ip.ts'
 import type { Vni } from '../../src/net/vni.ts'
 import { VirtualClock } from './virtual-clock.ts'
@@ -24,10 +18,10 @@ const gatewayOfAll = parseIp('10.0.0.1')!
 export interface DriverWorld {
   readonly disk: Map<string, Map<string, unknown>>
   readonly told: { overlays: Map<string, OverlayClaim>; endpoints: Map<string, EndpointClaim> }
-  readonly kernel: Map<string, { links: DriverLinks; endpoints: Map<string, LinkLocation> }>
+  readonly kernel: Map<string, { links: OverlayLinks; endpoints: Map<string, LinkLocation> }>
   readonly knownOverlays: KnownOverlay[]
   /** By VNI and address, or VNI and MAC address. */
-  readonly holders: Map<string, Holder>
+  readonly peers: Map<string, Peer>
   readonly bound: Map<string, string>
   /** The pools that address management holds, and the addresses that it handed out. */
   readonly pools: Map<string, RequestedPool>
@@ -48,7 +42,7 @@ export function createDriverWorld(): DriverWorld {
     told: { overlays: new Map(), endpoints: new Map() },
     kernel: new Map(),
     knownOverlays: [],
-    holders: new Map(),
+    peers: new Map(),
     bound: new Map(),
     pools: new Map(),
     leases: [],
@@ -67,9 +61,9 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
     world.failNext = null
     throw failure('KERNEL', `${verb} failed`)
   }
-  const holdersOf = (vni: Vni, address: string): Holder[] => {
-    const holder = world.holders.get(`${vni} ${address}`)
-    return holder === undefined ? [] : [holder]
+  const peersWith = (vni: Vni, address: string): Peer[] => {
+    const peer = world.peers.get(`${vni} ${address}`)
+    return peer === undefined ? [] : [peer]
   }
   return {
     clock: world.clock,
@@ -98,6 +92,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
       removeEndpoint: (endpoint) => void world.told.endpoints.delete(endpoint.endpointId),
       overlays: () => world.knownOverlays,
     },
+    peers: { withIp: peersWith, withMac: peersWith },
     pools: {
       poolFor: (space, pool) => (space === 'ours' ? pool : null),
       bindPool: async (key, networkId) => {
@@ -147,8 +142,6 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
         step('detachEndpoint')
         world.kernel.get(overlayId)?.endpoints.delete(endpointId)
       },
-      holders: holdersOf,
-      macHolders: holdersOf,
       overlays: async () => [...world.kernel.keys()],
       linkLocations: async (overlayId) => {
         step('endpointsPresent')

@@ -9,23 +9,19 @@
  *     bits 4-5  MAC: 0 the one derived from the first address, 1 `02:42` and 4 bytes, 2 all 6 bytes
  */
 import { refusal } from '../../base/errors.ts'
+import type { EndpointClaim } from '../../net/endpoint.ts'
 import { type Ip, ipBits, ipFromBytes, ipToBytes } from '../../net/ip.ts'
 import { type Mac, macFromBytes, macOfIp, macToBytes } from '../../net/mac.ts'
 import { type Vni, vniLast } from '../../net/vni.ts'
 import { ByteReader, ByteWriter, type Packed } from '../../base/bytes.ts'
 import { RecordFault, type Fields, type RecordType } from './record-type.ts'
 
-/** An endpoint of this member: a container's attachment to an overlay. */
-export interface EndpointRecord {
+/**
+ * An endpoint of this member. Its id is 16 hexadecimal digits, lower case; it has one to four
+ * addresses. Of two claims of one address the later counts.
+ */
+export interface EndpointRecord extends EndpointClaim {
   readonly kind: 'endpoint'
-  readonly vni: Vni
-  /** 16 hexadecimal digits, lower case. */
-  readonly endpointId: string
-  /** One to four. */
-  readonly ips: readonly Ip[]
-  readonly mac: Mac
-  /** Seconds since 1970; of two claimants of one address the later has it. */
-  readonly claimedAt: number
 }
 
 /** The kind's number on the wire. */

@@ -7,60 +7,56 @@ import type { Logger } from '../../base/logger.ts'
 import type { Ip } from '../../net/ip.ts'
 import type {
   ActualOverlay,
-  RowChange,
   Dataplane,
   EndpointLink,
   EnsuredEndpoint,
   FailedRowChange,
-  Inside,
   OverlayLinks,
+  RowChange,
 } from '../dataplane.ts'
-import { canonicalAddress } from './netlink/addresses.ts'
-import { dumpOverlay } from './rows/dump.ts'
 import {
-  deleteLinkIfExists,
   ensureVethPair,
   recreateVethPair,
   removeVethPair,
   repairVethPair,
 } from './links/endpoint-links.ts'
-import { checkEndpointId, checkOverlayId, isMarked, pinName, vxlanName } from './netlink/names.ts'
-import { isPinned, openOwnNetns } from './netns/netns.ts'
-import { assignNetnsId } from './netns/netns-ids.ts'
-import { maxBatch } from './netlink/netlink-socket.ts'
 import { ensureLinks } from './links/overlay-links.ts'
+import { probeKernel } from './links/probe.ts'
+import { underlayMtu } from './links/underlay.ts'
+import { type WithNetns, retryUnknownOwner } from './links/vni-owner.ts'
+import { canonicalAddress } from './netlink/addresses.ts'
+import { deleteLinkIfExists, listLinks } from './netlink/link.ts'
+import { checkEndpointId, checkOverlayId, isMarked, pinName, vxlanName } from './netlink/names.ts'
+import { maxBatch } from './netlink/netlink-socket.ts'
+import { openOwnNetns } from './netns/netns.ts'
+import { assignNetnsId } from './netns/netns-ids.ts'
 import {
   type NetnsHandle,
   OverlayNetns,
   closeNetns,
-  listLinks,
   netnsHandle,
   openNetns,
 } from './netns/overlay-netns.ts'
-import { probeKernel } from './links/probe.ts'
-import { Pin } from './netns/pin.ts'
-import { writeRows } from './netlink/neighbours.ts'
+import { Pin, isPinned } from './netns/pin.ts'
 import { pinnedOverlays, sweepPins } from './netns/sweep.ts'
-import { underlayMtu } from './links/underlay.ts'
-import { type FindNetns, retryUnknownOwner } from './links/vni-owner.ts'
+import { dumpOverlay, writeRows } from './rows/rows.ts'
 
 /**
  * The data plane in a Linux kernel, by rtnetlink. Each overlay's namespace is pinned by a file in
- * `directory` and, where there is one, by another in `spareDirectory`, so that it outlives this process.
- * The file's name is a hash of the overlay's id, and the id itself is the alias of the bridge within. Work
- * on the kernel is synchronous: two verbs never overlap, and a namespace is never visited across a turn of
- * the event loop.
+ * `directory` and, if given, by another in `spareDirectory`, so that it outlives this process. The file's
+ * name is a hash of the overlay's id, and the id itself is in the alias of its bridge. Work on the kernel
+ * is synchronous: two verbs never overlap, and no visit to a namespace spans a turn of the event loop.
  */
 
 interface LinuxDataplaneOptions {
-  /** Where namespaces are pinned: a place whose mounts this process shares with the host, so that pins last. */
+  /** Where namespaces are pinned: a folder whose mounts propagate to the host, so that pins last. */
   readonly directory: string
-  /** A second such place, for when the first is cleared away. */
+  /** A second such folder, for when the engine unmounts the first. */
   readonly spareDirectory?: string
   readonly logger: Logger
-  /** Where the engine's namespaces of containers are found; without, no veth pair can be made anew. */
+  /** Where the engine has the namespaces of sandboxes; without it, no veth pair can be recreated. */
   readonly sandboxDirectory?: string
-  /** The namespace to take for the host's, by its file; without, the one that this process is in. */
+  /** The file of the host's namespace; without it, the namespace that this process is in. */
   readonly hostNetns?: string
 }
 
@@ -70,7 +66,7 @@ export class LinuxDataplane implements Dataplane {
   readonly #hostNetns: string | undefined
   readonly #sandboxDirectory: string | undefined
   readonly #open = new Map<string, OverlayNetns>()
-  readonly #said = new Set<string>()
+  readonly #warned = new Set<string>()
   readonly #removals = new KeyedQueue()
   #host: NetnsHandle | null = null
 
@@ -83,7 +79,7 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async start(): Promise<void> {
-    // Makes libuv's threads, which must not be born while this thread visits a namespace.
+    // Creates libuv's threads, which must not happen while this thread visits a namespace.
     await promises.stat('/')
     this.#kernel('starting the data plane', () => {
       probeKernel()
@@ -95,8 +91,8 @@ export class LinuxDataplane implements Dataplane {
 
   async ensureOverlay(links: OverlayLinks): Promise<string[]> {
     checkOverlayId(links.overlayId)
-    const wanted = { ...links, gateways: links.gateways.map(canonicalAddress) }
-    return retryUnknownOwner(links, () => this.#ensureOverlay(wanted))
+    const canonical = { ...links, gateways: links.gateways.map(canonicalAddress) }
+    return retryUnknownOwner(links, () => this.#ensureOverlay(canonical))
   }
 
   async removeOverlay(overlayId: string): Promise<void> {
@@ -123,16 +119,16 @@ export class LinuxDataplane implements Dataplane {
     )
   }
 
-  async recreateEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean> {
+  async recreateEndpoint(overlayId: string, link: EndpointLink): Promise<boolean> {
     return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () => {
-      if (this.#sandboxDirectory === undefined) return false
-      const path = join(this.#sandboxDirectory, basename(inside.sandboxKey))
+      if (this.#sandboxDirectory === undefined || link.sandboxKey === null) return false
+      const path = join(this.#sandboxDirectory, basename(link.sandboxKey))
       if (!isPinned(path)) return false
       const container = openNetns(path)
       try {
         const netns = this.#existing(overlayId)
-        const lack = recreateVethPair(netns, container, overlayId, link, inside.addresses)
-        if (lack !== null) this.#logger.warn(lack)
+        const warning = recreateVethPair(netns, container, overlayId, link)
+        if (warning !== null) this.#logger.warn(warning)
         return true
       } finally {
         closeNetns(container)
@@ -152,7 +148,7 @@ export class LinuxDataplane implements Dataplane {
       if (first > 0) await nextTurn()
       failed.push(...this.#applyBatch(overlayId, changes.slice(first, first + maxBatch)))
     }
-    // A batch takes some ms; many small calls that follow each other must not hold up the rest either.
+    // A batch takes some ms; many small calls in a row must not block other work either.
     if (changes.length >= maxBatch / 4) await nextTurn()
     return failed
   }
@@ -195,8 +191,8 @@ export class LinuxDataplane implements Dataplane {
       this.#open.set(overlayId, netns)
       try {
         if (found === null) assignNetnsId(this.#theHost().socket, netns.fd)
-        const changed = ensureLinks(netns, this.#theHost(), links, this.#findNetns)
-        return found === null ? ['namespace made', ...changed] : changed
+        const changed = ensureLinks(netns, this.#theHost(), links, this.#withNetns)
+        return found === null ? ['namespace created', ...changed] : changed
       } catch (error) {
         if (found === null) this.#destroy(overlayId, netns)
         throw error
@@ -217,10 +213,9 @@ export class LinuxDataplane implements Dataplane {
     return new Pin(this.#directories, pinName(overlayId), (message) => this.#warnOnce(message))
   }
 
-  /** What is looked at often. */
   #warnOnce(message: string): void {
-    if (!this.#said.has(message)) this.#logger.warn(message)
-    this.#said.add(message)
+    if (!this.#warned.has(message)) this.#logger.warn(message)
+    this.#warned.add(message)
   }
 
   #theHost(): NetnsHandle {
@@ -228,14 +223,14 @@ export class LinuxDataplane implements Dataplane {
     return this.#host
   }
 
-  /** The overlay's namespace, if it has one. A pin that somebody changed under us is believed. */
+  /** The overlay's namespace, if it has one: the pinned one, should it have been replaced. */
   #find(overlayId: string): OverlayNetns | null {
     const held = this.#open.get(overlayId)
     if (held?.isPinned === true) return held
     if (held !== undefined && !held.isReplaced) {
       held.ensurePinned()
       if (held.isPinned)
-        this.#logger.warn(`overlay ${overlayId}: a pin ${held.path} was gone and was put back`)
+        this.#logger.warn(`overlay ${overlayId}: a pin ${held.path} was gone and was restored`)
       return held
     }
     const pinned = OverlayNetns.open(this.#pinOf(overlayId))
@@ -245,12 +240,12 @@ export class LinuxDataplane implements Dataplane {
     return pinned
   }
 
-  /** Of any overlay on this host, without holding it from then on. */
-  readonly #findNetns: FindNetns = (overlayId, look) => {
+  /** Of any overlay on this host, without keeping it open. */
+  readonly #withNetns: WithNetns = (overlayId, visit) => {
     const held = this.#open.get(overlayId)
     const netns = held ?? OverlayNetns.open(this.#pinOf(overlayId))
     try {
-      return look(netns?.fd ?? null)
+      return visit(netns?.fd ?? null)
     } finally {
       if (held === undefined) netns?.close()
     }
@@ -269,8 +264,8 @@ export class LinuxDataplane implements Dataplane {
   }
 
   /**
-   * Removes links, for which the kernel makes this thread wait, 16 to 50 ms: one after the other, whatever the
-   * overlay, and in between all other work has its turn.
+   * Removes links, for which the kernel blocks this thread for 16 to 50 ms: one after the other, whatever
+   * the overlay, and other work runs in between.
    */
   #removing(what: string, work: () => void): Promise<void> {
     return this.#removals.run('all', async () => {
@@ -279,7 +274,7 @@ export class LinuxDataplane implements Dataplane {
     })
   }
 
-  /** Runs work on the kernel, whose errors become failures that say on what. Any other error stays what it is. */
+  /** Runs work whose system errors become KERNEL failures that name its subject. Others are thrown on. */
   #kernel<T>(what: string, work: () => T): T {
     try {
       return work()

@@ -9,7 +9,6 @@ import type {
   EndpointLink,
   EnsuredEndpoint,
   FailedRowChange,
-  Inside,
   OverlayLinks,
 } from '../dataplane.ts'
 
@@ -36,21 +35,21 @@ interface Fault {
 }
 
 /**
- * A kernel that is a few maps: the same port, the same refusals, the same forgetting (a VXLAN device
- * made anew has lost its rows). For tests and simulations, which may also break it: `failCall` makes a
- * call fail, `failRow` a row, and `overlay` hands out the insides to be altered.
+ * A data plane in memory with the same refusals and side effects (a VXLAN device that is recreated loses
+ * its rows), for tests and simulations. Faults: `failCall` makes a call fail, `failRow` a row, and
+ * `overlay` returns the tables to be altered.
  */
 export class MemoryDataplane implements Dataplane {
-  /** Namespaces of containers that can be found. */
+  /** The sandboxes that exist. */
   readonly sandboxes = new Set<string>()
   readonly #overlays = new Map<string, MemoryOverlay>()
   readonly #faults: Fault[] = []
-  readonly #strangers = new Map<Vni, string>()
+  readonly #foreign = new Map<Vni, string>()
   #refuseRow: ((change: RowChange) => string | null) | null = null
   readonly #underlayMtus = new Map<Ip, number>()
   #defaultMtu: number | null = 1500
 
-  /** The overlay's insides, to look at or to damage. */
+  /** The overlay's tables, to read or to damage. */
   overlay(overlayId: string): MemoryOverlay | undefined {
     return this.#overlays.get(overlayId)
   }
@@ -60,24 +59,24 @@ export class MemoryDataplane implements Dataplane {
     return [...this.#overlays.keys()]
   }
 
-  /** Lets the `nth` call of `verb` from now on fail, before it does anything. */
+  /** Makes the `nth` call of `verb` from now on fail, before it does anything. */
   failCall(verb: Verb, nth = 1, error: Error = failure('KERNEL', `${verb}: EBUSY`)): void {
     this.#faults.push({ verb, calls: nth, error })
   }
 
-  /** Forgets calls that were to fail and have not yet. */
+  /** Cancels faults that have not occurred yet. */
   endFaults(): void {
     this.#faults.length = 0
   }
 
-  /** Lets rows fail for which `refuse` returns an error; null ends it. */
+  /** Makes rows fail for which `refuse` returns an error; null ends it. */
   failRow(refuse: ((change: RowChange) => string | null) | null): void {
     this.#refuseRow = refuse
   }
 
-  /** Puts a stranger's VXLAN device with that VNI onto the host. */
-  addStranger(vni: Vni, name: string): void {
-    this.#strangers.set(vni, name)
+  /** Adds a foreign VXLAN device with that VNI to the host. */
+  addForeignDevice(vni: Vni, name: string): void {
+    this.#foreign.set(vni, name)
   }
 
   /** Sets an underlay interface's MTU; null for `ip` means all others, null for `mtu` none. */
@@ -86,10 +85,10 @@ export class MemoryDataplane implements Dataplane {
     else if (mtu !== null) this.#underlayMtus.set(ip, mtu)
   }
 
-  /** What the engine does: takes the container's end into a container, or brings it back. */
-  moveEndpoint(overlayId: string, endpointId: string, where: 'container' | 'host'): void {
+  /** What the engine does: moves the container's end into a sandbox, or back. */
+  moveEndpoint(overlayId: string, endpointId: string, to: 'sandbox' | 'hostNetns'): void {
     const endpoint = this.#overlays.get(overlayId)?.endpoints.get(endpointId)
-    if (endpoint !== undefined) endpoint.inHostNetns = where === 'host'
+    if (endpoint !== undefined) endpoint.inHostNetns = to === 'hostNetns'
   }
 
   /** What a reboot does. */
@@ -108,7 +107,7 @@ export class MemoryDataplane implements Dataplane {
     if (overlay === undefined) {
       const rows = { fdb: new Map<Mac, Ip[]>(), neighbours: new Map<Ip, Mac>() }
       this.#overlays.set(links.overlayId, { links, endpoints: new Map(), ...rows })
-      return ['namespace made', 'bridge made', 'VXLAN device made']
+      return ['namespace created', 'bridge created', 'VXLAN device created']
     }
     const changed = differences(overlay.links, links)
     if (changed.some((what) => what.startsWith('VXLAN device'))) {
@@ -131,7 +130,7 @@ export class MemoryDataplane implements Dataplane {
     const changed = repaired(endpoints, link)
     if (changed !== null) return { sourceName, changed }
     endpoints.set(link.endpointId, { link, portConfigured: true, inHostNetns: true })
-    return { sourceName, changed: ['veth pair made'] }
+    return { sourceName, changed: ['veth pair created'] }
   }
 
   async repairEndpoint(overlayId: string, link: EndpointLink): Promise<string[] | null> {
@@ -139,10 +138,10 @@ export class MemoryDataplane implements Dataplane {
     return repaired(this.#existing(overlayId).endpoints, link)
   }
 
-  async recreateEndpoint(overlayId: string, link: EndpointLink, inside: Inside): Promise<boolean> {
+  async recreateEndpoint(overlayId: string, link: EndpointLink): Promise<boolean> {
     this.#enter('recreateEndpoint')
     const { endpoints } = this.#existing(overlayId)
-    if (!this.sandboxes.has(inside.sandboxKey)) return false
+    if (link.sandboxKey === null || !this.sandboxes.has(link.sandboxKey)) return false
     endpoints.set(link.endpointId, { link, portConfigured: true, inHostNetns: false })
     return true
   }
@@ -170,11 +169,12 @@ export class MemoryDataplane implements Dataplane {
     if (overlay === undefined) return null
     return {
       overlayId,
-      endpoints: [...overlay.endpoints.values()].map(({ link, portConfigured, inHostNetns }) => ({
-        ...link,
-        portConfigured,
-        inHostNetns,
-      })),
+      endpoints: Array.from(
+        overlay.endpoints.values(),
+        ({ link: { endpointId, mac, mtu }, portConfigured, inHostNetns }) => {
+          return { endpointId, mac, mtu, portConfigured, inHostNetns }
+        },
+      ),
       fdb: [...overlay.fdb].flatMap(([mac, vteps]) => vteps.map((vtep) => ({ mac, vtep }))),
       neighbours: [...overlay.neighbours].map(([ip, mac]) => ({ ip, mac })),
     }
@@ -210,9 +210,9 @@ export class MemoryDataplane implements Dataplane {
           'VNI_IN_USE',
           `overlay ${links.overlayId}: overlay ${other.links.overlayId} has VNI ${links.vni} on this host`,
         )
-    const stranger = this.#strangers.get(links.vni)
-    if (stranger !== undefined && own?.links.vni !== links.vni)
-      throw refusal('VNI_IN_USE', `device ${stranger} has VNI ${links.vni}; remove it`)
+    const foreign = this.#foreign.get(links.vni)
+    if (foreign !== undefined && own?.links.vni !== links.vni)
+      throw refusal('VNI_IN_USE', `device ${foreign} has VNI ${links.vni}; remove it`)
   }
 
   #existing(overlayId: string): MemoryOverlay {
@@ -228,7 +228,7 @@ function repaired(endpoints: Map<string, MemoryEndpoint>, link: EndpointLink): s
   const present = endpoints.get(link.endpointId)
   if (present === undefined) return null
   const changed: string[] = []
-  if (!present.portConfigured) changed.push('port put right')
+  if (!present.portConfigured) changed.push('port repaired')
   if (present.link.mac !== link.mac) changed.push('MAC address changed')
   if (present.link.mtu !== link.mtu) changed.push('MTU changed')
   endpoints.set(link.endpointId, { link, portConfigured: true, inHostNetns: present.inHostNetns })
@@ -244,7 +244,7 @@ function familyError(overlay: MemoryOverlay, change: RowChange): string | null {
 function differences(before: OverlayLinks, after: OverlayLinks): string[] {
   const changed: string[] = []
   if (before.vni !== after.vni || before.vtep !== after.vtep || before.port !== after.port)
-    changed.push('VXLAN device made anew')
+    changed.push('VXLAN device recreated')
   if (before.mtu !== after.mtu) changed.push(`MTU ${before.mtu} → ${after.mtu}`)
   const sorted = (links: OverlayLinks): string => [...links.gateways].sort().join()
   if (sorted(before) !== sorted(after)) changed.push('gateways changed')
@@ -259,7 +259,7 @@ function applyRow(overlay: MemoryOverlay, change: RowChange): void {
   }
   const present = overlay.fdb.get(change.mac) ?? []
   const others = present.filter((vtep) => vtep !== change.vtep)
-  // A replace puts the new VTEP in the place of the first one.
+  // A replace overwrites the first VTEP.
   const left =
     change.op === 'remove'
       ? others

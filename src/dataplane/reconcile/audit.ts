@@ -1,13 +1,12 @@
-import { isBug, messageOf } from '../../base/errors.ts'
-import type { ActualEndpoint, Dataplane } from '../dataplane.ts'
-import type { LocalEndpoint } from './desired.ts'
+import { attempt } from '../../base/errors.ts'
+import type { ActualEndpoint, Dataplane, EndpointLink } from '../dataplane.ts'
 import type { OverlayRows } from './overlay-rows.ts'
 
-/** How many things of each kind were not as they should be. */
+/** How many things of each kind differed from what they should be. */
 export interface Drift {
   /** Properties of bridge and VXLAN device. */
   readonly links: number
-  /** Veth pairs that were wrong, or gone although their container lives. */
+  /** Veth pairs that differed, or were gone although their container lives. */
   readonly endpoints: number
   readonly fdb: number
   readonly neighbours: number
@@ -17,9 +16,9 @@ export interface Drift {
 export interface AuditReport {
   readonly overlayId: string
   readonly drift: Drift
-  /** Endpoints of this host whose veth pair is gone, and their container too, or that cannot be repaired. */
+  /** Endpoints of this host whose veth pair and sandbox are gone, or that could not be repaired. */
   readonly missing: readonly string[]
-  /** The first thing that could not be repaired, and why; null when all could. */
+  /** The first repair that failed, and why; null when none did. */
   readonly failure: string | null
 }
 
@@ -39,12 +38,12 @@ export function driftTotal(drift: Drift): number {
 }
 
 /**
- * Compares one overlay with the kernel, from the outside in: links, endpoints, rows; and repairs. What
- * is merely not written yet is written first and is no drift. Runs in the overlay's queue.
+ * Compares one overlay with the kernel and repairs it, from the outside in: links, rows, endpoints. Rows
+ * that are only waiting to be written are written first and are no drift. Runs in the overlay's queue.
  */
 export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Promise<AuditReport> {
   const { overlayId } = rows.links
-  const settled = rows.settled
+  const { settled } = rows
   const links = await dataplane.ensureOverlay(rows.links)
   if (!settled && links.length === 0) await rows.write()
   const { actual, changes, failure: refused } = await rows.resync()
@@ -52,19 +51,19 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
   const missing: string[] = []
   let failure = refused
   let endpoints = 0
-  for (const wanted of rows.local.values()) {
-    const { endpointId } = wanted
-    try {
-      const outcome = await putRight(dataplane, overlayId, wanted, present.get(endpointId))
-      if (outcome === 'repaired') endpoints++
-      else if (outcome === 'missing') missing.push(endpointId)
-    } catch (error) {
-      if (isBug(error)) throw error
-      // What was done is not known; all of it is looked at again soon.
-      rows.invalidate()
-      missing.push(endpointId)
-      failure ??= messageOf(error)
-    }
+  for (const link of rows.endpoints.values()) {
+    const { endpointId } = link
+    const outcome = await attempt(
+      () => auditEndpoint(dataplane, overlayId, link, present.get(endpointId)),
+      (message) => {
+        // The outcome is not known: all rows are compared again soon.
+        rows.invalidate()
+        failure ??= message
+        return 'missing' as const
+      },
+    )
+    if (outcome === 'repaired') endpoints++
+    else if (outcome === 'missing') missing.push(endpointId)
   }
   const count = (kind: 'fdb' | 'neighbour'): number =>
     changes.filter((change) => change.kind === kind).length
@@ -76,23 +75,19 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
   }
 }
 
-async function putRight(
+async function auditEndpoint(
   dataplane: Dataplane,
   overlayId: string,
-  wanted: LocalEndpoint,
-  found: ActualEndpoint | undefined,
-): Promise<'right' | 'repaired' | 'missing'> {
-  const { endpointId, mac, mtu, inside } = wanted
-  const link = { endpointId, mac, mtu }
-  if (found !== undefined && isRight(wanted, found)) return 'right'
-  // It may have gone since it was found.
-  const changed = found === undefined ? null : await dataplane.repairEndpoint(overlayId, link)
-  if (changed !== null) return changed.length > 0 ? 'repaired' : 'right'
-  const rewired =
-    inside !== undefined && (await dataplane.recreateEndpoint(overlayId, link, inside))
-  return rewired ? 'repaired' : 'missing'
+  link: EndpointLink,
+  actual: ActualEndpoint | undefined,
+): Promise<'unchanged' | 'repaired' | 'missing'> {
+  if (actual !== undefined && matches(link, actual)) return 'unchanged'
+  // It may have gone since it was read.
+  const changed = actual === undefined ? null : await dataplane.repairEndpoint(overlayId, link)
+  if (changed !== null) return changed.length > 0 ? 'repaired' : 'unchanged'
+  return (await dataplane.recreateEndpoint(overlayId, link)) ? 'repaired' : 'missing'
 }
 
-function isRight(wanted: LocalEndpoint, found: ActualEndpoint): boolean {
-  return found.portConfigured && found.mac === wanted.mac && found.mtu === wanted.mtu
+function matches(link: EndpointLink, { portConfigured, mac, mtu }: ActualEndpoint): boolean {
+  return portConfigured && mac === link.mac && mtu === link.mtu
 }

@@ -1,175 +1,175 @@
 import { failure } from '../../base/errors.ts'
 import { parseIpInCidr } from '../../net/cidr.ts'
+import type { AddressSet } from '../../net/endpoint.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Mac } from '../../net/mac.ts'
 import type {
   ActualOverlay,
-  RowChange,
   Dataplane,
+  EndpointLink,
   FailedRowChange,
   FdbEntry,
   Neighbour,
   OverlayLinks,
+  RowChange,
 } from '../dataplane.ts'
 import {
   type Addresses,
-  type LocalEndpoint,
+  type LocalOverlay,
+  type PeerClaims,
   type Rows,
-  type OverlayView,
   addressesOf,
   desiredRows,
-} from './desired.ts'
-import { diff, vtepsByMac } from './diff.ts'
+  diff,
+  vtepsByMac,
+} from './desired-rows.ts'
 import { StaleRows } from './stale-rows.ts'
-import type { PeerTable, AddressSet } from './peer-table.ts'
 
-/** Addresses of each kind that are written in one go: 2 to 3 ms, then other work gets its turn. */
+/** Addresses of each kind that are written without yielding to other work: 2 to 3 ms. */
 const maxSlice = 500
 
 interface RowsParts {
   readonly dataplane: Dataplane
-  readonly peers: PeerTable
-  /** Lets other work have its turn. */
+  readonly peers: PeerClaims
+  /** Yields to other work. */
   readonly pause: () => Promise<void>
-  /** Until when, by the clock, rows may be kept that an earlier life left; null to keep none. */
-  readonly keepUntilMs: number | null
+  /** Until when, by the clock, rows found at the start may stay unclaimed; null to remove them. */
+  readonly staleDeadlineMs: number | null
 }
 
-/** What was written. */
-interface Written {
+interface WriteResult {
   readonly changes: readonly RowChange[]
-  /** Which rows were refused and why, in words; null when none was. They are tried again. */
+  /** Which rows were refused and why; null when none was. They are tried again. */
   readonly failure: string | null
 }
 
 /**
- * The rows of one overlay on this host: which the kernel is believed to have, and which addresses need a
- * look because a claim changed. Writing costs what has changed; only `resync` looks at everything. One
- * write runs at a time, which the reconciler's queue sees to; `touch` may be called meanwhile.
+ * The rows of one overlay on this host: a copy of the kernel's tables, and the dirty set of addresses
+ * whose claims changed since the last write. Writing costs what has changed; only `resync` reads the
+ * kernel. One write runs at a time, in the reconciler's queue; `markDirty` may be called meanwhile.
  */
 export class OverlayRows {
   links: OverlayLinks
   /** This host's endpoints by id. */
-  readonly local = new Map<string, LocalEndpoint>()
+  readonly endpoints = new Map<string, EndpointLink>()
   readonly #dataplane: Dataplane
-  readonly #peers: PeerTable
+  readonly #peers: PeerClaims
   readonly #pause: () => Promise<void>
   #fdb = new Map<Mac, readonly Ip[]>()
   #neighbours = new Map<Ip, Mac>()
-  #touched: AddressSet = nothing()
-  #refused: AddressSet = nothing()
-  readonly #kept = new StaleRows()
-  /** Until when, by the clock, rows may be kept that were there before us; null once they were looked at. */
-  #keepUntilMs: number | null
-  #unsure = true
+  #dirty: AddressSet = emptySet()
+  #refused: AddressSet = emptySet()
+  readonly #stale = new StaleRows()
+  /** Null once the rows found at the start were adopted. */
+  #staleDeadlineMs: number | null
+  #isValid = false
 
   constructor(parts: RowsParts, links: OverlayLinks) {
     this.#dataplane = parts.dataplane
     this.#peers = parts.peers
     this.#pause = parts.pause
-    this.#keepUntilMs = parts.keepUntilMs
+    this.#staleDeadlineMs = parts.staleDeadlineMs
     this.links = links
   }
 
-  /** Addresses that the kernel is believed to have rows for. */
+  /** Addresses that have rows, according to the copy. */
   get counts(): { fdb: number; neighbours: number } {
     return { fdb: this.#fdb.size, neighbours: this.#neighbours.size }
   }
 
-  /** Whether every row is believed to be as it should be. */
+  /** Whether every row is as desired, according to the copy. */
   get settled(): boolean {
-    return !this.#unsure && isEmpty(this.#touched) && isEmpty(this.#refused)
+    return this.#isValid && isEmpty(this.#dirty) && isEmpty(this.#refused)
   }
 
-  /** Whether it is not known what the kernel has. */
-  get isInvalid(): boolean {
-    return this.#unsure
+  /** Whether the copy is known to be the kernel's tables. */
+  get isValid(): boolean {
+    return this.#isValid
   }
 
-  /** Whether rows of an earlier life are kept that nobody has claimed yet. */
+  /** Whether rows found at the start are protected although nobody has claimed them yet. */
   get hasStaleRows(): boolean {
-    return !this.#kept.isEmpty
+    return !this.#stale.isEmpty
   }
 
-  /** Looks at those again, and touches what need not be kept any more. Whether there was any. */
-  sweepStaleRows(now: number, isKnown: (vtep: Ip) => boolean): boolean {
-    const released = this.#kept.releaseKnown(now, isKnown)
+  /** Marks the addresses dirty whose stale rows need not stay. @returns whether there were any. */
+  sweepStaleRows(nowMs: number, isKnown: (vtep: Ip) => boolean): boolean {
+    const released = this.#stale.sweep(nowMs, isKnown)
     this.markDirty(released)
     return !isEmpty(released)
   }
 
-  /** Says that claims of these addresses changed. */
+  /** The claims of these addresses changed. */
   markDirty(addresses: AddressSet): void {
-    merge(this.#touched, addresses)
+    addAll(this.#dirty, addresses)
   }
 
-  /** Says that the kernel may have lost rows, as when the VXLAN device was made anew. */
+  /** The kernel may have lost rows, as when the VXLAN device was recreated. */
   invalidate(): void {
-    this.#unsure = true
+    this.#isValid = false
   }
 
   /**
-   * Writes what changed since the last time, and tries again what was refused then. One row that is refused
-   * does not keep the others from being written. Fails when it is not known what was written.
-   * @returns which rows were refused and why, in words; null when none was.
+   * Writes the dirty set, and again what was refused the last time. A row that is refused does not keep
+   * the others from being written. Fails when the outcome is not known.
+   * @returns which rows were refused and why; null when none was.
    */
   async write(): Promise<string | null> {
-    return (this.#unsure ? await this.resync() : await this.#writeTouched()).failure
+    return (this.#isValid ? await this.#writeDirty() : await this.resync()).failure
   }
 
   /**
    * Compares all rows with the kernel's and repairs, as `write` does.
    * @returns what the kernel had, and the repair.
    */
-  async resync(): Promise<Written & { readonly actual: ActualOverlay }> {
-    this.#unsure = true
+  async resync(): Promise<WriteResult & { readonly actual: ActualOverlay }> {
+    this.#isValid = false
     const actual = await this.#dataplane.dump(this.links.overlayId)
     if (actual === null) throw failure('KERNEL', `overlay ${this.links.overlayId} has no links`)
-    this.#believe(actual)
-    if (this.#keepUntilMs !== null) this.#kept.adopt(actual, this.#keepUntilMs)
-    this.#keepUntilMs = null
-    const { ips, macs } = this.#peers.addresses(this.links.vni)
-    for (const all of [ips, this.#neighbours.keys()])
-      for (const ip of all) this.#touched.ips.add(ip)
-    for (const all of [macs, this.#fdb.keys()]) for (const mac of all) this.#touched.macs.add(mac)
-    return { actual, ...(await this.#writeTouched()) }
+    this.#fdb = vtepsByMac(actual.fdb)
+    this.#neighbours = new Map(actual.neighbours.map(({ ip, mac }) => [ip, mac]))
+    if (this.#staleDeadlineMs !== null) this.#stale.adopt(actual, this.#staleDeadlineMs)
+    this.#staleDeadlineMs = null
+    addAll(this.#dirty, this.#peers.addresses(this.links.vni))
+    addAll(this.#dirty, { ips: this.#neighbours.keys(), macs: this.#fdb.keys() })
+    return { actual, ...(await this.#writeDirty()) }
   }
 
-  /** What is touched meanwhile is written too. */
-  async #writeTouched(): Promise<Written> {
-    merge(this.#touched, this.#refused)
-    this.#refused = nothing()
+  /** Includes what is marked meanwhile. */
+  async #writeDirty(): Promise<WriteResult> {
+    addAll(this.#dirty, this.#refused)
+    this.#refused = emptySet()
     const done: RowChange[] = []
     const failed: FailedRowChange[] = []
-    while (!isEmpty(this.#touched)) {
-      const touched = this.#touched
-      this.#touched = nothing()
-      for (const slice of slices(touched)) {
-        const desired = desiredRows(this.#peers, this.#view(), slice)
-        if (this.hasStaleRows) this.#kept.releaseClaimed(desired, addressesOf(this.local.values()))
-        const changes = diff(desired, this.#believed(slice)).filter(
-          (change) => !this.#kept.protects(change),
-        )
-        if (changes.length === 0) {
-          if (slice.isFull) await this.#pause()
-          continue
-        }
-        const outcome = await this.#apply(changes)
-        done.push(...outcome.done)
-        failed.push(...outcome.failed)
+    while (!isEmpty(this.#dirty)) {
+      const dirty = this.#dirty
+      this.#dirty = emptySet()
+      for (const slice of slices(dirty)) {
+        const changes = this.#changesOf(slice)
+        if (changes.length > 0) {
+          const outcome = await this.#apply(changes)
+          done.push(...outcome.done)
+          failed.push(...outcome.failed)
+        } else if (slice.isFull) await this.#pause()
       }
     }
-    this.#unsure = false
+    this.#isValid = true
     return { changes: done, failure: this.#failureOf(failed) }
   }
 
-  /** When the outcome is not known this throws and leaves `unsure` set. */
+  #changesOf(addresses: Addresses): RowChange[] {
+    const desired = desiredRows(this.#peers, this.#overlay(), addresses)
+    if (this.hasStaleRows) this.#stale.releaseClaimed(desired, addressesOf(this.endpoints.values()))
+    return diff(desired, this.#actual(addresses)).filter((change) => !this.#stale.protects(change))
+  }
+
+  /** When the outcome is not known this throws, and the copy stays invalid. */
   async #apply(changes: RowChange[]): Promise<{ done: RowChange[]; failed: FailedRowChange[] }> {
-    this.#unsure = true
+    this.#isValid = false
     const failed = await this.#dataplane.apply(this.links.overlayId, changes)
-    const refused = new Set(failed.map(({ change }) => describe(change)))
+    const refused = new Set(failed.map(({ change }) => textOf(change)))
     const done =
-      refused.size === 0 ? changes : changes.filter((change) => !refused.has(describe(change)))
+      refused.size === 0 ? changes : changes.filter((change) => !refused.has(textOf(change)))
     for (const change of done) this.#note(change)
     for (const { change } of failed)
       if (change.kind === 'fdb') this.#refused.macs.add(change.mac)
@@ -177,16 +177,16 @@ export class OverlayRows {
     return { done, failed }
   }
 
-  /** The same words for the same rows, however many others were written: they are told once. */
+  /** The same text for the same rows, however many others were written, so that it is logged once. */
   #failureOf([first, ...more]: readonly FailedRowChange[]): string | null {
     if (first === undefined) return null
     return (
       `overlay ${this.links.overlayId}: ${more.length + 1} rows failed, first ` +
-      `${describe(first.change)}: ${first.error}`
+      `${textOf(first.change)}: ${first.error}`
     )
   }
 
-  /** A set takes the place of the first VTEP that a MAC address has, as in the kernel. */
+  /** A set replaces the first VTEP that a MAC address has, as in the kernel. */
   #note(change: RowChange): void {
     const set = change.op === 'set'
     if (change.kind === 'neighbour') {
@@ -200,12 +200,8 @@ export class OverlayRows {
     else this.#fdb.set(change.mac, vteps)
   }
 
-  #believe(rows: Rows): void {
-    this.#fdb = vtepsByMac(rows.fdb)
-    this.#neighbours = new Map(rows.neighbours.map(({ ip, mac }) => [ip, mac]))
-  }
-
-  #believed({ ips, macs }: Addresses): Rows {
+  /** The rows of some addresses, according to the copy. */
+  #actual({ ips, macs }: Addresses): Rows {
     const fdb: FdbEntry[] = []
     const neighbours: Neighbour[] = []
     for (const mac of macs) for (const vtep of this.#fdb.get(mac) ?? []) fdb.push({ mac, vtep })
@@ -216,36 +212,36 @@ export class OverlayRows {
     return { fdb, neighbours }
   }
 
-  #view(): OverlayView {
+  #overlay(): LocalOverlay {
     const { vni, vtep, gateways } = this.links
     const bridge = gateways.flatMap((text) => parseIpInCidr(text) ?? [])
     return {
       vni,
       vtep,
-      local: this.local,
+      endpoints: this.endpoints,
       gateways: new Set(bridge.map(({ ip }) => ip)),
       subnets: bridge.map(({ cidr }) => cidr),
     }
   }
 }
 
-function describe(change: RowChange): string {
+function textOf(change: RowChange): string {
   const key =
     change.kind === 'fdb' ? `${change.mac} → ${change.vtep}` : `${change.ip} → ${change.mac}`
   return `${change.op} ${change.kind} ${key}`
 }
 
-function nothing(): AddressSet {
+function emptySet(): AddressSet {
   return { ips: new Set(), macs: new Set() }
 }
 
-function isEmpty(touched: AddressSet): boolean {
-  return touched.ips.size === 0 && touched.macs.size === 0
+function isEmpty({ ips, macs }: AddressSet): boolean {
+  return ips.size === 0 && macs.size === 0
 }
 
-function merge(into: AddressSet, from: AddressSet): void {
-  for (const ip of from.ips) into.ips.add(ip)
-  for (const mac of from.macs) into.macs.add(mac)
+function addAll(into: AddressSet, { ips, macs }: Addresses): void {
+  for (const ip of ips) into.ips.add(ip)
+  for (const mac of macs) into.macs.add(mac)
 }
 
 function* slices({ ips, macs }: AddressSet): Generator<Addresses & { isFull: boolean }> {

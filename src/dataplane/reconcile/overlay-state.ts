@@ -1,70 +1,112 @@
-import { backoffMs } from '../../base/backoff.ts'
-import type { Clock, Timer } from '../../base/clock.ts'
-import { isBug, messageOf } from '../../base/errors.ts'
-import { kernelRetry } from './kernel-retry.ts'
+import { type Backoff, backoffMs } from '../../base/backoff.ts'
+import type { Clock } from '../../base/clock.ts'
+import { attempt } from '../../base/errors.ts'
+import { Timeout } from '../../base/timers.ts'
+import type { Ip } from '../../net/ip.ts'
+import type { Vni } from '../../net/vni.ts'
 import type { OverlayRows } from './overlay-rows.ts'
 
-interface AttachedParts {
+/** Most causes of a refusal by the kernel are over within moments. */
+export const kernelRetry: Backoff = { firstMs: 100, maxMs: 10_000 }
+
+interface StateParts {
   readonly clock: Clock
   readonly warn: (message: string) => void
-  /** Does again what failed, in the overlay's queue. */
+  /** Repeats what failed, in the overlay's queue. */
   readonly retry: () => void
 }
 
-/** An overlay that this host is attached to: its rows, and when what failed is tried again. */
+/** One overlay's part of the status. */
+export interface OverlayStatus {
+  readonly overlayId: string
+  readonly vni: Vni
+  readonly vtep: Ip
+  readonly mtu: number
+  /** Endpoints of this host. */
+  readonly endpoints: number
+  /** Endpoints of others, live or not. */
+  readonly peers: number
+  /** Rows that the kernel has, as far as is known. */
+  readonly fdb: number
+  readonly neighbours: number
+  /** Whether all rows are as desired, as far as is known. */
+  readonly settled: boolean
+  /** Endpoints of this host whose veth pair is gone. */
+  readonly missing: readonly string[]
+  /** Why the last write failed; null when it succeeded. */
+  readonly lastError: string | null
+}
+
+/** An overlay that is attached to this host: its rows, and when work that failed is tried again. */
 export class OverlayState {
   readonly rows: OverlayRows
   /** Endpoints of this host whose veth pair is gone, as the last audit found. */
   missing: readonly string[] = []
-  /** Why the last work failed; null when it did not. */
-  lastError: string | null = null
-  readonly #parts: AttachedParts
+  readonly #parts: StateParts
+  readonly #retry: Timeout
+  #lastError: string | null = null
   /** Since the last success. */
   #failures = 0
-  #retry: Timer | null = null
 
-  constructor(rows: OverlayRows, parts: AttachedParts) {
+  constructor(rows: OverlayRows, parts: StateParts) {
     this.rows = rows
     this.#parts = parts
+    this.#retry = new Timeout(parts.clock, parts.retry)
   }
 
   /**
-   * Runs work; when it fails, in part by what `failureOf` says of its result or as a whole, says why and has
-   * it tried again; as a whole, returns null. A bug is thrown on.
+   * Runs work. A failure, of a part by what `failureOf` says of the result or of the whole, is logged and
+   * retried; of the whole, the result is null. A bug is thrown on.
    */
   async attempt<T>(
     work: () => Promise<T>,
     failureOf: (result: T) => string | null,
   ): Promise<T | null> {
-    this.cancelRetry()
-    try {
-      const result = await work()
-      this.#note(failureOf(result))
-      return result
-    } catch (error) {
-      if (isBug(error)) throw error
-      this.#note(messageOf(error))
-      return null
+    this.#retry.stop()
+    return attempt(
+      async () => {
+        const result = await work()
+        this.#note(failureOf(result))
+        return result
+      },
+      (message) => {
+        this.#note(message)
+        return null
+      },
+    )
+  }
+
+  scheduleRetry(): void {
+    this.#retry.set(backoffMs(kernelRetry, this.#failures++))
+  }
+
+  cancelRetry(): void {
+    this.#retry.stop()
+  }
+
+  status(peers: number): OverlayStatus {
+    const { links, endpoints, counts, settled } = this.rows
+    const { overlayId, vni, vtep, mtu } = links
+    return {
+      overlayId,
+      vni,
+      vtep,
+      mtu,
+      endpoints: endpoints.size,
+      peers,
+      ...counts,
+      settled,
+      missing: this.missing,
+      lastError: this.#lastError,
     }
   }
 
   #note(failure: string | null): void {
     if (failure === null) this.#failures = 0
     else {
-      if (this.lastError !== failure) this.#parts.warn(failure)
+      if (this.#lastError !== failure) this.#parts.warn(failure)
       this.scheduleRetry()
     }
-    this.lastError = failure
-  }
-
-  scheduleRetry(): void {
-    this.cancelRetry()
-    const waitMs = backoffMs(kernelRetry, this.#failures++)
-    this.#retry = this.#parts.clock.setTimeout(this.#parts.retry, waitMs)
-  }
-
-  cancelRetry(): void {
-    if (this.#retry !== null) this.#parts.clock.clearTimeout(this.#retry)
-    this.#retry = null
+    this.#lastError = failure
   }
 }

@@ -1,99 +1,110 @@
-import { type Clock, type Timer, sleep } from '../../base/clock.ts'
+import { type Clock, sleep } from '../../base/clock.ts'
 import { failure, isBug } from '../../base/errors.ts'
 import { KeyedQueue } from '../../base/keyed-queue.ts'
 import type { Logger } from '../../base/logger.ts'
+import { Debounce, Every, Timeout } from '../../base/timers.ts'
+import type { AddressSet } from '../../net/endpoint.ts'
 import type { Ip } from '../../net/ip.ts'
-import type { Mac } from '../../net/mac.ts'
 import type { Vni } from '../../net/vni.ts'
-import { OverlayState } from './overlay-state.ts'
-import { type AuditReport, auditOverlay, driftTotal } from './audit.ts'
-import { AuditSchedule } from './audits.ts'
-import type { Dataplane, OverlayLinks } from '../dataplane.ts'
-import { type LocalEndpoint, addressesOf } from './desired.ts'
-import { StaleRowSweeper } from './stale-rows.ts'
-import { OverlayRows } from './overlay-rows.ts'
-import { type Peer, PeerTable, type PeerTransition } from './peer-table.ts'
-import { type ReconcilerStatus, overlayStatus } from './status.ts'
+import type { Dataplane, EndpointLink, OverlayLinks } from '../dataplane.ts'
+import {
+  type AuditReport,
+  type Drift,
+  addDrift,
+  auditOverlay,
+  driftTotal,
+  noDrift,
+} from './audit.ts'
+import { type PeerClaims, addressesOf } from './desired-rows.ts'
 import { OverlayRemover } from './overlay-remover.ts'
-
-/**
- * Keeps the kernel as it should be. It is told what other members have (`applyPeers`) and what this host
- * has (`attach…`, `detach…`), and owns the order in which the kernel hears of it: one queue per overlay.
- * The kernel is a cache: what is written is what differs from what is believed to be there, and every
- * `auditIntervalMs` the belief itself is checked against a dump and repaired.
- *
- * An endpoint's veth pair that is gone is made anew only inside its container, where the engine had moved
- * the other end. Where that cannot be, the endpoint is reported as missing.
- */
+import { OverlayRows } from './overlay-rows.ts'
+import { OverlayState, type OverlayStatus } from './overlay-state.ts'
 
 /** Changes within that time are written together. */
 const coalesceMs = 1
-/** Reading 10,000 rows back takes some 20 ms; every 30 s that is below a thousandth of a processor. */
-const auditIntervalDefaultMs = 30_000
+/** Reading 10,000 rows takes some 20 ms; every 30 s that is below a thousandth of a processor. */
+const defaultAuditIntervalMs = 30_000
 /** A member that has not been heard of for that long after our start is not restarting, it is gone. */
-const keepRowsMs = 10 * 60_000
+const staleRowsMs = 10 * 60_000
+/** Time for thousands of claims to get from the cluster to here. */
+const sweepIntervalMs = 1000
 
 interface ReconcilerParts {
   readonly dataplane: Dataplane
+  readonly peers: PeerClaims
   readonly clock: Clock
   readonly logger: Logger
   readonly auditIntervalMs?: number
   /**
-   * Whether all is known that is behind a VTEP: its member has told everything, or is gone. Until then rows
-   * to it that an earlier life left are kept. Without this, none are.
+   * Whether all claims behind a VTEP are known: its member is synchronized, or gone. Until then rows to it
+   * that were in the kernel at the start stay. Without this function, none do.
    */
   readonly isKnown?: (vtep: Ip) => boolean
 }
 
+/** The data plane's part of `/status`: plain JSON. */
+export interface ReconcilerStatus {
+  readonly overlays: readonly OverlayStatus[]
+  /** What audits found wrong and repaired since the start. */
+  readonly drift: Drift
+  readonly audits: number
+  readonly lastAuditAt: string | null
+}
+
+/**
+ * Keeps the kernel in the desired state. It is told which claims changed (`peersChanged`) and what this
+ * host has (`attach…`, `detach…`), and decides the order of writes: one queue per overlay. The kernel is
+ * a cache: a write is the difference to a copy of its tables, and every `auditIntervalMs` the copy is
+ * compared with a dump and both are repaired.
+ *
+ * A veth pair that is gone is recreated only inside its sandbox, where the engine had moved the other
+ * end. Where that is impossible, the endpoint is reported as missing.
+ */
 export class Reconciler {
-  readonly #dataplane: Dataplane
-  readonly #clock: Clock
-  readonly #logger: Logger
-  readonly #peers = new PeerTable()
-  readonly #attached = new Map<string, OverlayState>()
+  readonly #parts: ReconcilerParts
+  readonly #overlays = new Map<string, OverlayState>()
   readonly #queue = new KeyedQueue()
-  readonly #removals: OverlayRemover
-  readonly #audits: AuditSchedule
-  readonly #reviews: StaleRowSweeper | null
+  readonly #remover: OverlayRemover
+  readonly #auditTimer: Every
+  readonly #flush: Debounce
+  readonly #sweep: Timeout
   readonly #dirty = new Set<string>()
-  #flush: Timer | null = null
   #stopped = false
+  #drift: Drift = noDrift
+  #audits = 0
+  #lastAuditAt: string | null = null
 
   constructor(parts: ReconcilerParts) {
-    this.#dataplane = parts.dataplane
-    this.#clock = parts.clock
-    this.#logger = parts.logger
-    this.#reviews = parts.isKnown === undefined ? null : this.#newReviews(parts.isKnown)
-    this.#removals = new OverlayRemover(parts, this.#queue, (overlayId) =>
-      this.#attached.has(overlayId),
-    )
-    const intervalMs = parts.auditIntervalMs ?? auditIntervalDefaultMs
-    this.#audits = new AuditSchedule({ clock: parts.clock, intervalMs, audit: () => this.audit() })
+    this.#parts = parts
+    const { clock, auditIntervalMs = defaultAuditIntervalMs } = parts
+    const isWanted = (overlayId: string): boolean => this.#overlays.has(overlayId)
+    this.#remover = new OverlayRemover({ ...parts, queue: this.#queue, isWanted })
+    const audit = async (): Promise<void> => void (await this.audit())
+    this.#auditTimer = new Every({ clock, intervalMs: auditIntervalMs, run: audit })
+    this.#flush = new Debounce({ clock, delayMs: coalesceMs, run: () => this.#flushDirty() })
+    this.#sweep = new Timeout(clock, () => this.#sweepStaleRows())
   }
 
   /** Begins the audits. The data plane must have been started. */
   start(): void {
-    this.#stopped = false
-    this.#audits.start()
+    this.#auditTimer.start()
   }
 
   /** Ends audits and retries and waits for work under way. What was built stays in the kernel. */
   async stop(): Promise<void> {
     this.#stopped = true
-    if (this.#flush !== null) this.#clock.clearTimeout(this.#flush)
-    this.#flush = null
-    this.#audits.stop()
-    for (const attached of this.#attached.values()) attached.cancelRetry()
-    this.#reviews?.stop()
-    this.#removals.stop()
+    this.#flush.stop()
+    this.#auditTimer.stop()
+    for (const overlay of this.#overlays.values()) overlay.cancelRetry()
+    this.#sweep.stop()
+    this.#remover.stop()
     await this.#queue.idle()
   }
 
-  /** Takes over what changed among the other members' endpoints. The kernel follows within 1 ms or so. */
-  applyPeers(transitions: readonly PeerTransition[]): void {
-    const touched = this.#peers.apply(transitions)
-    for (const [overlayId, { rows }] of this.#attached) {
-      const addresses = touched.get(rows.links.vni)
+  /** Claims of these addresses changed. The kernel follows within 1 ms or so. */
+  peersChanged(changed: ReadonlyMap<Vni, AddressSet>): void {
+    for (const [overlayId, { rows }] of this.#overlays) {
+      const addresses = changed.get(rows.links.vni)
       if (addresses === undefined) continue
       rows.markDirty(addresses)
       this.#markDirty(overlayId)
@@ -101,47 +112,47 @@ export class Reconciler {
   }
 
   /**
-   * Makes the overlay's links and writes the rows of all known peers before it resolves. Rows that fail
+   * Creates the overlay's links and writes the rows of all known peers before it resolves. Rows that fail
    * do not fail it; they are tried again. Rejects as `Dataplane.ensureOverlay` does.
    */
   attachOverlay(links: OverlayLinks): Promise<void> {
     const { overlayId } = links
     return this.#run(overlayId, async () => {
-      const changed = await this.#dataplane.ensureOverlay(links)
-      if (changed.length > 0) this.#logger.info(`overlay ${overlayId}: ${changed.join(', ')}`)
-      const attached = this.#attached.get(overlayId) ?? this.#newAttached(links)
-      const moved = attached.rows.links.vni !== links.vni || attached.rows.links.vtep !== links.vtep
-      if (changed.length > 0 || moved) attached.rows.invalidate()
-      attached.rows.links = links
-      this.#attached.set(overlayId, attached)
-      await write(attached)
-      if (attached.rows.hasStaleRows && !this.#stopped) this.#reviews?.schedule()
+      const changed = await this.#parts.dataplane.ensureOverlay(links)
+      if (changed.length > 0) this.#parts.logger.info(`overlay ${overlayId}: ${changed.join(', ')}`)
+      const overlay = this.#overlays.get(overlayId) ?? this.#newOverlay(links)
+      const { rows } = overlay
+      const moved = rows.links.vni !== links.vni || rows.links.vtep !== links.vtep
+      if (changed.length > 0 || moved) rows.invalidate()
+      rows.links = links
+      this.#overlays.set(overlayId, overlay)
+      await write(overlay)
+      if (rows.hasStaleRows && !this.#stopped) this.#sweep.setIfIdle(sweepIntervalMs)
     })
   }
 
-  /** Removes the overlay's links, also those of an earlier life. When it fails it is tried again later. */
+  /** Removes the overlay's links, also those of an earlier process. A failure is retried later. */
   detachOverlay(overlayId: string): Promise<void> {
     return this.#queue.run(overlayId, async () => {
-      this.#attached.get(overlayId)?.cancelRetry()
-      this.#attached.delete(overlayId)
-      await this.#removals.remove(overlayId)
+      this.#overlays.get(overlayId)?.cancelRetry()
+      this.#overlays.delete(overlayId)
+      await this.#remover.remove(overlayId)
     })
   }
 
-  /** Makes or adopts the endpoint's veth pair. Fails with KERNEL when the overlay is not attached. */
-  attachEndpoint(overlayId: string, endpoint: LocalEndpoint): Promise<{ sourceName: string }> {
+  /** Creates or adopts the endpoint's veth pair. Fails with KERNEL when the overlay is not attached. */
+  attachEndpoint(overlayId: string, link: EndpointLink): Promise<{ sourceName: string }> {
     return this.#run(overlayId, async () => {
-      const attached = this.#attached.get(overlayId)
-      if (attached === undefined)
+      const overlay = this.#overlays.get(overlayId)
+      if (overlay === undefined)
         throw failure('KERNEL', `overlay ${overlayId} is not attached; attach it first`)
-      const { endpointId, mac, mtu } = endpoint
-      const link = { endpointId, mac, mtu }
-      const { sourceName } = await this.#dataplane.ensureEndpoint(overlayId, link)
-      const before = attached.rows.local.get(endpointId)
-      attached.rows.local.set(endpointId, endpoint)
-      attached.rows.markDirty(addressesOf(before === undefined ? [endpoint] : [before, endpoint]))
-      attached.missing = attached.missing.filter((id) => id !== endpointId)
-      await write(attached)
+      const { sourceName } = await this.#parts.dataplane.ensureEndpoint(overlayId, link)
+      const { rows } = overlay
+      const before = rows.endpoints.get(link.endpointId)
+      rows.endpoints.set(link.endpointId, link)
+      rows.markDirty(addressesOf(before === undefined ? [link] : [before, link]))
+      overlay.missing = overlay.missing.filter((id) => id !== link.endpointId)
+      await write(overlay)
       return { sourceName }
     })
   }
@@ -149,130 +160,134 @@ export class Reconciler {
   /** Removes the endpoint's veth pair. Neither overlay nor endpoint need be known. */
   detachEndpoint(overlayId: string, endpointId: string): Promise<void> {
     return this.#run(overlayId, async () => {
-      await this.#dataplane.removeEndpoint(overlayId, endpointId)
-      const attached = this.#attached.get(overlayId)
-      const endpoint = attached?.rows.local.get(endpointId)
-      if (attached === undefined || endpoint === undefined) return
-      attached.rows.local.delete(endpointId)
-      attached.missing = attached.missing.filter((id) => id !== endpointId)
-      attached.rows.markDirty(addressesOf([endpoint]))
-      await write(attached)
+      await this.#parts.dataplane.removeEndpoint(overlayId, endpointId)
+      const overlay = this.#overlays.get(overlayId)
+      const link = overlay?.rows.endpoints.get(endpointId)
+      if (overlay === undefined || link === undefined) return
+      overlay.rows.endpoints.delete(endpointId)
+      overlay.missing = overlay.missing.filter((id) => id !== endpointId)
+      overlay.rows.markDirty(addressesOf([link]))
+      await write(overlay)
     })
   }
 
-  /** The peers that claim an address, the one that counts first, those not live last. */
-  holders(vni: Vni, ip: Ip): Peer[] {
-    return this.#peers.holders(vni, ip)
+  /** The overlays that have a namespace on this host, attached or not. */
+  overlays(): Promise<string[]> {
+    return this.#parts.dataplane.overlays()
   }
 
-  /** The same for a MAC address. */
-  macHolders(vni: Vni, mac: Mac): Peer[] {
-    return this.#peers.macHolders(vni, mac)
-  }
-
-  /** All peers of an overlay. */
-  peers(vni: Vni): Peer[] {
-    return this.#peers.peers(vni)
+  /** Where the container's ends of an overlay's links are, by endpoint id. */
+  async linkLocations(overlayId: string): Promise<ReadonlyMap<string, 'hostNetns' | 'sandbox'>> {
+    const actual = await this.#parts.dataplane.dump(overlayId)
+    const endpoints = actual?.endpoints ?? []
+    return new Map(
+      endpoints.map((link) => [link.endpointId, link.inHostNetns ? 'hostNetns' : 'sandbox']),
+    )
   }
 
   /** Compares every attached overlay with the kernel, repairs, and counts what was wrong. */
   async audit(): Promise<AuditReport[]> {
     const reports: AuditReport[] = []
-    for (const overlayId of this.#attached.keys()) {
+    for (const overlayId of this.#overlays.keys()) {
       if (this.#stopped) break
       const report = await this.#queue.run(overlayId, () => this.#auditOne(overlayId))
       if (report !== null) reports.push(report)
     }
-    this.#audits.noteRound()
+    this.#audits++
+    this.#lastAuditAt = new Date(this.#parts.clock.wall()).toISOString()
     return reports
   }
 
   status(): ReconcilerStatus {
-    const overlays = [...this.#attached.values()].map(({ rows, missing, lastError }) =>
-      overlayStatus(rows, this.#peers.count(rows.links.vni), { missing, lastError }),
-    )
-    return { overlays, ...this.#audits.figures }
+    const { peers } = this.#parts
+    return {
+      overlays: Array.from(this.#overlays.values(), (overlay) =>
+        overlay.status(peers.count(overlay.rows.links.vni)),
+      ),
+      drift: this.#drift,
+      audits: this.#audits,
+      lastAuditAt: this.#lastAuditAt,
+    }
   }
 
-  /** Work in the overlay's queue. After a failure it is not known what the kernel has, and all of it is compared soon. */
+  /** Work in the overlay's queue. After a failure the kernel's state is not known, and all is compared soon. */
   #run<T>(overlayId: string, work: () => Promise<T>): Promise<T> {
     return this.#queue.run(overlayId, async () => {
       try {
         return await work()
       } catch (error) {
-        const attached = this.#attached.get(overlayId)
-        attached?.rows.invalidate()
-        if (!isBug(error)) attached?.scheduleRetry()
+        const overlay = this.#overlays.get(overlayId)
+        overlay?.rows.invalidate()
+        if (!isBug(error)) overlay?.scheduleRetry()
         throw error
       }
     })
   }
 
-  #newReviews(isKnown: (vtep: Ip) => boolean): StaleRowSweeper {
-    const overlays = (): [string, OverlayRows][] =>
-      [...this.#attached].map(([overlayId, { rows }]) => [overlayId, rows])
-    const onReleased = (overlayId: string): void => this.#markDirty(overlayId)
-    return new StaleRowSweeper({ clock: this.#clock, isKnown, overlays, onReleased })
-  }
-
-  #newAttached(links: OverlayLinks): OverlayState {
-    const pause = (): Promise<void> => sleep(this.#clock, 0)
-    const keepUntilMs = this.#reviews === null ? null : this.#clock.now() + keepRowsMs
-    const [dataplane, peers] = [this.#dataplane, this.#peers]
-    const rows = new OverlayRows({ dataplane, peers, pause, keepUntilMs }, links)
+  #newOverlay(links: OverlayLinks): OverlayState {
+    const { dataplane, peers, clock, logger, isKnown } = this.#parts
+    const pause = (): Promise<void> => sleep(clock, 0)
+    const staleDeadlineMs = isKnown === undefined ? null : clock.now() + staleRowsMs
+    const rows = new OverlayRows({ dataplane, peers, pause, staleDeadlineMs }, links)
     const retry = (): void => this.#retry(links.overlayId, rows)
-    return new OverlayState(rows, {
-      clock: this.#clock,
-      warn: (text) => this.#logger.warn(text),
-      retry,
-    })
+    return new OverlayState(rows, { clock, warn: (text) => logger.warn(text), retry })
   }
 
   #markDirty(overlayId: string): void {
     this.#dirty.add(overlayId)
-    this.#flush ??= this.#clock.setTimeout(() => this.#flushDirty(), coalesceMs)
+    this.#flush.trigger()
   }
 
   #flushDirty(): void {
-    this.#flush = null
     const overlayIds = [...this.#dirty]
     this.#dirty.clear()
     for (const overlayId of overlayIds) this.#enqueueWrite(overlayId)
   }
 
+  #sweepStaleRows(): void {
+    const { clock, isKnown = () => true } = this.#parts
+    for (const [overlayId, { rows }] of this.#overlays) {
+      if (rows.sweepStaleRows(clock.now(), isKnown)) this.#markDirty(overlayId)
+      if (rows.hasStaleRows) this.#sweep.setIfIdle(sweepIntervalMs)
+    }
+  }
+
   #retry(overlayId: string, rows: OverlayRows): void {
     if (this.#stopped) return
-    if (rows.isInvalid) void this.#queue.run(overlayId, () => this.#auditOne(overlayId))
-    else this.#enqueueWrite(overlayId)
+    if (rows.isValid) this.#enqueueWrite(overlayId)
+    else void this.#queue.run(overlayId, () => this.#auditOne(overlayId))
   }
 
   #enqueueWrite(overlayId: string): void {
     void this.#queue.run(overlayId, async () => {
-      const attached = this.#attached.get(overlayId)
-      if (attached !== undefined) await write(attached)
+      const overlay = this.#overlays.get(overlayId)
+      if (overlay !== undefined) await write(overlay)
     })
   }
 
   async #auditOne(overlayId: string): Promise<AuditReport | null> {
-    const attached = this.#attached.get(overlayId)
-    if (attached === undefined) return null
-    const work = (): Promise<AuditReport> => auditOverlay(this.#dataplane, attached.rows)
-    const report = await attached.attempt(work, ({ failure: what }) => what)
+    const overlay = this.#overlays.get(overlayId)
+    if (overlay === undefined) return null
+    const { dataplane, logger } = this.#parts
+    const report = await overlay.attempt(
+      () => auditOverlay(dataplane, overlay.rows),
+      ({ failure: message }) => message,
+    )
     if (report === null) return null
-    attached.missing = report.missing
-    this.#audits.noteDrift(report.drift)
+    overlay.missing = report.missing
+    this.#drift = addDrift(this.#drift, report.drift)
     if (driftTotal(report.drift) > 0)
-      this.#logger.warn(`overlay ${overlayId}: the kernel had drifted and was repaired`, {
+      logger.warn(`overlay ${overlayId}: the kernel had drifted and was repaired`, {
         ...report.drift,
       })
     return report
   }
 }
 
-/** Writes what changed; what fails is noted and tried again later. */
-async function write(attached: OverlayState): Promise<void> {
-  await attached.attempt(
-    () => attached.rows.write(),
-    (failed) => failed,
+/** Writes what changed; a failure is noted and retried. */
+async function write(overlay: OverlayState): Promise<void> {
+  await overlay.attempt(
+    () => overlay.rows.write(),
+    (message) => message,
   )
 }

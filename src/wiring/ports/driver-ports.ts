@@ -1,16 +1,14 @@
-import { parsePoolKey, poolKeyOf } from '../../net/pool-key.ts'
 import { createHash } from 'node:crypto'
 import type { Cluster, Transition } from '../../cluster/cluster.ts'
 import { endpointRecord } from '../../cluster/wire/endpoint-record.ts'
-import { overlayRecord } from '../records.ts'
-import type { Dataplane } from '../../dataplane/dataplane.ts'
-import type { Reconciler } from '../../dataplane/reconcile/reconciler.ts'
-import type { EndpointClaim } from '../../driver/network.ts'
-import type { DriverCluster, DriverPools, DriverDataplane } from '../../driver/ports.ts'
+import type { OverlayChange } from '../../driver/consistency.ts'
 import type { Driver } from '../../driver/driver.ts'
-import type { OverlayChange } from '../../driver/consistency-check.ts'
+import type { DriverCluster, DriverPools } from '../../driver/ports.ts'
 import type { Ipam } from '../../ipam/ipam.ts'
 import { parsePoolId, poolIdOf } from '../../ipam/pool-id.ts'
+import type { EndpointClaim } from '../../net/endpoint.ts'
+import { parsePoolKey, poolKeyOf } from '../../net/pool-key.ts'
+import { overlayRecord } from '../records.ts'
 
 /** The calls of the engine that concern addresses. */
 type IpamHandlers = Pick<Ipam, 'requestPool' | 'releasePool' | 'requestAddress' | 'releaseAddress'>
@@ -20,7 +18,7 @@ type IpamHandlers = Pick<Ipam, 'requestPool' | 'releasePool' | 'requestAddress' 
  */
 const recordIdDigits = 16
 
-/** An endpoint's id as records have it. */
+/** An endpoint's id in records. */
 function recordEndpointId(endpointId: string): string {
   const head = endpointId.slice(0, recordIdDigits)
   if (/^[0-9a-f]{16}$/.test(head)) return head
@@ -50,7 +48,7 @@ export function driverCluster(
   }
 }
 
-/** The overlays among the cluster's transitions, as the driver takes them. */
+/** The overlays among the cluster's transitions, as the driver accepts them. */
 export function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
   return batch.flatMap(({ origin, previous, next }) => {
     const record = next ?? previous
@@ -60,7 +58,7 @@ export function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
   })
 }
 
-/** Our address management as the driver sees it. */
+/** Our IPAM as the driver sees it. */
 export function driverPools(ipam: Ipam): DriverPools {
   return {
     poolFor: (space, pool, overlay) => ipam.poolFor(pool, overlay ?? undefined, space),
@@ -78,7 +76,7 @@ export function driverPools(ipam: Ipam): DriverPools {
   }
 }
 
-/** What the engine's address calls are handed to: an address that an endpoint has is not let go. */
+/** The engine's address calls. An address that an endpoint has is not released. */
 export function ipamHandlers(ipam: Ipam, driver: Driver): IpamHandlers {
   return {
     requestPool: (wish) => ipam.requestPool(wish),
@@ -95,26 +93,4 @@ export function ipamHandlers(ipam: Ipam, driver: Driver): IpamHandlers {
 
 function isShared(poolKey: string): boolean {
   return parsePoolKey(poolKey)?.kind === 'shared'
-}
-
-/** The data plane as the driver sees it. */
-export function driverDataplane(reconciler: Reconciler, dataplane: Dataplane): DriverDataplane {
-  return {
-    attachOverlay: (links) => reconciler.attachOverlay(links),
-    detachOverlay: (overlayId) => reconciler.detachOverlay(overlayId),
-    attachEndpoint: (overlayId, endpoint) => reconciler.attachEndpoint(overlayId, endpoint),
-    detachEndpoint: (overlayId, endpointId) => reconciler.detachEndpoint(overlayId, endpointId),
-    holders: (vni, ip) => reconciler.holders(vni, ip),
-    macHolders: (vni, mac) => reconciler.macHolders(vni, mac),
-    overlays: () => dataplane.overlays(),
-    linkLocations: async (overlayId) => {
-      const endpoints = (await dataplane.dump(overlayId))?.endpoints ?? []
-      return new Map(
-        endpoints.map(({ endpointId, inHostNetns }) => [
-          endpointId,
-          inHostNetns ? 'hostNetns' : 'sandbox',
-        ]),
-      )
-    },
-  }
 }

@@ -1,6 +1,7 @@
 import type { Cluster } from '../../cluster/cluster.ts'
 import type { AnyRecord } from '../../cluster/wire/record-type.ts'
 import type { Driver } from '../../driver/driver.ts'
+import type { Peer } from '../../net/endpoint.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Vni } from '../../net/vni.ts'
 import type { IpamCluster } from '../../ipam/ports.ts'
@@ -12,7 +13,7 @@ const channel = 'ipam'
 /** What address management asks of the rest of this host. */
 interface Neighbours {
   readonly networks: () => ReturnType<Driver['networks']>
-  readonly holders: (vni: Vni, ip: Ip) => readonly { origin: string; vtep: Ip; live: boolean }[]
+  readonly peersWithIp: (vni: Vni, ip: Ip) => readonly Peer[]
 }
 
 /** The cluster as our address management sees it. */
@@ -40,8 +41,8 @@ export function ipamCluster(cluster: Cluster, self: string, neighbours: Neighbou
     withdrawPool: (poolKey) => cluster.remove(poolRecord, poolKey),
     holderOf: (poolKey, ip) => {
       for (const vni of vnisOf(cluster, neighbours, poolKey)) {
-        const holder = neighbours.holders(vni, ip).find(({ live }) => live)
-        if (holder !== undefined) return { member: holder.origin, address: holder.vtep }
+        const peer = neighbours.peersWithIp(vni, ip).find(({ live }) => live)
+        if (peer !== undefined) return { member: peer.origin, address: peer.vtep }
       }
       return null
     },

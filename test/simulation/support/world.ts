@@ -10,10 +10,9 @@ import { Cluster, type Transition } from '../../../src/cluster/cluster.ts'
 import type { ClusterOptions } from '../../../src/cluster/sync/options.ts'
 import { type EndpointRecord, endpointRecord } from '../../../src/cluster/wire/endpoint-record.ts'
 import type { Ip } from '../../../src/net/ip.ts'
-import { PeerTable } from '../../../src/dataplane/reconcile/peer-table.ts'
+import { Peers } from '../../../src/peers/peers.ts'
 import { macOfIp } from '../../../src/net/mac.ts'
 import type { Vni } from '../../../src/net/vni.ts'
-import { peerTransitions } from '../../../src/wiring/ports/peer-transitions.ts'
 import type { GossipTransport } from '../../../src/cluster/gossip/gossip-transport.ts'
 import { createMemberlistGossip } from '../../../src/cluster/gossip/memberlist-gossip.ts'
 import { EventClock, HostClock } from './event-clock.ts'
@@ -32,7 +31,7 @@ export class Host {
   /** What listeners believe, by origin and key. */
   readonly believed = new Map<string, EndpointRecord>()
   /** What its data plane goes by. */
-  peers = new PeerTable()
+  peers = new Peers()
   cluster: Cluster | null = null
   /** Says goodbye at the moment. */
   leaving = false
@@ -117,7 +116,7 @@ export class World {
     host.gossip = gossip
     host.cluster = cluster
     host.believed.clear()
-    host.peers = new PeerTable()
+    host.peers = new Peers()
     cluster.onTransitions((batch) => this.#believe(host, batch))
     for (const record of host.truth.values()) cluster.put(endpointRecord, record)
     await cluster.start()
@@ -298,14 +297,14 @@ export class World {
     for (const vni of vnis) known += [...host.peers.addresses(vni).ips].length
     if (known !== latest.size) found.push(`${host.name} has ${known} addresses of ${latest.size}`)
     for (const [address, { vni, ips, claimedAt }] of latest) {
-      const first = host.peers.holders(vni, ips[0]!)[0]?.claimedAt
+      const first = host.peers.withIp(vni, ips[0]!)[0]?.claimedAt
       if (first !== claimedAt) found.push(`${host.name} of ${address}: ${first}, not ${claimedAt}`)
     }
   }
 
   /** Follows transitions as a data plane would, and notes what must never happen. */
   #believe(host: Host, batch: readonly Transition[]): void {
-    host.peers.apply(peerTransitions(batch))
+    host.peers.applyRecords(batch)
     for (const { origin, previous, next, live } of batch) {
       const record = next ?? previous
       if (!endpointRecord.is(record)) continue

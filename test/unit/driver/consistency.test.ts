@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import { createLogger } from '../../../src/base/logger.ts'
 import { Driver } from '../../../src/driver/driver.ts'
-import type { KnownOverlay } from '../../../src/driver/overlay-parameters.ts'
-import type { Holder } from '../../../src/driver/ports.ts'
+import type { KnownOverlay } from '../../../src/driver/network-store.ts'
 import { parseCidr, parseIpInCidr } from '../../../src/net/cidr.ts'
+import type { Peer } from '../../../src/net/endpoint.ts'
 import { type Ip, parseIp } from '../../../src/net/ip.ts'
 import { type Mac, macOfIp, parseMac } from '../../../src/net/mac.ts'
 import type { Vni } from '../../../src/net/vni.ts'
@@ -45,7 +45,10 @@ async function endpoint(
   return driver.createEndpoint({ networkId: 'n1', endpointId, addresses, mac: wanted })
 }
 
-const holder = (fields: Partial<Holder> = {}): Holder => ({
+const peer = (fields: Partial<Peer> = {}): Peer => ({
+  vni: 7000 as Vni,
+  ips: [],
+  mac,
   origin: 'host-b',
   endpointId: 'feed',
   vtep: parseIp('192.0.2.2')!,
@@ -167,12 +170,12 @@ describe('a MAC address', () => {
   it('that a live endpoint of the overlay has is refused, with who has it and what to do', async () => {
     const a = host()
     await create(a, { vni: '7000' })
-    a.world.holders.set(`7000 ${mac}`, holder())
+    a.world.peers.set(`7000 ${mac}`, peer())
     expect(await refusal(endpoint(a, 'e1', '10.10.0.2/16', mac))).to.match(
       /MAC address 02:aa:00:00:00:01 on overlay .* member host-b \(192\.0\.2\.2\) by endpoint feed.*--mac-address/,
     )
     expect(a.world.told.endpoints.size).to.equal(0)
-    a.world.holders.set(`7000 ${mac}`, holder({ live: false }))
+    a.world.peers.set(`7000 ${mac}`, peer({ live: false }))
     await endpoint(a, 'e1', '10.10.0.2/16', mac)
     expect(await refusal(endpoint(a, 'e2', '10.10.0.3/16', mac))).to.match(
       /MAC address .* in use on this host by endpoint e1.*--mac-address/,
@@ -186,9 +189,9 @@ describe('a MAC address', () => {
     await endpoint(a, 'e1', '10.10.0.2/16', mac)
     const now = Math.floor(a.world.clock.wall() / 1000)
     const join = () => a.driver.join({ networkId: 'n1', endpointId: 'e1' })
-    a.world.holders.set(`7000 ${mac}`, holder({ claimedAt: now - 1 }))
+    a.world.peers.set(`7000 ${mac}`, peer({ claimedAt: now - 1 }))
     expect(await refusal(join())).to.match(/MAC address .* is in use on member host-b/)
-    a.world.holders.set(`7000 ${mac}`, holder({ claimedAt: now + 1 }))
+    a.world.peers.set(`7000 ${mac}`, peer({ claimedAt: now + 1 }))
     await join()
     await a.driver.stop()
   })
@@ -199,7 +202,7 @@ describe('a MAC address', () => {
     await endpoint(a, 'e1', '10.10.0.2/16', mac)
     await a.driver.join({ networkId: 'n1', endpointId: 'e1' })
     await a.world.clock.advance(1000)
-    a.world.holders.set(`7000 ${mac}`, holder({ claimedAt: Number.MAX_SAFE_INTEGER }))
+    a.world.peers.set(`7000 ${mac}`, peer({ claimedAt: Number.MAX_SAFE_INTEGER }))
     a.driver.overlaysChanged([])
     await a.world.clock.advance(1000)
     expect(a.lines.at(-1)).to.match(
@@ -215,10 +218,10 @@ describe('a MAC address', () => {
     const a = host()
     await create(a, { vni: '7000' })
     const usual = macOfIp('10.10.0.2' as Ip)
-    a.world.holders.set(`7000 ${usual}`, holder())
+    a.world.peers.set(`7000 ${usual}`, peer())
     const given = await endpoint(a, 'e1', '10.10.0.2/16', null)
     expect(given.mac).to.match(/^02:43:/)
-    a.world.holders.set(`7000 ${usual}`, holder({ live: false }))
+    a.world.peers.set(`7000 ${usual}`, peer({ live: false }))
     expect(await endpoint(a, 'e1', '10.10.0.2/16', null)).to.deep.equal(given)
     await a.driver.stop()
   })
@@ -234,7 +237,7 @@ describe('an address under another IPAM driver', () => {
       await create(a, { vni: '7000' }, space)
       await endpoint(a, 'e1', '10.10.0.2/16', mac)
       await a.driver.join({ networkId: 'n1', endpointId: 'e1' })
-      a.world.holders.set('7000 10.10.0.2', holder({ claimedAt: Number.MAX_SAFE_INTEGER }))
+      a.world.peers.set('7000 10.10.0.2', peer({ claimedAt: Number.MAX_SAFE_INTEGER }))
       expect(a.driver.inconsistencies().list.map(({ kind }) => kind)).to.deep.equal(kinds)
       await a.driver.stop()
     }

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { Driver } from '../../../src/driver/driver.ts'
 import { parseIpInCidr } from '../../../src/net/cidr.ts'
+import type { Peer } from '../../../src/net/endpoint.ts'
 import { parseIp } from '../../../src/net/ip.ts'
 import { parseMac } from '../../../src/net/mac.ts'
 import { type Vni, vniOfOverlay } from '../../../src/net/vni.ts'
@@ -99,19 +100,22 @@ describe('driver', () => {
     const world = createDriverWorld()
     const driver = new Driver(driverPartsOf(world))
     await driver.createNetwork(network('n1', { vni: '7000', overlay: 'blue' }, 'LocalDefault'))
-    const holder = {
+    const holder: Peer = {
+      vni: 7000 as Vni,
+      ips: [parseIp('10.10.0.2')!],
+      mac: parseMac('02:42:0a:0a:00:02')!,
       origin: 'host-b',
       endpointId: 'feed',
       vtep: parseIp('192.0.2.2')!,
       claimedAt: 1,
       live: true,
     }
-    world.holders.set('7000 10.10.0.2', holder)
+    world.peers.set('7000 10.10.0.2', holder)
     expect(await refusedWith(driver.createEndpoint(endpoint('n1', 'e1')))).to.match(
       /10\.10\.0\.2 on overlay "blue" is in use on member host-b \(192\.0\.2\.2\) by endpoint feed/,
     )
     expect(world.told.endpoints.size + (world.disk.get('endpoints')?.size ?? 0)).to.equal(0)
-    world.holders.set('7000 10.10.0.2', { ...holder, live: false })
+    world.peers.set('7000 10.10.0.2', { ...holder, live: false })
     await driver.createEndpoint(endpoint('n1', 'e1'))
   })
 
@@ -122,7 +126,10 @@ describe('driver', () => {
     await driver.createEndpoint(endpoint('n1', 'e1'))
     const now = Math.floor(world.clock.wall() / 1000)
     const other = (claimedAt: number, origin: string) =>
-      world.holders.set('7000 10.10.0.2', {
+      world.peers.set('7000 10.10.0.2', {
+        vni: 7000 as Vni,
+        ips: [parseIp('10.10.0.2')!],
+        mac: parseMac('02:42:0a:0a:00:02')!,
         origin,
         endpointId: 'feed',
         vtep: parseIp('192.0.2.2')!,

@@ -1,7 +1,8 @@
 import { failure, isSystemError, messageOf } from '../../../base/errors.ts'
+import { ipWithLength } from '../../../net/cidr.ts'
 import type { EndpointLink, EnsuredEndpoint } from '../../dataplane.ts'
-import type { Link } from '../netlink/link.ts'
 import { addAddress } from '../netlink/addresses.ts'
+import { type Link, deleteLinkIfExists, findLink, listLinks } from '../netlink/link.ts'
 import { changeLink, createVethPair, deleteLink, noOwnAddresses } from '../netlink/link-requests.ts'
 import {
   bridgeName,
@@ -10,28 +11,27 @@ import {
   portNameOf,
   sourceNameOf,
 } from '../netlink/names.ts'
-import { inNetns } from '../netns/netns.ts'
-import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
-import { configureLink, linkDrift } from './link-config.ts'
-import { type NetnsHandle, type OverlayNetns, findLink, listLinks } from '../netns/overlay-netns.ts'
 import { getFdb, readPortMac, removePortMac, setPortMac } from '../netlink/neighbours.ts'
-import { writeNetSysctl } from '../netns/sysctl.ts'
+import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
+import { inNetns, writeNetSysctl } from '../netns/netns.ts'
+import type { NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
+import { configureLink, linkDrift } from './link-config.ts'
 
 /**
- * The veth pair of an endpoint. One end is a port of the bridge. The other lies in the host's namespace
- * under the name that Join answers; the engine moves it into the container, and back before it asks to
- * delete the endpoint, unless the container's namespace died first, and the pair with it.
+ * The veth pair of an endpoint. One end is a port of the bridge. The other is created in the host's
+ * namespace under the name that Join answers; the engine moves it into the sandbox, and back before it
+ * deletes the endpoint, unless the sandbox's namespace ended first, and the pair with it.
  */
 
-/** As a port of the bridge: told its one station by hand, and given nothing that is not for it. */
+/** The bridge has a static FDB entry for the one MAC address behind the port, and floods nothing to it. */
 const endpointPort = { learning: false, flood: false }
 
-/** What the bridge's end of every pair has. */
+/** The configuration of the bridge's end of every pair. */
 export function portConfig(bridge: Link): { master: number; port: typeof endpointPort; up: true } {
   return { master: bridge.index, port: endpointPort, up: true }
 }
 
-/** Makes the pair, or repairs what is there. */
+/** Creates the pair, or repairs what is there. */
 export function ensureVethPair(
   netns: OverlayNetns,
   host: NetnsHandle,
@@ -42,11 +42,11 @@ export function ensureVethPair(
   const changed = repairVethPair(netns, host, overlayId, link)
   if (changed !== null) return { sourceName, changed }
   const hostEnd = owned(findLink(host.socket, sourceName), overlayId, null)
-  // An end without its port in the overlay: nothing can be behind it any more.
+  // An end without its port in the overlay: it leads nowhere.
   if (hostEnd !== null) deleteLinkIfExists(host.socket, hostEnd.index)
-  const wanted = wantedPort(netns, overlayId, link)
-  makePair(netns, { ...host, name: sourceName }, overlayId, link, wanted)
-  return { sourceName, changed: ['veth pair made'] }
+  const desired = desiredPort(netns, overlayId, link)
+  createPair(netns, { ...host, name: sourceName }, overlayId, link, desired)
+  return { sourceName, changed: ['veth pair created'] }
 }
 
 /** Repairs the pair. @returns what was changed, in words; null when there is no pair. */
@@ -56,19 +56,19 @@ export function repairVethPair(
   overlayId: string,
   link: EndpointLink,
 ): string[] | null {
-  const wanted = wantedPort(netns, overlayId, link)
+  const desired = desiredPort(netns, overlayId, link)
   const port = owned(netns.link(portNameOf(overlayId, link.endpointId)), overlayId, netns.path)
   if (port === null) return null
   const hostEnd = findLink(host.socket, sourceNameOf(overlayId, link.endpointId))
-  const changed = linkDrift(port, wanted)
-  if (changed.length > 0) configureLink(netns.socket, port.index, wanted)
-  changed.push(...repairHostEnd(host.socket, owned(hostEnd, overlayId, null), link, wanted.alias))
-  changed.push(...ensureStation(netns.socket, port.index, link))
+  const changed = linkDrift(port, desired)
+  if (changed.length > 0) configureLink(netns.socket, port.index, desired)
+  changed.push(...repairHostEnd(host.socket, owned(hostEnd, overlayId, null), link, desired.alias))
+  changed.push(...ensurePortMac(netns.socket, port.index, link))
   return changed
 }
 
 /**
- * Makes the pair that somebody removed, the other end in its container at once, as the engine had it.
+ * Creates a pair that was removed, with the other end in its sandbox, configured as the engine does.
  * @returns why the container could not be given its IPv6 addresses, in words; null when it has all.
  */
 export function recreateVethPair(
@@ -76,81 +76,83 @@ export function recreateVethPair(
   container: NetnsHandle,
   overlayId: string,
   link: EndpointLink,
-  addresses: readonly string[],
 ): string | null {
   const { socket } = container
-  // A port that is there was never finished, or it would have been found and repaired.
+  // A port that is there is incomplete, or it would have been found and repaired.
   const half = owned(netns.link(portNameOf(overlayId, link.endpointId)), overlayId, netns.path)
   if (half !== null) deleteLinkIfExists(netns.socket, half.index)
   const names = new Set(listLinks(socket).map(({ name }) => name))
-  // The engine numbers a container's links; ours is the one that is missing.
+  // The engine numbers a container's links; ours is the number that is missing.
   let number = 0
   while (names.has(`eth${number}`)) number++
   const name = `eth${number}`
+  const addresses = link.addresses.map(({ ip, cidr }) => ipWithLength(ip, cidr))
   const ipv6 = addresses.filter((address) => address.includes(':'))
   const ipv4 = addresses.filter((address) => !address.includes(':'))
-  const lacks: string[] = []
-  const wanted = wantedPort(netns, overlayId, link)
-  makePair(netns, { ...container, name }, overlayId, link, wanted, () => {
+  const errors: string[] = []
+  const desired = desiredPort(netns, overlayId, link)
+  createPair(netns, { ...container, name }, overlayId, link, desired, () => {
     if (ipv6.length === 0) socket.send([noOwnAddresses(name)])
     const index = findLink(socket, name)?.index
     if (index === undefined) throw failure('KERNEL', `${name}: the new veth pair is gone`)
     socket.sendAll(ipv4.map((address) => addAddress(index, address)))
-    if (ipv6.length > 0) lacks.push(...addIpv6(container, { name, index }, ipv6))
+    if (ipv6.length > 0) errors.push(...addIpv6(container, { name, index }, ipv6))
     socket.sendAll([changeLink(index, { up: true })])
   })
-  if (lacks.length === 0) return null
-  const { endpointId } = link
-  return `endpoint ${endpointId} of overlay ${overlayId} has its link again, but IPv6 only after a restart of its container: ${lacks.join('; ')}`
+  if (errors.length === 0) return null
+  return (
+    `endpoint ${link.endpointId} of overlay ${overlayId} has its link again, but IPv6 only after a ` +
+    `restart of its container: ${errors.join('; ')}`
+  )
 }
 
-/** What the kernel says where a link has no IPv6, cannot have it, or the kernel itself has none. */
+/** Errors of a link without IPv6, or of a kernel without. */
 const noIpv6: readonly string[] = ['EACCES', 'EINVAL', 'EAFNOSUPPORT', 'EOPNOTSUPP']
 
-/** The engine has IPv6 off in a container, but for the links that have such addresses. @returns what failed. */
+/** The engine disables IPv6 in a container, except on links with such addresses. @returns what failed. */
 function addIpv6(
   { socket, fd }: NetnsHandle,
   { name, index }: { readonly name: string; readonly index: number },
   addresses: readonly string[],
 ): string[] {
-  const lacks: string[] = []
+  const errors: string[] = []
   try {
     inNetns(fd, () => writeNetSysctl(`ipv6/conf/${name}/disable_ipv6`, '0'))
   } catch (error) {
     if (!isSystemError(error)) throw error
-    lacks.push(messageOf(error))
+    errors.push(messageOf(error))
   }
   const [error] = socket.send(addresses.map((address) => addAddress(index, address))).values()
   if (error === undefined) return []
   if (!noIpv6.includes(error.code)) throw error
-  return [...lacks, error.message]
+  return [...errors, error.message]
 }
 
 /** The bridge's end of the pair. */
-function wantedPort(netns: OverlayNetns, overlayId: string, { endpointId, mtu }: EndpointLink) {
+function desiredPort(netns: OverlayNetns, overlayId: string, { endpointId, mtu }: EndpointLink) {
   const bridge = netns.link(bridgeName)
   if (bridge === null)
     throw failure('KERNEL', `overlay ${overlayId} has no bridge; ensure the overlay first`)
   return { ...portConfig(bridge), alias: endpointAliasOf(overlayId, endpointId), mtu }
 }
 
-/** All of it, or nothing when something fails on the way. There must be no port of that name. */
-function makePair(
+/** Creates the whole pair, or nothing when a step fails. There must be no port of that name. */
+function createPair(
   netns: OverlayNetns,
   other: NetnsHandle & { readonly name: string },
   overlayId: string,
   { endpointId, mac, mtu }: EndpointLink,
-  wanted: ReturnType<typeof wantedPort>,
-  dressOther = (): void => {},
+  desired: ReturnType<typeof desiredPort>,
+  configureOther = (): void => {},
 ): void {
   const name = portNameOf(overlayId, endpointId)
   const ends = { name, peerName: other.name, peerMac: mac, peerNetnsFd: other.fd }
   try {
-    // May fail although it was done, when its answer is lost.
-    netns.socket.sendAll([createVethPair({ ...ends, mtu, master: wanted.master })])
-    other.socket.sendAll([changeLink(other.name, { alias: wanted.alias })])
-    dressOther()
-    configureLink(netns.socket, name, wanted)
+    // May fail although it succeeded, when its answer is lost.
+    netns.socket.sendAll([createVethPair({ ...ends, mtu, master: desired.master })])
+    other.socket.sendAll([changeLink(other.name, { alias: desired.alias })])
+    configureOther()
+    configureLink(netns.socket, name, desired)
     const port = netns.link(name)
     if (port === null) throw failure('KERNEL', `${name}: the new veth pair is gone`)
     netns.socket.sendAll([setPortMac(port.index, mac)])
@@ -177,12 +179,6 @@ export function removeVethPair(
     deleteLinkIfExists(host.socket, hostEnd.index)
 }
 
-/** Removes a link, which may go by itself at the same time. */
-export function deleteLinkIfExists(socket: NetlinkSocket, index: number): void {
-  const [error] = socket.send([deleteLink(index)]).values()
-  if (error !== undefined && error.code !== 'ENODEV') throw error
-}
-
 function owned(link: Link | null, overlayId: string, path: string | null): Link | null {
   if (link === null || isMarked(link, overlayId)) return link
   const command = `ip link delete ${link.name}`
@@ -194,7 +190,7 @@ function owned(link: Link | null, overlayId: string, path: string | null): Link 
   )
 }
 
-/** The container's end, while it lies in the host's namespace. In a container it is not ours to touch. */
+/** Repairs the container's end while it is in the host's namespace. In a container it is not ours. */
 function repairHostEnd(
   socket: NetlinkSocket,
   hostEnd: Link | null,
@@ -202,13 +198,13 @@ function repairHostEnd(
   alias: string,
 ): string[] {
   if (hostEnd === null) return []
-  const wrong = linkDrift(hostEnd, { mac, mtu, alias })
-  if (wrong.length > 0) socket.sendAll([changeLink(hostEnd.index, { mac, mtu, alias })])
-  return wrong
+  const drift = linkDrift(hostEnd, { mac, mtu, alias })
+  if (drift.length > 0) socket.sendAll([changeLink(hostEnd.index, { mac, mtu, alias })])
+  return drift
 }
 
-/** Tells the bridge which station is behind the port, and that no other is. */
-function ensureStation(socket: NetlinkSocket, portIndex: number, { mac }: EndpointLink): string[] {
+/** Makes the endpoint's MAC address the only one that the bridge has behind the port. */
+function ensurePortMac(socket: NetlinkSocket, portIndex: number, { mac }: EndpointLink): string[] {
   const found = socket
     .dump(getFdb(portIndex))
     .map(readPortMac)
@@ -219,5 +215,5 @@ function ensureStation(socket: NetlinkSocket, portIndex: number, { mac }: Endpoi
     setPortMac(portIndex, mac),
     ...excess.map((other) => removePortMac(portIndex, other)),
   ])
-  return [`station ${mac} put behind its port`]
+  return [`FDB entry of ${mac} repaired`]
 }

@@ -8,33 +8,33 @@ import { aliasOf, bridgeName, deviceMac, isMarked, vxlanName } from '../netlink/
 import type { Request } from '../netlink/message.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
 import type { NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
-import { type FindNetns, freeVni } from './vni-owner.ts'
+import { type WithNetns, freeVni } from './vni-owner.ts'
 
 /**
- * Bridge and VXLAN device of an overlay.
+ * The bridge and VXLAN device of an overlay.
  *
  *     container ── veth ── port ┐
  *     container ── veth ── port ┤ br0 (gateway addresses)
  *                       vxlan0 ─┘   → UDP socket in the host's namespace → VTEP of the peer
  *
- * Nothing learns. The bridge is told by hand behind which port each endpoint of this host is; frames for
- * all other stations leave by vxlan0 alone, which sends what its FDB knows and drops the rest, answers
- * ARP and neighbour discovery itself and sends no broadcast. So nothing goes round, and no container
- * sees frames that are not for it.
+ * Learning is off. The bridge has a static FDB entry for each endpoint of this host; frames for all other
+ * MAC addresses leave by vxlan0 alone, which sends to the VTEPs in its FDB and drops the rest, answers ARP
+ * and neighbour discovery itself and sends no broadcast. So frames cannot loop, and no container sees
+ * frames that are not for it.
  */
 
-/** As a port of the bridge: the only way out for stations that the bridge was not told of. */
+/** The only port to which the bridge floods frames for MAC addresses that it has no entry for. */
 const vxlanPort = { learning: false, flood: true }
 
-/** Makes or repairs both. @returns what was changed, in words. */
+/** Creates or repairs both. @returns what was changed, in words. */
 export function ensureLinks(
   netns: OverlayNetns,
   host: NetnsHandle,
   links: OverlayLinks,
-  findNetns: FindNetns,
+  withNetns: WithNetns,
 ): string[] {
   const bridge = ensureBridge(netns, links)
-  const free = (): string => freeVni(host, links, findNetns)
+  const free = (): string => freeVni(host, links, withNetns)
   const vxlan = ensureVxlan(netns, host.socket, links, { master: bridge.index, free })
   const gateways = ensureGateways(netns.socket, bridge.index, links.gateways)
   return [...bridge.changed, ...vxlan, ...gateways]
@@ -46,14 +46,14 @@ function ensureBridge(
 ): { index: number; changed: string[] } {
   const { overlayId, mtu } = links
   const mac = deviceMac(`bridge ${overlayId}`)
-  const wanted = { mac, mtu, alias: aliasOf(overlayId), up: true }
+  const desired = { mac, mtu, alias: aliasOf(overlayId), up: true }
   const found = ours(netns, bridgeName, 'bridge', links)
-  if (found !== null) return { index: found.index, changed: repair(netns.socket, found, wanted) }
+  if (found !== null) return { index: found.index, changed: repair(netns.socket, found, desired) }
   netns.socket.sendAll([createBridge(bridgeName, mac, mtu)])
-  configureLink(netns.socket, bridgeName, wanted)
+  configureLink(netns.socket, bridgeName, desired)
   const made = netns.link(bridgeName)
   if (made === null) throw failure('KERNEL', `overlay ${overlayId}: the new bridge is gone`)
-  return { index: made.index, changed: ['bridge made'] }
+  return { index: made.index, changed: ['bridge created'] }
 }
 
 function ensureVxlan(
@@ -64,15 +64,15 @@ function ensureVxlan(
 ): string[] {
   const { overlayId, vni, vtep, port, mtu } = links
   const mac = deviceMac(`vxlan ${overlayId} ${vtep}`)
-  const wanted = { mac, mtu, alias: aliasOf(overlayId), master, port: vxlanPort, up: true }
+  const desired = { mac, mtu, alias: aliasOf(overlayId), master, port: vxlanPort, up: true }
   const found = ours(netns, vxlanName, 'vxlan', links)
-  const wrong = found === null ? null : whyUseless(found, links)
-  if (found !== null && wrong === null) return repair(netns.socket, found, wanted)
+  const reason = found === null ? null : whyRecreate(found, links)
+  if (found !== null && reason === null) return repair(netns.socket, found, desired)
   if (found !== null) netns.socket.sendAll([deleteLink(found.index)])
   const device = { name: vxlanName, mac, mtu, vni, vtep, port, netnsFd: netns.fd, master }
   const freed = createOnFreeVni(hostSocket, createVxlan(device), free)
   try {
-    configureLink(netns.socket, vxlanName, wanted)
+    configureLink(netns.socket, vxlanName, desired)
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code !== 'EADDRINUSE') throw error
     throw failure(
@@ -82,10 +82,10 @@ function ensureVxlan(
       error,
     )
   }
-  return [...freed, wrong === null ? 'VXLAN device made' : `VXLAN device made anew: ${wrong}`]
+  return [...freed, reason === null ? 'VXLAN device created' : `VXLAN device recreated: ${reason}`]
 }
 
-/** A device of ours that an earlier life left somewhere gives way; any other stays. @returns which, in words. */
+/** Removes a leftover device of ours that has the VNI; any other stays. @returns what was removed. */
 function createOnFreeVni(socket: NetlinkSocket, request: Request, free: () => string): string[] {
   try {
     socket.sendAll([request])
@@ -98,19 +98,19 @@ function createOnFreeVni(socket: NetlinkSocket, request: Request, free: () => st
   }
 }
 
-/** What cannot be changed in a VXLAN device that exists; null when all of it is right. */
-function whyUseless(link: Link, links: OverlayLinks): string | null {
+/** The property for which a VXLAN device has to be recreated, as it cannot be changed; null for none. */
+function whyRecreate(link: Link, links: OverlayLinks): string | null {
   const { vxlan } = link
-  if (vxlan === null) return 'it was none'
+  if (vxlan === null) return 'it was of another kind'
   if (vxlan.vni !== links.vni) return `VNI ${vxlan.vni}, now ${links.vni}`
   if (vxlan.vtep !== links.vtep) return `VTEP ${vxlan.vtep}, now ${links.vtep}`
   if (vxlan.port !== links.port) return `port ${vxlan.port}, now ${links.port}`
-  if (!vxlan.quiet) return 'it learned, reported misses or did not answer ARP'
+  if (!vxlan.isProxyOnly) return 'it learned, reported misses or did not answer ARP'
   if (link.linkNetnsId === null) return "its socket was not in the host's namespace"
   return null
 }
 
-/** Our link of that name; null when there is none. Refuses to touch a stranger's. */
+/** Our link of that name; null when there is none. Fails when it is not ours. */
 function ours(netns: OverlayNetns, name: string, kind: string, links: OverlayLinks): Link | null {
   const link = netns.link(name)
   if (link === null) return null
@@ -122,15 +122,15 @@ function ours(netns: OverlayNetns, name: string, kind: string, links: OverlayLin
   )
 }
 
-function repair(socket: NetlinkSocket, link: Link, wanted: LinkChange): string[] {
-  const wrong = linkDrift(link, wanted)
-  if (wrong.length > 0) configureLink(socket, link.index, wanted)
-  return wrong
+function repair(socket: NetlinkSocket, link: Link, desired: LinkChange): string[] {
+  const drift = linkDrift(link, desired)
+  if (drift.length > 0) configureLink(socket, link.index, desired)
+  return drift
 }
 
 /**
- * Removes before it adds: with an IPv4 address of a prefix the kernel removes all that were added to the
- * same prefix later.
+ * Removes before it adds: when an IPv4 address is removed, the kernel removes all that were added to its
+ * prefix later (secondary addresses).
  */
 function ensureGateways(
   socket: NetlinkSocket,

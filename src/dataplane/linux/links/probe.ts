@@ -7,19 +7,22 @@ import { bridgeName, deviceMac, vxlanName } from '../netlink/names.ts'
 import { inNewNetns, openOwnNetns } from '../netns/netns.ts'
 import { closeNetns, netnsHandle } from '../netns/overlay-netns.ts'
 
-/** An MTU that every device takes. */
+/** An MTU that every device accepts. */
 const mtu = 1400
 /** Documentation address (RFC 5737); nothing is sent. */
 const vtep = '192.0.2.1' as Ip
 const [vni, port] = [1 as Vni, 4789]
 
 /**
- * Tries everything an overlay needs in a namespace that is thrown away: rights, and the kernel's bridge,
- * VXLAN and veth. Refuses with UNSUPPORTED, saying what is missing.
+ * Tries what an overlay needs in a temporary namespace: rights, and the kernel's bridge, VXLAN and veth
+ * drivers. Refuses with UNSUPPORTED and what is missing.
  */
 export function probeKernel(): void {
   if (endianness() !== 'LE')
-    throw refusal('UNSUPPORTED', 'this machine is big-endian; the data plane knows little-endian')
+    throw refusal(
+      'UNSUPPORTED',
+      'this machine is big-endian; the data plane supports only little-endian',
+    )
   try {
     inNewNetns(tryDevices)
   } catch (error) {
@@ -32,7 +35,7 @@ export function probeKernel(): void {
     if (code !== 'EPERM') throw error
     throw refusal(
       'UNSUPPORTED',
-      `network namespaces may not be made (${messageOf(error)}); the plugin needs CAP_SYS_ADMIN and ` +
+      `no right to create network namespaces (${messageOf(error)}); the plugin needs CAP_SYS_ADMIN and ` +
         'CAP_NET_ADMIN',
     )
   }
@@ -61,7 +64,7 @@ function tryDevices(): void {
       if (error !== undefined)
         throw refusal(
           'UNSUPPORTED',
-          `the kernel cannot make a ${kind} device: ${error.message}; load the module with ` +
+          `the kernel cannot create a ${kind} device: ${error.message}; load the module with ` +
             `"modprobe ${kind}" on the host, or use a kernel that has it`,
         )
     }

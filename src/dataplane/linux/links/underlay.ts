@@ -3,15 +3,15 @@ import { type Ip, ipBits, ipToBytes } from '../../../net/ip.ts'
 import { getAddresses, readAddress } from '../netlink/addresses.ts'
 import { type Request, readAttributes } from '../netlink/message.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
-import { findLink } from '../netns/overlay-netns.ts'
+import { findLink } from '../netlink/link.ts'
 import { familyOf } from '../netlink/neighbours.ts'
 import * as rt from '../netlink/rtnetlink.ts'
 
 /** Index of the loopback link in every namespace: LOOPBACK_IFINDEX in <net/flow.h>. */
 const loopbackIndex = 1
-/** What nearly every link has (RFC 894). */
-const mtuOfEthernet = 1500
-/** Addresses for documentation, which only a default route leads to (RFC 5737, RFC 3849). */
+/** Of Ethernet (RFC 894). */
+const defaultMtu = 1500
+/** Addresses for documentation, which only a default route matches (RFC 5737, RFC 3849). */
 const documentationAddress = { 32: '192.0.2.1' as Ip, 128: '2001:db8::1' as Ip }
 /** struct rtmsg. */
 const routeHeaderBytes = 12
@@ -34,30 +34,30 @@ export function underlayMtu(
       `no interface of this host has the address ${vtep}; set ADVERTISE_ADDR to one that has`,
     )
   if (link.index !== loopbackIndex) return link.mtu
-  const mtu = mtuOfDefaultRoute(socket, vtep)
+  const mtu = defaultRouteMtu(socket, vtep)
   if (mtu === null)
     warn(
-      `${vtep} is an address of ${link.name}, and there is no default route: the underlay's MTU is taken for ` +
-        `${mtuOfEthernet}; set MTU when it is another`,
+      `${vtep} is an address of ${link.name}, and there is no default route; the underlay's MTU is ` +
+        `assumed to be ${defaultMtu}: set MTU if that is wrong`,
     )
-  return mtu ?? mtuOfEthernet
+  return mtu ?? defaultMtu
 }
 
 /** Null when there is no default route of the VTEP's family. */
-function mtuOfDefaultRoute(socket: NetlinkSocket, vtep: Ip): number | null {
+function defaultRouteMtu(socket: NetlinkSocket, vtep: Ip): number | null {
   try {
     const { body } = socket.get(getRoute(documentationAddress[ipBits(vtep)]))
     const index = readAttributes(body.subarray(routeHeaderBytes)).get(rt.RTA_OIF)?.readUInt32LE()
     const link = index === undefined || index === loopbackIndex ? null : findLink(socket, index)
     return link?.mtu ?? null
   } catch (error) {
-    // Unreachable, prohibited or thrown away: the kernel has an error for each.
+    // Unreachable, prohibited or blackhole: the kernel has an error for each.
     if (error instanceof NetlinkError) return null
     throw error
   }
 }
 
-/** Asks which way a packet to that address would go. */
+/** Looks up the route of a packet to that address. */
 function getRoute(ip: Ip): Request {
   return {
     type: rt.RTM_GETROUTE,

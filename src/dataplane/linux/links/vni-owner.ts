@@ -2,42 +2,42 @@ import { sleep, systemClock } from '../../../base/clock.ts'
 import { refusal } from '../../../base/errors.ts'
 import type { Vni } from '../../../net/vni.ts'
 import type { OverlayLinks } from '../../dataplane.ts'
-import { type Link, readLink } from '../netlink/link.ts'
+import { type Link, listLinks, readLink } from '../netlink/link.ts'
 import { deleteLink, getLinks } from '../netlink/link-requests.ts'
 import { isMarked, overlayOfAlias } from '../netlink/names.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
 import { netnsIdOf, netnsIds, netnsPathOf } from '../netns/netns-ids.ts'
-import { type NetnsHandle, listLinks } from '../netns/overlay-netns.ts'
+import type { NetnsHandle } from '../netns/overlay-netns.ts'
 
 /**
- * Who has a VNI. A VXLAN device keeps its VNI in the namespace where it was made, wherever it lies now,
- * and the kernel refuses the VNI a second time without saying where the first one is. Devices that were
- * moved lie in namespaces that the host's namespace knows by number, and ours are given a number when
- * they are made; all of these are searched.
+ * The owner of a VNI. A VXLAN device keeps its VNI in the namespace where it was created, wherever it has
+ * been moved since, and the kernel refuses the VNI a second time without saying who has it. Devices that
+ * were moved are in namespaces that have an id in the host's namespace, and ours get one when they are
+ * created; all of these are searched.
  */
 
 interface VniOwner {
   readonly link: Link
-  /** The number by which the host knows the namespace; null for the host's own. */
+  /** The id that the host's namespace has for the device's; null for the host's own. */
   readonly netnsId: number | null
 }
 
-/** Finds the namespace that an overlay has now, by its descriptor; null when it has none. */
-export type FindNetns = <T>(overlayId: string, look: (fd: number | null) => T) => T
+/** Calls `visit` with a descriptor of the namespace that an overlay has now; null when it has none. */
+export type WithNetns = <T>(overlayId: string, visit: (fd: number | null) => T) => T
 
 /**
- * The VNI is taken by a device that is nowhere to be found. That is so for some 100 ms while the kernel
- * clears a namespace away that nobody holds any more; then it is worth trying again.
+ * The VNI is in use by a device that cannot be found. That is so for some 100 ms while the kernel removes a
+ * namespace that nobody holds any more; then it is worth trying again.
  */
 class UnknownVniOwner extends Error {
-  override readonly name = 'HiddenHolder'
+  override readonly name = 'UnknownVniOwner'
 }
 
-/** A VNI whose holder is not to be found is waited for that often and that long: a second. */
+/** Attempts to find the owner of a VNI, over one second. */
 const maxAttempts = 21
 const attemptIntervalMs = 50
 
-/** Does work that makes a VXLAN device, and again while the holder of its VNI is not to be found. */
+/** Does work that creates a VXLAN device, and again while the owner of its VNI cannot be found. */
 export async function retryUnknownOwner<T>(
   { overlayId, vni }: OverlayLinks,
   work: () => T,
@@ -59,38 +59,38 @@ export async function retryUnknownOwner<T>(
 }
 
 /**
- * Removes what an earlier life of this overlay, or of another that does not live there any more, left with
- * its VNI. Refuses when another overlay or a stranger has it.
+ * Removes a VXLAN device with this VNI that an earlier process left for this overlay, or for another that
+ * has a different namespace now. Refuses when another overlay or a foreign device has the VNI.
  * @returns what was removed, in words.
  */
-export function freeVni(host: NetnsHandle, links: OverlayLinks, findNetns: FindNetns): string {
+export function freeVni(host: NetnsHandle, links: OverlayLinks, withNetns: WithNetns): string {
   const { overlayId, vni } = links
-  const holder = findOwner(host, links)
-  if (holder === null) throw new UnknownVniOwner(`the holder of VNI ${vni} is not to be found`)
-  const { link, netnsId } = holder
+  const owner = findOwner(host, links)
+  if (owner === null) throw new UnknownVniOwner(`the owner of VNI ${vni} cannot be found`)
+  const { link, netnsId } = owner
   const other = isMarked(link, overlayId) ? overlayId : overlayOfAlias(link.alias)
-  if (other !== null && (other === overlayId || isLeftover(host, holder, other, findNetns))) {
+  if (other !== null && (other === overlayId || isLeftover(host, owner, other, withNetns))) {
     host.socket.sendAll([deleteLink(link.index, netnsId ?? undefined)])
-    return `VXLAN device removed that overlay ${other} had left`
+    return `leftover VXLAN device of overlay ${other} removed`
   }
   throw refusal(
     'VNI_IN_USE',
     other === null
       ? `overlay ${overlayId}: VXLAN device ${link.name} has VNI ${vni} and is not ours; give the ` +
-          `network another VNI with -o vni=, or remove the device: ${remedy(host.socket, holder)}`
+          `network another VNI with -o vni=, or remove the device: ${remedy(host.socket, owner)}`
       : `overlay ${overlayId}: overlay ${other} has VNI ${vni} on this host; give the network ` +
           'another one with -o vni=',
   )
 }
 
-/** Whether the device lies elsewhere than in the namespace that its overlay has now. */
+/** Whether the device is elsewhere than in the namespace that its overlay has now. */
 function isLeftover(
   { socket }: NetnsHandle,
   { netnsId }: VniOwner,
   overlayId: string,
-  findNetns: FindNetns,
+  withNetns: WithNetns,
 ): boolean {
-  return findNetns(overlayId, (fd) => fd === null || netnsIdOf(socket, fd) !== netnsId)
+  return withNetns(overlayId, (fd) => fd === null || netnsIdOf(socket, fd) !== netnsId)
 }
 
 function findOwner(host: NetnsHandle, wanted: { vni: Vni; port: number }): VniOwner | null {
@@ -102,10 +102,10 @@ function findOwner(host: NetnsHandle, wanted: { vni: Vni; port: number }): VniOw
   const same = ({ link }: VniOwner): boolean =>
     link.vxlan?.vni === wanted.vni && link.vxlan.port === wanted.port
   const own = netnsIdOf(socket, fd)
-  // A device made in another namespace than the host's is not in our way, whatever its VNI.
+  // A device created in another namespace than the host's does not conflict, whatever its VNI.
   return (
-    here.find((holder) => same(holder) && [null, own].includes(holder.link.linkNetnsId)) ??
-    elsewhere.find((holder) => same(holder) && holder.link.linkNetnsId === own) ??
+    here.find((owner) => same(owner) && [null, own].includes(owner.link.linkNetnsId)) ??
+    elsewhere.find((owner) => same(owner) && owner.link.linkNetnsId === own) ??
     null
   )
 }

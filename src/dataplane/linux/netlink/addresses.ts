@@ -5,7 +5,7 @@ import { type Message, type MessageWriter, type Request, readAttributes } from '
 import { familyOf } from './neighbours.ts'
 import * as rt from './rtnetlink.ts'
 
-/** Addresses of links: the bridge's own, and those by which the underlay interface is found. */
+/** Addresses of links: requests and readers. */
 
 const addressHeaderBytes = 8
 
@@ -16,7 +16,7 @@ interface LinkAddress {
   readonly text: string
 }
 
-/** Gives a link an address, at once: without the second of waiting for duplicates that IPv6 has. */
+/** Adds an address, without IPv6's duplicate address detection, which takes a second. */
 export function addAddress(index: number, address: string): Request {
   return addressRequest(rt.RTM_NEWADDR, rt.NLM_F_CREATE | rt.NLM_F_REPLACE, index, address)
 }
@@ -25,7 +25,7 @@ export function removeAddress(index: number, address: string): Request {
   return addressRequest(rt.RTM_DELADDR, 0, index, address)
 }
 
-/** A bridge's address as the kernel will tell it. Refuses what is none. */
+/** A bridge's address as the kernel writes it. Refuses text that is no address. */
 export function canonicalAddress(text: string): string {
   const parsed = parseIpInCidr(text)
   if (parsed === null)
@@ -33,7 +33,7 @@ export function canonicalAddress(text: string): string {
   return `${parsed.ip}${text.slice(text.indexOf('/'))}`
 }
 
-/** Asks for the addresses of a link, of both families; with 0 for those of all links. */
+/** Reads the addresses of a link, of both families; with 0 those of all links. */
 export function getAddresses(index: number): Request {
   return {
     type: rt.RTM_GETADDR,

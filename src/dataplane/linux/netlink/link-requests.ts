@@ -5,9 +5,9 @@ import type { MessageWriter, Request } from './message.ts'
 import { linkGroup } from './names.ts'
 import * as rt from './rtnetlink.ts'
 
-/** Requests that make, change and remove links. Every link made carries our group from the start. */
+/** Requests that create, change and remove links. Every new link is in our group from the start. */
 
-/** How a link is addressed: by index, or by name while its index is not known. */
+/** A link's index, or its name while the index is not known. */
 type LinkKey = number | string
 
 export interface LinkChange {
@@ -16,20 +16,20 @@ export interface LinkChange {
   readonly mtu?: number
   readonly master?: number
   readonly up?: boolean
-  /** As a port of a bridge: whether it learns, and whether frames for unknown stations leave by it. */
+  /** As a port of a bridge: whether it learns, and whether unknown unicast is flooded to it. */
   readonly port?: { readonly learning: boolean; readonly flood: boolean }
 }
 
 /** A bridge without spanning tree, without multicast snooping and without a VLAN of its own. */
 export function createBridge(name: string, mac: Mac, mtu: number): Request {
-  return create(`making bridge ${name}`, (writer) => {
+  return create(`creating bridge ${name}`, (writer) => {
     common(writer, { name, mac, mtu })
     writer.nest(rt.IFLA_LINKINFO, () => {
       writer.stringAttribute(rt.IFLA_INFO_KIND, 'bridge')
       writer.nest(rt.IFLA_INFO_DATA, () => {
         writer.u32Attribute(rt.IFLA_BR_STP_STATE, 0)
         writer.u8Attribute(rt.IFLA_BR_MCAST_SNOOPING, 0)
-        // Otherwise every FDB entry of the bridge exists twice, once for VLAN 1.
+        // Otherwise the bridge adds every FDB entry twice, once for VLAN 1.
         writer.u16Attribute(rt.IFLA_BR_VLAN_DEFAULT_PVID, 0)
       })
     })
@@ -43,19 +43,19 @@ interface NewVxlan {
   readonly vni: Vni
   readonly vtep: Ip
   readonly port: number
-  /** The namespace to put the device into, and the bridge there to put it on. */
+  /** The namespace of the device, and the index of its bridge there. */
   readonly netnsFd: number
   readonly master: number
 }
 
 /**
- * A VXLAN device whose UDP socket lies in the namespace of the socket that sends this, and which
- * itself lies in `netnsFd`. It learns nothing, sends from `vtep` alone, and answers ARP and neighbour
- * discovery from its neighbour table instead of sending them on.
+ * A VXLAN device in `netnsFd` whose UDP socket is in the namespace of the socket that sends this. It has
+ * `nolearning` and `proxy`: it answers ARP and neighbour discovery from its neighbour table instead of
+ * forwarding them. All it sends is from `vtep`.
  */
 export function createVxlan(vxlan: NewVxlan): Request {
   const local = ipBits(vxlan.vtep) === 32 ? rt.IFLA_VXLAN_LOCAL : rt.IFLA_VXLAN_LOCAL6
-  return create(`making VXLAN device ${vxlan.name} with VNI ${vxlan.vni}`, (writer) => {
+  return create(`creating VXLAN device ${vxlan.name} with VNI ${vxlan.vni}`, (writer) => {
     common(writer, vxlan)
     writer.u32Attribute(rt.IFLA_NET_NS_FD, vxlan.netnsFd)
     writer.u32Attribute(rt.IFLA_MASTER, vxlan.master)
@@ -73,11 +73,11 @@ export function createVxlan(vxlan: NewVxlan): Request {
 }
 
 interface NewVethPair {
-  /** The end that lies in the namespace of the socket that sends this, and its bridge. */
+  /** The end in the namespace of the socket that sends this, and the index of its bridge. */
   readonly name: string
   readonly master: number
   readonly mtu: number
-  /** The other end, which has the MAC address, and its namespace. */
+  /** The other end, its MAC address and its namespace. */
   readonly peerName: string
   readonly peerMac: Mac
   readonly peerNetnsFd: number
@@ -85,7 +85,7 @@ interface NewVethPair {
 
 /** Both ends of a veth pair, each in its namespace, in one message. Both are down. */
 export function createVethPair(pair: NewVethPair): Request {
-  return create(`making veth pair ${pair.name}, ${pair.peerName}`, (writer) => {
+  return create(`creating veth pair ${pair.name}, ${pair.peerName}`, (writer) => {
     common(writer, pair)
     writer.u32Attribute(rt.IFLA_MASTER, pair.master)
     writer.nest(rt.IFLA_LINKINFO, () => {
@@ -101,7 +101,7 @@ export function createVethPair(pair: NewVethPair): Request {
   })
 }
 
-/** Changes what is given and nothing else. For `port` the link must be on a bridge already. */
+/** Changes only what is given. For `port` the link must be on a bridge already. */
 export function changeLink(link: LinkKey, change: LinkChange): Request {
   const { alias, mac, mtu, master, up, port } = change
   const what = `setting ${Object.keys(change).join(', ')} of`
@@ -122,7 +122,7 @@ export function changeLink(link: LinkKey, change: LinkChange): Request {
   })
 }
 
-/** Keeps the kernel from giving the link an IPv6 address of its own. Fails where there is no IPv6. */
+/** Prevents a link-local IPv6 address (addrgenmode none). Fails where there is no IPv6. */
 export function noOwnAddresses(link: LinkKey): Request {
   return keyed({ type: rt.RTM_NEWLINK, what: 'setting the address mode of', link }, (writer) =>
     writer.nest(rt.IFLA_AF_SPEC, () =>
@@ -133,21 +133,21 @@ export function noOwnAddresses(link: LinkKey): Request {
   )
 }
 
-/** Removes one link; with `netnsId` one in the namespace that the kernel knows by that number. */
+/** Removes one link; with `netnsId` one in the namespace with that id. */
 export function deleteLink(link: LinkKey, netnsId?: number): Request {
   return keyed({ type: rt.RTM_DELLINK, what: 'removing', link }, (writer) => {
     if (netnsId !== undefined) writer.u32Attribute(rt.IFLA_TARGET_NETNSID, netnsId)
   })
 }
 
-/** Removes all our links of a namespace at once: one wait of the kernel's, not one for each link. */
+/** Removes all our links of a namespace at once: the kernel waits once, not for each link. */
 export function deleteAllOurs(): Request {
   return keyed({ type: rt.RTM_DELLINK, what: 'removing all our links', link: 0 }, (writer) =>
     writer.u32Attribute(rt.IFLA_GROUP, linkGroup),
   )
 }
 
-/** Asks for one link, or with 0 for all; with `netnsId` in the namespace known by that number. */
+/** Reads one link, or with 0 all; with `netnsId` in the namespace with that id. */
 export function getLinks(link: LinkKey = 0, netnsId?: number): Request {
   return keyed({ type: rt.RTM_GETLINK, what: 'reading', link }, (writer) => {
     writer.u32Attribute(rt.IFLA_EXT_MASK, rt.RTEXT_FILTER_SKIP_STATS)

@@ -1,10 +1,12 @@
 import { type Ip, ipFromBytes } from '../../../net/ip.ts'
 import { type Mac, macFromBytes } from '../../../net/mac.ts'
 import type { Vni } from '../../../net/vni.ts'
+import { deleteLink, getLinks } from './link-requests.ts'
 import { type Message, readAttributes, readString } from './message.ts'
+import { NetlinkError, type NetlinkSocket } from './netlink-socket.ts'
 import * as rt from './rtnetlink.ts'
 
-/** A link as the kernel describes it, as far as we ask. */
+/** A link as the kernel describes it, as far as we read it. */
 export interface Link {
   readonly index: number
   readonly name: string
@@ -27,8 +29,8 @@ interface VxlanAttributes {
   readonly vni: Vni
   readonly vtep: Ip | null
   readonly port: number
-  /** Learns nothing, answers ARP, reports no misses: as ours must be. */
-  readonly quiet: boolean
+  /** No learning, ARP proxy, no miss notifications: as ours must be. */
+  readonly isProxyOnly: boolean
 }
 
 interface PortAttributes {
@@ -38,6 +40,27 @@ interface PortAttributes {
 
 const interfaceHeaderBytes = 16
 const noAttributes: Map<number, Buffer> = new Map()
+
+/** The link with that index or name in the socket's namespace; null when there is none. */
+export function findLink(socket: NetlinkSocket, key: number | string): Link | null {
+  try {
+    return readLink(socket.get(getLinks(key)))
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === 'ENODEV') return null
+    throw error
+  }
+}
+
+/** All links in the socket's namespace. */
+export function listLinks(socket: NetlinkSocket): Link[] {
+  return socket.dump(getLinks()).map(readLink)
+}
+
+/** Removes a link, which may disappear by itself at the same time. */
+export function deleteLinkIfExists(socket: NetlinkSocket, index: number): void {
+  const [error] = socket.send([deleteLink(index)]).values()
+  if (error !== undefined && error.code !== 'ENODEV') throw error
+}
 
 /** Reads an RTM_NEWLINK message. */
 export function readLink(message: Message): Link {
@@ -73,7 +96,7 @@ function readVxlan(data: Map<number, Buffer>): VxlanAttributes {
     vni: (data.get(rt.IFLA_VXLAN_ID)?.readUInt32LE() ?? 0) as Vni,
     vtep: local === undefined ? null : ipFromBytes(local),
     port: data.get(rt.IFLA_VXLAN_PORT)?.readUInt16BE() ?? 0,
-    quiet:
+    isProxyOnly:
       flag(rt.IFLA_VXLAN_PROXY) &&
       ![rt.IFLA_VXLAN_LEARNING, rt.IFLA_VXLAN_L2MISS, rt.IFLA_VXLAN_L3MISS].some(flag),
   }

@@ -13,16 +13,16 @@ const NLA_F_NESTED = 0x8000
 /** Cleared from a type when reading: NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
 const attributeTypeMask = 0x3fff
 
-/** What to ask of the kernel. `body` writes all that follows the header. */
+/** A request to the kernel. `body` writes all that follows the header. */
 export interface Request {
   readonly type: number
   readonly flags: number
-  /** What it does, in words, for the message of an error. */
+  /** What it does, for the message of an error. */
   readonly what?: string
   readonly body: (writer: MessageWriter) => void
 }
 
-/** One message as it was read. `body` is what follows the header. */
+/** One message from the kernel. `body` is what follows the header. */
 export interface Message {
   readonly type: number
   readonly flags: number
@@ -30,7 +30,7 @@ export interface Message {
   readonly body: Buffer
 }
 
-/** Writes messages one behind another into a buffer that grows. */
+/** Writes messages one after another into a buffer that grows. */
 export class MessageWriter {
   #buffer = Buffer.alloc(64 * 1024)
   #length = 0
@@ -125,12 +125,15 @@ export class MessageWriter {
   }
 }
 
-/** The messages in a datagram. A message that claims more bytes than there are is a bug of ours. */
+/** The messages in a datagram. A length beyond its end is a bug of ours. */
 export function readMessages(datagram: Buffer): Message[] {
   const messages: Message[] = []
   for (let at = 0; at + headerBytes <= datagram.length;) {
     const length = datagram.readUInt32LE(at)
-    assert(length >= headerBytes && at + length <= datagram.length, 'a netlink message is cut off')
+    assert(
+      length >= headerBytes && at + length <= datagram.length,
+      'a netlink message is truncated',
+    )
     messages.push({
       type: datagram.readUInt16LE(at + 4),
       flags: datagram.readUInt16LE(at + 6),
@@ -142,12 +145,15 @@ export function readMessages(datagram: Buffer): Message[] {
   return messages
 }
 
-/** The attributes in `bytes` by type. Of a type that comes twice the last one counts. */
+/** The attributes in `bytes` by type. Of two with the same type the last one counts. */
 export function readAttributes(bytes: Buffer): Map<number, Buffer> {
   const attributes = new Map<number, Buffer>()
   for (let at = 0; at + attributeHeaderBytes <= bytes.length;) {
     const length = bytes.readUInt16LE(at)
-    assert(length >= attributeHeaderBytes && at + length <= bytes.length, 'an attribute is cut off')
+    assert(
+      length >= attributeHeaderBytes && at + length <= bytes.length,
+      'an attribute is truncated',
+    )
     const type = bytes.readUInt16LE(at + 2) & attributeTypeMask
     attributes.set(type, bytes.subarray(at + attributeHeaderBytes, at + length))
     at += (length + 3) & ~3
@@ -159,7 +165,10 @@ export function readAttributes(bytes: Buffer): Map<number, Buffer> {
 export function findAttribute(bytes: Buffer, at: number, type: number): Buffer | undefined {
   while (at + attributeHeaderBytes <= bytes.length) {
     const length = bytes.readUInt16LE(at)
-    assert(length >= attributeHeaderBytes && at + length <= bytes.length, 'an attribute is cut off')
+    assert(
+      length >= attributeHeaderBytes && at + length <= bytes.length,
+      'an attribute is truncated',
+    )
     if ((bytes.readUInt16LE(at + 2) & attributeTypeMask) === type)
       return bytes.subarray(at + attributeHeaderBytes, at + length)
     at += (length + 3) & ~3

@@ -3,9 +3,9 @@ import { refusal } from '../../../base/errors.ts'
 import { type Mac, macFromBytes } from '../../../net/mac.ts'
 
 /**
- * How our links are called and marked. A name in the host's namespace is a prefix and a hash, because
- * the kernel takes 15 bytes; a cut id would clash. Whether a link is ours is told by its alias, which
- * has the whole id, and by its group, which a link has from its first moment on, before the alias.
+ * Names and marks of our links. A name in the host's namespace is a prefix and a hash, because the kernel
+ * takes 15 bytes and truncated ids would collide. A link is ours by its alias, which has the whole id, and
+ * by its group, which it has from its creation, before the alias.
  */
 
 /** Fixed names inside an overlay's own namespace. */
@@ -25,12 +25,12 @@ function hashOf(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
-/** The file under which an overlay's namespace is pinned: the id may hold what a file name may not. */
+/** The file that pins an overlay's namespace: the id may contain what a file name may not. */
 export function pinName(overlayId: string): string {
   return hashOf(overlayId).slice(0, 32)
 }
 
-/** What all of these names look like. */
+/** The form of all these names. */
 export const pinNamePattern = /^[0-9a-f]{32}$/
 
 /** The container's end of an endpoint's veth pair, in the host's namespace: 15 bytes. */
@@ -43,12 +43,12 @@ export function portNameOf(overlayId: string, endpointId: string): string {
   return `tso${hashOf(`${overlayId} ${endpointId}`).slice(0, 11)}b`
 }
 
-/** The mark of an overlay's bridge and VXLAN device. */
+/** The alias of an overlay's bridge and VXLAN device. */
 export function aliasOf(overlayId: string): string {
   return aliasPrefix + overlayId
 }
 
-/** The mark of both ends of an endpoint's veth pair. */
+/** The alias of both ends of an endpoint's veth pair. */
 export function endpointAliasOf(overlayId: string, endpointId: string): string {
   return aliasOf(overlayId) + endpointWord + endpointId
 }
@@ -77,7 +77,7 @@ export function deviceMac(text: string): Mac {
   return macFromBytes(Uint8Array.of(0x06, ...hash.subarray(0, 5)))
 }
 
-/** Refuses ids that a link's alias cannot hold. */
+/** Refuses an id that does not fit into a link's alias. */
 export function checkOverlayId(overlayId: string): void {
   const bytes = Buffer.byteLength(overlayId)
   if (bytes === 0 || bytes > maxOverlayIdBytes || /\0|endpoint:/.test(overlayId))
@@ -87,7 +87,7 @@ export function checkOverlayId(overlayId: string): void {
     )
 }
 
-/** Refuses ids that a link's alias cannot hold. */
+/** Refuses an id that does not fit into a link's alias. */
 export function checkEndpointId(endpointId: string): void {
   const bytes = Buffer.byteLength(endpointId)
   if (bytes === 0 || bytes > maxEndpointIdBytes || /[\0 ]/.test(endpointId))

@@ -1,32 +1,18 @@
-import type { RowChange, FailedRowChange, FdbEntry, Neighbour } from '../../dataplane.ts'
+import type { FdbEntry, Neighbour, RowChange } from '../../dataplane.ts'
 import { type Ip, ipBits, ipFromBytes, ipToBytes } from '../../../net/ip.ts'
 import { type Mac, macFromBytes, macToBytes } from '../../../net/mac.ts'
 import { type Message, type MessageWriter, type Request, findAttribute } from './message.ts'
-import type { NetlinkSocket } from './netlink-socket.ts'
 import * as rt from './rtnetlink.ts'
 
 /**
  * FDB entries and neighbours: requests that write them and readers of dumps. Sets create or replace in
- * one step, so that there is no moment without the row; a remove names both halves of it.
+ * one step, so that there is no moment without the row; a remove names both address and destination.
  */
 
 const neighbourHeaderBytes = 12
 
-/** Writes rows of the VXLAN device with that index, as `Dataplane.apply` does. */
-export function writeRows(
-  socket: NetlinkSocket,
-  vxlanIndex: number,
-  changes: readonly RowChange[],
-): FailedRowChange[] {
-  const errors = socket.send(changes.map((change) => rowRequest(vxlanIndex, change)))
-  return [...errors].flatMap(([position, error]) => {
-    const change = changes[position]!
-    const isGone = change.op === 'remove' && error.code === 'ENOENT'
-    return isGone ? [] : [{ change, error: error.message }]
-  })
-}
-
-function rowRequest(vxlanIndex: number, change: RowChange): Request {
+/** Writes or removes one row of the VXLAN device with that index. */
+export function rowRequest(vxlanIndex: number, change: RowChange): Request {
   const set = change.op === 'set'
   return {
     type: set ? rt.RTM_NEWNEIGH : rt.RTM_DELNEIGH,
@@ -46,12 +32,12 @@ function rowRequest(vxlanIndex: number, change: RowChange): Request {
   }
 }
 
-/** Tells the bridge behind which port a MAC address is. Static: it does not age and does not roam. */
+/** The bridge's FDB entry for the MAC address behind a port. Static: it does not age or move. */
 export function setPortMac(portIndex: number, mac: Mac): Request {
   return portMacRequest(portIndex, mac, rt.RTM_NEWNEIGH, rt.NLM_F_CREATE | rt.NLM_F_REPLACE)
 }
 
-/** Takes such an entry away. */
+/** Removes such an entry. */
 export function removePortMac(portIndex: number, mac: Mac): Request {
   return portMacRequest(portIndex, mac, rt.RTM_DELNEIGH, 0)
 }
@@ -60,7 +46,7 @@ function portMacRequest(index: number, mac: Mac, type: number, flags: number): R
   return {
     type,
     flags,
-    what: `station ${mac}`,
+    what: `FDB entry of ${mac}`,
     body: (writer) => {
       const state = rt.NUD_NOARP
       neighbourHeader(writer, { family: rt.AF_BRIDGE, index, state, flags: rt.NTF_MASTER })
@@ -69,7 +55,7 @@ function portMacRequest(index: number, mac: Mac, type: number, flags: number): R
   }
 }
 
-/** Asks for the FDB of a link: its own entries and those that the bridge has for it. 0 is all links. */
+/** Reads the FDB of a link: its own entries and those that the bridge has for it. 0 is all links. */
 export function getFdb(index: number): Request {
   return {
     type: rt.RTM_GETNEIGH,
@@ -78,7 +64,7 @@ export function getFdb(index: number): Request {
   }
 }
 
-/** Asks for the neighbours of one family on a link. */
+/** Reads the neighbours of one family on a link. */
 export function getNeighbours(index: number, family: number): Request {
   return {
     type: rt.RTM_GETNEIGH,
@@ -90,7 +76,7 @@ export function getNeighbours(index: number, family: number): Request {
   }
 }
 
-/** The link that a row is of. */
+/** The index of the link that a row belongs to. */
 export function linkIndexOf({ body }: Message): number {
   return body.readUInt32LE(4)
 }
@@ -102,7 +88,7 @@ export function readFdbEntry(message: Message): FdbEntry | null {
   return mac === null || vtep === null ? null : { mac, vtep }
 }
 
-/** Which port the bridge has a static MAC address behind; null for rows that are not of that kind. */
+/** The bridge's static FDB entry for a port; null for other rows of the dump. */
 export function readPortMac(message: Message): { index: number; mac: Mac } | null {
   const [state, flags] = [message.body.readUInt16LE(8), message.body.readUInt8(10)]
   if (state !== rt.NUD_NOARP || (flags & rt.NTF_SELF) !== 0) return null
@@ -110,7 +96,7 @@ export function readPortMac(message: Message): { index: number; mac: Mac } | nul
   return mac === null ? null : { index: linkIndexOf(message), mac }
 }
 
-/** A permanent neighbour; null for those that the kernel keeps for itself. */
+/** A permanent neighbour; null for those that the kernel manages. */
 export function readNeighbour(message: Message): Neighbour | null {
   if (message.body.readUInt16LE(8) !== rt.NUD_PERMANENT) return null
   const [mac, ip] = [macIn(message), addressIn(message)]

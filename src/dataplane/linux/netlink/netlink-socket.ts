@@ -30,18 +30,18 @@ const SOL_SOCKET = 1
 const SO_RCVBUFFORCE = 33
 
 /**
- * Bytes of answers that may wait. A batch in which every message fails needs about 1 KB of it for
- * each (measured: the default of 208 KB overflows between 200 and 300 messages).
+ * Receive buffer. A batch in which every message fails needs about 1 KB for each (measured: the default
+ * of 208 KB overflows between 200 and 300 messages).
  */
 const receiveBufferBytes = 4 * 1024 * 1024
 /** Messages in one write: 48 to 72 KB, well below the 208 KB that a socket sends at once. */
 export const maxBatch = 1000
 /** The kernel never makes a larger datagram for a dump (SKB limit of netlink_dump). */
 const maxDatagramBytes = 64 * 1024
-/** A dump that a change interrupted is repeated that often before the last one is taken as it is. */
+/** Attempts of a dump that changes interrupt; the last one is taken as it is. */
 const maxDumpAttempts = 4
 
-/** Of a dump that lets other work have its turn: about a thousand rows, 2 to 3 ms. */
+/** Of a scan, before it yields to other work: about a thousand rows, 2 to 3 ms. */
 const maxDatagramsPerTurn = 3
 
 interface DumpPart {
@@ -50,24 +50,23 @@ interface DumpPart {
   isLast: boolean
 }
 
-/** The kernel's answer to one message: an error by name, with its own words where it had any. */
+/** The kernel's error for one message, with its extended acknowledgement if there was one. */
 export class NetlinkError extends Error {
   override readonly name = 'NetlinkError'
   /** As `EEXIST`. */
   readonly code: string
 
-  constructor(errno: number, words: string, what = '') {
+  constructor(errno: number, detail: string, what = '') {
     const prefix = what === '' ? '' : `${what}: `
-    super(prefix + errnoName(errno) + (words === '' ? '' : ` (${words})`))
+    super(prefix + errnoName(errno) + (detail === '' ? '' : ` (${detail})`))
     this.code = errnoName(errno)
   }
 }
 
 /**
- * An rtnetlink socket. It belongs to the network namespace in which it was opened, wherever this
- * process goes later. The kernel works a request off inside `write` and has the answers ready when
- * that returns, so everything here is synchronous; a write waits while another process holds the
- * kernel's lock on links.
+ * An rtnetlink socket. It stays in the network namespace in which it was opened. The kernel processes a
+ * request inside `write` and has queued the answers when that returns, so everything here is synchronous;
+ * a write blocks while another process holds RTNL.
  */
 export class NetlinkSocket {
   readonly #fd: number
@@ -75,7 +74,7 @@ export class NetlinkSocket {
   readonly #datagram = Buffer.alloc(maxDatagramBytes)
   #sequence = 0
 
-  /** Opens a socket of the namespace that this thread is in. Smaller buffers are for tests. */
+  /** Opens a socket in the namespace that this thread is in. Tests use smaller buffers. */
   constructor(bufferBytes = receiveBufferBytes) {
     this.#fd = openRouteSocket()
     try {
@@ -104,13 +103,13 @@ export class NetlinkSocket {
     return errors
   }
 
-  /** Sends requests of which each needs the one before. Throws the first error. */
+  /** Sends requests that depend on each other. Throws the first error. */
   sendAll(requests: readonly Request[]): void {
     const [error] = this.send(requests).values()
     if (error !== undefined) throw error
   }
 
-  /** Asks for one object. Throws a NetlinkError, ENODEV or ENOENT when there is none. */
+  /** Reads one object. Throws a NetlinkError, ENODEV or ENOENT when there is none. */
   get(request: Request): Message {
     const sequence = this.#write([request], 0)
     for (;;) {
@@ -122,7 +121,7 @@ export class NetlinkSocket {
     }
   }
 
-  /** Asks for all objects of a kind. */
+  /** Reads all objects of a kind. */
   dump(request: Request): Message[] {
     for (let attempt = 1; ; attempt++) {
       const { messages, interrupted } = this.#dumpOnce(request)
@@ -131,8 +130,8 @@ export class NetlinkSocket {
   }
 
   /**
-   * As `dump`, for many objects: `take` gets them as they are read, and other work has its turn in
-   * between. The socket must not be used for anything else until this settles.
+   * As `dump`, for many objects: `take` gets them as they are read, and other work runs in between. The
+   * socket must not be used for anything else until this settles.
    */
   async scan(request: Request, take: (message: Message) => void): Promise<void> {
     const sequence = this.#write([request], NLM_F_DUMP)
@@ -196,8 +195,8 @@ export class NetlinkSocket {
   }
 
   /**
-   * One datagram. A copy: bodies are kept beyond the next read. When it cannot be read, what waits behind it
-   * is thrown away, or it would be taken for the answers to later requests.
+   * One datagram, copied because bodies outlive the next read. When it cannot be read, all that is queued is
+   * discarded, or it would be taken for the answers to later requests.
    */
   #read(sequence: number): Message[] {
     try {
@@ -228,11 +227,11 @@ function errorOf(message: Message, what: string | undefined): NetlinkError | nul
   if (message.type !== NLMSG_ERROR && message.type !== NLMSG_DONE) return null
   const errno = message.body.length >= 4 ? -message.body.readInt32LE(0) : 0
   if (errno === 0) return null
-  return new NetlinkError(errno, wordsOf(message), what)
+  return new NetlinkError(errno, extendedAck(message), what)
 }
 
-/** The kernel's own words: attributes behind the error and the header of the request. */
-function wordsOf(message: Message): string {
+/** The extended acknowledgement: attributes after the error and the request's header. */
+function extendedAck(message: Message): string {
   if (message.type !== NLMSG_ERROR || (message.flags & NLM_F_ACK_TLVS) === 0) return ''
   const echoed = (message.flags & NLM_F_CAPPED) !== 0 ? 16 : message.body.readUInt32LE(4)
   return readString(readAttributes(message.body.subarray(4 + echoed)).get(NLMSGERR_ATTR_MSG))

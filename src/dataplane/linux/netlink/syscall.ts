@@ -2,12 +2,12 @@ import { constants } from 'node:os'
 import koffi from 'koffi'
 
 /**
- * The few calls of the C library that Node does not have. Nothing else in the project is native: all
- * input and output goes through `node:fs` on the descriptors that these return.
+ * The calls of the C library that Node does not offer. Nothing else in the project is native: all input
+ * and output goes through `node:fs` on the descriptors that these return.
  */
 const library = koffi.load(null)
 
-/** As C declares them: -1 is a failure, and errno says which. One object, so that a test can make any of them fail. */
+/** As C declares them: -1 is a failure with an errno. One object, so that a test can make any of them fail. */
 export const libc = {
   socket: library.func('int socket(int domain, int type, int protocol)'),
   setsockopt: library.func(
@@ -38,7 +38,7 @@ const MS_REMOUNT = 32
 const MS_BIND = 4096
 const MNT_DETACH = 2
 
-/** A system call that failed: which one, and the kernel's error by name and number. */
+/** A system call that failed, and the kernel's error by name and number. */
 class SyscallError extends Error {
   override readonly name = 'SyscallError'
   readonly errno: number
@@ -63,7 +63,7 @@ function check(call: string, result: number): number {
   return result
 }
 
-/** A non-blocking rtnetlink socket of the network namespace that this thread is in. */
+/** A non-blocking rtnetlink socket in the network namespace that this thread is in. */
 export function openRouteSocket(): number {
   const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK
   return check('socket(AF_NETLINK)', libc.socket(AF_NETLINK, type, NETLINK_ROUTE))
@@ -76,7 +76,7 @@ export function setSocketOption(fd: number, level: number, name: number, value: 
   check(`setsockopt(${level}, ${name})`, libc.setsockopt(fd, level, name, bytes, 4))
 }
 
-/** Moves this thread into the network namespace that `fd` stands for. */
+/** Moves this thread into the network namespace of `fd`. */
 export function enterNetns(fd: number): void {
   check('setns', libc.setns(fd, CLONE_NEWNET))
 }
@@ -86,12 +86,12 @@ export function unshareNetns(): void {
   check('unshare(CLONE_NEWNET)', libc.unshare(CLONE_NEWNET))
 }
 
-/** Makes `target` show what `source` is. */
+/** Mounts `source` on `target` as well. */
 export function bindMount(source: string, target: string): void {
   check(`mount ${source} on ${target}`, libc.mount(source, target, 'none', MS_BIND, null))
 }
 
-/** Takes a mount away; users of it keep what they have open. */
+/** Removes a mount; what is open on it stays usable. */
 export function detachMount(target: string): void {
   check(`umount ${target}`, libc.umount2(target, MNT_DETACH))
 }

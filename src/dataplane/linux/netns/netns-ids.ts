@@ -6,33 +6,33 @@ import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
 import * as rt from '../netlink/rtnetlink.ts'
 
 /**
- * The numbers by which a network namespace knows others. With such a number the links of a namespace
- * can be read and removed although there is no path to it.
+ * Namespace ids (NETNSA_NSID): the numbers by which a network namespace refers to others. With such an id
+ * the links of a namespace can be read and removed although it has no path.
  */
 
 /** Where namespaces usually have a file. */
-const usualPlaces = ['/run/netns', '/run/docker/netns']
+const usualFolders = ['/run/netns', '/run/docker/netns']
 /** struct rtgenmsg, padded. */
 const generalHeaderBytes = 4
 
-/** Lets the socket's namespace know that of `fd` by a number, of the kernel's choice. */
+/** Gives the namespace of `fd` an id in the socket's namespace, of the kernel's choice. */
 export function assignNetnsId(socket: NetlinkSocket, fd: number): void {
   const [error] = socket.send([netnsIdRequest(rt.RTM_NEWNSID, fd, -1)]).values()
   if (error !== undefined && error.code !== 'EEXIST') throw error
 }
 
-/** The numbers of the namespaces that the socket's namespace knows. */
+/** The ids that the socket's namespace has for others. */
 export function netnsIds(socket: NetlinkSocket): number[] {
   return socket.dump(netnsIdRequest(rt.RTM_GETNSID)).map((message) => readNetnsId(message.body))
 }
 
-/** The number by which the socket's namespace knows that of `fd`; null when it has none. */
+/** The id that the socket's namespace has for that of `fd`; null when it has none. */
 export function netnsIdOf(socket: NetlinkSocket, fd: number): number | null {
   try {
     const id = readNetnsId(socket.get(netnsIdRequest(rt.RTM_GETNSID, fd)).body)
     return id < 0 ? null : id
   } catch (error) {
-    // The descriptor is of something else than a network namespace.
+    // The descriptor is of something other than a network namespace.
     if (error instanceof NetlinkError) return null
     throw error
   }
@@ -54,20 +54,20 @@ function readNetnsId(body: Buffer): number {
   return readAttributes(body.subarray(generalHeaderBytes)).get(rt.NETNSA_NSID)?.readInt32LE() ?? -1
 }
 
-/** A file of the namespace with that number; null when it has none in the usual places. */
+/** A file of the namespace with that id; null when it has none in the usual folders. */
 export function netnsPathOf(
   socket: NetlinkSocket,
   netnsId: number,
-  places: readonly string[] = usualPlaces,
+  folders: readonly string[] = usualFolders,
 ): string | null {
-  const paths = places.flatMap((place) => filesIn(place).map((name) => join(place, name)))
+  const paths = folders.flatMap((folder) => filesIn(folder).map((name) => join(folder, name)))
   return paths.find((path) => isFileOf(path, socket, netnsId)) ?? null
 }
 
 function isFileOf(path: string, socket: NetlinkSocket, netnsId: number): boolean {
   let fd: number
   try {
-    // A pipe would be waited for.
+    // Opening a pipe would block.
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     if (!isSystemError(error)) throw error
@@ -81,12 +81,12 @@ function isFileOf(path: string, socket: NetlinkSocket, netnsId: number): boolean
   }
 }
 
-function filesIn(place: string): string[] {
+function filesIn(folder: string): string[] {
   try {
-    return readdirSync(place)
+    return readdirSync(folder)
   } catch (error) {
     if (!isSystemError(error)) throw error
-    // Not there, or not to be seen from here: then an error is one hint poorer.
+    // Absent, or not visible from here: the error message then has no path.
     return []
   }
 }

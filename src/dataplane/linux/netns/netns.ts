@@ -1,48 +1,56 @@
-import {
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  statSync,
-  statfsSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs'
-import { dirname } from 'node:path'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { assert, errnoOf } from '../../../base/errors.ts'
-import { bindMount, detachMount, enterNetns, unshareNetns } from '../netlink/syscall.ts'
+import { enterNetns, remountProc, unshareNetns } from '../netlink/syscall.ts'
 
 /**
- * Network namespaces: visiting them, and pinning them by a bind mount so that they outlive this
- * process. Visits are synchronous from start to end; nothing of the event loop may run in a foreign
- * namespace. libuv's threads must exist before the first visit (`await stat('/')` once), or they would
- * be born in the namespace that is being visited.
+ * Visits of this thread to other network namespaces. They are synchronous from start to end: nothing of
+ * the event loop may run in another namespace. libuv's threads must exist before the first visit
+ * (`await stat('/')` once), or they would be created in the namespace that is visited.
  */
 
 /** The namespace of this thread. Not /proc/self: that is the main thread's. */
 const ownNetns = '/proc/thread-self/ns/net'
-/** What statfs says of a namespace file (NSFS_MAGIC in <linux/magic.h>). */
-const nsfsMagic = 0x6e73_6673
+/** Where the kernel shows each thread the settings of the network namespace that it is in. */
+const sysctlRoot = '/proc/sys'
 
 /** A descriptor of the namespace that this thread is in. */
 export function openOwnNetns(): number {
   return openSync(ownNetns, 'r')
 }
 
-/** Runs `visit` in the namespace of `fd` and comes home. With no way home the process ends at once. */
+/** Runs `visit` in the namespace of `fd` and returns from there. If it cannot return, the process ends. */
 export function inNetns<T>(fd: number, visit: () => T): T {
-  return thereAndBack(() => enterNetns(fd), visit)
+  return visitAndReturn(() => enterNetns(fd), visit)
 }
 
-/** Runs `visit` in a new, empty namespace, which dies with the last thing that holds it. */
+/** Runs `visit` in a new, empty namespace, which ends with the last descriptor of it. */
 export function inNewNetns<T>(visit: () => T): T {
-  return thereAndBack(unshareNetns, visit)
+  return visitAndReturn(unshareNetns, visit)
 }
 
-function thereAndBack<T>(go: () => void, visit: () => T): T {
+/**
+ * Writes a setting below `net/` of the network namespace that this thread is in. A container has the
+ * folder read-only; it is writable for that moment then.
+ */
+export function writeNetSysctl(name: string, value: string): void {
+  const write = (): void => writeFileSync(`${sysctlRoot}/net/${name}`, value)
+  try {
+    write()
+  } catch (error) {
+    if (errnoOf(error) !== 'EROFS') throw error
+    remountProc(sysctlRoot, 'writable')
+    try {
+      write()
+    } finally {
+      remountProc(sysctlRoot, 'read-only')
+    }
+  }
+}
+
+function visitAndReturn<T>(enter: () => void, visit: () => T): T {
   const home = openOwnNetns()
   try {
-    go()
+    enter()
     try {
       const result = visit()
       assert(!(result instanceof Promise), 'a visit to a namespace must be synchronous')
@@ -59,44 +67,7 @@ function returnTo(home: number): void {
   try {
     enterNetns(home)
   } catch {
-    // Everything this process does from here on would happen in a stranger's namespace.
+    // Everything this process does from here on would happen in another namespace than it thinks.
     process.abort()
   }
-}
-
-/** Whether a namespace is pinned at `path`. An empty file may be left of a pin after a reboot. */
-export function isPinned(path: string): boolean {
-  try {
-    return statfsSync(path).type === nsfsMagic
-  } catch (error) {
-    if (!isNoFile(error)) throw error
-    return false
-  }
-}
-
-/** Whether the namespace pinned at `path` is the one that `fd` stands for. */
-export function isPinOf(path: string, fd: number): boolean {
-  const [pinned, held] = [statSync(path, { throwIfNoEntry: false }), fstatSync(fd)]
-  return pinned?.ino === held.ino && pinned.dev === held.dev
-}
-
-/** Pins the namespace of `fd` at `path`. */
-export function pinFd(fd: number, path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  writeFileSync(path, '', { flag: 'a' })
-  bindMount(`/proc/self/fd/${fd}`, path)
-}
-
-/** Takes all pins at `path` away, and the file. No pin is no error. */
-export function unpin(path: string): void {
-  while (isPinned(path)) detachMount(path)
-  try {
-    unlinkSync(path)
-  } catch (error) {
-    if (!isNoFile(error)) throw error
-  }
-}
-
-function isNoFile(error: unknown): boolean {
-  return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
 }

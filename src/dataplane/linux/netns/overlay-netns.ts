@@ -1,29 +1,29 @@
 import { closeSync, openSync } from 'node:fs'
 import { errnoOf, failure } from '../../../base/errors.ts'
-import { type Link, readLink } from '../netlink/link.ts'
-import { deleteAllOurs, getLinks } from '../netlink/link-requests.ts'
-import { inNetns, inNewNetns, openOwnNetns } from './netns.ts'
+import { type Link, findLink, listLinks } from '../netlink/link.ts'
+import { deleteAllOurs } from '../netlink/link-requests.ts'
 import { NetlinkError, NetlinkSocket } from '../netlink/netlink-socket.ts'
+import { inNetns, inNewNetns, openOwnNetns } from './netns.ts'
 import type { Pin } from './pin.ts'
 
-/** The host's network namespace, or a container's: a socket in it, and a descriptor that stands for it. */
+/** An open network namespace, the host's or a container's: a socket in it, and its descriptor. */
 export interface NetnsHandle {
   readonly socket: NetlinkSocket
   readonly fd: number
 }
 
-/** The namespace with that file. Whoever asks closes it. */
+/** Opens the namespace with that file. The caller closes it. */
 export function openNetns(path: string): NetnsHandle {
   try {
     return netnsHandle(openSync(path, 'r'))
   } catch (error) {
     if (errnoOf(error) !== 'EINVAL') throw error
-    // A namespace of another kind.
+    // A namespace of another type.
     throw failure('KERNEL', `${path} is no network namespace; unmount it: umount ${path}`, error)
   }
 }
 
-/** The namespace that `fd` stands for, which is given away to it. */
+/** Opens the namespace of `fd`, and takes over the descriptor. */
 export function netnsHandle(fd: number): NetnsHandle {
   try {
     return { fd, socket: inNetns(fd, () => new NetlinkSocket()) }
@@ -33,16 +33,16 @@ export function netnsHandle(fd: number): NetnsHandle {
   }
 }
 
-/** Lets go of it. */
+/** Closes both. */
 export function closeNetns({ socket, fd }: NetnsHandle): void {
   socket.close()
   closeSync(fd)
 }
 
-/** An overlay's network namespace: pinned by files, reached by a netlink socket that lives in it. */
+/** An overlay's network namespace: pinned by files, reached by a netlink socket in it. */
 export class OverlayNetns {
   readonly #pin: Pin
-  /** Stands for the namespace in requests to other namespaces. */
+  /** Identifies the namespace in requests to other namespaces. */
   readonly fd: number
   readonly socket: NetlinkSocket
 
@@ -52,7 +52,7 @@ export class OverlayNetns {
     this.socket = socket
   }
 
-  /** Makes a namespace and pins it; when something fails on the way, nothing is left of it. */
+  /** Creates a namespace and pins it; when a step fails, nothing remains of it. */
   static create(pin: Pin): OverlayNetns {
     const { fd, socket } = inNewNetns(() => netnsHandle(openOwnNetns()))
     const netns = new OverlayNetns(pin, fd, socket)
@@ -66,7 +66,7 @@ export class OverlayNetns {
     }
   }
 
-  /** Opens the namespace that is pinned; null when there is none. A pin that is missing is put back. */
+  /** Opens the namespace that is pinned; null when there is none. A pin that is missing is restored. */
   static open(pin: Pin): OverlayNetns | null {
     const path = pin.find()
     if (path === null) return null
@@ -86,19 +86,19 @@ export class OverlayNetns {
     return this.#pin.path
   }
 
-  /** Whether every pin still is this namespace's. */
+  /** Whether every place pins this namespace. */
   get isPinned(): boolean {
-    return this.#pin.isOf(this.fd)
+    return this.#pin.pins(this.fd)
   }
 
-  /** Whether another namespace was pinned in its place. */
+  /** Whether another namespace is pinned in its place. */
   get isReplaced(): boolean {
-    return this.#pin.isOther(this.fd)
+    return this.#pin.pinsOther(this.fd)
   }
 
-  /** Pins the namespace where it is not, as when somebody took a pin away while we held it open. */
+  /** Pins the namespace where it is not, as when a pin was removed while we held it open. */
   ensurePinned(): void {
-    this.#pin.pinTo(this.fd)
+    this.#pin.pin(this.fd)
   }
 
   /** The link with that index or name; null when there is none. */
@@ -111,20 +111,20 @@ export class OverlayNetns {
     return listLinks(this.socket)
   }
 
-  /** One more socket in the namespace; whoever asks closes it. */
+  /** One more socket in the namespace; the caller closes it. */
   openSocket(): NetlinkSocket {
     return inNetns(this.fd, () => new NetlinkSocket())
   }
 
-  /** Lets go of the namespace, which the pin keeps. */
+  /** Closes the descriptors. The pin keeps the namespace. */
   close(): void {
     closeNetns(this)
   }
 
   /**
-   * Removes all our links, then the pins; what is left is to close it. The kernel clears an unpinned
-   * namespace away at leisure, and not while anybody still holds it; the VNI must be free before that. When it
-   * fails, all of this can be asked again.
+   * Removes all our links, then the pins; `close` is left to do. The kernel removes an unpinned namespace
+   * asynchronously, and only when nobody holds it open; the VNI must be free before that. Can be repeated
+   * after a failure.
    */
   clear(): void {
     try {
@@ -134,19 +134,4 @@ export class OverlayNetns {
     }
     this.#pin.remove()
   }
-}
-
-/** The link with that index or name in the socket's namespace; null when there is none. */
-export function findLink(socket: NetlinkSocket, key: number | string): Link | null {
-  try {
-    return readLink(socket.get(getLinks(key)))
-  } catch (error) {
-    if (error instanceof NetlinkError && error.code === 'ENODEV') return null
-    throw error
-  }
-}
-
-/** All links in the socket's namespace. */
-export function listLinks(socket: NetlinkSocket): Link[] {
-  return socket.dump(getLinks()).map(readLink)
 }

@@ -1,17 +1,22 @@
-import { join } from 'node:path'
-import { isSystemError, messageOf } from '../../../base/errors.ts'
-import { isPinOf, isPinned, pinFd, unpin } from './netns.ts'
+import { fstatSync, mkdirSync, statSync, statfsSync, unlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { errnoOf, isSystemError, messageOf } from '../../../base/errors.ts'
+import { bindMount, detachMount } from '../netlink/syscall.ts'
+
+/** The file system type of a namespace file (NSFS_MAGIC in <linux/magic.h>). */
+const nsfsMagic = 0x6e73_6673
 
 /**
- * The files that pin one namespace, which lives as long as one of them does. There is more than one place
- * because the engine clears a plugin's own folders of mounts when it is disabled or upgraded, and when
- * the engine itself stops in good order. One that holds is enough; what the others lack is told.
+ * The bind mounts that pin one namespace, which exists as long as one of them does, also without this
+ * process. There is more than one place because the engine unmounts a plugin's own folders when it is
+ * disabled or upgraded, and when the engine itself stops in good order. One pin is enough; a place that
+ * lacks one is logged.
  */
 export class Pin {
   readonly #paths: readonly string[]
   readonly #warn: (message: string) => void
 
-  /** The file of that name in each of the directories, of which there is one at least. */
+  /** The file `name` in each of the directories, at least one. */
   constructor(directories: readonly string[], name: string, warn: (message: string) => void) {
     this.#warn = warn
     this.#paths = directories.map((directory) => join(directory, name))
@@ -28,18 +33,18 @@ export class Pin {
   }
 
   /** Whether all files pin the namespace of `fd`. */
-  isOf(fd: number): boolean {
+  pins(fd: number): boolean {
     return this.#paths.every((path) => isPinOf(path, fd))
   }
 
-  /** Whether a namespace is pinned that is not the one of `fd`. */
-  isOther(fd: number): boolean {
+  /** Whether another namespace is pinned than that of `fd`. */
+  pinsOther(fd: number): boolean {
     const path = this.find()
     return path !== null && !isPinOf(path, fd)
   }
 
-  /** Pins the namespace of `fd`, in place of any other, where that is not so already. */
-  pinTo(fd: number): void {
+  /** Pins the namespace of `fd` at every place, replacing another one. */
+  pin(fd: number): void {
     const failures: unknown[] = []
     for (const path of this.#paths.filter((lacking) => !isPinOf(lacking, fd)))
       try {
@@ -47,12 +52,49 @@ export class Pin {
         pinFd(fd, path)
       } catch (error) {
         if (!isSystemError(error) || failures.push(error) === this.#paths.length) throw error
-        this.#warn(`${path} pins no namespace, only the other place does: ${messageOf(error)}`)
+        this.#warn(`${path}: no pin, only the other place has one: ${messageOf(error)}`)
       }
   }
 
-  /** Takes all pins away. None is no error. */
+  /** Removes all pins. None is no error. */
   remove(): void {
     for (const path of this.#paths) unpin(path)
   }
+}
+
+/** Whether a namespace is pinned at `path`. After a reboot a pin is an empty file. */
+export function isPinned(path: string): boolean {
+  try {
+    return statfsSync(path).type === nsfsMagic
+  } catch (error) {
+    if (!isMissing(error)) throw error
+    return false
+  }
+}
+
+/** Whether the namespace pinned at `path` is the one that `fd` stands for. */
+export function isPinOf(path: string, fd: number): boolean {
+  const [pinned, held] = [statSync(path, { throwIfNoEntry: false }), fstatSync(fd)]
+  return pinned?.ino === held.ino && pinned.dev === held.dev
+}
+
+/** Pins the namespace of `fd` at `path`. */
+export function pinFd(fd: number, path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  writeFileSync(path, '', { flag: 'a' })
+  bindMount(`/proc/self/fd/${fd}`, path)
+}
+
+/** Removes all pins at `path`, and the file. No pin is no error. */
+export function unpin(path: string): void {
+  while (isPinned(path)) detachMount(path)
+  try {
+    unlinkSync(path)
+  } catch (error) {
+    if (!isMissing(error)) throw error
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes(errnoOf(error))
 }

@@ -1,15 +1,15 @@
 import { readdirSync } from 'node:fs'
 import { errnoOf, isBug, messageOf } from '../../../base/errors.ts'
 import type { Logger } from '../../../base/logger.ts'
-import { deleteLinkIfExists } from '../links/endpoint-links.ts'
+import { deleteLinkIfExists } from '../netlink/link.ts'
 import { linkGroup, overlayOfAlias, pinName, pinNamePattern } from '../netlink/names.ts'
 import { OverlayNetns } from './overlay-netns.ts'
 import { Pin } from './pin.ts'
 
-/** The overlays that have a namespace in one of the directories. What cannot be looked at is reported. */
+/** The overlays that have a namespace pinned in one of the directories. What cannot be read is logged. */
 export function pinnedOverlays(directories: readonly string[], logger: Logger): string[] {
-  return lookThrough(directories, logger, (pin, file) => {
-    // A stranger's mount has no name of ours; it is reported at the start.
+  return forEachPin(directories, logger, (pin, file) => {
+    // A foreign mount has no name of ours; it is logged at the start.
     const netns = pinNamePattern.test(file) ? OverlayNetns.open(pin) : null
     try {
       const overlayId = netns === null ? null : overlayIn(netns)
@@ -21,30 +21,30 @@ export function pinnedOverlays(directories: readonly string[], logger: Logger): 
 }
 
 /**
- * Removes what a crash or a reboot left half made: files without a namespace, namespaces without an
- * overlay, veth pairs that never got their mark. Whole overlays stay, whoever knows them. What cannot be
- * removed is reported and stays.
+ * Removes what a crash or a reboot left incomplete: files without a namespace, namespaces without an
+ * overlay, veth pairs without an alias. Complete overlays stay, known or not. What cannot be removed is
+ * logged and stays.
  */
 export function sweepPins(directories: readonly string[], logger: Logger): void {
-  lookThrough(directories, logger, (pin) => {
+  forEachPin(directories, logger, (pin) => {
     sweepPin(pin, logger)
     return []
   })
 }
 
-/** All that `look` finds. */
-function lookThrough(
+/** All that `visit` returns. */
+function forEachPin(
   directories: readonly string[],
   logger: Logger,
-  look: (pin: Pin, file: string) => string[],
+  visit: (pin: Pin, file: string) => string[],
 ): string[] {
   return [...filesIn(directories, logger)].flatMap((file) => {
     const pin = new Pin(directories, file, (message) => logger.warn(message))
     try {
-      return look(pin, file)
+      return visit(pin, file)
     } catch (error) {
       if (isBug(error)) throw error
-      logger.warn(`${pin.path} could not be looked through: ${messageOf(error)}`)
+      logger.warn(`${pin.path} cannot be read: ${messageOf(error)}`)
       return []
     }
   })
@@ -55,8 +55,8 @@ function filesIn(directories: readonly string[], logger: Logger): Set<string> {
     try {
       return readdirSync(directory)
     } catch (error) {
-      // Made with the first pin.
-      if (errnoOf(error) !== 'ENOENT') logger.warn(`no pins are found there: ${messageOf(error)}`)
+      // Created with the first pin.
+      if (errnoOf(error) !== 'ENOENT') logger.warn(`pins cannot be listed: ${messageOf(error)}`)
       return []
     }
   })

@@ -3,21 +3,28 @@ import fc from 'fast-check'
 import { sleep } from '../../../../src/base/clock.ts'
 import { silentLogger } from '../../../../src/base/logger.ts'
 import type {
-  RowChange,
+  EndpointLink,
   FailedRowChange,
   OverlayLinks,
+  RowChange,
 } from '../../../../src/dataplane/dataplane.ts'
-import { type LocalEndpoint, desiredRows } from '../../../../src/dataplane/reconcile/desired.ts'
+import { desiredRows } from '../../../../src/dataplane/reconcile/desired-rows.ts'
 import { MemoryDataplane, type Verb } from '../../../../src/dataplane/memory/memory-dataplane.ts'
-import {
-  type Peer,
-  PeerTable,
-  type PeerTransition,
-} from '../../../../src/dataplane/reconcile/peer-table.ts'
-import { Reconciler } from '../../../../src/dataplane/reconcile/reconciler.ts'
+import type { Peer } from '../../../../src/net/endpoint.ts'
+import { Peers, type PeerTransition } from '../../../../src/peers/peers.ts'
+import { PeeredReconciler } from '../../../support/peered-reconciler.ts'
 import type { Ip } from '../../../../src/net/ip.ts'
 import { VirtualClock } from '../../../support/virtual-clock.ts'
-import { arbitraryPeer, ipOf, keyOf, macOf, peer, vniOf, vtepOf } from './peer-worlds.ts'
+import {
+  arbitraryPeer,
+  ipOf,
+  keyOf,
+  macOf,
+  peer,
+  vniOf,
+  vtepOf,
+} from '../../../support/peer-histories.ts'
+import { endpointLink } from '../../../support/endpoint-link.ts'
 
 /** Longer than the longest time between two tries. */
 const longEnoughMs = 11_000
@@ -51,20 +58,20 @@ const linksOf = (n: number): OverlayLinks => ({
   port: 4789,
   gateways: [],
 })
-const local: LocalEndpoint = { endpointId: 'l1', mac: macOf(1), mtu: 1450, ips: [ipOf(2)] }
+const local = endpointLink('l1', macOf(1), { ips: [ipOf(2)] })
 const appears = (next: Peer): PeerTransition => ({ previous: null, next })
 const goes = (previous: Peer): PeerTransition => ({ previous, next: null })
 
 describe('the reconciler', () => {
   let clock: VirtualClock
   let kernel: RecordingDataplane
-  let reconciler: Reconciler
+  let reconciler: PeeredReconciler
 
   beforeEach(() => {
     clock = new VirtualClock()
     kernel = new RecordingDataplane()
     const parts = { dataplane: kernel, clock, logger: silentLogger, auditIntervalMs: 30_000 }
-    reconciler = new Reconciler(parts)
+    reconciler = new PeeredReconciler(parts)
   })
 
   afterEach(async () => {
@@ -151,7 +158,7 @@ describe('the reconciler', () => {
     reconciler.applyPeers([{ previous: young, next: { ...young, live: false } }])
     await clock.advance(1)
     expect(await rows()).to.deep.equal(plain)
-    expect(reconciler.holders(vniOf(1), ipOf(2)).map(({ origin }) => origin)).to.deep.equal([
+    expect(reconciler.peers.withIp(vniOf(1), ipOf(2)).map(({ origin }) => origin)).to.deep.equal([
       'a',
       'b',
     ])
@@ -167,7 +174,7 @@ describe('the reconciler', () => {
     const { sourceName } = await reconciler.attachEndpoint('o1', local)
     expect(sourceName).to.have.length.within(1, 15)
     expect(await rows()).to.deep.equal([])
-    await reconciler.attachEndpoint('o1', { ...local, ips: [ipOf(4)], mac: macOf(2) })
+    await reconciler.attachEndpoint('o1', endpointLink('l1', macOf(2), { ips: [ipOf(4)] }))
     expect(await rows()).to.deep.equal(plain)
     await reconciler.attachEndpoint('o1', local)
     await reconciler.detachEndpoint('o1', 'l1')
@@ -191,13 +198,13 @@ describe('the reconciler', () => {
 
   it('leaves an overlay alone that a container is attached to, until it is gone', async () => {
     await kernel.ensureOverlay(linksOf(1))
-    await kernel.ensureEndpoint('o1', { endpointId: 'theirs', mac: macOf(3), mtu: 1450 })
-    kernel.moveEndpoint('o1', 'theirs', 'container')
+    await kernel.ensureEndpoint('o1', endpointLink('theirs', macOf(3)))
+    kernel.moveEndpoint('o1', 'theirs', 'sandbox')
     const refused = await reconciler.detachOverlay('o1').catch((error: Error) => error.message)
-    expect(refused).to.match(/overlay o1 is left as it is .* enable the plugin that started them/)
+    expect(refused).to.match(/overlay o1 stays: .* enable the plugin that started them/)
     await clock.advance(60_000)
     expect(await kernel.overlays()).to.deep.equal(['o1'])
-    kernel.moveEndpoint('o1', 'theirs', 'host')
+    kernel.moveEndpoint('o1', 'theirs', 'hostNetns')
     await clock.advance(longEnoughMs)
     expect(await kernel.overlays()).to.deep.equal([])
   })
@@ -355,7 +362,7 @@ describe('the reconciler', () => {
 
     it('report endpoints that are gone, and leave those that nobody knows', async () => {
       kernel.overlay('o1')!.endpoints.clear()
-      await kernel.ensureEndpoint('o1', { endpointId: 'stray', mac: macOf(3), mtu: 1450 })
+      await kernel.ensureEndpoint('o1', endpointLink('stray', macOf(3)))
       const [report] = await reconciler.audit()
       expect(report).to.deep.include({ missing: ['l1'] })
       expect([...kernel.overlay('o1')!.endpoints.keys()]).to.deep.equal(['stray'])
@@ -365,9 +372,9 @@ describe('the reconciler', () => {
     })
 
     it('go on with the other endpoints when one cannot be repaired, say so and try again', async () => {
-      const inside = { sandboxKey: '/netns/c', addresses: [] }
-      kernel.sandboxes.add(inside.sandboxKey)
-      await reconciler.attachEndpoint('o1', { ...local, inside })
+      const sandboxKey = '/netns/c'
+      kernel.sandboxes.add(sandboxKey)
+      await reconciler.attachEndpoint('o1', { ...local, sandboxKey })
       await reconciler.attachEndpoint('o1', { ...local, endpointId: 'l2', mac: macOf(3) })
       const { endpoints } = kernel.overlay('o1')!
       endpoints.delete('l1')
@@ -385,9 +392,9 @@ describe('the reconciler', () => {
     })
 
     it('make no pair in the place of one that goes while they read', async () => {
-      const inside = { sandboxKey: '/netns/c', addresses: [] }
-      await reconciler.attachEndpoint('o1', { ...local, inside })
-      kernel.moveEndpoint('o1', 'l1', 'container')
+      const sandboxKey = '/netns/c'
+      await reconciler.attachEndpoint('o1', { ...local, sandboxKey })
+      kernel.moveEndpoint('o1', 'l1', 'sandbox')
       const { endpoints } = kernel.overlay('o1')!
       const goesMeanwhile = (): void => {
         endpoints.get('l1')!.portConfigured = false
@@ -399,7 +406,7 @@ describe('the reconciler', () => {
       goesMeanwhile()
       expect((await reconciler.audit())[0]).to.deep.include({ missing: ['l1'], failure: null })
       expect(endpoints.has('l1')).to.equal(false)
-      kernel.sandboxes.add(inside.sandboxKey)
+      kernel.sandboxes.add(sandboxKey)
       await reconciler.audit()
       goesMeanwhile()
       expect((await reconciler.audit())[0]).to.deep.include({ missing: [], failure: null })
@@ -525,10 +532,10 @@ describe('the reconciler', () => {
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
         const clock = new VirtualClock()
         const kernel = new MemoryDataplane()
-        const reconciler = new Reconciler({ dataplane: kernel, clock, logger: silentLogger })
-        const truth = new PeerTable()
+        const reconciler = new PeeredReconciler({ dataplane: kernel, clock, logger: silentLogger })
+        const truth = new Peers()
         const known = new Map<string, Peer>()
-        const locals = new Map<string, LocalEndpoint>()
+        const locals = new Map<string, EndpointLink>()
         const noted = (): void => {}
         const work: Promise<unknown>[] = []
         for (const now of steps) {
@@ -550,7 +557,7 @@ describe('the reconciler', () => {
                 .then(() => locals.delete(`o${now.overlay}`)),
             )
           else if (now.do === 'attachEndpoint') {
-            const wanted = { endpointId: 'l', mac: macOf(now.mac), mtu: 1450, ips: [ipOf(now.ip)] }
+            const wanted = endpointLink('l', macOf(now.mac), { ips: [ipOf(now.ip)] })
             const attached = reconciler.attachEndpoint(`o${now.overlay}`, wanted)
             work.push(attached.then(() => locals.set(`o${now.overlay}`, wanted), noted))
           } else if (now.do === 'detachEndpoint')
@@ -572,7 +579,7 @@ describe('the reconciler', () => {
           expect(settled, overlayId).to.equal(true)
           const own = locals.get(overlayId)
           const here = new Map(own === undefined ? [] : [[own.endpointId, own]])
-          const view = { vni, vtep, local: here, gateways: new Set<Ip>(), subnets: [] }
+          const view = { vni, vtep, endpoints: here, gateways: new Set<Ip>(), subnets: [] }
           const desired = desiredRows(truth, view, truth.addresses(vni))
           const actual = (await kernel.dump(overlayId))!
           expect(actual.fdb).to.have.deep.members(desired.fdb)

@@ -2,11 +2,12 @@ import { expect } from 'chai'
 import { silentLogger } from '../../../../src/base/logger.ts'
 import type { OverlayLinks } from '../../../../src/dataplane/dataplane.ts'
 import { MemoryDataplane } from '../../../../src/dataplane/memory/memory-dataplane.ts'
-import type { Peer } from '../../../../src/dataplane/reconcile/peer-table.ts'
-import { Reconciler } from '../../../../src/dataplane/reconcile/reconciler.ts'
+import type { Peer } from '../../../../src/net/endpoint.ts'
+import { PeeredReconciler } from '../../../support/peered-reconciler.ts'
 import type { Ip } from '../../../../src/net/ip.ts'
 import { VirtualClock } from '../../../support/virtual-clock.ts'
-import { ipOf, macOf, peer, vniOf, vtepOf } from './peer-worlds.ts'
+import { ipOf, macOf, peer, vniOf, vtepOf } from '../../../support/peer-histories.ts'
+import { endpointLink } from '../../../support/endpoint-link.ts'
 
 const links: OverlayLinks = {
   overlayId: 'o',
@@ -24,11 +25,11 @@ const peers: Peer[] = [
 ]
 const [first, second, third] = peers as [Peer, Peer, Peer]
 
-describe('rows of an earlier life', () => {
+describe('stale rows', () => {
   let clock: VirtualClock
   let kernel: MemoryDataplane
   let known: Set<Ip>
-  let reconciler: Reconciler
+  let reconciler: PeeredReconciler
 
   const tell = (...next: Peer[]): void =>
     reconciler.applyPeers(next.map((some) => ({ previous: null, next: some })))
@@ -48,11 +49,11 @@ describe('rows of an earlier life', () => {
     kernel = new MemoryDataplane()
     known = new Set()
     const parts = { dataplane: kernel, clock, logger: silentLogger, auditIntervalMs: 2000 }
-    const before = new Reconciler(parts)
+    const before = new PeeredReconciler(parts)
     before.applyPeers(peers.map((next) => ({ previous: null, next })))
     await before.attachOverlay(links)
     await before.stop()
-    reconciler = new Reconciler({ ...parts, isKnown: (vtep) => known.has(vtep) })
+    reconciler = new PeeredReconciler({ ...parts, isKnown: (vtep) => known.has(vtep) })
     reconciler.start()
     await reconciler.attachOverlay(links)
   })
@@ -99,8 +100,8 @@ describe('rows of an earlier life', () => {
     expect(await rows()).to.deep.equal(rowsOf(second, third))
   })
 
-  it('give way to an endpoint of this host', async () => {
-    const here = { endpointId: 'l', mac: macOf(3), mtu: 1450, ips: [ipOf(3)] }
+  it('are replaced by an endpoint of this host', async () => {
+    const here = endpointLink('l', macOf(3), { ips: [ipOf(3)] })
     await reconciler.attachEndpoint('o', here)
     expect(await rows()).to.deep.equal(rowsOf(first, second))
   })

@@ -1,23 +1,27 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { RowChange } from '../../../../src/dataplane/dataplane.ts'
+import type { EndpointLink, RowChange } from '../../../../src/dataplane/dataplane.ts'
+import { MemoryDataplane } from '../../../../src/dataplane/memory/memory-dataplane.ts'
 import {
-  type LocalEndpoint,
   type Rows,
   addressesOf,
   desiredRows,
-} from '../../../../src/dataplane/reconcile/desired.ts'
-import { diff } from '../../../../src/dataplane/reconcile/diff.ts'
-import { MemoryDataplane } from '../../../../src/dataplane/memory/memory-dataplane.ts'
-import {
-  type Peer,
-  PeerTable,
-  comparePeers,
-} from '../../../../src/dataplane/reconcile/peer-table.ts'
-import { parseCidr } from '../../../../src/net/cidr.ts'
+  diff,
+} from '../../../../src/dataplane/reconcile/desired-rows.ts'
+import { cidrOf, parseCidr } from '../../../../src/net/cidr.ts'
+import type { Peer } from '../../../../src/net/endpoint.ts'
 import type { Ip } from '../../../../src/net/ip.ts'
 import type { Mac } from '../../../../src/net/mac.ts'
-import { arbitraryHistory, ipOf, macOf, peer, survivors, vniOf, vtepOf } from './peer-worlds.ts'
+import { Peers, comparePeers } from '../../../../src/peers/peers.ts'
+import {
+  arbitraryHistory,
+  ipOf,
+  macOf,
+  peer,
+  survivors,
+  vniOf,
+  vtepOf,
+} from '../../../support/peer-histories.ts'
 
 const arbitraryRows: fc.Arbitrary<Rows> = fc.record({
   fdb: fc.uniqueArray(
@@ -36,7 +40,7 @@ const arbitraryRows: fc.Arbitrary<Rows> = fc.record({
   ),
 })
 
-/** As a stranger may leave it: a MAC with several VTEPs. */
+/** As another program may leave it: a MAC with several VTEPs. */
 const arbitraryMess: fc.Arbitrary<Rows> = fc.tuple(arbitraryRows, arbitraryRows).map(([a, b]) => ({
   fdb: [...a.fdb, ...b.fdb.filter((x) => !a.fdb.some((y) => y.mac === x.mac && y.vtep === x.vtep))],
   neighbours: a.neighbours,
@@ -107,25 +111,29 @@ describe('diff', () => {
 })
 
 describe('desired rows', () => {
-  const arbitraryLocal: fc.Arbitrary<LocalEndpoint[]> = fc.array(
+  const arbitraryLocal: fc.Arbitrary<EndpointLink[]> = fc.array(
     fc.record({
       endpointId: fc.constant('l'),
       mac: fc.integer({ min: 1, max: 3 }).map(macOf),
       mtu: fc.constant(1450),
-      ips: fc.uniqueArray(fc.integer({ min: 1, max: 4 }).map(ipOf), { maxLength: 2 }),
+      addresses: fc.uniqueArray(
+        fc.integer({ min: 1, max: 4 }).map((n) => ({ ip: ipOf(n), cidr: cidrOf(ipOf(n), 16) })),
+        { maxLength: 2, selector: ({ ip }) => ip },
+      ),
+      sandboxKey: fc.constant(null),
     }),
     { maxLength: 1 },
   )
 
-  it('are the winners among live peers elsewhere, for what is not here', () => {
+  it('are the first claims of live peers on other hosts, for what is not on this one', () => {
     fc.assert(
       fc.property(arbitraryHistory, arbitraryLocal, (history, local) => {
-        const table = new PeerTable()
+        const table = new Peers()
         table.apply(history)
         const view = {
           vni: vniOf(1),
           vtep: vtepOf(1),
-          local: new Map(local.map((e, i) => [`${i}`, e])),
+          endpoints: new Map(local.map((e, i) => [`${i}`, e])),
           gateways: new Set<Ip>(),
           subnets: [],
         }
@@ -156,13 +164,13 @@ describe('desired rows', () => {
     const view = {
       vni: vniOf(1),
       vtep: vtepOf(1),
-      local: new Map(),
+      endpoints: new Map(),
       gateways: new Set<Ip>(),
       subnets: [],
     }
     const good = peer({ origin: 'good', vtep: vtepOf(2), claimedAt: 1 })
     const rowsWith = (claim: Partial<Peer>) => {
-      const table = new PeerTable()
+      const table = new Peers()
       for (const next of [good, peer({ origin: 'bad', vtep: vtepOf(3), claimedAt: 2, ...claim })])
         table.apply([{ previous: null, next }])
       return desiredRows(table, view, table.addresses(view.vni))
@@ -179,7 +187,7 @@ describe('desired rows', () => {
     for (const ip of ['224.0.0.1', '0.0.0.0', 'ff02::1'] as Ip[])
       expect(rowsWith({ ips: [ip], mac: macOf(2) }).neighbours, ip).to.deep.equal(wanted.neighbours)
     const elsewhere = { ...view, subnets: [parseCidr('198.51.100.0/24')!, parseCidr('fd00::/64')!] }
-    const table = new PeerTable()
+    const table = new Peers()
     table.apply([{ previous: null, next: good }])
     expect(desiredRows(table, elsewhere, table.addresses(view.vni)).neighbours).to.deep.equal([])
     expect(rowsWith({}).fdb, 'a good one').to.deep.equal([{ mac: good.mac, vtep: vtepOf(3) }])

@@ -1,10 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import {
-  type Peer,
-  PeerTable,
-  comparePeers,
-} from '../../../../src/dataplane/reconcile/peer-table.ts'
+import type { Peer } from '../../../src/net/endpoint.ts'
+import { Peers, comparePeers } from '../../../src/peers/peers.ts'
 import {
   arbitraryHistory,
   arbitraryPeer,
@@ -14,30 +11,30 @@ import {
   survivors,
   vniOf,
   vtepOf,
-} from './peer-worlds.ts'
+} from '../../support/peer-histories.ts'
 
 const vnis = [1, 2].map(vniOf)
 const ips = [1, 2, 3, 4].map(ipOf)
 const macs = [1, 2, 3].map(macOf)
 
-describe('the peer table', () => {
-  it('holds what a naive list of peers would, after any history', () => {
+describe('peers', () => {
+  it('holds what a plain list of peers would, after any history', () => {
     fc.assert(
       fc.property(arbitraryHistory, (history) => {
-        const table = new PeerTable()
+        const table = new Peers()
         for (const transition of history) table.apply([transition])
         const naive = survivors(history)
         for (const vni of vnis) {
           const here = naive.filter((p) => p.vni === vni)
-          expect(table.peers(vni)).to.have.deep.members(here)
+          expect(table.of(vni)).to.have.deep.members(here)
           expect(table.count(vni)).to.equal(here.length)
           for (const ip of ips) {
             const claims = here.filter((p) => p.ips.includes(ip)).sort(comparePeers)
-            expect(table.holders(vni, ip)).to.deep.equal(claims)
+            expect(table.withIp(vni, ip)).to.deep.equal(claims)
           }
           for (const mac of macs) {
             const claims = here.filter((p) => p.mac === mac).sort(comparePeers)
-            expect(table.macHolders(vni, mac)).to.deep.equal(claims)
+            expect(table.withMac(vni, mac)).to.deep.equal(claims)
           }
           expect([...table.addresses(vni).ips]).to.have.members([
             ...new Set(here.flatMap((p) => p.ips)),
@@ -47,21 +44,21 @@ describe('the peer table', () => {
     )
   })
 
-  it('does not care how a history is cut into batches', () => {
+  it('gives the same result however a history is cut into batches', () => {
     fc.assert(
       fc.property(arbitraryHistory, fc.integer({ min: 1, max: 10 }), (history, size) => {
-        const whole = new PeerTable()
-        const touched = whole.apply(history)
-        const cut = new PeerTable()
-        const touchedCut = new Map<number, Set<string>>()
+        const whole = new Peers()
+        const changed = whole.apply(history)
+        const cut = new Peers()
+        const changedCut = new Map<number, Set<string>>()
         for (let i = 0; i < history.length; i += size)
           for (const [vni, { ips, macs }] of cut.apply(history.slice(i, i + size)))
-            touchedCut.set(vni, new Set([...(touchedCut.get(vni) ?? []), ...ips, ...macs]))
-        for (const vni of vnis) expect(cut.peers(vni)).to.have.deep.members(whole.peers(vni))
+            changedCut.set(vni, new Set([...(changedCut.get(vni) ?? []), ...ips, ...macs]))
+        for (const vni of vnis) expect(cut.of(vni)).to.have.deep.members(whole.of(vni))
         const flat = new Map(
-          [...touched].map(([vni, { ips, macs }]) => [vni, new Set<string>([...ips, ...macs])]),
+          [...changed].map(([vni, { ips, macs }]) => [vni, new Set<string>([...ips, ...macs])]),
         )
-        expect(flat).to.deep.equal(touchedCut)
+        expect(flat).to.deep.equal(changedCut)
       }),
     )
   })
@@ -69,14 +66,14 @@ describe('the peer table', () => {
   it('names every address whose claims changed', () => {
     fc.assert(
       fc.property(arbitraryHistory, (history) => {
-        const table = new PeerTable()
+        const table = new Peers()
         for (const transition of history) {
-          const before = vnis.map((vni) => ips.map((ip) => table.holders(vni, ip)))
-          const touched = table.apply([transition])
+          const before = vnis.map((vni) => ips.map((ip) => table.withIp(vni, ip)))
+          const changed = table.apply([transition])
           vnis.forEach((vni, v) =>
             ips.forEach((ip, i) => {
-              if (JSON.stringify(before[v]![i]) !== JSON.stringify(table.holders(vni, ip)))
-                expect(touched.get(vni)?.ips).to.include(ip)
+              if (JSON.stringify(before[v]![i]) !== JSON.stringify(table.withIp(vni, ip)))
+                expect(changed.get(vni)?.ips).to.include(ip)
             }),
           )
         }
@@ -101,32 +98,32 @@ describe('the peer table', () => {
     expect(order.toReversed().sort(comparePeers)).to.deep.equal(order)
   })
 
-  it('brings the other claimant back when one goes', () => {
-    const table = new PeerTable()
+  it('falls back to the other claim when one goes', () => {
+    const table = new Peers()
     const old = peer({ origin: 'a', vtep: vtepOf(1), claimedAt: 1 })
     const young = peer({ origin: 'b', vtep: vtepOf(2), claimedAt: 2 })
     table.apply([
       { previous: null, next: old },
       { previous: null, next: young },
     ])
-    const winner = (): Peer | undefined => table.holders(old.vni, old.ips[0]!)[0]
-    expect(winner()).to.equal(young)
+    const first = (): Peer | undefined => table.withIp(old.vni, old.ips[0]!)[0]
+    expect(first()).to.equal(young)
     table.apply([{ previous: young, next: null }])
-    expect(winner()).to.equal(old)
+    expect(first()).to.equal(old)
     table.apply([{ previous: null, next: young }])
     const { live: _live, ...rest } = young
     table.apply([{ previous: young, next: { ...rest, live: false } }])
-    expect(winner()).to.equal(old)
-    expect(table.holders(old.vni, old.ips[0]!)).to.have.length(2)
+    expect(first()).to.equal(old)
+    expect(table.withIp(old.vni, old.ips[0]!)).to.have.length(2)
   })
 
-  it('believes itself, not what a transition says was there', () => {
-    const table = new PeerTable()
+  it('uses its own entry, not what a transition says was there', () => {
+    const table = new Peers()
     table.apply([{ previous: null, next: peer({ mac: macOf(1) }) }])
     table.apply([{ previous: null, next: peer({ mac: macOf(2) }) }])
-    expect(table.macHolders(vniOf(1), macOf(1))).to.deep.equal([])
+    expect(table.withMac(vniOf(1), macOf(1))).to.deep.equal([])
     table.apply([{ previous: peer({ mac: macOf(3), ips: [] }), next: null }])
-    expect(table.peers(vniOf(1))).to.deep.equal([])
+    expect(table.of(vniOf(1))).to.deep.equal([])
     expect([...table.addresses(vniOf(1)).macs]).to.deep.equal([])
   })
 })

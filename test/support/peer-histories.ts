@@ -1,10 +1,11 @@
 import fc from 'fast-check'
-import type { Peer, PeerTransition } from '../../../../src/dataplane/reconcile/peer-table.ts'
-import type { Ip } from '../../../../src/net/ip.ts'
-import type { Mac } from '../../../../src/net/mac.ts'
-import type { Vni } from '../../../../src/net/vni.ts'
+import type { Peer } from '../../src/net/endpoint.ts'
+import type { Ip } from '../../src/net/ip.ts'
+import type { Mac } from '../../src/net/mac.ts'
+import type { Vni } from '../../src/net/vni.ts'
+import type { PeerTransition } from '../../src/peers/peers.ts'
 
-/** Small worlds of peers, in which addresses, MACs and VTEPs collide all the time. */
+/** Small histories of peers, in which addresses, MACs and VTEPs collide all the time. */
 
 export const vniOf = (n: number): Vni => (5000 + n) as Vni
 export const ipOf = (n: number): Ip => (n % 2 === 0 ? `10.0.0.${n}` : `fd00::${n}`) as Ip
@@ -22,7 +23,7 @@ export const arbitraryPeer: fc.Arbitrary<Peer> = fc.record({
   live: fc.boolean(),
 })
 
-/** A peer of plain make, for examples. */
+/** An ordinary peer, for examples. */
 export function peer(changes: Partial<Peer> = {}): Peer {
   return {
     vni: vniOf(1),
@@ -37,12 +38,12 @@ export function peer(changes: Partial<Peer> = {}): Peer {
   }
 }
 
-/** What a key is made of. */
+/** What identifies a peer. */
 export function keyOf(p: Peer): string {
   return JSON.stringify([p.vni, p.origin, p.endpointId])
 }
 
-/** A history: each step sets or forgets a peer, and tells truly what was there before. */
+/** A history: each step sets or removes a peer, with what was there before. */
 export const arbitraryHistory: fc.Arbitrary<PeerTransition[]> = fc
   .array(fc.tuple(arbitraryPeer, fc.boolean()), { maxLength: 40 })
   .map((steps) => {

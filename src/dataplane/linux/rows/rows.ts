@@ -1,0 +1,112 @@
+import type { Mac } from '../../../net/mac.ts'
+import type {
+  ActualOverlay,
+  FailedRowChange,
+  FdbEntry,
+  Neighbour,
+  RowChange,
+} from '../../dataplane.ts'
+import { portConfig } from '../links/endpoint-links.ts'
+import { linkDrift } from '../links/link-config.ts'
+import { type Link, listLinks } from '../netlink/link.ts'
+import { bridgeName, endpointOfAlias, sourceNameOf, vxlanName } from '../netlink/names.ts'
+import {
+  getFdb,
+  getNeighbours,
+  linkIndexOf,
+  readFdbEntry,
+  readNeighbour,
+  readPortMac,
+  rowRequest,
+} from '../netlink/neighbours.ts'
+import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
+import * as rt from '../netlink/rtnetlink.ts'
+import type { NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
+
+/** How often the tables are read while links come and go. */
+const maxReadings = 3
+
+/** Writes rows of the VXLAN device with that index, as `Dataplane.apply` does. */
+export function writeRows(
+  socket: NetlinkSocket,
+  vxlanIndex: number,
+  changes: readonly RowChange[],
+): FailedRowChange[] {
+  const errors = socket.send(changes.map((change) => rowRequest(vxlanIndex, change)))
+  return [...errors].flatMap(([position, error]) => {
+    const change = changes[position]!
+    const isGone = change.op === 'remove' && error.code === 'ENOENT'
+    return isGone ? [] : [{ change, error: error.message }]
+  })
+}
+
+/** Reads all that the kernel has of an overlay. Yields to other work while the tables are read. */
+export async function dumpOverlay(
+  netns: OverlayNetns,
+  host: NetnsHandle,
+  overlayId: string,
+): Promise<ActualOverlay> {
+  const { links, tables } = await readConsistently(netns)
+  const bridge = named(links, bridgeName)
+  const hostLinks = new Set(listLinks(host.socket).map(({ name }) => name))
+  const { fdb, neighbours, portMacs } = tables
+  const endpoints = links.flatMap((link) => {
+    const endpointId = link.kind === 'veth' ? endpointOfAlias(link.alias, overlayId) : null
+    if (endpointId === null) return []
+    const mac = portMacs.get(link.index) ?? null
+    const portConfigured = bridge !== null && linkDrift(link, portConfig(bridge)).length === 0
+    const inHostNetns = hostLinks.has(sourceNameOf(overlayId, endpointId))
+    return [{ endpointId, mac, mtu: link.mtu, portConfigured, inHostNetns }]
+  })
+  return { overlayId, endpoints, fdb, neighbours }
+}
+
+/**
+ * The links of a namespace and its tables, read again when links came or went meanwhile: the kernel keeps
+ * its position in a dump by counting, and loses it when rows of an earlier link go.
+ */
+async function readConsistently(netns: OverlayNetns): Promise<{ links: Link[]; tables: Tables }> {
+  let links = netns.links()
+  for (let reading = 1; ; reading++) {
+    const tables = await readTables(netns, named(links, vxlanName)?.index ?? null)
+    const before = links
+    links = netns.links()
+    const isSame =
+      links.length === before.length && links.every(({ index }, i) => index === before[i]!.index)
+    if (isSame || reading === maxReadings) return { links, tables }
+  }
+}
+
+function named(links: readonly Link[], name: string): Link | null {
+  return links.find((link) => link.name === name) ?? null
+}
+
+interface Tables {
+  readonly fdb: FdbEntry[]
+  readonly neighbours: Neighbour[]
+  /** The MAC address that the bridge has behind each port; null for several. */
+  readonly portMacs: Map<number, Mac | null>
+}
+
+async function readTables(netns: OverlayNetns, vxlanIndex: number | null): Promise<Tables> {
+  const tables: Tables = { fdb: [], neighbours: [], portMacs: new Map() }
+  const { fdb, neighbours, portMacs } = tables
+  const socket = netns.openSocket()
+  try {
+    await socket.scan(getFdb(0), (message) => {
+      const entry = linkIndexOf(message) === vxlanIndex ? readFdbEntry(message) : null
+      if (entry !== null) fdb.push(entry)
+      const port = readPortMac(message)
+      if (port !== null) portMacs.set(port.index, portMacs.has(port.index) ? null : port.mac)
+    })
+    if (vxlanIndex === null) return tables
+    for (const family of [rt.AF_INET, rt.AF_INET6])
+      await socket.scan(getNeighbours(vxlanIndex, family), (message) => {
+        const neighbour = readNeighbour(message)
+        if (neighbour !== null) neighbours.push(neighbour)
+      })
+    return tables
+  } finally {
+    socket.close()
+  }
+}

@@ -1,0 +1,147 @@
+import type { FdbEntry, EndpointLink, Neighbour, RowChange } from '../dataplane.ts'
+import { type Cidr, cidrBits, cidrContains } from '../../net/cidr.ts'
+import type { AddressSet, Peer } from '../../net/endpoint.ts'
+import { type Ip, ipBits } from '../../net/ip.ts'
+import { type Mac, isUnicastMac } from '../../net/mac.ts'
+import { isHostIp } from '../../net/reserved.ts'
+import type { Vni } from '../../net/vni.ts'
+
+/*
+ * The rows that an overlay should have in this host's kernel, and the least number of changes that gets
+ * it there: pure functions of the peers' claims and of this host's own endpoints.
+ *
+ * Only live peers have rows. What is on this host has none: an address or MAC address of a local
+ * endpoint, an address of the overlay's own bridge, and a peer behind our own VTEP, or frames would loop.
+ * Nor has a claim that fails validation: the kernel takes nearly anything, and a VTEP that is a multicast
+ * group or loopback, or a neighbour with a group's MAC address, would send the containers' frames astray.
+ */
+
+/** The claims of other members' endpoints. Claims of one address are sorted, the one that counts first. */
+export interface PeerClaims {
+  withIp(vni: Vni, ip: Ip): readonly Peer[]
+  withMac(vni: Vni, mac: Mac): readonly Peer[]
+  /** Every address of an overlay that any peer claims. */
+  addresses(vni: Vni): Addresses
+  /** The number of peers of an overlay. */
+  count(vni: Vni): number
+}
+
+/** An overlay on this host, as far as its rows depend on it. */
+export interface LocalOverlay {
+  readonly vni: Vni
+  readonly vtep: Ip
+  /** This host's endpoints by id. */
+  readonly endpoints: ReadonlyMap<string, EndpointLink>
+  /** The addresses of the overlay's bridge. */
+  readonly gateways: ReadonlySet<Ip>
+  /** The overlay's subnets; a family that has none is not restricted. */
+  readonly subnets: readonly Cidr[]
+}
+
+export interface Addresses {
+  readonly ips: Iterable<Ip>
+  readonly macs: Iterable<Mac>
+}
+
+export interface Rows {
+  readonly fdb: readonly FdbEntry[]
+  readonly neighbours: readonly Neighbour[]
+}
+
+/** The rows that some addresses of the overlay should have; given all claimed addresses, all rows. */
+export function desiredRows(peers: PeerClaims, overlay: LocalOverlay, addresses: Addresses): Rows {
+  const { vni, gateways, subnets } = overlay
+  const here = addressesOf(overlay.endpoints.values())
+  const fdb: FdbEntry[] = []
+  const neighbours: Neighbour[] = []
+  for (const mac of addresses.macs) {
+    const peer = here.macs.has(mac) ? undefined : preferred(peers.withMac(vni, mac), overlay)
+    if (peer !== undefined) fdb.push({ mac, vtep: peer.vtep })
+  }
+  for (const ip of addresses.ips) {
+    if (here.ips.has(ip) || gateways.has(ip) || !isHostIp(ip) || !isIn(subnets, ip)) continue
+    const peer = preferred(peers.withIp(vni, ip), overlay)
+    if (peer !== undefined) neighbours.push({ ip, mac: peer.mac })
+  }
+  return { fdb, neighbours }
+}
+
+/** The addresses of endpoints of this host. */
+export function addressesOf(endpoints: Iterable<EndpointLink>): AddressSet {
+  const set: AddressSet = { ips: new Set(), macs: new Set() }
+  for (const { mac, addresses } of endpoints) {
+    set.macs.add(mac)
+    for (const { ip } of addresses) set.ips.add(ip)
+  }
+  return set
+}
+
+/**
+ * The least that turns `actual` into `desired`. All sets come before all removes, and a row that changes
+ * is set, not removed and set: at no moment does a desired address have no row.
+ */
+export function diff(desired: Rows, actual: Rows): RowChange[] {
+  const fdb = diffFdb(desired.fdb, actual.fdb)
+  const neighbours = diffNeighbours(desired.neighbours, actual.neighbours)
+  return [...fdb.sets, ...neighbours.sets, ...fdb.removes, ...neighbours.removes]
+}
+
+/** The VTEPs of each MAC address, in the order of the entries. */
+export function vtepsByMac(entries: readonly FdbEntry[]): Map<Mac, Ip[]> {
+  const vteps = new Map<Mac, Ip[]>()
+  for (const { mac, vtep } of entries) {
+    const known = vteps.get(mac)
+    if (known === undefined) vteps.set(mac, [vtep])
+    else known.push(vtep)
+  }
+  return vteps
+}
+
+function isIn(subnets: readonly Cidr[], ip: Ip): boolean {
+  const family = subnets.filter((subnet) => cidrBits(subnet) === ipBits(ip))
+  return family.length === 0 || family.some((subnet) => cidrContains(subnet, ip))
+}
+
+function preferred(claims: readonly Peer[], { vtep: own }: LocalOverlay): Peer | undefined {
+  return claims.find(
+    ({ live, vtep, mac }) => live && vtep !== own && isHostIp(vtep) && isUnicastMac(mac),
+  )
+}
+
+interface Changes {
+  readonly sets: RowChange[]
+  readonly removes: RowChange[]
+}
+
+/**
+ * A MAC address may have several VTEPs that somebody else added (Linux allows it for the all-zeros
+ * address, the default destination). A set replaces the first of them, in the order of the dump; the
+ * others have to be removed.
+ */
+function diffFdb(desired: readonly FdbEntry[], actual: readonly FdbEntry[]): Changes {
+  const changes: Changes = { sets: [], removes: [] }
+  const vteps = vtepsByMac(actual)
+  for (const { mac, vtep } of desired) {
+    const present = vteps.get(mac) ?? []
+    vteps.delete(mac)
+    const isThere = present.includes(vtep)
+    if (!isThere) changes.sets.push({ op: 'set', kind: 'fdb', mac, vtep })
+    const excess = isThere ? present.filter((other) => other !== vtep) : present.slice(1)
+    for (const other of excess)
+      changes.removes.push({ op: 'remove', kind: 'fdb', mac, vtep: other })
+  }
+  for (const [mac, excess] of vteps)
+    for (const vtep of excess) changes.removes.push({ op: 'remove', kind: 'fdb', mac, vtep })
+  return changes
+}
+
+function diffNeighbours(desired: readonly Neighbour[], actual: readonly Neighbour[]): Changes {
+  const changes: Changes = { sets: [], removes: [] }
+  const macs = new Map<Ip, Mac>(actual.map(({ ip, mac }) => [ip, mac]))
+  for (const { ip, mac } of desired) {
+    if (macs.get(ip) !== mac) changes.sets.push({ op: 'set', kind: 'neighbour', ip, mac })
+    macs.delete(ip)
+  }
+  for (const [ip, mac] of macs) changes.removes.push({ op: 'remove', kind: 'neighbour', ip, mac })
+  return changes
+}
