@@ -5,26 +5,27 @@ import type { Vni } from '../net/vni.ts'
 
 /**
  * The data plane is everything that frames pass through on this host: per overlay one network
- * namespace with a bridge and a VXLAN device, per endpoint a veth pair, and for each peer an FDB entry
- * (MAC → VTEP) and a neighbour (IP → MAC).
+ * namespace with a bridge and a VXLAN device, per endpoint a veth pair, and for each peer an FDB
+ * entry (MAC → VTEP) and a neighbour (IP → MAC).
  *
- * This file is the port: what may be asked of a kernel, as plain data that can be cloned to a worker
- * thread. `linux/` implements it with rtnetlink, `memory/` for tests. The invariants of every
- * implementation: each verb may be repeated, after a crash at any step too, and then does only what is
- * still missing; a link that does not carry our mark is never changed; an FDB entry has one VTEP.
- * Which rows there should be, and when they are written, is decided in `reconcile/`.
+ * This file is the port: what may be asked of a kernel, as plain data that can be cloned to a
+ * worker thread. `linux/` implements it with rtnetlink, `memory/` for tests. The invariants of
+ * every implementation: each verb may be repeated, after a crash at any step too, and then does
+ * only what is still missing; a link that does not carry our mark is never changed; an FDB entry
+ * has one VTEP. Which rows there should be, and when they are written, is decided in `reconcile/`.
  */
 export interface Dataplane {
   /**
-   * Checks rights and kernel, and removes what a crash left incomplete. Must be called before anything
-   * else. Refuses with UNSUPPORTED and the remedy when something is missing.
+   * Checks rights and kernel, and removes what a crash left incomplete. Must be called before
+   * anything else. Refuses with UNSUPPORTED and the remedy when something is missing.
    */
   start(): Promise<void>
 
   /**
-   * Creates the overlay's namespace, bridge and VXLAN device, or repairs what differs from `links`. A
-   * VXLAN device whose VNI, port or VTEP differs is recreated, which loses its rows: call `dump` after it.
-   * Refuses with VNI_IN_USE when another overlay or a foreign device on this host has the VNI.
+   * Creates the overlay's namespace, bridge and VXLAN device, or repairs what differs from `links`.
+   * A VXLAN device whose VNI, port or VTEP differs is recreated, which loses its rows: call `dump`
+   * after it. Refuses with VNI_IN_USE when another overlay or a foreign device on this host has the
+   * VNI.
    * @returns what was changed, in words; empty when nothing was.
    */
   ensureOverlay(links: OverlayLinks): Promise<string[]>
@@ -32,19 +33,21 @@ export interface Dataplane {
   /** Removes the overlay's namespace with everything in it. When it resolves, the VNI is free. */
   removeOverlay(overlayId: string): Promise<void>
 
-  /** Creates or repairs the endpoint's veth pair. Fails with KERNEL when the overlay does not exist. */
+  /**
+   * Creates or repairs the endpoint's veth pair. Fails with KERNEL when the overlay does not exist.
+   */
   ensureEndpoint(overlayId: string, link: EndpointLink): Promise<EnsuredEndpoint>
 
   /**
-   * Repairs the endpoint's veth pair as `ensureEndpoint` does, but creates none: a new one would be in the
-   * host's namespace, and the engine would not move it into the container.
+   * Repairs the endpoint's veth pair as `ensureEndpoint` does, but creates none: a new one would be
+   * in the host's namespace, and the engine would not move it into the container.
    * @returns what was changed, in words; null when there is no pair.
    */
   repairEndpoint(overlayId: string, link: EndpointLink): Promise<string[] | null>
 
   /**
-   * Creates the endpoint's veth pair again after it was removed, with the other end where the engine had
-   * put it: in the sandbox, with its addresses, up.
+   * Creates the endpoint's veth pair again after it was removed, with the other end where the
+   * engine had put it: in the sandbox, with its addresses, up.
    * @returns whether it was created; false when the sandbox is unknown or gone.
    */
   recreateEndpoint(overlayId: string, link: EndpointLink): Promise<boolean>
@@ -53,9 +56,9 @@ export interface Dataplane {
   removeEndpoint(overlayId: string, endpointId: string): Promise<void>
 
   /**
-   * Writes rows in order. A set replaces; a remove of a row that is not there succeeds. A row that fails
-   * does not stop the others. Rejects when the overlay does not exist or when the outcome is not known;
-   * then `dump` reads the actual rows.
+   * Writes rows in order. A set replaces; a remove of a row that is not there succeeds. A row that
+   * fails does not stop the others. Rejects when the overlay does not exist or when the outcome is
+   * not known; then `dump` reads the actual rows.
    * @returns the rows that failed.
    */
   apply(overlayId: string, changes: readonly RowChange[]): Promise<FailedRowChange[]>
@@ -67,8 +70,8 @@ export interface Dataplane {
   overlays(): Promise<string[]>
 
   /**
-   * The MTU in bytes of the underlay interface with that address, or of the default route's where frames
-   * cannot leave by that interface. Refuses when no interface has it.
+   * The MTU in bytes of the underlay interface with that address, or of the default route's where
+   * frames cannot leave by that interface. Refuses when no interface has it.
    */
   underlayMtu(vtep: Ip): Promise<number>
 
@@ -122,8 +125,8 @@ export interface Neighbour {
 }
 
 /**
- * One row to write or to remove. The remove of an FDB entry leaves an entry for another VTEP alone; the
- * remove of a neighbour removes whatever the address has.
+ * One row to write or to remove. The remove of an FDB entry leaves an entry for another VTEP alone;
+ * the remove of a neighbour removes whatever the address has.
  */
 export type RowChange =
   | ({ readonly op: 'set' | 'remove'; readonly kind: 'fdb' } & FdbEntry)
@@ -135,7 +138,10 @@ export interface FailedRowChange {
   readonly error: string
 }
 
-/** What a kernel has of one overlay, except for bridge and VXLAN device: `ensureOverlay` checks these. */
+/**
+ * What a kernel has of one overlay, except for bridge and VXLAN device: `ensureOverlay` checks
+ * these.
+ */
 export interface ActualOverlay {
   readonly overlayId: string
   readonly endpoints: readonly ActualEndpoint[]

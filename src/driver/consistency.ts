@@ -13,9 +13,9 @@ const maxLines = 5
 const maxListed = 100
 
 /**
- * An inconsistency between this host and another member's part of an overlay. A new network or endpoint
- * that would cause one is refused, but after a partition, or when two hosts act at the same moment, it can
- * only be detected. Both sides detect it, each from its own side.
+ * An inconsistency between this host and another member's part of an overlay. A new network or
+ * endpoint that would cause one is refused, but after a partition, or when two hosts act at the
+ * same moment, it can only be detected. Both sides detect it, each from its own side.
  */
 export interface Inconsistency {
   readonly kind: 'mtu' | 'port' | 'vni' | 'subnets' | 'vni-shared' | 'mac' | 'address'
@@ -181,8 +181,8 @@ function sharedVni(ours: Network, theirs: KnownOverlay): Inconsistency {
 }
 
 /**
- * Addresses and MAC addresses that an endpoint of this host and one of a live member both have, except for
- * IP addresses of our own pools: IPAM knows their owners.
+ * Addresses and MAC addresses that an endpoint of this host and one of a live member both have,
+ * except for IP addresses of our own pools: IPAM knows their owners.
  */
 export function duplicateClaims(
   network: Network,

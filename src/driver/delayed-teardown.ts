@@ -2,9 +2,9 @@ import type { Clock } from '../base/clock.ts'
 import { Timeout } from '../base/timers.ts'
 
 /**
- * How long an overlay without endpoints keeps its namespace, in milliseconds. Removing bridge and VXLAN
- * device holds RTNL for some 40 ms; a container that restarts, or one that follows another, should not
- * wait for that twice.
+ * How long an overlay without endpoints keeps its namespace, in milliseconds. Removing bridge and
+ * VXLAN device holds RTNL for some 40 ms; a container that restarts, or one that follows another,
+ * should not wait for that twice.
  */
 const teardownDelayMs = 1000
 

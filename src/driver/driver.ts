@@ -18,13 +18,13 @@ const networksKey = 'all networks'
  * The network driver: networks and endpoints from create to delete, as libnetwork asks for them.
  *
  * Its invariant: what the engine was told is on disk before, and everything that the kernel and the
- * cluster have of this host follows from the store. The engine repeats calls, leaves some out and forgets
- * objects, so every call can come twice, and every teardown can be for something unknown. One queue per
- * network orders its calls; creating and removing networks is one more queue, because VNIs and overlays
- * are chosen among all networks.
+ * cluster have of this host follows from the store. The engine repeats calls, leaves some out and
+ * forgets objects, so every call can come twice, and every teardown can be for something unknown.
+ * One queue per network orders its calls; creating and removing networks is one more queue, because
+ * VNIs and overlays are chosen among all networks.
  *
- * It may not call the engine, wait for another member, or fail because one is away. Only IPAM may wait
- * for others, within bounds.
+ * It may not call the engine, wait for another member, or fail because one is away. Only IPAM may
+ * wait for others, within bounds.
  */
 export class Driver {
   readonly #parts: DriverParts
@@ -96,8 +96,8 @@ export class Driver {
   }
 
   /**
-   * Removes a network that the engine does not have: the call that created it was given up, or the engine
-   * died before it stored it. `id` is its id, or a prefix of it. Refuses one with endpoints.
+   * Removes a network that the engine does not have: the call that created it was given up, or the
+   * engine died before it stored it. `id` is its id, or a prefix of it. Refuses one with endpoints.
    * @returns its id.
    */
   dropNetwork(id: string): Promise<string> {
@@ -137,8 +137,9 @@ export class Driver {
   }
 
   /**
-   * Whether an endpoint of this host has the address of that pool. The engine deletes an endpoint before
-   * it releases its addresses, so an earlier release is meant for an endpoint that is long gone.
+   * Whether an endpoint of this host has the address of that pool. The engine deletes an endpoint
+   * before it releases its addresses, so an earlier release is meant for an endpoint that is long
+   * gone.
    */
   hasAddress(poolKey: string, ip: Ip): boolean {
     return this.#store.hasAddress(poolKey, ip)
@@ -198,7 +199,9 @@ export class Driver {
     return !this.#store.endpoints(networkId).some((endpoint) => endpoint.joined)
   }
 
-  /** Removes the overlay of a network that still has no endpoint when its turn in the queue comes. */
+  /**
+   * Removes the overlay of a network that still has no endpoint when its turn in the queue comes.
+   */
   #tearDown(networkId: string): Promise<void> {
     return this.#queue.run(networkId, async () => {
       const network = this.#store.network(networkId)

@@ -17,7 +17,9 @@ export type JoinRequest = Omit<JoinCall, 'sandboxKey'> & { readonly sandboxKey?:
 /** The prefix of the names that the engine gives to links in a container. */
 const containerNamePrefix = 'eth'
 
-/** The endpoints of this host, from CreateEndpoint to DeleteEndpoint. Runs in their network's queue. */
+/**
+ * The endpoints of this host, from CreateEndpoint to DeleteEndpoint. Runs in their network's queue.
+ */
 export class Endpoints {
   readonly #parts: DriverParts
   readonly #store: NetworkStore
@@ -30,8 +32,9 @@ export class Endpoints {
   }
 
   /**
-   * CreateEndpoint: the addresses are ours from here on. The claim is published now and not at Join, so that
-   * two hosts that want one address at the same time know of each other before either has a link.
+   * CreateEndpoint: the addresses are ours from here on. The claim is published now and not at
+   * Join, so that two hosts that want one address at the same time know of each other before either
+   * has a link.
    * @returns the MAC address when none was asked for: the engine accepts only what it left empty.
    */
   async create(request: CreateEndpointRequest): Promise<{ mac: Mac | null }> {
@@ -48,8 +51,9 @@ export class Endpoints {
   }
 
   /**
-   * Join: creates what the engine moves into the container. For the network's first endpoint on this host
-   * that is the overlay's namespace, bridge and VXLAN device with all known peers; then one veth pair.
+   * Join: creates what the engine moves into the container. For the network's first endpoint on
+   * this host that is the overlay's namespace, bridge and VXLAN device with all known peers; then
+   * one veth pair.
    */
   async join(request: JoinRequest): Promise<{ sourceName: string; prefix: string }> {
     const { networkId, endpointId, sandboxKey = null } = request
@@ -83,8 +87,8 @@ export class Endpoints {
   }
 
   /**
-   * DeleteEndpoint: removes the link. Comes without a Leave after a failed Join, and for endpoints that are
-   * not known. The overlay's namespace stays a while: see `DelayedTeardown`.
+   * DeleteEndpoint: removes the link. Comes without a Leave after a failed Join, and for endpoints
+   * that are not known. The overlay's namespace stays a while: see `DelayedTeardown`.
    */
   async delete(networkId: string, endpointId: string): Promise<void> {
     const network = this.#store.network(networkId)
@@ -96,8 +100,8 @@ export class Endpoints {
   }
 
   /**
-   * Before the plugin stops: withdraws the claims of endpoints whose container was stopped, which the engine
-   * has not said yet. Claims that are left stay valid while the plugin is away.
+   * Before the plugin stops: withdraws the claims of endpoints whose container was stopped, which
+   * the engine has not said yet. Claims that are left stay valid while the plugin is away.
    * @returns whether any container is still attached.
    */
   async withdrawIdle(): Promise<boolean> {

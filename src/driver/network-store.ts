@@ -111,7 +111,10 @@ export class NetworkStore {
     this.#networks.set(network.networkId, network)
   }
 
-  /** Removes a network, and records the pools that the engine has yet to release, each with its `since`. */
+  /**
+   * Removes a network, and records the pools that the engine has yet to release, each with its
+   * `since`.
+   */
   async removeNetwork(networkId: string, leftPools: ReadonlyMap<string, number>): Promise<void> {
     const endpoints = this.endpoints(networkId)
     await this.#store.write([
@@ -132,7 +135,9 @@ export class NetworkStore {
     for (const [key, since] of leftPools) this.#leftPools.set(key, since)
   }
 
-  /** Pools whose network was removed before the engine released them, by key, with their `since`. */
+  /**
+   * Pools whose network was removed before the engine released them, by key, with their `since`.
+   */
   danglingPools(): ReadonlyMap<string, number> {
     return this.#leftPools
   }

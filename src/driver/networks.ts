@@ -30,7 +30,10 @@ export interface CreateNetworkRequest {
 
 export type AllocateNetworkRequest = Omit<CreateNetworkRequest, 'internal'>
 
-/** The networks of this host, from CreateNetwork to DeleteNetwork. Runs in the queue of all networks. */
+/**
+ * The networks of this host, from CreateNetwork to DeleteNetwork. Runs in the queue of all
+ * networks.
+ */
 export class Networks {
   readonly #parts: DriverParts
   readonly #store: NetworkStore
@@ -43,9 +46,9 @@ export class Networks {
   }
 
   /**
-   * CreateNetwork: stores and publishes the network. Nothing is created in the kernel before the first
-   * endpoint. A repeated call with the same content succeeds; a different one with the same id, or a
-   * second network for the same overlay on this host, is refused.
+   * CreateNetwork: stores and publishes the network. Nothing is created in the kernel before the
+   * first endpoint. A repeated call with the same content succeeds; a different one with the same
+   * id, or a second network for the same overlay on this host, is refused.
    */
   async create(request: CreateNetworkRequest): Promise<void> {
     const { cluster, pools, logger } = this.#parts
@@ -80,7 +83,8 @@ export class Networks {
     const dangling = pools
       .requestedPools()
       .filter(({ poolKey }) => network.poolKeys.includes(poolKey))
-    // The disk first: if that fails, the network is still whole; an unknown overlay is removed at a start.
+    // The disk first: if that fails, the network is still whole; an unknown overlay is removed at a
+    // start.
     await this.#store.removeNetwork(
       networkId,
       new Map(dangling.map(({ poolKey, since }) => [poolKey, since])),
@@ -95,7 +99,10 @@ export class Networks {
     logger.info('network deleted', { network: shortId(networkId) })
   }
 
-  /** The id of the one network that it is a prefix of. Refuses none, several, and one with endpoints. */
+  /**
+   * The id of the one network that it is a prefix of. Refuses none, several, and one with
+   * endpoints.
+   */
   unusedNetwork(prefix: string): string {
     const [network, ...more] = this.#store
       .networks()
@@ -115,8 +122,8 @@ export class Networks {
   }
 
   /**
-   * AllocateNetwork: the options that every node of a swarm gets with CreateNetwork, the user's and the
-   * VNI, so that no two nodes choose for themselves. Refuses what a node would refuse.
+   * AllocateNetwork: the options that every node of a swarm gets with CreateNetwork, the user's and
+   * the VNI, so that no two nodes choose for themselves. Refuses what a node would refuse.
    */
   async allocate(request: AllocateNetworkRequest): Promise<Readonly<Record<string, string>>> {
     const { networkId, options } = request
@@ -215,8 +222,9 @@ function gatewaysOf({ pools }: CreateNetworkRequest): string[] {
 }
 
 /**
- * Whether swarm gave this id: 25 digits of base 36. A network of swarm is one overlay on all its nodes, with
- * the network's id; an id that an engine chose, 64 hexadecimal digits, is known to one host only.
+ * Whether swarm gave this id: 25 digits of base 36. A network of swarm is one overlay on all its
+ * nodes, with the network's id; an id that an engine chose, 64 hexadecimal digits, is known to one
+ * host only.
  */
 function isSwarmId(networkId: string): boolean {
   return /^[0-9a-z]{25}$/.test(networkId)

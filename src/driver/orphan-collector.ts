@@ -16,8 +16,8 @@ import type { DriverParts, LinkLocation } from './ports.ts'
 /** Scans that must find an orphan before it is released, at least. */
 const scansPerGrace = 4
 /**
- * A link in the host's namespace may wait for a container that starts slowly, because of its volumes:
- * engines up to 27 join first and mount then. It gets this many times the grace.
+ * A link in the host's namespace may wait for a container that starts slowly, because of its
+ * volumes: engines up to 27 join first and mount then. It gets this many times the grace.
  */
 const gracesInHostNetns = 5
 /** Between two scans, in milliseconds: a scan reads the tables of all overlays. */
@@ -45,9 +45,9 @@ interface CollectorParts {
 }
 
 /**
- * Releases orphans: what nothing uses and the engine has forgotten, once every scan for a grace period
- * has found it so. The grace makes that safe: a call under way looks like an orphan for a moment, and an
- * engine moves a link into its sandbox seconds after Join.
+ * Releases orphans: what nothing uses and the engine has forgotten, once every scan for a grace
+ * period has found it so. The grace makes that safe: a call under way looks like an orphan for a
+ * moment, and an engine moves a link into its sandbox seconds after Join.
  */
 export class OrphanCollector {
   readonly #parts: CollectorParts
@@ -148,7 +148,8 @@ export class OrphanCollector {
   }
 
   /**
-   * Releases an orphan in its network's queue, where no call is under way, if it still is one there.
+   * Releases an orphan in its network's queue, where no call is under way, if it still is one
+   * there.
    * @returns whether it was.
    */
   #release(orphan: Orphan): Promise<boolean> {

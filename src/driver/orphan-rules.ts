@@ -3,23 +3,22 @@ import type { Endpoint, Network } from './network-store.ts'
 import type { RequestedPool, LinkLocation, PoolLease } from './ports.ts'
 
 /**
- * Something that we keep for the engine and that, by all that can be seen on this host, nothing uses: the
- * engine forgets to say so when it is killed, or when a call's connection breaks and the call was only
- * half done. Pure: what is seen goes in, what nobody seems to use comes out.
+ * An orphan: an object that the plugin keeps for the engine and that nothing on this host uses. The
+ * engine forgets to delete objects when it is killed, or when a call's connection breaks half way.
  *
- * Nothing counts that may be in use: an endpoint whose link is in a container, an address that no network
- * of ours handed out, a pool that another network driver may have.
+ * What may be in use is no orphan: an endpoint whose link is in a sandbox, an address that no
+ * network of ours handed out, a pool that another network driver may have.
  */
 export type Orphan =
   /** An endpoint that was never joined, or that was left and not deleted. */
   | { readonly kind: 'endpoint-unjoined'; readonly networkId: string; readonly endpointId: string }
-  /** A joined endpoint whose link is gone: with the container's namespace, as a rule. */
+  /** A joined endpoint whose link is gone, usually together with the sandbox. */
   | { readonly kind: 'endpoint-gone'; readonly networkId: string; readonly endpointId: string }
-  /** A joined endpoint whose link nobody has taken, or that came back from its container. */
+  /** A joined endpoint whose link the engine never moved into the sandbox, or moved back. */
   | { readonly kind: 'endpoint-parked'; readonly networkId: string; readonly endpointId: string }
-  /** A link of ours that nobody has taken and that is of no endpoint in the books. */
+  /** A link in the host's namespace whose endpoint is not in the store. */
   | { readonly kind: 'link'; readonly networkId: string; readonly endpointId: string }
-  /** An address of a container that has no endpoint. */
+  /** A container's address without an endpoint. */
   | {
       readonly kind: 'address'
       readonly networkId: string
@@ -27,21 +26,21 @@ export type Orphan =
       readonly ip: Ip
       readonly since: number
     }
-  /** A pool that was requested for a network that never came, or that outlived it. */
+  /** A pool that was requested and never used, or whose network was removed. */
   | { readonly kind: 'pool'; readonly poolKey: string; readonly since: number }
   /**
-   * A network whose pools were all released, which the engine does when it removes one. They may have been requested
-   * again since.
+   * A network whose pools were all released, which the engine does when it removes one. They may
+   * have been requested again since.
    */
   | { readonly kind: 'network'; readonly networkId: string }
 
 export type OrphanKind = Orphan['kind']
 
-/** What is seen of one network. */
+/** The state of one network, as orphans are recognized by it. */
 export interface NetworkSnapshot {
   readonly network: Network
   readonly endpoints: readonly Endpoint[]
-  /** Where the links are that the overlay has; null when that could not be found out. */
+  /** The overlay's links; null when they could not be read. */
   readonly links: ReadonlyMap<string, LinkLocation> | null
 }
 
@@ -49,22 +48,22 @@ export interface OrphanSnapshot {
   readonly networks: readonly NetworkSnapshot[]
   readonly leases: readonly PoolLease[]
   readonly pools: readonly RequestedPool[]
-  /** Pools whose network was removed, by their key, with the `since` that they had. */
+  /** Pools whose network was removed before them, by key, with their `since`. */
   readonly danglingPools: ReadonlyMap<string, number>
 }
 
-export function findOrphans(seen: OrphanSnapshot): Orphan[] {
+export function findOrphans(snapshot: OrphanSnapshot): Orphan[] {
   return [
-    ...seen.networks.flatMap((network) => orphansOf(network, seen)),
-    ...seen.pools
-      .filter((pool) => isOrphanPool(pool, seen))
+    ...snapshot.networks.flatMap((network) => orphansOf(network, snapshot)),
+    ...snapshot.pools
+      .filter((pool) => isOrphanPool(pool, snapshot))
       .map(({ poolKey, since }) => {
         return { kind: 'pool' as const, poolKey, since }
       }),
   ]
 }
 
-/** Tells an orphan from all others, also from the same thing in an earlier or a later life. */
+/** Unique, also among orphans of the same object at different times. */
 export function orphanId(orphan: Orphan): string {
   return Object.values(orphan).join(' ')
 }
@@ -82,33 +81,34 @@ function orphansOf(
     const kind = endpointKind(endpoint, links)
     if (kind !== null) orphans.push({ kind, networkId, endpointId: endpoint.endpointId })
   }
-  for (const [endpointId, place] of links)
-    if (place === 'hostNetns' && !known.has(endpointId))
+  for (const [endpointId, location] of links)
+    if (location === 'hostNetns' && !known.has(endpointId))
       orphans.push({ kind: 'link', networkId, endpointId })
   for (const { poolKey, ip, since } of leases)
     if (poolKeys.includes(poolKey) && !kept.has(ip))
       orphans.push({ kind: 'address', networkId, poolKey, ip, since })
   const own = pools.filter((pool) => pool.networkId === networkId)
-  const isTaken = [...links.values()].includes('sandbox')
-  if (poolKeys.length > 0 && !isTaken && own.length === 0)
+  const isAttached = [...links.values()].includes('sandbox')
+  if (poolKeys.length > 0 && !isAttached && own.length === 0)
     orphans.push({ kind: 'network', networkId })
   return orphans
 }
 
-/** A link in a container may carry traffic, whatever the books say. */
+/** A link in a sandbox may carry traffic, whatever the store says. */
 function endpointKind(
   { endpointId, joined }: Endpoint,
   links: ReadonlyMap<string, LinkLocation>,
 ): 'endpoint-unjoined' | 'endpoint-gone' | 'endpoint-parked' | null {
-  const place = links.get(endpointId)
-  if (place === 'sandbox') return null
+  const location = links.get(endpointId)
+  if (location === 'sandbox') return null
   if (!joined) return 'endpoint-unjoined'
-  return place === 'hostNetns' ? 'endpoint-parked' : 'endpoint-gone'
+  return location === 'hostNetns' ? 'endpoint-parked' : 'endpoint-gone'
 }
 
 /**
- * The engine requests a pool, then its gateway, then creates the network. A pool without a gateway is one
- * whose answer it never got; one with a gateway may be another network driver's, unless it was ours.
+ * The engine requests a pool, then its gateway, then creates the network. A pool without a gateway
+ * is one whose answer it never got; one with a gateway may be another network driver's, unless it
+ * was ours.
  */
 function isOrphanPool(pool: RequestedPool, { leases, danglingPools }: OrphanSnapshot): boolean {
   const { poolKey, networkId, gateway, since, isShared } = pool

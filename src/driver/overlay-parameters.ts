@@ -26,8 +26,8 @@ const known: Readonly<Record<string, string>> = {
 }
 
 /**
- * Reads the options of a network. An unknown key is refused: it is most often misspelt, and a network that
- * silently lacks what was asked for is worse than none.
+ * Reads the options of a network. An unknown key is refused: it is most often misspelt, and a
+ * network that silently lacks what was asked for is worse than none.
  */
 export function parseNetworkOptions(options: Readonly<Record<string, string>>): NetworkOptions {
   for (const key of Object.keys(options))
@@ -87,9 +87,9 @@ interface OverlayRequest {
 }
 
 /**
- * The VNI and MTU of a new network, given the overlays that the cluster has. All members of an overlay have
- * one VNI and the same pools, and no two overlays share a VNI: a network that would break either is
- * refused, with both names.
+ * The VNI and MTU of a new network, given the overlays that the cluster has. All members of an
+ * overlay have one VNI and the same pools, and no two overlays share a VNI: a network that would
+ * break either is refused, with both names.
  */
 export function chooseOverlayParameters(
   request: OverlayRequest,
@@ -115,7 +115,9 @@ function refuseReservedPools({ pools }: OverlayRequest): void {
   }
 }
 
-/** On a link with a smaller MTU the kernel disables IPv6, and the engine's error does not say why. */
+/**
+ * On a link with a smaller MTU the kernel disables IPv6, and the engine's error does not say why.
+ */
 function refuseSmallMtu({ overlayId, pools }: OverlayRequest, mtu: number): void {
   if (mtu >= minMtuOfIpv6 || !pools.some((pool) => cidrBits(pool) === 128)) return
   throw refusal(
@@ -158,7 +160,10 @@ function chooseVni(request: OverlayRequest, known: readonly KnownOverlay[]): Vni
   throw refusal('VNI_IN_USE', 'all VNIs are in use; remove overlays that are not needed')
 }
 
-/** The fault of an overlay's MTU on this host, whose underlay leaves `mtuHere` bytes; null when it fits. */
+/**
+ * The fault of an overlay's MTU on this host, whose underlay leaves `mtuHere` bytes; null when it
+ * fits.
+ */
 export function mtuFault(overlayId: string, mtu: number, mtuHere: number): string | null {
   if (mtu <= mtuHere) return null
   return (

@@ -42,7 +42,9 @@ export interface PoolLease {
   readonly since: number
 }
 
-/** A pool that the engine has requested and not released. `since` is wall clock, in milliseconds. */
+/**
+ * A pool that the engine has requested and not released. `since` is wall clock, in milliseconds.
+ */
 export interface RequestedPool {
   readonly poolKey: string
   /** The network that it belongs to. */
@@ -53,13 +55,19 @@ export interface RequestedPool {
   readonly isShared: boolean
 }
 
-/** The endpoints of other members. Peers that claim one address are sorted, the one that counts first. */
+/**
+ * The endpoints of other members. Peers that claim one address are sorted, the one that counts
+ * first.
+ */
 export interface DriverPeers {
   withIp(vni: Vni, ip: Ip): readonly Peer[]
   withMac(vni: Vni, mac: Mac): readonly Peer[]
 }
 
-/** Where the container's end of an endpoint's link is. The engine moves it out of the host's namespace. */
+/**
+ * Where the container's end of an endpoint's link is. The engine moves it out of the host's
+ * namespace.
+ */
 export type LinkLocation = 'hostNetns' | 'sandbox'
 
 /** The data plane, as the driver needs it. All verbs are idempotent. */

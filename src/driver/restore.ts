@@ -11,10 +11,10 @@ import type { DriverParts, LinkLocation } from './ports.ts'
 const restoreRetry: Backoff = { firstMs: 1000, maxMs: 30_000 }
 
 /**
- * Restores networks and endpoints at the start. The engine replays nothing, so the store says which there
- * are, and the kernel says which of them still have links: these are adopted. Overlays of ours in the
- * kernel that the store does not have are removed. An overlay that cannot be restored must not block the
- * others, or the engine: it is retried in the background.
+ * Restores networks and endpoints at the start. The engine replays nothing, so the store says which
+ * there are, and the kernel says which of them still have links: these are adopted. Overlays of
+ * ours in the kernel that the store does not have are removed. An overlay that cannot be restored
+ * must not block the others, or the engine: it is retried in the background.
  */
 export class NetworkRestorer {
   readonly #parts: DriverParts
@@ -104,7 +104,9 @@ export class NetworkRestorer {
       await dataplane.attachEndpoint(overlayId, endpointLink(network, endpoint))
   }
 
-  /** When the kernel cannot be read, what was joined is claimed all the same: it may have traffic. */
+  /**
+   * When the kernel cannot be read, what was joined is claimed all the same: it may have traffic.
+   */
   async #locations(network: Network): Promise<ReadonlyMap<string, LinkLocation>> {
     try {
       return await this.#parts.dataplane.linkLocations(network.overlayId)

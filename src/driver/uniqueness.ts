@@ -29,8 +29,8 @@ export class UniquenessCheck {
   }
 
   /**
-   * Refuses an endpoint with an IP or MAC address of another endpoint, on this host or on a live member:
-   * of the peers, those for which `counts` holds.
+   * Refuses an endpoint with an IP or MAC address of another endpoint, on this host or on a live
+   * member: of the peers, those for which `counts` holds.
    */
   refuseDuplicate(network: Network, endpoint: Endpoint, counts: (peer: Peer) => boolean): void {
     const others = this.#store
@@ -72,7 +72,10 @@ export class UniquenessCheck {
   }
 }
 
-/** Refuses a gateway's address: every host's bridge has it, so the endpoint would be reachable on its host only. */
+/**
+ * Refuses a gateway's address: every host's bridge has it, so the endpoint would be reachable on
+ * its host only.
+ */
 export function refuseGateway(network: Network, addresses: readonly IpInCidr[]): void {
   const gateway = addresses.find(({ ip, cidr }) =>
     network.gateways.includes(ipWithLength(ip, cidr)),

@@ -8,7 +8,9 @@ export interface EndpointClaim {
   readonly endpointId: string
   readonly ips: readonly Ip[]
   readonly mac: Mac
-  /** When its host first claimed these addresses: seconds since the Unix epoch, by its wall clock. */
+  /**
+   * When its host first claimed these addresses: seconds since the Unix epoch, by its wall clock.
+   */
   readonly claimedAt: number
 }
 

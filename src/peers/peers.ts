@@ -4,13 +4,13 @@ import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
 
 /*
- * The endpoints of all other members: their records come in, and the addresses whose claims changed come
- * out. Whoever needs to know which peers have an IP or MAC address asks here.
+ * The endpoints of all other members: their records come in, and the addresses whose claims changed
+ * come out. Other rooms ask here which peers have an IP or MAC address.
  *
- * Its invariant: it holds one peer for each endpoint record of a member that is there, and every host
- * orders the claims of one address alike. An address may have several claims for a while: a container
- * moved, two clusters met, a host was declared dead by mistake. When the first claim goes, the next one
- * counts.
+ * Its invariant: it holds one peer for each endpoint record of a member that is there, and every
+ * host orders the claims of one address alike. An address may have several claims for a while: a
+ * container moved, two clusters met, a host was declared dead by mistake. When the first claim
+ * goes, the next one counts.
  *
  * It may not know kernels, or the endpoints of this host.
  */
@@ -48,8 +48,9 @@ export class Peers {
   readonly #overlays = new Map<Vni, Overlay>()
 
   /**
-   * Applies the endpoint records of a batch, and ignores other kinds. An endpoint whose member is gone is
-   * removed like a deleted one: the cluster keeps the record, and hands it over again on its return.
+   * Applies the endpoint records of a batch, and ignores other kinds. An endpoint whose member is
+   * gone is removed like a deleted one: the cluster keeps the record, and hands it over again on
+   * its return.
    * @returns the addresses whose claims changed, by overlay.
    */
   applyRecords(batch: readonly RecordTransition[]): ReadonlyMap<Vni, AddressSet> {
@@ -57,8 +58,8 @@ export class Peers {
   }
 
   /**
-   * Applies transitions in order, in time proportional to their number. The table's own entry of a peer
-   * counts, not what `previous` says.
+   * Applies transitions in order, in time proportional to their number. The table's own entry of a
+   * peer counts, not what `previous` says.
    * @returns the addresses whose claims changed, by overlay.
    */
   apply(transitions: readonly PeerTransition[]): ReadonlyMap<Vni, AddressSet> {
@@ -124,8 +125,8 @@ export class Peers {
 }
 
 /**
- * Orders claims of one address, the one that counts first: live before not live, then the later claim,
- * then the larger member name and endpoint id, so that every host decides alike.
+ * Orders claims of one address, the one that counts first: live before not live, then the later
+ * claim, then the larger member name and endpoint id, so that every host decides alike.
  */
 export function comparePeers(a: Peer, b: Peer): number {
   if (a.live !== b.live) return a.live ? -1 : 1

@@ -17,9 +17,9 @@ interface ClaimFault {
 }
 
 /**
- * The faults of a record that another member published, by mistake or in bad faith. The cluster drops
- * what it cannot read, and the data plane gives no rows to the rest; here they are only reported.
- * `networks` are this host's, and `vtep` is its address.
+ * The faults of a record that another member published, by mistake or in bad faith. The cluster
+ * drops what it cannot read, and the data plane gives no rows to the rest; here they are only
+ * reported. `networks` are this host's, and `vtep` is its address.
  */
 export function claimFaults(
   { origin, address, next, invalid }: Transition,

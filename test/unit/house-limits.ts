@@ -51,7 +51,7 @@ export const maxFolderFiles = 12
 export const budgets: Readonly<Record<string, { readonly max: number; readonly target?: number }>> =
   {
     base: { max: 1150, target: 900 },
-    net: { max: 550, target: 400 },
+    net: { max: 580, target: 400 },
     settings: { max: 550 },
     host: { max: 150 },
     identity: { max: 2600, target: 900 },
@@ -63,7 +63,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     peers: { max: 350 },
     ipam: { max: 7000, target: 3000 },
     dataplane: { max: 5200 },
-    driver: { max: 2100, target: 1900 },
+    driver: { max: 1940, target: 1900 },
     names: { max: 700 },
     admin: { max: 700 },
     wiring: { max: 1400, target: 600 },
@@ -76,7 +76,6 @@ export const targetOfSrc = 23_500
 /** Folders with more files than they should have, each with how many it may have. */
 export const crowdedFolders: Readonly<Record<string, number>> = {
   'src/base': 13,
-  'src/driver': 19,
   'src/cluster/sync': 13,
   'src/ipam/voting': 20,
 }
@@ -87,21 +86,10 @@ export const longFunctions: Readonly<Record<string, number>> = {
 }
 
 /** Imports that close a circle of files or folders, `importer -> imported`, until they are gone. */
-export const knownCircles: readonly RegExp[] = [
-  /^src\/ipam\/\w+ -> src\/ipam\/\w+$/,
-  /^src\/dataplane\/linux\/netns -> src\/dataplane\/linux\/links$/,
-]
+export const knownCircles: readonly RegExp[] = [/^src\/ipam\/\w+ -> src\/ipam\/\w+$/]
 
 /** Rooms whose comments have wider lines until they are done. */
-export const wideComments: readonly string[] = [
-  'cluster',
-  'consensus',
-  'dataplane',
-  'driver',
-
-  'ipam',
-  'memberlist-js',
-]
+export const wideComments: readonly string[] = ['cluster', 'consensus', 'ipam', 'memberlist-js']
 
 /** Words of a private language, the field's word for each, and the rooms where they are still found. */
 export const bannedWords: readonly {
@@ -112,18 +100,18 @@ export const bannedWords: readonly {
   {
     pattern: /\banew\b/i,
     instead: 'again',
-    notYet: ['dataplane', 'driver', 'wiring', 'cluster', 'ipam'],
+    notYet: ['wiring', 'cluster', 'ipam'],
   },
   { pattern: /\bfor so long\b/i, instead: 'for this long', notYet: ['cluster', 'consensus'] },
   {
     pattern: /\bwhoever\b/i,
     instead: 'the member, caller or process',
-    notYet: ['dataplane', 'ipam', 'cluster', 'consensus'],
+    notYet: ['ipam', 'cluster', 'consensus'],
   },
   {
     pattern: /\bbeliev(e|es|ed|ing|able)\b/i,
     instead: 'assume, expect, suspect',
-    notYet: ['cluster', 'dataplane', 'ipam'],
+    notYet: ['cluster', 'ipam'],
   },
   {
     pattern: /\b(takes?|took|taken) (itself|themselves|it|us|them|one) for\b/i,
@@ -133,7 +121,7 @@ export const bannedWords: readonly {
   {
     pattern: /\b(gives?|gave|giving) way\b/i,
     instead: 'yield, is replaced',
-    notYet: ['ipam', 'dataplane'],
+    notYet: ['ipam'],
   },
   {
     pattern: /\b[a-z]\w*[a-z](Most|Least)(Ms|Bytes)?\b/,
@@ -144,30 +132,30 @@ export const bannedWords: readonly {
   { pattern: /(?<!Number\.)\b(MAX|MIN)_[A-Z]/, instead: 'max…, min…' },
   { pattern: /\bcomplain/i, instead: 'finding' },
   { pattern: /\b(farewell|goodbye)/i, instead: 'leave', notYet: ['cluster'] },
-  { pattern: /\bstory\b/i, instead: 'lifecycle', notYet: ['driver'] },
+  { pattern: /\bstory\b/i, instead: 'lifecycle' },
   {
     pattern: /\bstrangers?\b/i,
     instead: 'unknown member, origin or link',
-    notYet: ['dataplane', 'cluster'],
+    notYet: ['cluster'],
   },
   { pattern: /\bknocks?\b/i, instead: 'reprobe' },
   { pattern: /\bgreet/i, instead: 'hello, sync on join', notYet: ['cluster', 'ipam'] },
   {
     pattern: /\b(former|earlier|another|its) li(fe|ves)\b|\bin this life\b/i,
     instead: 'before the restart',
-    notYet: ['dataplane', 'wiring', 'ipam'],
+    notYet: ['wiring', 'ipam'],
   },
   {
     pattern: /\bbooks?\b/i,
     instead: 'store, table',
-    notYet: ['driver', 'ipam', 'net', 'consensus'],
+    notYet: ['ipam', 'net', 'consensus'],
   },
-  { pattern: /\bputs? right\b/i, instead: 'repair', notYet: ['dataplane'] },
+  { pattern: /\bputs? right\b/i, instead: 'repair' },
   { pattern: /\bnews\b/i, instead: 'update', notYet: ['cluster', 'consensus'] },
   { pattern: /\bshelf\b/i, instead: 'pool table', notYet: ['ipam'] },
   { pattern: /\bSurroundings\b/, instead: 'context', notYet: ['ipam'] },
   { pattern: /\bwires\b/, instead: 'data plane' },
-  { pattern: /\blinger/i, instead: 'delayed teardown', notYet: ['driver'] },
+  { pattern: /\blinger/i, instead: 'delayed teardown' },
   { pattern: /(?<!gossip)\boddit(y|ies)\b/i, instead: 'counters' },
   { pattern: /\b[Tt]he room of\b/, instead: 'what the room is' },
   { pattern: /\blookAround\b/, instead: 'snapshot' },

@@ -43,18 +43,23 @@ import { dumpOverlay, writeRows } from './rows/rows.ts'
 
 /**
  * The data plane in a Linux kernel, by rtnetlink. Each overlay's namespace is pinned by a file in
- * `directory` and, if given, by another in `spareDirectory`, so that it outlives this process. The file's
- * name is a hash of the overlay's id, and the id itself is in the alias of its bridge. Work on the kernel
- * is synchronous: two verbs never overlap, and no visit to a namespace spans a turn of the event loop.
+ * `directory` and, if given, by another in `spareDirectory`, so that it outlives this process. The
+ * file's name is a hash of the overlay's id, and the id itself is in the alias of its bridge. Work
+ * on the kernel is synchronous: two verbs never overlap, and no visit to a namespace spans a turn
+ * of the event loop.
  */
 
 interface LinuxDataplaneOptions {
-  /** Where namespaces are pinned: a folder whose mounts propagate to the host, so that pins last. */
+  /**
+   * Where namespaces are pinned: a folder whose mounts propagate to the host, so that pins last.
+   */
   readonly directory: string
   /** A second such folder, for when the engine unmounts the first. */
   readonly spareDirectory?: string
   readonly logger: Logger
-  /** Where the engine has the namespaces of sandboxes; without it, no veth pair can be recreated. */
+  /**
+   * Where the engine has the namespaces of sandboxes; without it, no veth pair can be recreated.
+   */
   readonly sandboxDirectory?: string
   /** The file of the host's namespace; without it, the namespace that this process is in. */
   readonly hostNetns?: string
@@ -264,8 +269,8 @@ export class LinuxDataplane implements Dataplane {
   }
 
   /**
-   * Removes links, for which the kernel blocks this thread for 16 to 50 ms: one after the other, whatever
-   * the overlay, and other work runs in between.
+   * Removes links, for which the kernel blocks this thread for 16 to 50 ms: one after the other,
+   * whatever the overlay, and other work runs in between.
    */
   #removing(what: string, work: () => void): Promise<void> {
     return this.#removals.run('all', async () => {
@@ -274,7 +279,10 @@ export class LinuxDataplane implements Dataplane {
     })
   }
 
-  /** Runs work whose system errors become KERNEL failures that name its subject. Others are thrown on. */
+  /**
+   * Runs work whose system errors become KERNEL failures that name its subject. Others are thrown
+   * on.
+   */
   #kernel<T>(what: string, work: () => T): T {
     try {
       return work()

@@ -35,9 +35,9 @@ interface Fault {
 }
 
 /**
- * A data plane in memory with the same refusals and side effects (a VXLAN device that is recreated loses
- * its rows), for tests and simulations. Faults: `failCall` makes a call fail, `failRow` a row, and
- * `overlay` returns the tables to be altered.
+ * A data plane in memory with the same refusals and side effects (a VXLAN device that is recreated
+ * loses its rows), for tests and simulations. Faults: `failCall` makes a call fail, `failRow` a
+ * row, and `overlay` returns the tables to be altered.
  */
 export class MemoryDataplane implements Dataplane {
   /** The sandboxes that exist. */

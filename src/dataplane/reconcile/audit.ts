@@ -38,8 +38,9 @@ export function driftTotal(drift: Drift): number {
 }
 
 /**
- * Compares one overlay with the kernel and repairs it, from the outside in: links, rows, endpoints. Rows
- * that are only waiting to be written are written first and are no drift. Runs in the overlay's queue.
+ * Compares one overlay with the kernel and repairs it, from the outside in: links, rows, endpoints.
+ * Rows that are only waiting to be written are written first and are no drift. Runs in the
+ * overlay's queue.
  */
 export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Promise<AuditReport> {
   const { overlayId } = rows.links

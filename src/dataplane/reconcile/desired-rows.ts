@@ -7,16 +7,20 @@ import { isHostIp } from '../../net/reserved.ts'
 import type { Vni } from '../../net/vni.ts'
 
 /*
- * The rows that an overlay should have in this host's kernel, and the least number of changes that gets
- * it there: pure functions of the peers' claims and of this host's own endpoints.
+ * The rows that an overlay should have in this host's kernel, and the least number of changes that
+ * gets it there: pure functions of the peers' claims and of this host's own endpoints.
  *
  * Only live peers have rows. What is on this host has none: an address or MAC address of a local
- * endpoint, an address of the overlay's own bridge, and a peer behind our own VTEP, or frames would loop.
- * Nor has a claim that fails validation: the kernel takes nearly anything, and a VTEP that is a multicast
- * group or loopback, or a neighbour with a group's MAC address, would send the containers' frames astray.
+ * endpoint, an address of the overlay's own bridge, and a peer behind our own VTEP, or frames would
+ * loop. Nor has a claim that fails validation: the kernel takes nearly anything, and a VTEP that is
+ * a multicast group or loopback, or a neighbour with a group's MAC address, would send the
+ * containers' frames astray.
  */
 
-/** The claims of other members' endpoints. Claims of one address are sorted, the one that counts first. */
+/**
+ * The claims of other members' endpoints. Claims of one address are sorted, the one that counts
+ * first.
+ */
 export interface PeerClaims {
   withIp(vni: Vni, ip: Ip): readonly Peer[]
   withMac(vni: Vni, mac: Mac): readonly Peer[]
@@ -48,7 +52,9 @@ export interface Rows {
   readonly neighbours: readonly Neighbour[]
 }
 
-/** The rows that some addresses of the overlay should have; given all claimed addresses, all rows. */
+/**
+ * The rows that some addresses of the overlay should have; given all claimed addresses, all rows.
+ */
 export function desiredRows(peers: PeerClaims, overlay: LocalOverlay, addresses: Addresses): Rows {
   const { vni, gateways, subnets } = overlay
   const here = addressesOf(overlay.endpoints.values())
@@ -77,8 +83,8 @@ export function addressesOf(endpoints: Iterable<EndpointLink>): AddressSet {
 }
 
 /**
- * The least that turns `actual` into `desired`. All sets come before all removes, and a row that changes
- * is set, not removed and set: at no moment does a desired address have no row.
+ * The least that turns `actual` into `desired`. All sets come before all removes, and a row that
+ * changes is set, not removed and set: at no moment does a desired address have no row.
  */
 export function diff(desired: Rows, actual: Rows): RowChange[] {
   const fdb = diffFdb(desired.fdb, actual.fdb)
@@ -115,8 +121,8 @@ interface Changes {
 
 /**
  * A MAC address may have several VTEPs that somebody else added (Linux allows it for the all-zeros
- * address, the default destination). A set replaces the first of them, in the order of the dump; the
- * others have to be removed.
+ * address, the default destination). A set replaces the first of them, in the order of the dump;
+ * the others have to be removed.
  */
 function diffFdb(desired: readonly FdbEntry[], actual: readonly FdbEntry[]): Changes {
   const changes: Changes = { sets: [], removes: [] }

@@ -16,10 +16,10 @@ interface RemoverParts {
 }
 
 /**
- * Removes overlays from the kernel, and retries when that fails: the engine asks once, and what stays
- * behind holds its VNI. An overlay that is wanted again is left alone. So is one with a container attached
- * to it, until that container is gone: the caller has no endpoint there, but another installation of the
- * plugin may, which is disabled while its containers run.
+ * Removes overlays from the kernel, and retries when that fails: the engine asks once, and what
+ * stays behind holds its VNI. An overlay that is wanted again is left alone. So is one with a
+ * container attached to it, until that container is gone: the caller has no endpoint there, but
+ * another installation of the plugin may, which is disabled while its containers run.
  */
 export class OverlayRemover {
   readonly #parts: RemoverParts

@@ -44,9 +44,10 @@ interface WriteResult {
 }
 
 /**
- * The rows of one overlay on this host: a copy of the kernel's tables, and the dirty set of addresses
- * whose claims changed since the last write. Writing costs what has changed; only `resync` reads the
- * kernel. One write runs at a time, in the reconciler's queue; `markDirty` may be called meanwhile.
+ * The rows of one overlay on this host: a copy of the kernel's tables, and the dirty set of
+ * addresses whose claims changed since the last write. Writing costs what has changed; only
+ * `resync` reads the kernel. One write runs at a time, in the reconciler's queue; `markDirty` may
+ * be called meanwhile.
  */
 export class OverlayRows {
   links: OverlayLinks
@@ -110,8 +111,8 @@ export class OverlayRows {
   }
 
   /**
-   * Writes the dirty set, and again what was refused the last time. A row that is refused does not keep
-   * the others from being written. Fails when the outcome is not known.
+   * Writes the dirty set, and again what was refused the last time. A row that is refused does not
+   * keep the others from being written. Fails when the outcome is not known.
    * @returns which rows were refused and why; null when none was.
    */
   async write(): Promise<string | null> {
@@ -177,7 +178,9 @@ export class OverlayRows {
     return { done, failed }
   }
 
-  /** The same text for the same rows, however many others were written, so that it is logged once. */
+  /**
+   * The same text for the same rows, however many others were written, so that it is logged once.
+   */
   #failureOf([first, ...more]: readonly FailedRowChange[]): string | null {
     if (first === undefined) return null
     return (

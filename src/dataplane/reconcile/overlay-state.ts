@@ -55,8 +55,8 @@ export class OverlayState {
   }
 
   /**
-   * Runs work. A failure, of a part by what `failureOf` says of the result or of the whole, is logged and
-   * retried; of the whole, the result is null. A bug is thrown on.
+   * Runs work. A failure, of a part by what `failureOf` says of the result or of the whole, is
+   * logged and retried; of the whole, the result is null. A bug is thrown on.
    */
   async attempt<T>(
     work: () => Promise<T>,

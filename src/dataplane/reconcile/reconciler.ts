@@ -24,7 +24,9 @@ import { OverlayState, type OverlayStatus } from './overlay-state.ts'
 const coalesceMs = 1
 /** Reading 10,000 rows takes some 20 ms; every 30 s that is below a thousandth of a processor. */
 const defaultAuditIntervalMs = 30_000
-/** A member that has not been heard of for that long after our start is not restarting, it is gone. */
+/**
+ * A member that has not been heard of for that long after our start is not restarting, it is gone.
+ */
 const staleRowsMs = 10 * 60_000
 /** Time for thousands of claims to get from the cluster to here. */
 const sweepIntervalMs = 1000
@@ -36,8 +38,8 @@ interface ReconcilerParts {
   readonly logger: Logger
   readonly auditIntervalMs?: number
   /**
-   * Whether all claims behind a VTEP are known: its member is synchronized, or gone. Until then rows to it
-   * that were in the kernel at the start stay. Without this function, none do.
+   * Whether all claims behind a VTEP are known: its member is synchronized, or gone. Until then
+   * rows to it that were in the kernel at the start stay. Without this function, none do.
    */
   readonly isKnown?: (vtep: Ip) => boolean
 }
@@ -52,13 +54,13 @@ export interface ReconcilerStatus {
 }
 
 /**
- * Keeps the kernel in the desired state. It is told which claims changed (`peersChanged`) and what this
- * host has (`attach…`, `detach…`), and decides the order of writes: one queue per overlay. The kernel is
- * a cache: a write is the difference to a copy of its tables, and every `auditIntervalMs` the copy is
- * compared with a dump and both are repaired.
+ * Keeps the kernel in the desired state. It is told which claims changed (`peersChanged`) and what
+ * this host has (`attach…`, `detach…`), and decides the order of writes: one queue per overlay. The
+ * kernel is a cache: a write is the difference to a copy of its tables, and every `auditIntervalMs`
+ * the copy is compared with a dump and both are repaired.
  *
- * A veth pair that is gone is recreated only inside its sandbox, where the engine had moved the other
- * end. Where that is impossible, the endpoint is reported as missing.
+ * A veth pair that is gone is recreated only inside its sandbox, where the engine had moved the
+ * other end. Where that is impossible, the endpoint is reported as missing.
  */
 export class Reconciler {
   readonly #parts: ReconcilerParts
@@ -112,8 +114,8 @@ export class Reconciler {
   }
 
   /**
-   * Creates the overlay's links and writes the rows of all known peers before it resolves. Rows that fail
-   * do not fail it; they are tried again. Rejects as `Dataplane.ensureOverlay` does.
+   * Creates the overlay's links and writes the rows of all known peers before it resolves. Rows
+   * that fail do not fail it; they are tried again. Rejects as `Dataplane.ensureOverlay` does.
    */
   attachOverlay(links: OverlayLinks): Promise<void> {
     const { overlayId } = links
@@ -140,7 +142,9 @@ export class Reconciler {
     })
   }
 
-  /** Creates or adopts the endpoint's veth pair. Fails with KERNEL when the overlay is not attached. */
+  /**
+   * Creates or adopts the endpoint's veth pair. Fails with KERNEL when the overlay is not attached.
+   */
   attachEndpoint(overlayId: string, link: EndpointLink): Promise<{ sourceName: string }> {
     return this.#run(overlayId, async () => {
       const overlay = this.#overlays.get(overlayId)
@@ -210,7 +214,10 @@ export class Reconciler {
     }
   }
 
-  /** Work in the overlay's queue. After a failure the kernel's state is not known, and all is compared soon. */
+  /**
+   * Work in the overlay's queue. After a failure the kernel's state is not known, and all is
+   * compared soon.
+   */
   #run<T>(overlayId: string, work: () => Promise<T>): Promise<T> {
     return this.#queue.run(overlayId, async () => {
       try {

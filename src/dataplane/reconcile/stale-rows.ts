@@ -5,10 +5,10 @@ import type { RowChange } from '../dataplane.ts'
 import { type Rows, vtepsByMac } from './desired-rows.ts'
 
 /**
- * Rows that were in the kernel when this process started and that no peer has claimed yet. Their members
- * may be unknown only because gossip has just begun, or may be restarting themselves; removing the rows
- * would make the restart an outage for containers that never stopped. So a row stays until a claim
- * replaces it, or all claims behind its VTEP are known, or a deadline passes.
+ * Rows that were in the kernel when this process started and that no peer has claimed yet. Their
+ * members may be unknown only because gossip has just begun, or may be restarting themselves;
+ * removing the rows would make the restart an outage for containers that never stopped. So a row
+ * stays until a claim replaces it, or all claims behind its VTEP are known, or a deadline passes.
  */
 export class StaleRows {
   readonly #fdb = new Map<Mac, Set<Ip>>()
@@ -44,8 +44,9 @@ export class StaleRows {
   }
 
   /**
-   * Ends the protection of rows to VTEPs for which `isKnown` holds now and held at the previous sweep:
-   * claims take a moment to arrive here. @returns the addresses whose rows are not protected any more.
+   * Ends the protection of rows to VTEPs for which `isKnown` holds now and held at the previous
+   * sweep: claims take a moment to arrive here. @returns the addresses whose rows are not protected
+   * any more.
    */
   sweep(nowMs: number, isKnown: (vtep: Ip) => boolean): AddressSet {
     const released: AddressSet = { ips: new Set(), macs: new Set() }

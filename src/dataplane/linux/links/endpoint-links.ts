@@ -19,11 +19,14 @@ import { configureLink, linkDrift } from './link-config.ts'
 
 /**
  * The veth pair of an endpoint. One end is a port of the bridge. The other is created in the host's
- * namespace under the name that Join answers; the engine moves it into the sandbox, and back before it
- * deletes the endpoint, unless the sandbox's namespace ended first, and the pair with it.
+ * namespace under the name that Join answers; the engine moves it into the sandbox, and back before
+ * it deletes the endpoint, unless the sandbox's namespace ended first, and the pair with it.
  */
 
-/** The bridge has a static FDB entry for the one MAC address behind the port, and floods nothing to it. */
+/**
+ * The bridge has a static FDB entry for the one MAC address behind the port, and floods nothing to
+ * it.
+ */
 const endpointPort = { learning: false, flood: false }
 
 /** The configuration of the bridge's end of every pair. */
@@ -68,7 +71,8 @@ export function repairVethPair(
 }
 
 /**
- * Creates a pair that was removed, with the other end in its sandbox, configured as the engine does.
+ * Creates a pair that was removed, with the other end in its sandbox, configured as the engine
+ * does.
  * @returns why the container could not be given its IPv6 addresses, in words; null when it has all.
  */
 export function recreateVethPair(
@@ -109,7 +113,10 @@ export function recreateVethPair(
 /** Errors of a link without IPv6, or of a kernel without. */
 const noIpv6: readonly string[] = ['EACCES', 'EINVAL', 'EAFNOSUPPORT', 'EOPNOTSUPP']
 
-/** The engine disables IPv6 in a container, except on links with such addresses. @returns what failed. */
+/**
+ * The engine disables IPv6 in a container, except on links with such addresses. @returns what
+ * failed.
+ */
 function addIpv6(
   { socket, fd }: NetnsHandle,
   { name, index }: { readonly name: string; readonly index: number },
@@ -190,7 +197,9 @@ function owned(link: Link | null, overlayId: string, path: string | null): Link 
   )
 }
 
-/** Repairs the container's end while it is in the host's namespace. In a container it is not ours. */
+/**
+ * Repairs the container's end while it is in the host's namespace. In a container it is not ours.
+ */
 function repairHostEnd(
   socket: NetlinkSocket,
   hostEnd: Link | null,

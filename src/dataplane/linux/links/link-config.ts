@@ -19,8 +19,8 @@ export function linkDrift(link: Link, desired: LinkChange): string[] {
 }
 
 /**
- * Configures a link in an overlay's namespace, in the order that the kernel needs: onto the bridge before
- * the port's flags, no addresses of its own before it goes up.
+ * Configures a link in an overlay's namespace, in the order that the kernel needs: onto the bridge
+ * before the port's flags, no addresses of its own before it goes up.
  */
 export function configureLink(
   socket: NetlinkSocket,

@@ -17,10 +17,10 @@ import { type WithNetns, freeVni } from './vni-owner.ts'
  *     container ── veth ── port ┤ br0 (gateway addresses)
  *                       vxlan0 ─┘   → UDP socket in the host's namespace → VTEP of the peer
  *
- * Learning is off. The bridge has a static FDB entry for each endpoint of this host; frames for all other
- * MAC addresses leave by vxlan0 alone, which sends to the VTEPs in its FDB and drops the rest, answers ARP
- * and neighbour discovery itself and sends no broadcast. So frames cannot loop, and no container sees
- * frames that are not for it.
+ * Learning is off. The bridge has a static FDB entry for each endpoint of this host; frames for all
+ * other MAC addresses leave by vxlan0 alone, which sends to the VTEPs in its FDB and drops the
+ * rest, answers ARP and neighbour discovery itself and sends no broadcast. So frames cannot loop,
+ * and no container sees frames that are not for it.
  */
 
 /** The only port to which the bridge floods frames for MAC addresses that it has no entry for. */
@@ -85,7 +85,9 @@ function ensureVxlan(
   return [...freed, reason === null ? 'VXLAN device created' : `VXLAN device recreated: ${reason}`]
 }
 
-/** Removes a leftover device of ours that has the VNI; any other stays. @returns what was removed. */
+/**
+ * Removes a leftover device of ours that has the VNI; any other stays. @returns what was removed.
+ */
 function createOnFreeVni(socket: NetlinkSocket, request: Request, free: () => string): string[] {
   try {
     socket.sendAll([request])
@@ -98,7 +100,10 @@ function createOnFreeVni(socket: NetlinkSocket, request: Request, free: () => st
   }
 }
 
-/** The property for which a VXLAN device has to be recreated, as it cannot be changed; null for none. */
+/**
+ * The property for which a VXLAN device has to be recreated, as it cannot be changed; null for
+ * none.
+ */
 function whyRecreate(link: Link, links: OverlayLinks): string | null {
   const { vxlan } = link
   if (vxlan === null) return 'it was of another kind'
@@ -129,8 +134,8 @@ function repair(socket: NetlinkSocket, link: Link, desired: LinkChange): string[
 }
 
 /**
- * Removes before it adds: when an IPv4 address is removed, the kernel removes all that were added to its
- * prefix later (secondary addresses).
+ * Removes before it adds: when an IPv4 address is removed, the kernel removes all that were added
+ * to its prefix later (secondary addresses).
  */
 function ensureGateways(
   socket: NetlinkSocket,

@@ -14,8 +14,8 @@ const vtep = '192.0.2.1' as Ip
 const [vni, port] = [1 as Vni, 4789]
 
 /**
- * Tries what an overlay needs in a temporary namespace: rights, and the kernel's bridge, VXLAN and veth
- * drivers. Refuses with UNSUPPORTED and what is missing.
+ * Tries what an overlay needs in a temporary namespace: rights, and the kernel's bridge, VXLAN and
+ * veth drivers. Refuses with UNSUPPORTED and what is missing.
  */
 export function probeKernel(): void {
   if (endianness() !== 'LE')

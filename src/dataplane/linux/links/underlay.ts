@@ -17,8 +17,9 @@ const documentationAddress = { 32: '192.0.2.1' as Ip, 128: '2001:db8::1' as Ip }
 const routeHeaderBytes = 12
 
 /**
- * The MTU of the link with that address, in the socket's namespace. No frame leaves by a loopback link,
- * which has the address where hosts announce theirs by BGP: then that of the default route's link.
+ * The MTU of the link with that address, in the socket's namespace. No frame leaves by a loopback
+ * link, which has the address where hosts announce theirs by BGP: then that of the default route's
+ * link.
  */
 export function underlayMtu(
   socket: NetlinkSocket,

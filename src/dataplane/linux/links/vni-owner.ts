@@ -10,10 +10,10 @@ import { netnsIdOf, netnsIds, netnsPathOf } from '../netns/netns-ids.ts'
 import type { NetnsHandle } from '../netns/overlay-netns.ts'
 
 /**
- * The owner of a VNI. A VXLAN device keeps its VNI in the namespace where it was created, wherever it has
- * been moved since, and the kernel refuses the VNI a second time without saying who has it. Devices that
- * were moved are in namespaces that have an id in the host's namespace, and ours get one when they are
- * created; all of these are searched.
+ * The owner of a VNI. A VXLAN device keeps its VNI in the namespace where it was created, wherever
+ * it has been moved since, and the kernel refuses the VNI a second time without saying who has it.
+ * Devices that were moved are in namespaces that have an id in the host's namespace, and ours get
+ * one when they are created; all of these are searched.
  */
 
 interface VniOwner {
@@ -22,12 +22,14 @@ interface VniOwner {
   readonly netnsId: number | null
 }
 
-/** Calls `visit` with a descriptor of the namespace that an overlay has now; null when it has none. */
+/**
+ * Calls `visit` with a descriptor of the namespace that an overlay has now; null when it has none.
+ */
 export type WithNetns = <T>(overlayId: string, visit: (fd: number | null) => T) => T
 
 /**
- * The VNI is in use by a device that cannot be found. That is so for some 100 ms while the kernel removes a
- * namespace that nobody holds any more; then it is worth trying again.
+ * The VNI is in use by a device that cannot be found. That is so for some 100 ms while the kernel
+ * removes a namespace that nobody holds any more; then it is worth trying again.
  */
 class UnknownVniOwner extends Error {
   override readonly name = 'UnknownVniOwner'
@@ -59,8 +61,9 @@ export async function retryUnknownOwner<T>(
 }
 
 /**
- * Removes a VXLAN device with this VNI that an earlier process left for this overlay, or for another that
- * has a different namespace now. Refuses when another overlay or a foreign device has the VNI.
+ * Removes a VXLAN device with this VNI that an earlier process left for this overlay, or for
+ * another that has a different namespace now. Refuses when another overlay or a foreign device has
+ * the VNI.
  * @returns what was removed, in words.
  */
 export function freeVni(host: NetnsHandle, links: OverlayLinks, withNetns: WithNetns): string {

@@ -49,9 +49,9 @@ interface NewVxlan {
 }
 
 /**
- * A VXLAN device in `netnsFd` whose UDP socket is in the namespace of the socket that sends this. It has
- * `nolearning` and `proxy`: it answers ARP and neighbour discovery from its neighbour table instead of
- * forwarding them. All it sends is from `vtep`.
+ * A VXLAN device in `netnsFd` whose UDP socket is in the namespace of the socket that sends this.
+ * It has `nolearning` and `proxy`: it answers ARP and neighbour discovery from its neighbour table
+ * instead of forwarding them. All it sends is from `vtep`.
  */
 export function createVxlan(vxlan: NewVxlan): Request {
   const local = ipBits(vxlan.vtep) === 32 ? rt.IFLA_VXLAN_LOCAL : rt.IFLA_VXLAN_LOCAL6

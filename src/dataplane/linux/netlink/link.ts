@@ -18,7 +18,9 @@ export interface Link {
   readonly master: number
   readonly alias: string
   readonly group: number
-  /** Of a veth: the index of the other end, in the namespace of `linkNetnsId`, null being its own. */
+  /**
+   * Of a veth: the index of the other end, in the namespace of `linkNetnsId`, null being its own.
+   */
   readonly peerIndex: number
   readonly linkNetnsId: number | null
   readonly vxlan: VxlanAttributes | null

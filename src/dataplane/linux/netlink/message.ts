@@ -1,8 +1,8 @@
 /**
  * Netlink messages (RFC 3549): a header of 16 bytes, a fixed part that depends on the type, then
- * attributes, each with length, type and value, padded to 4 bytes, some of them nested. All integers
- * are in the machine's byte order, which `start` checks to be little-endian, unless the kernel says
- * "be".
+ * attributes, each with length, type and value, padded to 4 bytes, some of them nested. All
+ * integers are in the machine's byte order, which `start` checks to be little-endian, unless the
+ * kernel says "be".
  */
 import { assert } from '../../../base/errors.ts'
 

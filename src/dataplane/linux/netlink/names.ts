@@ -3,9 +3,9 @@ import { refusal } from '../../../base/errors.ts'
 import { type Mac, macFromBytes } from '../../../net/mac.ts'
 
 /**
- * Names and marks of our links. A name in the host's namespace is a prefix and a hash, because the kernel
- * takes 15 bytes and truncated ids would collide. A link is ours by its alias, which has the whole id, and
- * by its group, which it has from its creation, before the alias.
+ * Names and marks of our links. A name in the host's namespace is a prefix and a hash, because the
+ * kernel takes 15 bytes and truncated ids would collide. A link is ours by its alias, which has the
+ * whole id, and by its group, which it has from its creation, before the alias.
  */
 
 /** Fixed names inside an overlay's own namespace. */
@@ -17,7 +17,9 @@ export const linkGroup = 0x74_736f
 
 const aliasPrefix = 'ts-overlay:'
 const endpointWord = ' endpoint:'
-/** With prefix, word and an endpoint id of 64 bytes this stays below the kernel's 256 (IFALIASZ). */
+/**
+ * With prefix, word and an endpoint id of 64 bytes this stays below the kernel's 256 (IFALIASZ).
+ */
 const maxOverlayIdBytes = 160
 const maxEndpointIdBytes = 64
 
@@ -53,7 +55,9 @@ export function endpointAliasOf(overlayId: string, endpointId: string): string {
   return aliasOf(overlayId) + endpointWord + endpointId
 }
 
-/** The endpoint whose link has this alias; null when it is no alias of an endpoint of this overlay. */
+/**
+ * The endpoint whose link has this alias; null when it is no alias of an endpoint of this overlay.
+ */
 export function endpointOfAlias(alias: string, overlayId: string): string | null {
   const prefix = endpointAliasOf(overlayId, '')
   return alias.startsWith(prefix) ? alias.slice(prefix.length) : null
@@ -65,13 +69,17 @@ export function overlayOfAlias(alias: string): string | null {
   return alias.slice(aliasPrefix.length).replace(/ endpoint:[^ ]+$/, '')
 }
 
-/** Whether a link is one of this overlay's, by its alias, or by its group while it has no alias yet. */
+/**
+ * Whether a link is one of this overlay's, by its alias, or by its group while it has no alias yet.
+ */
 export function isMarked(link: { alias: string; group: number }, overlayId: string): boolean {
   if (link.alias === '') return link.group === linkGroup
   return link.alias === aliasOf(overlayId) || endpointOfAlias(link.alias, overlayId) !== null
 }
 
-/** A MAC address for a device of ours: locally administered, and never one of an endpoint (02:…). */
+/**
+ * A MAC address for a device of ours: locally administered, and never one of an endpoint (02:…).
+ */
 export function deviceMac(text: string): Mac {
   const hash = createHash('sha256').update(text).digest()
   return macFromBytes(Uint8Array.of(0x06, ...hash.subarray(0, 5)))

@@ -5,8 +5,9 @@ import { type Message, type MessageWriter, type Request, findAttribute } from '.
 import * as rt from './rtnetlink.ts'
 
 /**
- * FDB entries and neighbours: requests that write them and readers of dumps. Sets create or replace in
- * one step, so that there is no moment without the row; a remove names both address and destination.
+ * FDB entries and neighbours: requests that write them and readers of dumps. Sets create or replace
+ * in one step, so that there is no moment without the row; a remove names both address and
+ * destination.
  */
 
 const neighbourHeaderBytes = 12
@@ -55,7 +56,9 @@ function portMacRequest(index: number, mac: Mac, type: number, flags: number): R
   }
 }
 
-/** Reads the FDB of a link: its own entries and those that the bridge has for it. 0 is all links. */
+/**
+ * Reads the FDB of a link: its own entries and those that the bridge has for it. 0 is all links.
+ */
 export function getFdb(index: number): Request {
   return {
     type: rt.RTM_GETNEIGH,

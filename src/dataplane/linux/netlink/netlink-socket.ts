@@ -30,8 +30,8 @@ const SOL_SOCKET = 1
 const SO_RCVBUFFORCE = 33
 
 /**
- * Receive buffer. A batch in which every message fails needs about 1 KB for each (measured: the default
- * of 208 KB overflows between 200 and 300 messages).
+ * Receive buffer. A batch in which every message fails needs about 1 KB for each (measured: the
+ * default of 208 KB overflows between 200 and 300 messages).
  */
 const receiveBufferBytes = 4 * 1024 * 1024
 /** Messages in one write: 48 to 72 KB, well below the 208 KB that a socket sends at once. */
@@ -64,9 +64,9 @@ export class NetlinkError extends Error {
 }
 
 /**
- * An rtnetlink socket. It stays in the network namespace in which it was opened. The kernel processes a
- * request inside `write` and has queued the answers when that returns, so everything here is synchronous;
- * a write blocks while another process holds RTNL.
+ * An rtnetlink socket. It stays in the network namespace in which it was opened. The kernel
+ * processes a request inside `write` and has queued the answers when that returns, so everything
+ * here is synchronous; a write blocks while another process holds RTNL.
  */
 export class NetlinkSocket {
   readonly #fd: number
@@ -130,8 +130,8 @@ export class NetlinkSocket {
   }
 
   /**
-   * As `dump`, for many objects: `take` gets them as they are read, and other work runs in between. The
-   * socket must not be used for anything else until this settles.
+   * As `dump`, for many objects: `take` gets them as they are read, and other work runs in between.
+   * The socket must not be used for anything else until this settles.
    */
   async scan(request: Request, take: (message: Message) => void): Promise<void> {
     const sequence = this.#write([request], NLM_F_DUMP)
@@ -195,8 +195,8 @@ export class NetlinkSocket {
   }
 
   /**
-   * One datagram, copied because bodies outlive the next read. When it cannot be read, all that is queued is
-   * discarded, or it would be taken for the answers to later requests.
+   * One datagram, copied because bodies outlive the next read. When it cannot be read, all that is
+   * queued is discarded, or it would be taken for the answers to later requests.
    */
   #read(sequence: number): Message[] {
     try {

@@ -2,12 +2,15 @@ import { constants } from 'node:os'
 import koffi from 'koffi'
 
 /**
- * The calls of the C library that Node does not offer. Nothing else in the project is native: all input
- * and output goes through `node:fs` on the descriptors that these return.
+ * The calls of the C library that Node does not offer. Nothing else in the project is native: all
+ * input and output goes through `node:fs` on the descriptors that these return.
  */
 const library = koffi.load(null)
 
-/** As C declares them: -1 is a failure with an errno. One object, so that a test can make any of them fail. */
+/**
+ * As C declares them: -1 is a failure with an errno. One object, so that a test can make any of
+ * them fail.
+ */
 export const libc = {
   socket: library.func('int socket(int domain, int type, int protocol)'),
   setsockopt: library.func(
@@ -96,7 +99,10 @@ export function detachMount(target: string): void {
   check(`umount ${target}`, libc.umount2(target, MNT_DETACH))
 }
 
-/** Makes a part of /proc that is a mount of its own writable or read-only, for this process's container alone. */
+/**
+ * Makes a part of /proc that is a mount of its own writable or read-only, for this process's
+ * container alone.
+ */
 export function remountProc(target: string, how: 'writable' | 'read-only'): void {
   const kept = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC
   const flags = how === 'writable' ? kept : kept | MS_RDONLY

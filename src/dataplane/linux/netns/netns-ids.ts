@@ -6,8 +6,8 @@ import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
 import * as rt from '../netlink/rtnetlink.ts'
 
 /**
- * Namespace ids (NETNSA_NSID): the numbers by which a network namespace refers to others. With such an id
- * the links of a namespace can be read and removed although it has no path.
+ * Namespace ids (NETNSA_NSID): the numbers by which a network namespace refers to others. With such
+ * an id the links of a namespace can be read and removed although it has no path.
  */
 
 /** Where namespaces usually have a file. */

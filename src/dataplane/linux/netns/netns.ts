@@ -3,9 +3,9 @@ import { assert, errnoOf } from '../../../base/errors.ts'
 import { enterNetns, remountProc, unshareNetns } from '../netlink/syscall.ts'
 
 /**
- * Visits of this thread to other network namespaces. They are synchronous from start to end: nothing of
- * the event loop may run in another namespace. libuv's threads must exist before the first visit
- * (`await stat('/')` once), or they would be created in the namespace that is visited.
+ * Visits of this thread to other network namespaces. They are synchronous from start to end:
+ * nothing of the event loop may run in another namespace. libuv's threads must exist before the
+ * first visit (`await stat('/')` once), or they would be created in the namespace that is visited.
  */
 
 /** The namespace of this thread. Not /proc/self: that is the main thread's. */
@@ -18,7 +18,10 @@ export function openOwnNetns(): number {
   return openSync(ownNetns, 'r')
 }
 
-/** Runs `visit` in the namespace of `fd` and returns from there. If it cannot return, the process ends. */
+/**
+ * Runs `visit` in the namespace of `fd` and returns from there. If it cannot return, the process
+ * ends.
+ */
 export function inNetns<T>(fd: number, visit: () => T): T {
   return visitAndReturn(() => enterNetns(fd), visit)
 }
@@ -29,8 +32,8 @@ export function inNewNetns<T>(visit: () => T): T {
 }
 
 /**
- * Writes a setting below `net/` of the network namespace that this thread is in. A container has the
- * folder read-only; it is writable for that moment then.
+ * Writes a setting below `net/` of the network namespace that this thread is in. A container has
+ * the folder read-only; it is writable for that moment then.
  */
 export function writeNetSysctl(name: string, value: string): void {
   const write = (): void => writeFileSync(`${sysctlRoot}/net/${name}`, value)

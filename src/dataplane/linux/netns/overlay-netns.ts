@@ -66,7 +66,9 @@ export class OverlayNetns {
     }
   }
 
-  /** Opens the namespace that is pinned; null when there is none. A pin that is missing is restored. */
+  /**
+   * Opens the namespace that is pinned; null when there is none. A pin that is missing is restored.
+   */
   static open(pin: Pin): OverlayNetns | null {
     const path = pin.find()
     if (path === null) return null
@@ -122,9 +124,9 @@ export class OverlayNetns {
   }
 
   /**
-   * Removes all our links, then the pins; `close` is left to do. The kernel removes an unpinned namespace
-   * asynchronously, and only when nobody holds it open; the VNI must be free before that. Can be repeated
-   * after a failure.
+   * Removes all our links, then the pins; `close` is left to do. The kernel removes an unpinned
+   * namespace asynchronously, and only when nobody holds it open; the VNI must be free before that.
+   * Can be repeated after a failure.
    */
   clear(): void {
     try {

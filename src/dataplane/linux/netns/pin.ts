@@ -7,10 +7,10 @@ import { bindMount, detachMount } from '../netlink/syscall.ts'
 const nsfsMagic = 0x6e73_6673
 
 /**
- * The bind mounts that pin one namespace, which exists as long as one of them does, also without this
- * process. There is more than one place because the engine unmounts a plugin's own folders when it is
- * disabled or upgraded, and when the engine itself stops in good order. One pin is enough; a place that
- * lacks one is logged.
+ * The bind mounts that pin one namespace, which exists as long as one of them does, also without
+ * this process. There is more than one place because the engine unmounts a plugin's own folders
+ * when it is disabled or upgraded, and when the engine itself stops in good order. One pin is
+ * enough; a place that lacks one is logged.
  */
 export class Pin {
   readonly #paths: readonly string[]

@@ -6,7 +6,10 @@ import { linkGroup, overlayOfAlias, pinName, pinNamePattern } from '../netlink/n
 import { OverlayNetns } from './overlay-netns.ts'
 import { Pin } from './pin.ts'
 
-/** The overlays that have a namespace pinned in one of the directories. What cannot be read is logged. */
+/**
+ * The overlays that have a namespace pinned in one of the directories. What cannot be read is
+ * logged.
+ */
 export function pinnedOverlays(directories: readonly string[], logger: Logger): string[] {
   return forEachPin(directories, logger, (pin, file) => {
     // A foreign mount has no name of ours; it is logged at the start.
@@ -21,9 +24,9 @@ export function pinnedOverlays(directories: readonly string[], logger: Logger): 
 }
 
 /**
- * Removes what a crash or a reboot left incomplete: files without a namespace, namespaces without an
- * overlay, veth pairs without an alias. Complete overlays stay, known or not. What cannot be removed is
- * logged and stays.
+ * Removes what a crash or a reboot left incomplete: files without a namespace, namespaces without
+ * an overlay, veth pairs without an alias. Complete overlays stay, known or not. What cannot be
+ * removed is logged and stays.
  */
 export function sweepPins(directories: readonly string[], logger: Logger): void {
   forEachPin(directories, logger, (pin) => {

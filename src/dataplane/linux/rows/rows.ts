@@ -62,8 +62,8 @@ export async function dumpOverlay(
 }
 
 /**
- * The links of a namespace and its tables, read again when links came or went meanwhile: the kernel keeps
- * its position in a dump by counting, and loses it when rows of an earlier link go.
+ * The links of a namespace and its tables, read again when links came or went meanwhile: the kernel
+ * keeps its position in a dump by counting, and loses it when rows of an earlier link go.
  */
 async function readConsistently(netns: OverlayNetns): Promise<{ links: Link[]; tables: Tables }> {
   let links = netns.links()
