@@ -6,23 +6,28 @@ import type { Random } from '../base/random.ts'
 export interface AppliedAt {
   /** Index of the log entry; rises with every command, with gaps. */
   readonly index: number
-  /** The leader's wall clock when it proposed the entry, ms; never less than that of an earlier entry. */
+  /**
+   * The leader's wall clock when it proposed the entry, ms; never less than that of an earlier
+   * entry.
+   */
   readonly timeMs: number
-  /** The command version that all voters had agreed on at this entry; see `StateMachine.version`. */
+  /**
+   * The command version that all voters had agreed on at this entry; see `StateMachine.version`.
+   */
   readonly version: number
   /** Name of the member that submitted the command, as its channel identified it. */
   readonly from: string
 }
 
 /**
- * What the voters replicate (thesis 3.1). Every voter applies the same commands in the same order, so
- * `apply` is total and deterministic: no clock, no randomness, no error thrown; what it refuses is an
- * answer like any other, and must change nothing. What throws is a bug and ends the process.
+ * What the voters replicate (thesis 3.1). Every voter applies the same commands in the same order,
+ * so `apply` is total and deterministic: no clock, no randomness, no error thrown; what it refuses
+ * is an answer like any other, and must change nothing. What throws is a bug and ends the process.
  */
 export interface StateMachine {
   /**
-   * The newest command version that this code can apply, from 1. A leader agrees on a higher version
-   * once all voters know it, and a voter that does not know the agreed version never leads.
+   * The newest command version that this code can apply, from 1. A leader agrees on a higher
+   * version once all voters know it, and a voter that does not know the agreed version never leads.
    */
   readonly version: number
   /** Applies one command, at most `maxCommandBytes`. The result has at most `maxResultBytes`. */
@@ -52,9 +57,10 @@ export interface SubmitOptions {
 /** How any member, voter or not, uses the replicated state. */
 export interface ConsensusClient {
   /**
-   * Applies a command once, though it is retried (client session, thesis 6.3), and gives the result.
-   * Linearizable. Rejects with QUORUM within `timeoutMs`: the message names each voter that does not
-   * answer and the command that heals. Then the command may still be applied later, once or not at all.
+   * Applies a command once, though it is retried (client session, thesis 6.3), and gives the
+   * result. Linearizable. Rejects with QUORUM within `timeoutMs`: the message names each voter that
+   * does not answer and the command that heals. Then the command may still be applied later, once
+   * or not at all.
    */
   submit(command: Uint8Array, options: SubmitOptions): Promise<Uint8Array>
   /** Reads the state as of now (read-index at the leader, thesis 6.4). Rejects as `submit` does. */
@@ -113,7 +119,9 @@ export interface ConsensusTransport {
   }): void
 }
 
-/** Rows of one table on this host's disk, as `store` has them: a write is whole, ordered, durable. */
+/**
+ * Rows of one table on this host's disk, as `store` has them: a write is whole, ordered, durable.
+ */
 export interface ConsensusStore {
   entries(): readonly (readonly [key: string, value: unknown])[]
   /** Makes all the changes or none; null removes a row. Durable once it resolves. */
@@ -130,4 +138,20 @@ export interface ConsensusPorts {
   readonly store: ConsensusStore
   /** All members that failure detection knows, this one included. */
   readonly members: () => readonly MemberState[]
+}
+
+/** An entry of JOIN, in its order. */
+export interface Seed {
+  readonly isSelf: boolean
+  /** The live member at that address; null when none is there. */
+  readonly member: string | null
+}
+
+export interface ConsensusSettings {
+  /** How many voters the operator wants: 1, 3, 5 or 7. */
+  readonly voters: number
+  /** The entries of JOIN, as they are now. */
+  readonly seeds: () => readonly Seed[]
+  /** Whether gossip has found whom it can. */
+  readonly isSynced: () => boolean
 }

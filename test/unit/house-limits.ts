@@ -58,7 +58,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     store: { max: 800, target: 750 },
     'engine-api': { max: 1250, target: 1200 },
     'engine-client': { max: 400 },
-    consensus: { max: 3500, target: 1600 },
+    consensus: { max: 5300, target: 1600 },
     cluster: { max: 4860, target: 4000 },
     peers: { max: 350 },
     ipam: { max: 7000, target: 3000 },

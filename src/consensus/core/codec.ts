@@ -1,4 +1,7 @@
-/** Messages between servers, entries and configurations as bytes. Whatever cannot be is refused with CodecError. */
+/**
+ * Messages between servers, entries and configurations as bytes. Whatever cannot be is refused with
+ * CodecError.
+ */
 import { ByteReader, ByteWriter, CodecError, pack, unpack } from '../../base/bytes.ts'
 import { maxCommandBytes, maxSnapshotBytes } from '../ports.ts'
 import {

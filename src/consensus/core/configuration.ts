@@ -27,8 +27,8 @@ export function serversOf({ voters, learners }: Configuration): ServerId[] {
 }
 
 /**
- * Whether `to` may follow `from`: at most one voter more or less, so that each majority of one has a
- * member in each majority of the other (thesis 4.1). Learners are free.
+ * Whether `to` may follow `from`: at most one voter more or less, so that each majority of one has
+ * a member in each majority of the other (thesis 4.1). Learners are free.
  */
 export function isSingleChange(from: Configuration, to: Configuration): boolean {
   const servers = serversOf(to)

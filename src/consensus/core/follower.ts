@@ -30,8 +30,8 @@ export class Follower {
     if (prevIndex < commit) return this.#agree(from, round, commit)
     if (log.termAt(prevIndex) !== prevTerm) return this.#disagree(from, message)
     const last = prevIndex + entries.length
-    const news = entries.filter(({ index, term }) => log.termAt(index) !== term)
-    const first = news[0]
+    const missing = entries.filter(({ index, term }) => log.termAt(index) !== term)
+    const first = missing[0]
     if (first !== undefined) log.put(entries.slice(first.index - prevIndex - 1))
     this.#host.commitTo(Math.min(message.commit, last))
     this.#agree(from, round, last)

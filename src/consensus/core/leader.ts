@@ -64,7 +64,10 @@ export class Leader {
     if (++this.#ticks % limits.heartbeatTicks === 0) this.#heartbeat()
   }
 
-  /** Appends a command. Returns its index, or null when too much is uncommitted or leadership is being given away. */
+  /**
+   * Appends a command. Returns its index, or null when too much is uncommitted or leadership is
+   * being given away.
+   */
   propose(data: Uint8Array, timeMs: number): number | null {
     const { log, term, commit } = this.#host
     if (this.#transferTo !== null) return null
@@ -73,10 +76,10 @@ export class Leader {
   }
 
   /**
-   * Appends a configuration. Refused (false) while an earlier one is uncommitted, before an entry of this
-   * term is committed (without that rule two majorities need not meet: Ongaro's correction of 2015 to thesis
-   * 4.1), when more than one voter changes, when it leaves this server out, and when a new voter does not
-   * know the command version or is not a learner that has caught up.
+   * Appends a configuration. Refused (false) while an earlier one is uncommitted, before an entry
+   * of this term is committed (without that rule two majorities need not meet: Ongaro's correction
+   * of 2015 to thesis 4.1), when more than one voter changes, when it leaves this server out, and
+   * when a new voter does not know the command version or is not a learner that has caught up.
    */
   configure(configuration: Configuration, timeMs: number): boolean {
     const { log, commit, id: self } = this.#host
@@ -123,7 +126,10 @@ export class Leader {
     return true
   }
 
-  /** Hands leadership over once that voter has the whole log (thesis 3.10). False when it is none that answers. */
+  /**
+   * Hands leadership over once that voter has the whole log (thesis 3.10). False when it is none
+   * that answers.
+   */
   transfer(to: ServerId): boolean {
     const { log, id: self } = this.#host
     const progress = this.#progress.get(to)
@@ -183,8 +189,8 @@ export class Leader {
   }
 
   /**
-   * Commits what a majority has. Entries of earlier terms are committed only along with one of this term
-   * (thesis 3.6.2). Our own log counts: it is written before anything leaves.
+   * Commits what a majority has. Entries of earlier terms are committed only along with one of this
+   * term (thesis 3.6.2). Our own log counts: it is written before anything leaves.
    */
   #commit(): void {
     const { log, term, commit, id: self } = this.#host

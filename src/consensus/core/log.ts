@@ -9,7 +9,10 @@ import {
   limits,
 } from './types.ts'
 
-/** What the log says of configuration and command version, and at which entry the configuration came. */
+/**
+ * What the log says of configuration and command version, and at which entry the configuration
+ * came.
+ */
 export interface InForce {
   readonly configuration: Configuration
   readonly version: number
@@ -128,14 +131,20 @@ export class RaftLog {
     return entries
   }
 
-  /** Where a log that holds `prevTerm` at `prevIndex` may agree with this one at the latest: etcd's conflict hint. */
+  /**
+   * Where a log that holds `prevTerm` at `prevIndex` may agree with this one at the latest: etcd's
+   * conflict hint.
+   */
   hint(prevIndex: number, prevTerm: number): { index: number; term: number } {
     let index = Math.min(prevIndex, this.lastIndex)
     while (index > this.#base.index && (this.termAt(index) ?? 0) > prevTerm) index--
     return { index, term: this.termAt(index) ?? 0 }
   }
 
-  /** Whether that candidate's log has all that may be committed here (thesis 3.6.1), and it can apply it. */
+  /**
+   * Whether that candidate's log has all that may be committed here (thesis 3.6.1), and it can
+   * apply it.
+   */
   isCoveredBy({ lastTerm, lastIndex, knows }: MessageOf<'vote'>): boolean {
     if (knows < this.inForce().version) return false
     return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex)
@@ -151,7 +160,9 @@ export class RaftLog {
     this.#unstable = snapshot.index + 1
   }
 
-  /** Takes a snapshot of our own state at `index`, and drops what it covers but for some entries. */
+  /**
+   * Takes a snapshot of our own state at `index`, and drops what it covers but for some entries.
+   */
   compact(index: number, data: Uint8Array): Snapshot {
     const term = this.termAt(index)
     assert(term !== null && index >= this.#snapshot.index, 'no snapshot of what is not there')
@@ -167,8 +178,8 @@ export class RaftLog {
   }
 
   /**
-   * Configuration and version at the end of the log. The latest configuration counts as soon as it is in the
-   * log, committed or not (thesis 4.1).
+   * Configuration and version at the end of the log. The latest configuration counts as soon as it
+   * is in the log, committed or not (thesis 4.1).
    */
   inForce(): InForce {
     return (this.#latest ??= this.#inForceAt(this.lastIndex))

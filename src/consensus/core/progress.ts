@@ -7,8 +7,8 @@ export class Progress {
   /** The next entry to send. */
   next: number
   /**
-   * `probe`: looks for where the logs agree, one message a heartbeat. `replicate`: sends ahead of the
-   * answers. `snapshot`: needs entries that are compacted.
+   * `probe`: looks for where the logs agree, one message a heartbeat. `replicate`: sends ahead of
+   * the answers. `snapshot`: needs entries that are compacted.
    */
   mode: 'probe' | 'replicate' | 'snapshot' = 'probe'
   /** Answered since the leader last counted (check-quorum, thesis 6.2). */
@@ -42,18 +42,21 @@ export class Progress {
     }
   }
 
-  /** It agrees up to `match`. Returns whether that is news. */
+  /** It agrees up to `match`. Returns whether it is further than before. */
   agreed(match: number): boolean {
-    const isNews = match > this.match
+    const isFurther = match > this.match
     this.match = Math.max(this.match, match)
     this.next = Math.max(this.next, match + 1)
     while (this.#inflight[0] !== undefined && this.#inflight[0] <= match) this.#inflight.shift()
     if (this.mode === 'probe' || (this.mode === 'snapshot' && this.#isThere()))
       this.become('replicate')
-    return isNews
+    return isFurther
   }
 
-  /** It has no such entry at `rejected`, and may agree at `hint` at the latest. Returns whether to send again. */
+  /**
+   * It has no such entry at `rejected`, and may agree at `hint` at the latest. Returns whether to
+   * send again.
+   */
   disagreed(rejected: number, hint: number): boolean {
     if (rejected <= this.match || this.mode === 'snapshot') return false
     if (this.mode === 'probe' && rejected !== this.next - 1) return false

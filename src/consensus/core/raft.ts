@@ -1,10 +1,11 @@
 /**
- * Raft without input and output (Ongaro's thesis; the shape is that of etcd's raft): each method is a
- * step, `ready` says what follows from the steps since. The caller writes, then sends, then applies; only
- * then it takes the next steps. No clock, no disk, no network in here.
+ * Raft without input and output (Ongaro's thesis; the shape is that of etcd's raft): each method is
+ * a step, `ready` says what follows from the steps since. The caller writes, then sends, then
+ * applies; only then it takes the next steps. No clock, no disk, no network in here.
  *
- * Invariants (thesis figure 3.2): at most one leader in a term; logs that agree at an index agree before it;
- * what is committed is in the log of every later leader; no two servers apply different entries at one index.
+ * Invariants (thesis figure 3.2): at most one leader in a term; logs that agree at an index agree
+ * before it; what is committed is in the log of every later leader; no two servers apply different
+ * entries at one index.
  */
 import { type Random, below } from '../../base/random.ts'
 import { isQuorum } from './configuration.ts'
@@ -17,12 +18,11 @@ import {
   type MessageOf,
   type Persistent,
   type Ready,
+  type Role,
   type ServerId,
   type Snapshot,
   limits,
 } from './types.ts'
-
-export type Role = 'leader' | 'follower' | 'pre-candidate' | 'candidate'
 
 export interface RaftOptions {
   readonly id: ServerId
@@ -66,7 +66,6 @@ export class Raft {
     this.#commit = this.#handedOut = persistent.snapshot.index
     this.#follower = new Follower(this)
     this.#resetElection()
-    // The only voter need not wait for anybody.
     if (this.configuration.voters.length === 1 && this.#mayCampaign) this.#ticks = Infinity
   }
 
@@ -138,7 +137,10 @@ export class Raft {
     }
   }
 
-  /** Appends commands. Returns the index of each; null where the leader takes no more, or this is none. */
+  /**
+   * Appends commands. Returns the index of each; null where the leader takes no more, or this is
+   * none.
+   */
   propose(commands: readonly Uint8Array[], timeMs: number): (number | null)[] {
     this.#timeMs = timeMs
     const indexes = commands.map((data) => this.#leader?.propose(data, timeMs) ?? null)
@@ -163,7 +165,10 @@ export class Raft {
     )
   }
 
-  /** What follows from the steps since the last time; committed entries of about `maxBytes` at a time. */
+  /**
+   * What follows from the steps since the last time; committed entries of about `maxBytes` at a
+   * time.
+   */
   ready(maxBytes: number = limits.maxAppendBytes): Ready {
     const [snapshot, messages, reads] = [this.#installed, this.#messages, this.#reads]
     const hardState = this.#isHardStateDirty ? { term: this.#term, votedFor: this.#votedFor } : null
@@ -181,17 +186,14 @@ export class Raft {
     this.#messages.push({ to, message })
   }
 
-  /** For the roles: everything up to `index` is committed. */
   commitTo(index: number): void {
     this.#commit = Math.max(this.#commit, index)
   }
 
-  /** For the leader's role: a read may be answered. */
   answerRead(id: number, index: number): void {
     this.#reads.push({ id, index })
   }
 
-  /** For the follower's role: the log is a snapshot's now. */
   install(snapshot: Snapshot): void {
     this.log.reset(snapshot)
     this.#commit = this.#handedOut = snapshot.index
@@ -227,7 +229,9 @@ export class Raft {
     this.#resetElection()
   }
 
-  /** Asks for votes; first, with `isPre`, whether there would be enough of them (thesis 3.4, 9.6). */
+  /**
+   * Asks for votes; first, with `isPre`, whether there would be enough of them (thesis 3.4, 9.6).
+   */
   #campaign(isPre: boolean, isTransfer = false): void {
     this.#leaderId = null
     this.#votes = new Map([[this.id, true]])

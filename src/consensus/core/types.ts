@@ -1,6 +1,6 @@
 /**
- * One server of the cluster: the member's name, and where its state begins. A member that lost its disk comes
- * back under another id, because it no longer knows its votes and entries (thesis 3.8).
+ * One server of the cluster: the member's name, and where its state begins. A member that lost its
+ * disk comes back under another id, because it no longer knows its votes and entries (thesis 3.8).
  */
 export type ServerId = string
 
@@ -17,7 +17,10 @@ interface EntryPlace {
   readonly timeMs: number
 }
 
-/** A leader begins its term with an `empty` entry (thesis 6.4); `version` raises the command version. */
+/**
+ * A leader begins its term with an `empty` entry (thesis 6.4); `version` raises the command
+ * version.
+ */
 export type EntryContent =
   | { readonly kind: 'empty' }
   | { readonly kind: 'command'; readonly data: Uint8Array }
@@ -49,7 +52,10 @@ export interface Persistent extends HardState {
   readonly entries: readonly Entry[]
 }
 
-/** A message between servers. Terms and indexes as in thesis figures 3.1, 5.3; the rest is told here. */
+/**
+ * A message between servers. Terms and indexes as in thesis figures 3.1, 5.3; the rest is told
+ * here.
+ */
 export type Message = { readonly term: number } & (
   | {
       readonly kind: 'vote'
@@ -103,6 +109,8 @@ export type Message = { readonly term: number } & (
 
 export type MessageOf<K extends Message['kind']> = Extract<Message, { kind: K }>
 
+export type Role = 'leader' | 'follower' | 'pre-candidate' | 'candidate'
+
 /** What to do after a step, in this order: write, send, apply, answer reads. */
 export interface Ready {
   /** To be written when not null. */
@@ -133,7 +141,9 @@ export const limits = {
   maxUncommittedBytes: 1024 * 1024,
   maxChunkBytes: 128 * 1024,
   maxServers: 15,
-  /** A message whose term is further ahead than this is no message of ours: see docs/consensus.md. */
+  /**
+   * A message whose term is further ahead than this is no message of ours: see docs/consensus.md.
+   */
   maxTermJump: 1_000_000,
   maxTerm: 2 ** 48,
   /** Entries kept after a snapshot for followers that are a little behind. */

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { ByteReader, ByteWriter, CodecError } from '../../../src/base/bytes.ts'
-import { readMessage, writeMessage } from '../../../src/consensus/core/codec.ts'
-import type { Entry, Message } from '../../../src/consensus/core/types.ts'
+import { ByteReader, ByteWriter, CodecError } from '../../../../src/base/bytes.ts'
+import { readMessage, writeMessage } from '../../../../src/consensus/core/codec.ts'
+import type { Entry, Message } from '../../../../src/consensus/core/types.ts'
 
 const number = fc.nat({ max: 2 ** 31 - 1 })
 const bytes = fc.uint8Array({ maxLength: 50 })
@@ -88,9 +88,7 @@ describe('messages of Raft as bytes', () => {
   it('are read as they were written', () => {
     fc.assert(
       fc.property(message, (one) => {
-        expect(plain(readMessage(new ByteReader(encoded(one))))).to.deep.include(
-          plain(one) as object,
-        )
+        expect(plain(readMessage(new ByteReader(encoded(one))))).to.deep.include(plain(one))
       }),
     )
   })
