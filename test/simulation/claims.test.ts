@@ -58,7 +58,7 @@ describe('claims that cannot be true', () => {
     }
     const { overlays, ignoredClaims } = victim.plugin.status()
     expect(overlays[0]!.peers).to.have.length(4)
-    const rows = await victim.plugin.reconciler.audit()
+    const rows = await world.done(victim.plugin.reconciler.audit())
     expect(rows[0]!.drift, 'what the kernel has is what it should').to.deep.equal(
       Object.fromEntries(Object.keys(rows[0]!.drift).map((kind) => [kind, 0])),
     )
@@ -121,7 +121,7 @@ describe('claims that cannot be true', () => {
 
 describe('two hosts of one name', () => {
   it('are told of by the one that is kept out and by those that it asked: both addresses, and what to do', async () => {
-    const world = new WholeHosts('memberlist')
+    const world = new WholeHosts()
     const first = await world.add()
     await world.add({ name: 'twin' })
     const keptOut = await world.add({ name: 'twin' })
@@ -145,7 +145,7 @@ describe('a host with another SECRET, or none', () => {
     [undefined, '0123456789abcdef'],
   ] as const)
     it(`stays outside and is told why: ${here ?? 'none'}, ${there ?? 'none'}`, async () => {
-      const world = new WholeHosts('memberlist')
+      const world = new WholeHosts()
       const secretOf = (secret: string | undefined) => (secret === undefined ? {} : { secret })
       const [first, other] = [await world.add(secretOf(here)), await world.add(secretOf(there))]
       await world.clock.advance(10_000)

@@ -74,11 +74,10 @@ describe('hosts of one overlay', () => {
     )
     expect(refused).to.match(/MAC address 02:aa.* on member host-1 \(192\.0\.2\.1\)/)
 
-    world.net.cut(a.name, b.name)
-    world.net.cut(b.name, a.name)
+    world.cut()
     await world.clock.advance(10_000)
     await run(b, 'bbbb000000000000', '10.10.0.3/16')
-    world.net.heal()
+    world.heal()
     await world.clock.advance(30_000)
     for (const [host, other] of [
       [a, b],

@@ -58,7 +58,7 @@ const weights: Readonly<Record<FaultKind['kind'], number>> = {
   clock: 3,
   diskFull: 3,
   diskLost: 1,
-  diskOld: 0,
+  diskOld: 1,
   kernelFailures: 2,
   brokenCalls: 3,
 }
@@ -67,25 +67,32 @@ const weights: Readonly<Record<FaultKind['kind'], number>> = {
 export type FaultWeights = Partial<Record<FaultKind['kind'], number>>
 
 const maxFaultMs = 20_000
-/** A host whose disk is lost or old is one of so many at a time, that a majority stays. */
 const seconds = 1000
+/** Of at most five voters a majority keeps its disks: what is agreed on does not outlive the others. */
+const maxDisksLost = 2
+
+interface PlanOptions {
+  readonly hosts: number
+  readonly count: number
+  readonly durationMs: number
+  readonly only?: FaultWeights
+}
 
 /** A schedule of `count` faults within `durationMs`, for hosts 0 to `hosts` - 1. All have ended by then. */
 export function planFaults(
   random: Random,
-  {
-    hosts,
-    count,
-    durationMs,
-    only,
-  }: { hosts: number; count: number; durationMs: number; only?: FaultWeights },
+  { hosts, count, durationMs, only = weights }: PlanOptions,
 ): Fault[] {
-  const chosen = only ?? weights
-  const planned = Array.from({ length: count }, (): Fault => {
+  const planned: Fault[] = []
+  let disksLost = 0
+  for (let number = 0; number < count; number++) {
     const atMs = below(random, durationMs)
     const forMs = Math.min(durationMs - atMs, 200 + below(random, maxFaultMs))
-    return { atMs, forMs, ...kindOf(random, hosts, draw(random, chosen)) }
-  })
+    const fault = { atMs, forMs, ...kindOf(random, hosts, draw(random, only)) }
+    const losesDisk = fault.kind === 'diskLost' || fault.kind === 'diskOld'
+    if (losesDisk && ++disksLost > Math.min(maxDisksLost, (hosts - 1) >> 1)) continue
+    planned.push(fault)
+  }
   return planned.toSorted((a, b) => a.atMs - b.atMs)
 }
 

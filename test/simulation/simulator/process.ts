@@ -4,7 +4,7 @@ import { createMemberlistGossip } from '../../../src/cluster/gossip/memberlist-g
 import { memberName } from '../../../src/host/member-name.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import type { Ip } from '../../../src/net/ip.ts'
-import { Plugin } from '../../../src/plugin.ts'
+import { Plugin, type PluginOptions } from '../../../src/plugin.ts'
 import { FileStore } from '../../../src/store/file-store.ts'
 import { savedValue } from '../../../src/wiring/ports/saved-value.ts'
 import type { SimulatedDisk } from './disk.ts'
@@ -23,6 +23,9 @@ export interface ProcessParts {
   readonly disk: SimulatedDisk
   readonly kernel: SimulatedKernel
   readonly network: MemoryNetwork
+  /** Other settings than all hosts have. */
+  readonly settings?: Partial<PluginOptions>
+  readonly secret?: string | null
   readonly onBug: (error: unknown) => void
   readonly onPlugin: (plugin: Plugin) => void
   readonly onLine: (line: string) => void
@@ -94,6 +97,7 @@ export class PluginProcess {
           clock: life,
           random,
           label: 'ts-overlay',
+          secret: this.#parts.secret ?? null,
           forgetAfterMs: settings.forgetAfterMs,
           onNameClash: (...names) => plugin.noteNameClash(...names),
           transport: async () => {
@@ -102,7 +106,7 @@ export class PluginProcess {
           },
         }),
       },
-      { ...settings, member, vtep: address, seeds },
+      { ...settings, member, vtep: address, seeds, ...this.#parts.settings },
     )
     this.plugin = plugin
     this.#parts.onPlugin(plugin)

@@ -38,6 +38,8 @@ const settleMs = 240_000
 const lookEveryMs = 1000
 
 const maxFindings = 10
+/** A command that needs others is tried again so often after the faults. */
+const maxTries = 10
 
 /** What a run came to. */
 export interface Outcome {
@@ -166,20 +168,20 @@ export class Simulation {
     return took
   }
 
-  /** Each host can start a container in each network, but where the pool is full. */
+  /** Each host can create a network and start a container, at the latest after some tries. */
   async #useAll(): Promise<void> {
-    for (const host of this.hosts)
-      for (const subnet of subnets) void host.engine.createNetwork(subnet)
-    await this.#untilIdle()
     const [, subnet] = subnets
-    for (const host of this.hosts) {
-      if (!host.engine.networks.has(subnet))
-        throw new Error(`${host.name} could not create ${subnet}`)
-      void host.engine.run(subnet).then((succeeded) => {
-        if (!succeeded) this.#violate(`${host.name} could not start a container in ${subnet}`)
-      })
+    const use = async ({ name, engine }: Host): Promise<void> => {
+      for (let tries = maxTries; tries > 0; tries--) {
+        await engine.createNetwork(subnet)
+        if (await engine.run(subnet)) return
+      }
+      this.#violate(`${name} could not start a container in ${subnet}`)
     }
-    await this.#untilIdle()
+    let left = this.hosts.length
+    for (const host of this.hosts) void use(host).finally(() => left--)
+    const done: Checker = { name: 'use', check: () => (left > 0 ? [`${left} hosts`] : []) }
+    await this.#until('all hosts could start a container', settleMs, [done])
   }
 
   /** Everybody removes everything; nothing may be left anywhere. */

@@ -58,9 +58,13 @@ export class VirtualClock implements Clock {
     await macrotask()
     for (;;) {
       if (done()) return true
+      if (this.#unsettled) {
+        await this.#runReactions(this.#now)
+        continue
+      }
       const next = this.#peek()
       if (next === undefined || next.at > end) break
-      if (this.#unsettled || next.at - this.#settledAt >= SETTLE_EVERY_MS) {
+      if (next.at - this.#settledAt >= SETTLE_EVERY_MS) {
         await this.#runReactions(next.at)
         continue
       }
