@@ -56,6 +56,7 @@ export class Engine {
   readonly #changing = new Set<string>()
   /** How many commands are under way, by subnet. */
   readonly #busy = new Map<string, number>()
+  #isBooting = false
   /** Commands that failed. */
   failures = 0
   /** Commands that were carried out. */
@@ -80,7 +81,7 @@ export class Engine {
 
   /** Whether a command is under way. */
   get isBusy(): boolean {
-    return this.#busy.size > 0
+    return this.#isBooting || this.#busy.size > 0
   }
 
   /** `docker network create --subnet`. Whether it succeeded. */
@@ -127,6 +128,7 @@ export class Engine {
 
   /** The engine starts: gives up the endpoints of its last life, then starts the containers that are to be up. */
   async boot(): Promise<void> {
+    this.#isBooting = true
     const wanted: EngineNetwork[] = []
     for (const network of this.networks.values()) {
       for (const container of network.containers.values()) {
@@ -135,6 +137,7 @@ export class Engine {
       }
     }
     for (const network of wanted) await this.run(network.subnet)
+    this.#isBooting = false
   }
 
   /** A command that changes the network itself. */

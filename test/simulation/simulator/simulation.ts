@@ -157,7 +157,7 @@ export class Simulation {
 
   /** Time until all is right. */
   async #settle(): Promise<number> {
-    const all = [members, cluster, kernel, this.addresses]
+    const all = [idle, members, cluster, kernel, this.addresses]
     const took = await this.#until('all is right', settleMs, all).catch(async (error: unknown) => {
       if (!(await repair(this.hosts))) throw error
       await this.#untilIdle()
@@ -195,6 +195,7 @@ export class Simulation {
     await this.#untilIdle()
     const empty: Checker = { name: 'empty', check: (hosts) => hosts.flatMap(leftOf) }
     await this.#until('nothing is left', settleMs, [
+      idle,
       members,
       cluster,
       kernel,
@@ -204,11 +205,6 @@ export class Simulation {
   }
 
   async #untilIdle(): Promise<void> {
-    const idle: Checker = {
-      name: 'engines',
-      check: (hosts) =>
-        hosts.filter(({ engine }) => engine.isBusy).map(({ name }) => `${name} is busy`),
-    }
     await this.#until('all commands have ended', settleMs, [idle])
   }
 
@@ -261,6 +257,13 @@ export class Simulation {
       faults: this.nemesis.counts,
     }
   }
+}
+
+/** No command is under way. */
+const idle: Checker = {
+  name: 'engines',
+  check: (hosts) =>
+    hosts.filter(({ engine }) => engine.isBusy).map(({ name }) => `${name} is busy`),
 }
 
 function leftOf({ name, process, kernel: { tables } }: Host): string[] {
