@@ -4,7 +4,8 @@
  * batch is delivered. So a record that came and went in between is not reported, and one that
  * changed three times is reported once.
  */
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
+import { Timeout } from '../base/timers.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Packed } from '../base/bytes.ts'
 import { type AnyRecord, RecordFault, type RecordTypes } from './wire/record-type.ts'
@@ -37,21 +38,20 @@ interface Marked {
 }
 
 export class Transitions {
-  readonly #clock: Clock
   readonly #types: RecordTypes
   readonly #options: { readonly transitionDelayMs: number; readonly maxTransitions: number }
   readonly #listeners = new Set<TransitionListener>()
   readonly #marks = new Map<Origin, Map<Packed, Marked>>()
-  #timer: Timer | null = null
+  readonly #timeout: Timeout
 
   constructor(
     clock: Clock,
     types: RecordTypes,
     options: { transitionDelayMs: number; maxTransitions: number },
   ) {
-    this.#clock = clock
     this.#types = types
     this.#options = options
+    this.#timeout = new Timeout(clock, () => this.#tell())
   }
 
   /** Adds a listener; the first is told all that is visible in `origins`. Returns how to stop. */
@@ -74,15 +74,14 @@ export class Transitions {
     let marks = this.#marks.get(origin)
     if (marks === undefined) this.#marks.set(origin, (marks = new Map()))
     if (!marks.has(id)) marks.set(id, { value: previous, address: origin.address })
-    this.#timer ??= this.#clock.setTimeout(() => this.#tell(), this.#options.transitionDelayMs)
+    this.#timeout.setIfIdle(this.#options.transitionDelayMs)
   }
 
   /** Tells nothing any more. */
   close(): void {
     this.#listeners.clear()
     this.#marks.clear()
-    if (this.#timer !== null) this.#clock.clearTimeout(this.#timer)
-    this.#timer = null
+    this.#timeout.stop()
   }
 
   /** One batch a turn of the event loop, so that a burst leaves room for probes. */
@@ -97,8 +96,7 @@ export class Transitions {
       if (marks.size > 0) break
       this.#marks.delete(origin)
     }
-    const more = this.#marks.size > 0
-    this.#timer = more ? this.#clock.setTimeout(() => this.#tell(), 0) : null
+    if (this.#marks.size > 0) this.#timeout.set(0)
     if (batch.length > 0) for (const listener of this.#listeners) listener(batch)
   }
 }

@@ -4,7 +4,8 @@
  * for a bounded time: who does not come back by then is gone. A member that dies without a word
  * gets none of this.
  */
-import type { Clock, Timer } from '../../base/clock.ts'
+import type { Clock } from '../../base/clock.ts'
+import { Timeout } from '../../base/timers.ts'
 import type { MemberState } from '../gossip/gossip-transport.ts'
 import type { Member } from './member-table.ts'
 
@@ -24,7 +25,7 @@ interface GracefulRestartsParts {
 export class GracefulRestarts {
   readonly #parts: GracefulRestartsParts
   /** By name, the members that pause, each with the epoch and with the end of its time. */
-  readonly #running = new Map<string, { readonly epoch: number; readonly end: Timer }>()
+  readonly #running = new Map<string, { readonly epoch: number; readonly end: Timeout }>()
   /** The epoch whose time is up. */
   readonly #over = new Map<string, number>()
 
@@ -54,17 +55,17 @@ export class GracefulRestarts {
     const { name, epoch } = member
     const { clock, onTimeout } = this.#parts
     this.#forget(name)
-    const end = clock.setTimeout(() => {
+    const end = new Timeout(clock, () => {
       this.#running.delete(name)
       this.#over.set(name, epoch)
       onTimeout(member)
-    }, maxRestartMs)
+    })
+    end.set(maxRestartMs)
     this.#running.set(name, { epoch, end })
   }
 
   #forget(name: string): void {
-    const running = this.#running.get(name)
-    if (running !== undefined) this.#parts.clock.clearTimeout(running.end)
+    this.#running.get(name)?.end.stop()
     this.#running.delete(name)
   }
 }

@@ -4,8 +4,8 @@
  * the cluster's size. That reaches nearly all members nearly at once; anti-entropy.ts brings the
  * rest.
  */
-import type { Timer } from '../../base/clock.ts'
 import { sample } from '../../base/random.ts'
+import { Timeout } from '../../base/timers.ts'
 import type { Packed } from '../../base/bytes.ts'
 import { maxEntryBytes } from '../wire/delta-codec.ts'
 import { RumourQueue, type Rumour } from './rumour-queue.ts'
@@ -22,12 +22,14 @@ export class Disseminator {
   readonly queue: RumourQueue
   readonly #ports: SyncContext
   #fresh: Rumour[] = []
-  #eagerTimer: Timer | null = null
-  #tickTimer: Timer | null = null
+  readonly #push: Timeout
+  readonly #nextTick: Timeout
 
   constructor(ports: SyncContext) {
     this.#ports = ports
     this.queue = new RumourQueue(ports.options.maxQueueBytes)
+    this.#push = new Timeout(ports.clock, () => this.flush())
+    this.#nextTick = new Timeout(ports.clock, () => this.#tick())
   }
 
   /** Records that are new here. */
@@ -54,8 +56,7 @@ export class Disseminator {
 
   /** Pushes what was collected, without the delay. */
   flush(): void {
-    if (this.#eagerTimer !== null) this.#ports.clock.clearTimeout(this.#eagerTimer)
-    this.#eagerTimer = null
+    this.#push.stop()
     const fresh = this.#fresh
     this.#fresh = []
     const { options, members } = this.#ports
@@ -67,18 +68,15 @@ export class Disseminator {
   }
 
   close(): void {
-    const { clock } = this.#ports
-    if (this.#eagerTimer !== null) clock.clearTimeout(this.#eagerTimer)
-    if (this.#tickTimer !== null) clock.clearTimeout(this.#tickTimer)
-    this.#eagerTimer = this.#tickTimer = null
+    this.#push.stop()
+    this.#nextTick.stop()
     this.#fresh = []
     this.queue.clear()
   }
 
   #add(item: Rumour): void {
     this.#fresh.push(item)
-    const { clock, options } = this.#ports
-    this.#eagerTimer ??= clock.setTimeout(() => this.flush(), options.eagerDelayMs)
+    this.#push.setIfIdle(this.#ports.options.eagerDelayMs)
   }
 
   /**
@@ -86,14 +84,13 @@ export class Disseminator {
    * early: it reaches those whom the pushes missed.
    */
   #armTick(first: boolean): void {
-    if (this.#tickTimer !== null || this.queue.size === 0) return
-    const { clock, random, options } = this.#ports
+    if (this.#nextTick.isPending || this.queue.size === 0) return
+    const { random, options } = this.#ports
     const wait = first ? (options.tickMs * random.uint32()) / 2 ** 33 : options.tickMs
-    this.#tickTimer = clock.setTimeout(() => this.#tick(), wait)
+    this.#nextTick.set(wait)
   }
 
   #tick(): void {
-    this.#tickTimer = null
     const { options, members, sender } = this.#ports
     const fanout = Math.min(options.tickFanout, members.live().length)
     const room = options.tickPackets * sender.maxPacketBytes

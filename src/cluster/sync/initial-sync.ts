@@ -2,8 +2,8 @@
  * A joiner's first sync: it asks one member for its version summaries, and is done when it is as
  * far. When that member is busy or silent it asks another.
  */
-import type { Timer } from '../../base/clock.ts'
 import { below, pick } from '../../base/random.ts'
+import { Timeout } from '../../base/timers.ts'
 import type { Packed } from '../../base/bytes.ts'
 import type { VersionSummary } from '../log/origin.ts'
 import type { SyncContext } from './context.ts'
@@ -23,11 +23,12 @@ export class InitialSync {
   readonly #ports: InitialSyncPorts
   #goals: Map<Packed, VersionSummary> | null = null
   #asked: string | null = null
-  #timer: Timer | null = null
+  readonly #timeout: Timeout
   #done = false
 
   constructor(ports: InitialSyncPorts) {
     this.#ports = ports
+    this.#timeout = new Timeout(ports.clock, () => this.ask())
   }
 
   get done(): boolean {
@@ -44,7 +45,7 @@ export class InitialSync {
     if (this.#done) return
     this.#goals = null
     this.#asked = pick(this.#ports.random, this.#ports.members.live()) ?? null
-    this.#wait(answerTimeoutMs)
+    this.#timeout.set(answerTimeoutMs)
     if (this.#asked !== null) this.#ports.compareWith(this.#asked)
   }
 
@@ -64,21 +65,21 @@ export class InitialSync {
   /** Something of that origin was applied. Only goals are progress: there is always some rumour. */
   onApplied(oid: Packed): void {
     if (this.#done || this.#goals?.has(oid) !== true) return
-    this.#wait(answerTimeoutMs)
+    this.#timeout.set(answerTimeoutMs)
     this.#check(oid)
     if (this.#goals.size === 0) this.#finish()
   }
 
   onTransfer(member: string, state: 'more' | 'done' | 'busy'): void {
     if (this.#done || member !== this.#asked) return
-    if (state === 'more') this.#wait(answerTimeoutMs)
-    else if (state === 'busy') this.#wait(below(this.#ports.random, busyWaitMs))
+    if (state === 'more') this.#timeout.set(answerTimeoutMs)
+    else if (state === 'busy') this.#timeout.set(below(this.#ports.random, busyWaitMs))
     else this.ask()
   }
 
   close(): void {
     this.#done = true
-    this.#stopWaiting()
+    this.#timeout.stop()
   }
 
   /** A goal is reached when we are as far, or the origin is over or in a newer epoch. */
@@ -89,16 +90,6 @@ export class InitialSync {
     const reached =
       log === undefined || log.epoch > goal.epoch || log.coverage.prefix >= goal.prefix
     if (reached) this.#goals?.delete(oid)
-  }
-
-  #wait(ms: number): void {
-    this.#stopWaiting()
-    this.#timer = this.#ports.clock.setTimeout(() => this.ask(), ms)
-  }
-
-  #stopWaiting(): void {
-    if (this.#timer !== null) this.#ports.clock.clearTimeout(this.#timer)
-    this.#timer = null
   }
 
   #finish(): void {
