@@ -10,6 +10,7 @@
  * This room may not look into commands, decide by a clock what servers must decide alike, or send
  * anything that follows from a state that is not on the disk.
  */
+import { sleep } from '../base/clock.ts'
 import { refusal } from '../base/errors.ts'
 import { Every } from '../base/timers.ts'
 import { Client } from './client.ts'
@@ -23,16 +24,9 @@ import type {
   SubmitOptions,
 } from './ports.ts'
 import { ReplicatedState, encodeDissolution } from './server/replicated-state.ts'
-import {
-  type Answer,
-  type ClusterView,
-  type Request,
-  decodeRequest,
-  encodeAnswer,
-  memberOf,
-} from './requests.ts'
+import { type ClusterView, decodeRequest, encodeAnswer, memberOf } from './requests.ts'
+import { Service } from './service.ts'
 import { ServerHost } from './server/server-host.ts'
-import { NotServed } from './server/pending.ts'
 import type { RaftServer } from './server/server.ts'
 import { Voters } from './voters/voters.ts'
 
@@ -48,6 +42,7 @@ const leaveMs = 2000
 const enrollMs = 2000
 /** A cluster in which nobody leads for this long may be another one now, ms. */
 const servedMs = 5000
+const mergeMs = 1000
 
 const noView: ClusterView = { clusterId: '', term: 0, leader: '', voters: [], silent: [] }
 
@@ -57,12 +52,14 @@ export class Consensus implements ConsensusClient {
   readonly #state: ReplicatedState
   readonly #client: Client
   readonly #voters: Voters
+  readonly #service: Service
   readonly #membership: Membership
   readonly #looks: Every
   /** What the voters told a member that runs no server. */
   #learned = noView
   #leaderSeenMs: number
   #wasLeader = false
+  #isMerging = false
   #askedMs = -Infinity
   readonly #leadership = new Set<(isLeader: boolean) => void>()
   readonly #clusterChange = new Set<(clusterId: string) => void>()
@@ -85,11 +82,12 @@ export class Consensus implements ConsensusClient {
       ...common,
       transport,
       view,
-      answerSelf: (request) => this.#answer(self, request),
+      answerSelf: (request) => this.#service.answer(self, request),
       learn: (from, other) => this.#learn(from, other),
     })
     const enroll = (member: string) => this.#client.enroll(member, this.#host.clusterId, enrollMs)
     this.#voters = new Voters({ ...common, wanted: settings.voters, enroll })
+    this.#service = new Service({ host: this.#host, machine, voters: this.#voters, view })
     this.#membership = new Membership({
       ...common,
       ...settings,
@@ -111,7 +109,7 @@ export class Consensus implements ConsensusClient {
     this.#ports.transport.listen({
       onMessage: (from, message) => this.#host.receive(from, message),
       onRequest: async (from, bytes) =>
-        encodeAnswer(await this.#answer(from, decodeRequest(bytes))),
+        encodeAnswer(await this.#service.answer(from, decodeRequest(bytes))),
     })
     this.#host.start()
     this.#looks.start(0)
@@ -249,7 +247,16 @@ export class Consensus implements ConsensusClient {
       for (const listener of this.#leadership) listener(isLeader)
     }
     const into = this.#state.dissolvedInto
-    if (into !== null && into !== this.#host.clusterId) void this.#host.moveTo(into)
+    if (into !== null && into !== this.#host.clusterId) void this.#merge(into)
+  }
+
+  /** A leader stays until the others have heard that the merger is committed. */
+  async #merge(into: string): Promise<void> {
+    if (this.#isMerging) return
+    this.#isMerging = true
+    if (this.isLeader()) await sleep(this.#ports.clock, mergeMs)
+    await this.#host.moveTo(into)
+    this.#isMerging = false
   }
 
   #moved(clusterId: string): void {
@@ -257,40 +264,5 @@ export class Consensus implements ConsensusClient {
     this.#learned = { ...noView, clusterId }
     this.#changed()
     if (isNew) for (const listener of this.#clusterChange) listener(clusterId)
-  }
-
-  async #answer(from: string, request: Request): Promise<Answer> {
-    const { server, clusterId } = this.#host
-    const elsewhere = (): Answer => ({ kind: 'view', view: this.#view() })
-    if (request.kind === 'view' || request.clusterId !== clusterId) return elsewhere()
-    if (request.kind === 'enroll') return { kind: 'enrolled', server: await this.#host.enroll() }
-    if (server === null) return elsewhere()
-    try {
-      return await this.#serve(from, request, server)
-    } catch (error) {
-      if (!(error instanceof NotServed)) throw error
-      return error.reason === 'busy' ? { kind: 'refused', reason: 'busy' } : elsewhere()
-    }
-  }
-
-  async #serve(
-    from: string,
-    request: Exclude<Request, { kind: 'view' | 'enroll' }>,
-    server: RaftServer,
-  ): Promise<Answer> {
-    if (request.kind === 'submit') {
-      const outcome = await server.submit({ ...request, member: from })
-      if (outcome.kind === 'applied') return { kind: 'result', bytes: outcome.result }
-      return { kind: 'refused', reason: outcome.kind }
-    }
-    await server.barrier()
-    if (request.kind === 'query')
-      return { kind: 'result', bytes: this.#state.machine.query(request.question) }
-    const isServer = server.has(request.server)
-    if (request.kind === 'leave' && isServer && memberOf(request.server) === from) {
-      await this.#voters.remove(server, request.server)
-      return { kind: 'refused', reason: 'busy' }
-    }
-    return { kind: 'result', bytes: Uint8Array.of(isServer ? 1 : 0) }
   }
 }

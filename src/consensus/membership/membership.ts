@@ -133,8 +133,9 @@ export class Membership {
       prevailing(moved.filter((id) => id !== own))
     this.#isForeignHeard = others.some((id) => id !== '' && id !== own)
     if (target === null) return
-    const isMajority = moved.filter((id) => id === target).length > voters.length / 2
-    if (!isMajority && !isRecoveryOf(target, own)) return
+    // Without these the rest is no majority.
+    const isBlocked = moved.filter((id) => id === target).length >= voters.length / 2
+    if (!isBlocked && !isRecoveryOf(target, own)) return
     logger.warn(`this member's cluster is ${target} now; it joins that as a newcomer`)
     await moveTo(target)
   }

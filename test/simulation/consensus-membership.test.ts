@@ -1,0 +1,157 @@
+import { expect } from 'chai'
+import type { Seed } from '../../src/consensus/ports.ts'
+import { ConsensusWorld } from './consensus/world.ts'
+import type { Host } from './consensus/host.ts'
+
+/** The same JOIN on all hosts: their names in this order. */
+function sameJoin(world: ConsensusWorld, host: Host, names: readonly string[]): () => Seed[] {
+  return () =>
+    names.map((name) => {
+      const isSeen = world.members(host.name).some((m) => m.name === name && m.state === 'alive')
+      return { isSelf: name === host.name, member: isSeen ? name : null }
+    })
+}
+
+function worldOf(seed: number, names: readonly string[]): ConsensusWorld {
+  const world = new ConsensusWorld(seed)
+  for (const host of world.add(...names)) host.seeds = sameJoin(world, host, names)
+  return world
+}
+
+const clustersIn = (world: ConsensusWorld): Set<string> =>
+  new Set(world.running.map(({ consensus }) => consensus!.status().clusterId))
+
+async function settled(world: ConsensusWorld, voters: number): Promise<void> {
+  await world.until(
+    `one cluster with ${voters} voters`,
+    () => clustersIn(world).size === 1 && world.voters().length === voters,
+    180_000,
+  )
+}
+
+const five = ['h0', 'h1', 'h2', 'h3', 'h4']
+
+describe('founding', () => {
+  it('makes one cluster when all hosts of one JOIN start at once', async () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      const world = worldOf(seed, five)
+      for (const host of world.hosts.values()) host.start()
+      await settled(world, 5)
+      const founders = [...world.hosts.values()].filter(({ clusters }) => clusters.length > 0)
+      expect(founders.every(({ clusters }) => clusters.length === 1)).to.equal(true)
+    }
+  })
+
+  it('is done by the next when the first of the list never comes', async () => {
+    const world = worldOf(1, five)
+    for (const name of five.slice(1)) world.host(name).start()
+    await settled(world, 3)
+  })
+
+  it('is not done again by a first host that lost its disk: it joins the others', async () => {
+    const world = worldOf(1, five)
+    for (const host of world.hosts.values()) host.start()
+    await settled(world, 5)
+    const [before] = clustersIn(world)
+    world.host('h0').loseDisk()
+    await world.clock.advance(5000)
+    world.host('h0').start()
+    await settled(world, 5)
+    expect([...clustersIn(world)]).to.deep.equal([before])
+  })
+
+  it('is done at once by a host without JOIN', async () => {
+    const world = new ConsensusWorld(1)
+    const [host] = world.add('h0')
+    host!.start()
+    await world.until('it leads', () => world.leader === host, 1000)
+  })
+})
+
+describe('voters', () => {
+  it('are replaced when one is dead for good and a spare is there', async () => {
+    const world = worldOf(2, ['h0', 'h1', 'h2', 'h3'])
+    for (const host of world.hosts.values()) {
+      host.voters = 3
+      host.start()
+    }
+    await settled(world, 3)
+    const victim = world.voters().find((name) => world.leader!.name !== name)!
+    world.host(victim).crash()
+    const isReplaced = (): boolean =>
+      world.voters().length === 3 && !world.voters().includes(victim)
+    await world.until('another votes in its place', isReplaced, 60_000)
+  })
+
+  it('have a new leader soon after theirs stops in good order, and lose one that leaves', async () => {
+    const world = worldOf(3, five)
+    for (const host of world.hosts.values()) host.start()
+    await settled(world, 5)
+    const first = world.leader!
+    const startedMs = world.clock.now()
+    void first.stop(false)
+    await world.until('another leads', () => world.leader !== undefined && world.leader !== first)
+    expect(world.clock.now() - startedMs).to.be.below(1000)
+    first.start()
+    await world.clock.advance(3000)
+    const second = world.leader!
+    void second.stop(true)
+    world.leaves(second.name)
+    await world.until('it votes no more', () => {
+      const voters = world.voters()
+      return voters.length > 0 && !voters.includes(second.name)
+    })
+  })
+})
+
+describe('a lost majority', () => {
+  it('is named, all of it, in the answer; `recover` on one that is left heals the cluster', async () => {
+    const world = worldOf(4, five)
+    for (const host of world.hosts.values()) host.start()
+    await settled(world, 5)
+    const [kept] = clustersIn(world)
+    for (const name of ['h1', 'h2', 'h4']) world.host(name).loseDisk()
+    await world.clock.advance(10_000)
+    const { consensus } = world.host('h0')
+    let said = ''
+    const question = new TextEncoder().encode('a')
+    const asked = consensus!.query(question, { timeoutMs: 5000 })
+    asked.catch((error: Error) => (said = error.message))
+    await world.until('it is refused in time', () => said !== '', 5100)
+    expect(said).to.match(/h1, h2, h4 do not.*recover/)
+    void consensus!.recover()
+    await world.until('it leads again', () => world.leader?.name === 'h0', 10_000)
+    for (const name of ['h1', 'h2', 'h4']) world.host(name).start()
+    await settled(world, 5)
+    expect(world.host('h3').clusters.at(-1)).to.not.equal(kept)
+  })
+
+  it('is not recovered while a majority answers', async () => {
+    const world = worldOf(5, five.slice(0, 3))
+    for (const host of world.hosts.values()) host.start()
+    await settled(world, 3)
+    expect(() => world.host('h1').consensus!.recover()).to.throw('a majority still answers')
+  })
+})
+
+describe('two clusters that meet', () => {
+  it('become the one that more members belong to, and the others are told', async () => {
+    const world = new ConsensusWorld(6)
+    const few = ['a0', 'a1']
+    const many = ['b0', 'b1', 'b2']
+    for (const names of [few, many])
+      for (const host of world.add(...names)) host.seeds = sameJoin(world, host, names)
+    world.partition(few, many)
+    for (const host of world.hosts.values()) host.start()
+    await world.until(
+      'two clusters',
+      () => clustersIn(world).size === 2 && !clustersIn(world).has(''),
+    )
+    await world.clock.advance(30_000)
+    const prevails = world.host('b0').consensus!.status().clusterId
+    world.heal()
+    await settled(world, 5)
+    expect([...clustersIn(world)]).to.deep.equal([prevails])
+    for (const name of few) expect(world.host(name).clusters).to.include(prevails)
+  })
+})
