@@ -89,7 +89,7 @@ export const longFunctions: Readonly<Record<string, number>> = {
 export const knownCircles: readonly RegExp[] = [/^src\/ipam\/\w+ -> src\/ipam\/\w+$/]
 
 /** Rooms whose comments have wider lines until they are done. */
-export const wideComments: readonly string[] = ['cluster', 'consensus', 'ipam', 'memberlist-js']
+export const wideComments: readonly string[] = ['consensus', 'ipam']
 
 /** Words of a private language, the field's word for each, and the rooms where they are still found. */
 export const bannedWords: readonly {

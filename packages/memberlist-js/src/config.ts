@@ -125,8 +125,8 @@ export const presets = { lan, wan, local } as const
 export type PresetName = keyof typeof presets
 
 /**
- * A preset by name, or some options that differ from a preset (`lan` unless named); `undefined` is as
- * if left out.
+ * A preset by name, or some options that differ from a preset (`lan` unless named); `undefined` is
+ * as if left out.
  */
 export type ConfigInput =
   | PresetName
