@@ -4,8 +4,10 @@
  *     SEED=7 HOSTS=5 node --conditions=source test/simulation/simulator/run.ts
  *
  * SEEDS (1) seeds from SEED (1) on; HOSTS (5); SECONDS (60) of faults; FAULTS (one for each two seconds); SHOW=1 prints
- * what happens; WITHOUT=3,4 leaves planned faults out. Ends with 1 when a seed failed.
+ * what happens; WITHOUT=3,4 leaves planned faults out; SHRINK=1 looks for the faults that it takes. Ends with 1 when a
+ * seed failed.
  */
+import { shrink } from './shrink.ts'
 import { replayOf, Simulation, type SimulationOptions } from './simulation.ts'
 
 const number = (name: string, otherwise: number): number =>
@@ -43,6 +45,8 @@ async function runs(options: SimulationOptions): Promise<boolean> {
     return true
   } catch (error) {
     say(`seed ${options.seed} FAILED: ${(error as Error).message}\nreplay: ${replayOf(options)}`)
+    if (process.env['SHRINK'] === '1')
+      await shrink(options, (left, smaller) => say(`${left} faults: ${replayOf(smaller)}`))
     return false
   }
 }
