@@ -21,6 +21,8 @@ export interface EngineNetwork {
   readonly poolId: string
   readonly gateway: string
   readonly containers: Map<string, Container>
+  /** On the disk before anything is removed: an engine that starts goes on with it. */
+  isBeingDeleted: boolean
 }
 
 /** What is told about addresses: what an engine was given, and what it gives back. */
@@ -84,7 +86,7 @@ export class Engine {
     return this.#isBooting || this.#busy.size > 0
   }
 
-  /** `docker network create --subnet`. Whether it succeeded. */
+  /** `docker network create` with `--subnet`, or without when it is empty. Whether it succeeded. */
   createNetwork(subnet: string): Promise<boolean> {
     if (this.networks.has(subnet) || this.#busy.has(subnet)) return Promise.resolve(false)
     return this.#alone(subnet, () => this.#createNetwork(subnet))
@@ -95,14 +97,7 @@ export class Engine {
     const network = this.networks.get(subnet)
     if (network === undefined || network.containers.size > 0 || this.#busy.has(subnet))
       return Promise.resolve(false)
-    return this.#alone(subnet, async () => {
-      const { networks } = this.#parts
-      const { poolId: PoolID, gateway, networkId: NetworkID } = network
-      await this.#quietly('IpamDriver.ReleaseAddress', { PoolID, Address: plain(gateway) })
-      await this.#releasePool(subnet, PoolID)
-      await this.#quietly('NetworkDriver.DeleteNetwork', { NetworkID })
-      networks.delete(subnet)
-    })
+    return this.#alone(subnet, () => this.#removeNetwork(network))
   }
 
   /** `docker run`, with `--ip` when `ip` is not empty. */
@@ -126,7 +121,7 @@ export class Engine {
     return this.stop(subnet, endpointId)
   }
 
-  /** The engine starts: gives up the endpoints of its last life, then starts the containers that are to be up. */
+  /** The engine starts: ends what its last life left, then starts the containers that are to be up. */
   async boot(): Promise<void> {
     this.#isBooting = true
     const wanted: EngineNetwork[] = []
@@ -136,6 +131,9 @@ export class Engine {
         await this.#command(network.subnet, () => this.#stop(network, container))
       }
     }
+    for (const network of this.networks.values())
+      if (network.isBeingDeleted)
+        await this.#alone(network.subnet, () => this.#removeNetwork(network))
     for (const network of wanted) await this.run(network.subnet)
     this.#isBooting = false
   }
@@ -164,30 +162,46 @@ export class Engine {
   }
 
   async #createNetwork(subnet: string): Promise<void> {
-    const wish = { AddressSpace: 'ts-overlay', Pool: subnet, SubPool: '', Options: {}, V6: false }
-    const PoolID = String((await this.#call('IpamDriver.RequestPool', wish))['PoolID'])
+    const AddressSpace = 'ts-overlay'
+    const wish = { AddressSpace, Pool: subnet, SubPool: '', Options: {}, V6: isIpv6(subnet) }
+    const granted = await this.#call('IpamDriver.RequestPool', wish)
+    const [PoolID, Pool] = [String(granted['PoolID']), String(granted['Pool'])]
     let gateway = ''
     try {
       const type = { RequestAddressType: 'com.docker.network.gateway' }
       const address = { PoolID, Address: '', Options: type }
       gateway = String((await this.#call('IpamDriver.RequestAddress', address))['Address'])
       const networkId = this.#id()
-      const data = { AddressSpace: 'ts-overlay', Gateway: gateway, Pool: subnet }
-      const Options = { 'com.docker.network.enable_ipv4': true, 'com.docker.network.generic': {} }
+      const data = [{ AddressSpace, Gateway: gateway, Pool }]
       await this.#call('NetworkDriver.CreateNetwork', {
         NetworkID: networkId,
-        Options,
-        IPv4Data: [data],
-        IPv6Data: [],
+        Options: { 'com.docker.network.generic': {} },
+        IPv4Data: isIpv6(Pool) ? [] : data,
+        IPv6Data: isIpv6(Pool) ? data : [],
       })
-      const network = { networkId, subnet, poolId: PoolID, gateway, containers: new Map() }
-      this.#parts.networks.set(subnet, network)
+      this.#parts.networks.set(Pool, {
+        networkId,
+        subnet: Pool,
+        poolId: PoolID,
+        gateway,
+        containers: new Map(),
+        isBeingDeleted: false,
+      })
     } catch (error) {
       if (gateway !== '')
         await this.#quietly('IpamDriver.ReleaseAddress', { PoolID, Address: plain(gateway) })
-      await this.#releasePool(subnet, PoolID)
+      await this.#releasePool(Pool, PoolID)
       throw error
     }
+  }
+
+  async #removeNetwork(network: EngineNetwork): Promise<void> {
+    network.isBeingDeleted = true
+    const { poolId: PoolID, gateway, networkId: NetworkID, subnet } = network
+    await this.#quietly('IpamDriver.ReleaseAddress', { PoolID, Address: plain(gateway) })
+    await this.#releasePool(subnet, PoolID)
+    await this.#quietly('NetworkDriver.DeleteNetwork', { NetworkID })
+    this.#parts.networks.delete(subnet)
   }
 
   async #start(network: EngineNetwork, ip: string): Promise<void> {
@@ -200,7 +214,8 @@ export class Engine {
     const ids = { NetworkID: networkId, EndpointID: endpointId }
     let mac = ''
     try {
-      const Interface = { Address, AddressIPv6: '', MacAddress: '' }
+      const [v4, v6] = isIpv6(subnet) ? ['', Address] : [Address, '']
+      const Interface = { Address: v4, AddressIPv6: v6, MacAddress: '' }
       const wanted = { ...ids, Interface, Options: {} }
       const created = await this.#call('NetworkDriver.CreateEndpoint', wanted)
       mac = String((created['Interface'] as Record<string, unknown>)['MacAddress'])
@@ -270,6 +285,10 @@ export class Engine {
   #id(): string {
     return Buffer.from(this.#parts.random.bytes(32)).toString('hex')
   }
+}
+
+function isIpv6(text: string): boolean {
+  return text.includes(':')
 }
 
 /** `10.0.0.7` of `10.0.0.7/24`. */

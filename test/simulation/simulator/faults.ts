@@ -21,6 +21,8 @@ export type FaultKind =
   | { readonly kind: 'crashAtDisk'; readonly host: number; readonly operations: number }
   /** The machine loses its power. */
   | { readonly kind: 'powerLoss'; readonly host: number }
+  /** The machine is switched off, and on again at the end. */
+  | { readonly kind: 'outage'; readonly host: number }
   /** The plugin is disabled, and enabled at the end. */
   | { readonly kind: 'upgrade'; readonly host: number }
   /** The engine ends with its containers, and starts again. */
@@ -51,14 +53,15 @@ const weights: Readonly<Record<FaultKind['kind'], number>> = {
   oneWay: 4,
   crash: 4,
   crashAtDisk: 6,
-  powerLoss: 3,
+  powerLoss: 2,
+  outage: 2,
   upgrade: 2,
   engineRestart: 2,
   pause: 4,
   clock: 3,
   diskFull: 3,
   diskLost: 1,
-  diskOld: 1,
+  diskOld: 0,
   kernelFailures: 2,
   brokenCalls: 3,
 }
@@ -67,6 +70,8 @@ const weights: Readonly<Record<FaultKind['kind'], number>> = {
 export type FaultWeights = Partial<Record<FaultKind['kind'], number>>
 
 const maxFaultMs = 20_000
+/** Long enough that others take over what such a host did. */
+const maxOutageMs = 120_000
 const seconds = 1000
 /** Of at most five voters a majority keeps its disks: what is agreed on does not outlive the others. */
 const maxDisksLost = 2
@@ -87,9 +92,10 @@ export function planFaults(
   let disksLost = 0
   for (let number = 0; number < count; number++) {
     const atMs = below(random, durationMs)
-    const forMs = Math.min(durationMs - atMs, 200 + below(random, maxFaultMs))
-    const fault = { atMs, forMs, ...kindOf(random, hosts, draw(random, only)) }
-    const losesDisk = fault.kind === 'diskLost' || fault.kind === 'diskOld'
+    const kind = kindOf(random, hosts, draw(random, only))
+    const maxMs = kind.kind === 'outage' ? maxOutageMs : maxFaultMs
+    const fault = { atMs, forMs: Math.min(durationMs - atMs, 200 + below(random, maxMs)), ...kind }
+    const losesDisk = kind.kind === 'diskLost' || kind.kind === 'diskOld'
     if (losesDisk && ++disksLost > Math.min(maxDisksLost, (hosts - 1) >> 1)) continue
     planned.push(fault)
   }

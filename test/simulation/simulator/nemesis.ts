@@ -80,6 +80,10 @@ export class Nemesis {
       case 'powerLoss':
         host.losePower()
         return null
+      case 'outage':
+        host.isHeldDown = true
+        host.losePower()
+        return () => (host.isHeldDown = false)
       case 'upgrade':
         void host.stop()
         return () => host.start()

@@ -146,7 +146,7 @@ export class Simulation {
     const { troubleMs, pauseMs = 2000 } = this.#options
     const users = this.hosts.map((host) => {
       const random = seededRandom(this.#random.uint32())
-      return new User(this.clock, host, random, pauseMs)
+      return new User(this.clock, host, this.hosts, random, pauseMs)
     })
     for (const user of users) void user.work()
     this.nemesis.schedule(this.plan)

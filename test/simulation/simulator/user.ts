@@ -4,8 +4,10 @@ import type { EngineNetwork } from './engine.ts'
 import type { Host } from './host.ts'
 
 /** The subnets of all networks: a small one that runs full, and larger ones. */
-export const subnets = ['10.0.0.0/27', '10.0.1.0/24', '10.0.2.0/24'] as const
+export const subnets = ['10.0.0.0/27', '10.0.1.0/24', '10.0.2.0/24', 'fd00:1::/64'] as const
 
+/** No more networks than this with a subnet of the plugin's choice, in all. */
+const maxAutomatic = 4
 /** No more containers than this in a host's networks. */
 const maxContainers = 6
 
@@ -13,11 +15,19 @@ const maxContainers = 6
 export class User {
   readonly #clock: VirtualClock
   readonly #host: Host
+  readonly #hosts: readonly Host[]
   readonly #random: Random
   readonly #maxPauseMs: number
   #isDone = false
 
-  constructor(clock: VirtualClock, host: Host, random: Random, maxPauseMs: number) {
+  constructor(
+    clock: VirtualClock,
+    host: Host,
+    hosts: readonly Host[],
+    random: Random,
+    maxPauseMs: number,
+  ) {
+    this.#hosts = hosts
     this.#clock = clock
     this.#host = host
     this.#random = random
@@ -44,7 +54,7 @@ export class User {
   #act(): void {
     const random = this.#random
     const { engine } = this.#host
-    const subnet = pick(random, subnets)!
+    const subnet = this.#someSubnet()
     const network = engine.networks.get(subnet)
     if (network === undefined) return void engine.createNetwork(subnet)
     const running = runningIn(network)
@@ -72,8 +82,18 @@ export class User {
     await engine.removeNetwork(network.subnet)
   }
 
+  /** Of those that are written down, or now and then one that the plugin chose here or on another host. */
+  #someSubnet(): string {
+    const random = this.#random
+    if (below(random, 10) > 0) return pick(random, subnets)!
+    const chosen = this.#hosts.flatMap(({ engine }) => [...engine.networks.keys()])
+    const automatic = chosen.filter((subnet) => subnet.startsWith('10.1'))
+    return automatic.length < maxAutomatic ? '' : pick(random, automatic)!
+  }
+
   #someAddress(subnet: string): string {
-    return subnet.replace(/0\/\d+$/, String(2 + below(this.#random, 28)))
+    const host = 2 + below(this.#random, 28)
+    return subnet.replace(/0?\/\d+$/, subnet.includes(':') ? host.toString(16) : String(host))
   }
 }
 
