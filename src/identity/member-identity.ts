@@ -77,6 +77,15 @@ export class MemberIdentity {
     return this.#standing
   }
 
+  /** A row beside them that another part keeps here; null when there is none. */
+  kept(name: string): unknown {
+    return this.#store.get(name) ?? null
+  }
+
+  async keep(name: string, value: unknown): Promise<void> {
+    await this.#store.write([{ key: name, value }])
+  }
+
   /** Takes over a grant, durably. */
   async adopt(grant: Grant): Promise<void> {
     await this.#store.write([{ key: 'grant', value: grant }])

@@ -22,6 +22,7 @@ import { certificateFault } from './certificates/rules.ts'
 import type { GossipKeys } from './packets/gossip-keys.ts'
 import { CheckedStream, refused, accepted } from './streams/checked-stream.ts'
 import { PacketSessions } from './packets/packet-sessions.ts'
+import { enrolmentProtocol, maxHandshakeBytes, memberProtocol } from './streams/protocols.ts'
 import { type TlsStream, tlsClient, tlsServer } from './streams/tls-stream.ts'
 import type {
   Endpoint,
@@ -31,16 +32,7 @@ import type {
   Transport,
 } from './streams/transport.ts'
 
-/** The application protocols (RFC 7301) on the gossip port. */
-export const memberProtocol = 'ts-overlay-member/1'
-export const enrolmentProtocol = 'ts-overlay-enrolment/1'
-
-/**
- * What is read before the other side has shown who it is: a handshake with certificates has some 2
- * KB.
- */
-export const maxHandshakeBytes = 16 * 1024
-/** How long it has until then. */
+/** How long a host has to show who it is. */
 const maxHandshakeMs = 5000
 /** An enrolment waits for the voters to agree. */
 const maxEnrolmentMs = 10_000

@@ -131,10 +131,11 @@ function clashOf(others: readonly RegisteredMember[], member: RegisteredMember):
   return null
 }
 
-async function grantFor(
-  { clock, random }: AuthorityParts,
+/** What a member gets; also the leader, for itself. */
+export async function grantFor(
+  { clock, random }: Pick<AuthorityParts, 'clock' | 'random'>,
   state: AuthorityState,
-  { name, address }: Request,
+  { name, address }: Pick<Request, 'name' | 'address'>,
   publicKey: KeyPair['publicKey'],
 ): Promise<Grant> {
   const { issueMember } = await import('../certificates/issue.ts')

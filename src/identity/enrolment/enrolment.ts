@@ -29,6 +29,11 @@ import type { TlsStream } from '../streams/tls-stream.ts'
 /** What an enrolment's signature is for. */
 export const enrolmentPurpose = 'enrolment 1'
 
+/** A member that is no voter says where these are, as `host:port`. */
+export interface Redirect {
+  readonly voters: readonly string[]
+}
+
 /** A question with the binding of the channel that it came by; a voter decides on it. */
 export interface BoundQuestion extends Question {
   /** In base64. */
@@ -48,14 +53,15 @@ export interface Newcomer {
 
 /**
  * The newcomer's side. Checks that the other side is of the token's cluster before it asks; the
- * token itself never leaves this host. Rejects with NOT_ADMITTED and what to do.
+ * token itself never leaves this host. Gives the grant, or where voters are. Rejects with
+ * NOT_ADMITTED and what to do.
  */
 export async function enrol(
   stream: TlsStream,
   at: string,
   newcomer: Newcomer,
   clock: Clock,
-): Promise<Grant> {
+): Promise<Grant | Redirect> {
   const { name, address, key, token } = newcomer
   const reader = new MessageReader(stream)
   const { authority } = await reader.read(introduction, maxRequestBytes)
@@ -81,6 +87,7 @@ export async function enrol(
   const answered = await reader.read(answer, maxAnswerBytes)
   if ('refusal' in answered)
     throw refusal('NOT_ADMITTED', `${at} refuses this host: ${printable(answered.refusal)}`)
+  if ('voters' in answered) return answered
   const granted = provenGrant(answered, token, binding, bytes)
   if (granted === null)
     throw refusal('NOT_ADMITTED', `${at} does not know the token: it is of another cluster`)
@@ -108,7 +115,7 @@ function clusterFault(
 
 /** The grant, if the other side has proved that it knows the token. */
 function provenGrant(
-  answered: Exclude<Answer, { refusal: string }>,
+  answered: Extract<Answer, { grant: string }>,
   token: JoinToken | null,
   binding: Uint8Array,
   request: Uint8Array,

@@ -72,8 +72,7 @@ export type ProofOf = 'newcomer' | 'cluster'
 /**
  * Proves knowledge of the token over one TLS connection, for one message. `channel` is that
  * connection's exporter (RFC 9266): somebody in between has two connections and so two values, and
- * can pass on neither proof. `message` is covered, so that a member that relays it to a voter
- * cannot change it.
+ * can pass on neither proof. `message` is covered by it.
  */
 export function tokenProof(
   of: ProofOf,

@@ -3,11 +3,11 @@
  *
  *     member → newcomer   Introduction: the authority
  *     newcomer → member   Question: a request, signed, with a proof of the token or none
- *     member → newcomer   Answer: a grant, with a proof of the token, or a refusal
+ *     member → newcomer   Answer: a grant and a proof, a refusal, or where voters are
  *
  * A member that wants a new certificate, or the present keys after it was away, asks in the same
  * way without a token. What is signed and proved are bytes, so requests and grants are texts within
- * the messages. A question is passed on to a voter as it is, and the answer back.
+ * the messages. Only voters grant; other members answer where these are.
  */
 import * as v from 'valibot'
 import { failure } from '../../base/errors.ts'
@@ -66,6 +66,7 @@ export type Grant = v.InferOutput<typeof grant>
 export const answer = v.union([
   v.strictObject({ grant: text(maxAnswerBytes), proof: v.nullable(base64) }),
   v.strictObject({ refusal: text(512) }),
+  v.strictObject({ voters: list(text(64), 16) }),
 ])
 export type Answer = v.InferOutput<typeof answer>
 

@@ -6,7 +6,8 @@ import {
   decideEnrolment,
 } from '../../../src/identity/enrolment/authority.ts'
 import { readX509 } from '../../../src/identity/certificates/certificate.ts'
-import { type Newcomer, enrol, serveEnrolment } from '../../../src/identity/enrolment/enrolment.ts'
+import { type Newcomer, serveEnrolment } from '../../../src/identity/enrolment/enrolment.ts'
+import { joinBy } from '../../../src/identity/enrolment/joining.ts'
 import type { Grant } from '../../../src/identity/enrolment/messages.ts'
 import { type GossipKeys, firstGossipKeys } from '../../../src/identity/packets/gossip-keys.ts'
 import {
@@ -18,12 +19,8 @@ import {
   tokenId,
 } from '../../../src/identity/enrolment/join-token.ts'
 import { keyDigest } from '../../../src/identity/certificates/keys.ts'
-import {
-  SealedTransport,
-  enrolmentProtocol,
-  maxHandshakeBytes,
-} from '../../../src/identity/sealed-transport.ts'
-import { type TlsStream, tlsClient, tlsContext } from '../../../src/identity/streams/tls-stream.ts'
+import { SealedTransport } from '../../../src/identity/sealed-transport.ts'
+import { type TlsStream, tlsContext } from '../../../src/identity/streams/tls-stream.ts'
 import type { Endpoint, Transport } from '../../../src/identity/streams/transport.ts'
 import { type TestAuthority, type TestMember, testAuthority, testMember } from './people.ts'
 
@@ -127,23 +124,14 @@ export class TestCluster {
 }
 
 /** Asks the member at that endpoint to be enrolled. */
-export async function enrolAt(
+export function enrolAt(
   from: Transport,
   to: Endpoint,
   newcomer: Newcomer,
   clock: Clock,
 ): Promise<Grant> {
-  const raw = await from.dial(to, { signal: new AbortController().signal })
-  const tls = await tlsClient(raw, {
-    context: tlsContext(),
-    protocols: [enrolmentProtocol],
-    maxBytes: maxHandshakeBytes,
-  })
-  try {
-    return await enrol(tls, `${to.address}:${to.port}`, newcomer, clock)
-  } finally {
-    tls.destroy()
-  }
+  const dial = (at: Endpoint, signal: AbortSignal) => from.dial(at, { signal })
+  return joinBy({ clock, dial }, [to], newcomer)
 }
 
 function clockOf(clock: Clock): Clock {

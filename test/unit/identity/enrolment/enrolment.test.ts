@@ -17,7 +17,7 @@ import {
   parseJoinToken,
 } from '../../../../src/identity/enrolment/join-token.ts'
 import { generateKeyPair, keyDigest } from '../../../../src/identity/certificates/keys.ts'
-import { enrolmentProtocol, maxHandshakeBytes } from '../../../../src/identity/sealed-transport.ts'
+import { enrolmentProtocol, maxHandshakeBytes } from '../../../../src/identity/streams/protocols.ts'
 import { tlsClient, tlsContext, tlsServer } from '../../../../src/identity/streams/tls-stream.ts'
 import type { Ip } from '../../../../src/net/ip.ts'
 import { startMs } from '../people.ts'

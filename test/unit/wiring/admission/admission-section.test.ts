@@ -1,11 +1,11 @@
 import { expect } from 'chai'
-import { seededRandom } from '../../../src/base/random.ts'
-import { AgreedState } from '../../../src/consensus/state/agreed-state.ts'
-import { pemOfKey } from '../../../src/identity/certificates/keys.ts'
-import { newJoinToken, tokenId } from '../../../src/identity/enrolment/join-token.ts'
-import { AdmissionSection } from '../../../src/wiring/admission-section.ts'
-import { decode, encode } from '../../support/agreed-machine.ts'
-import { testAuthority } from '../identity/people.ts'
+import { seededRandom } from '../../../../src/base/random.ts'
+import { AgreedState } from '../../../../src/consensus/state/agreed-state.ts'
+import { pemOfKey } from '../../../../src/identity/certificates/keys.ts'
+import { newJoinToken, tokenId } from '../../../../src/identity/enrolment/join-token.ts'
+import { AdmissionSection } from '../../../../src/wiring/admission/admission-section.ts'
+import { decode, encode } from '../../../support/agreed-machine.ts'
+import { testAuthority } from '../../identity/people.ts'
 
 const hourMs = 3_600_000
 
@@ -141,9 +141,34 @@ describe('wiring/admission-section', () => {
     const state = voter.section.authorityState([])!
     expect(state.keys.current).to.equal(2)
     expect(state.keys.keys.map(({ key }) => key[0])).to.deep.equal([7, 8])
-    expect(voter.section.steppedAtMs).to.equal(voter.timeMs)
+    const timing = { everyMs: hourMs, settleMs: 1000 }
+    expect(voter.section.rotationDue(voter.timeMs + 999, timing)).to.equal(null)
+    expect(voter.section.rotationDue(voter.timeMs + 1000, timing)).to.equal('remove')
     ok(step(2, 'remove'))
     expect(voter.section.authorityState([])!.keys.keys.map(({ epoch }) => epoch)).to.deep.equal([2])
+  })
+
+  it('rotates to a key that an evicted member never had', () => {
+    const voter = founded()
+    const timing = { everyMs: hourMs, settleMs: 1000 }
+    const due = () => voter.section.rotationDue(voter.timeMs, timing)
+    const step = (name: string, key: string | null = null) => {
+      const { current } = voter.section.authorityState([])!.keys
+      ok(voter.run('host1', 'stepGossipKey', { current, step: name, key }))
+      voter.timeMs += 1000
+    }
+    ok(voter.run('host1', 'enrol', { member: host('2'), tokenId: used }))
+    ok(voter.run('host2', 'renew', { id: identity('2') }))
+    step('install', '08'.repeat(32))
+    ok(voter.run('host1', 'evict', { names: ['host2'], lapsedMs: null }))
+    const steps: (string | null)[] = []
+    for (let i = 0; i < 6; i++) {
+      const next = due()
+      steps.push(next)
+      if (next !== null) step(next, next === 'install' ? '09'.repeat(32) : null)
+    }
+    expect(steps).to.deep.equal(['use', 'remove', 'install', 'use', 'remove', null])
+    expect(voter.section.authorityState([])!.keys.keys.map(({ key }) => key[0])).to.deep.equal([9])
   })
 
   it('is the same after a snapshot', () => {

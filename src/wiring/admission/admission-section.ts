@@ -4,24 +4,26 @@
  * its secrets leave it by no question: `authorityState` is for the voter's own process.
  */
 import * as v from 'valibot'
-import { count, id, list, name } from '../consensus/state/fields.ts'
-import type { Members } from '../consensus/state/members.ts'
-import { type Section, Refused, openOperation, question } from '../consensus/state/section.ts'
-import { keyPairFromPem } from '../identity/certificates/keys.ts'
-import type { AuthorityState, RegisteredMember } from '../identity/enrolment/authority.ts'
+import { count, id, list, name } from '../../consensus/state/fields.ts'
+import type { Members } from '../../consensus/state/members.ts'
+import { type Section, Refused, openOperation, question } from '../../consensus/state/section.ts'
+import { keyPairFromPem } from '../../identity/certificates/keys.ts'
+import type { AuthorityState, RegisteredMember } from '../../identity/enrolment/authority.ts'
 import {
   type IssuedToken,
   afterUse,
   tokenFault,
   tokenId,
-} from '../identity/enrolment/join-token.ts'
+} from '../../identity/enrolment/join-token.ts'
 import {
   type GossipKeys,
+  type RotationStep,
   firstGossipKeys,
   installGossipKey,
   removeGossipKeys,
+  rotationDue,
   useGossipKey,
-} from '../identity/packets/gossip-keys.ts'
+} from '../../identity/packets/gossip-keys.ts'
 
 /** Tokens that hold at one time; some operators make one for each group of hosts. */
 const maxTokens = 64
@@ -47,7 +49,16 @@ interface Snapshot {
   readonly tokens: readonly IssuedToken[]
   readonly gossip: { readonly current: number; readonly keys: readonly [number, string][] } | null
   readonly steppedAtMs: number
+  readonly rotateAgain: boolean
   readonly enrolled: readonly RegisteredMember[]
+}
+
+/** What a member compares its grant with. */
+export interface AdmissionView {
+  readonly current: number
+  readonly epochs: readonly number[]
+  /** How many identities are remembered as evicted. */
+  readonly evicted: number
 }
 
 export class AdmissionSection implements Section {
@@ -57,6 +68,8 @@ export class AdmissionSection implements Section {
   #gossip: GossipKeys | null = null
   /** When the last step of a rotation was agreed on, by the log's clock. */
   #steppedAtMs = 0
+  /** A member was evicted that has the keys as they are now. */
+  #rotateAgain = false
   readonly #enrolled = new Map<string, RegisteredMember>()
 
   constructor(members: Pick<Members, 'get' | 'isEvicted' | 'evicted'>) {
@@ -114,8 +127,12 @@ export class AdmissionSection implements Section {
   }
 
   readonly questions = {
-    /** What every member may know: who was evicted. Gossip keys come with a grant. */
-    evictedIdentities: question(v.object({}), () => ({ evicted: this.#members.evicted() })),
+    /** By which a member sees that its grant is old. The keys themselves come with a grant. */
+    admission: question(v.object({}), (): AdmissionView => {
+      const { current = 0, keys = [] } = this.#gossip ?? {}
+      const epochs = keys.map(({ epoch }) => epoch)
+      return { current, epochs, evicted: this.#members.evicted().length }
+    }),
   }
 
   /** For the authority in this process; null before a cluster was founded. */
@@ -133,9 +150,11 @@ export class AdmissionSection implements Section {
     }
   }
 
-  /** When the last step of a rotation was agreed on, ms since the Unix epoch. */
-  get steppedAtMs(): number {
-    return this.#steppedAtMs
+  /** The step of a rotation that is due; null when none is. `nowMs` is the leader's wall clock. */
+  rotationDue(nowMs: number, timing: { everyMs: number; settleMs: number }): RotationStep | null {
+    if (this.#gossip === null) return null
+    const everyMs = this.#rotateAgain ? 0 : timing.everyMs
+    return rotationDue(this.#gossip, nowMs - this.#steppedAtMs, { ...timing, everyMs })
   }
 
   snapshot(): Snapshot {
@@ -151,28 +170,33 @@ export class AdmissionSection implements Section {
       tokens: [...this.#tokens.values()],
       gossip,
       steppedAtMs: this.#steppedAtMs,
+      rotateAgain: this.#rotateAgain,
       enrolled: [...this.#enrolled.values()],
     }
   }
 
   restore(snapshot: unknown): void {
-    const { authority, tokens, gossip, steppedAtMs, enrolled } = snapshot as Snapshot
+    const { authority, tokens, gossip, enrolled, ...rest } = snapshot as Snapshot
     this.#authority = authority
     this.#gossip = gossip && {
       current: gossip.current,
       keys: gossip.keys.map(([epoch, key]) => ({ epoch, key: Buffer.from(key, 'hex') })),
     }
-    this.#steppedAtMs = steppedAtMs
+    this.#steppedAtMs = rest.steppedAtMs
+    this.#rotateAgain = rest.rotateAgain
     this.#tokens.clear()
     for (const issued of tokens) this.#tokens.set(tokenId(issued.token), issued)
     this.#enrolled.clear()
     for (const each of enrolled) this.#enrolled.set(each.identity, each)
   }
 
-  /** The name and the address of an evicted identity are free. */
+  /** The name and the address of an evicted identity are free, and it gets no further key. */
   memberGone(): void {
     for (const identity of this.#enrolled.keys())
-      if (this.#members.isEvicted(identity)) this.#enrolled.delete(identity)
+      if (this.#members.isEvicted(identity)) {
+        this.#enrolled.delete(identity)
+        this.#rotateAgain = true
+      }
   }
 
   #enrol(newcomer: RegisteredMember, used: string | null, timeMs: number): object {
@@ -214,7 +238,9 @@ export class AdmissionSection implements Section {
     if (step === 'install' && key === null) throw new Refused('BAD_COMMAND')
     if (step === 'install') this.#gossip = installGossipKey(before, Buffer.from(key!, 'hex'))
     else this.#gossip = step === 'use' ? useGossipKey(before) : removeGossipKeys(before)
-    if (this.#gossip !== before) this.#steppedAtMs = timeMs
+    if (this.#gossip === before) return { current }
+    this.#steppedAtMs = timeMs
+    if (step === 'install') this.#rotateAgain = false
     return { current: this.#gossip.current }
   }
 

@@ -1,0 +1,230 @@
+/**
+ * How this host comes to be a member and stays one: founds a cluster or is enrolled in one, admits
+ * others while it leads, renews its grant, and rotates the gossip keys.
+ */
+import type { Clock } from '../../base/clock.ts'
+import { failure } from '../../base/errors.ts'
+import type { Random } from '../../base/random.ts'
+import { Every } from '../../base/timers.ts'
+import type { ConsensusClient } from '../../consensus/ports.ts'
+import type { Outcome } from '../../consensus/state/section.ts'
+import { readX509 } from '../../identity/certificates/certificate.ts'
+import { generateKeyPair, keyDigest, pemOfKey } from '../../identity/certificates/keys.ts'
+import { isRenewalDue } from '../../identity/certificates/rules.ts'
+import {
+  type RegisteredMember,
+  decideEnrolment,
+  grantFor,
+} from '../../identity/enrolment/authority.ts'
+import { serveEnrolment } from '../../identity/enrolment/enrolment.ts'
+import {
+  type IssuedToken,
+  type JoinToken,
+  formatJoinToken,
+  newJoinToken,
+} from '../../identity/enrolment/join-token.ts'
+import { endpointOf, joinBy } from '../../identity/enrolment/joining.ts'
+import type { Grant } from '../../identity/enrolment/messages.ts'
+import type { MemberIdentity, Standing } from '../../identity/member-identity.ts'
+import { gossipKeyBytes } from '../../identity/packets/gossip-keys.ts'
+import type { TlsStream } from '../../identity/streams/tls-stream.ts'
+import type { Endpoint, Stream } from '../../identity/streams/transport.ts'
+import type { Ip } from '../../net/ip.ts'
+import type { AdmissionSection, AdmissionView } from './admission-section.ts'
+
+/** How often a member asks whether its grant is old. */
+const lookMs = 20_000
+/** By then each member that is not away has looked, and has asked for a new grant. */
+const settleMs = 3 * lookMs
+/** A command or a question; longer than an election takes. */
+const timeoutMs = 5000
+/** A token that `invite` makes holds for a day. */
+const tokenValidityMs = 86_400_000
+
+export interface AdmissionParts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly identity: MemberIdentity
+  readonly name: string
+  readonly address: Ip
+  readonly dial: (to: Endpoint, signal: AbortSignal) => Promise<Stream>
+  readonly consensus: Pick<ConsensusClient, 'submit' | 'query' | 'isLeader'>
+  /** This member's copy of the state; as of now where it leads. */
+  readonly section: AdmissionSection
+  /** Where the voters listen, the leader first, as `host:port`. */
+  readonly voters: () => readonly string[]
+  /** Between two rotations. */
+  readonly rotationMs: number
+  readonly warn: (text: string) => void
+}
+
+/** The founder keeps what it founded until the voters have agreed on it. */
+interface Founding {
+  readonly keyPem: string
+  readonly token: IssuedToken
+  readonly gossipKey: string
+}
+
+export class Admission {
+  readonly #parts: AdmissionParts
+  readonly #looks: Every
+
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts
+    const { clock, warn } = parts
+    this.#looks = new Every({ clock, intervalMs: lookMs, run: () => this.#look(), warn })
+  }
+
+  start(): void {
+    this.#looks.start()
+  }
+
+  stop(): void {
+    this.#looks.stop()
+  }
+
+  /** Makes the authority of a new cluster, a certificate for this host and the first token. */
+  async found(chosen: JoinToken | null): Promise<void> {
+    const { random, identity, name, address, clock } = this.#parts
+    const { issueAuthority, issueMember } = await import('../../identity/certificates/issue.ts')
+    const key = generateKeyPair()
+    const pem = issueAuthority(key, clock.wall(), random)
+    const issuer = readX509(pem)!.subject.slice('CN='.length)
+    const subject = { name, address, publicKey: identity.key.publicKey }
+    const gossipKey = Buffer.from(random.bytes(gossipKeyBytes))
+    const token = chosen ?? newJoinToken(keyDigest(key.publicKey), random)
+    const founding: Founding = {
+      keyPem: pemOfKey(key),
+      token: { token, notAfter: null, usesLeft: null },
+      gossipKey: gossipKey.toString('hex'),
+    }
+    await identity.keep('founding', founding)
+    await identity.adopt({
+      certificate: issueMember({ key, issuer }, subject, clock.wall(), random),
+      authority: pem,
+      currentEpoch: 1,
+      keys: [{ epoch: 1, key: gossipKey.toString('base64') }],
+      voters: [],
+      evicted: [],
+      wall: clock.wall(),
+    })
+  }
+
+  /** Has this host enrolled by the first of these members that can. Rejects with NOT_ADMITTED. */
+  async join(seeds: readonly Endpoint[], token: JoinToken | null): Promise<void> {
+    const { identity, name, address, clock, dial } = this.#parts
+    const authority = identity.standing?.authorityPem
+    const known = authority === undefined ? {} : { authority }
+    const newcomer = { name, address, key: identity.key, token, ...known }
+    await identity.adopt(await joinBy({ clock, dial }, seeds, newcomer))
+  }
+
+  /** Serves a host that asks to be enrolled: decides while it leads, else says who may. */
+  async serve(stream: TlsStream): Promise<void> {
+    const { consensus, section, voters, clock, random } = this.#parts
+    const { authorityPem } = this.#standing()
+    await serveEnrolment(stream, authorityPem, async (question) => {
+      if (!consensus.isLeader()) return { voters: [...voters()] }
+      const state = (): ReturnType<AdmissionSection['authorityState']> =>
+        section.authorityState(voters())
+      const register = (member: RegisteredMember, tokenId: string | null) =>
+        this.#register(member, tokenId)
+      return await decideEnrolment({ clock, random, state, register }, question)
+    })
+  }
+
+  /** A new token, and how a host joins with it. */
+  async invite(limits: { validMs?: number; uses?: number | null } = {}): Promise<string> {
+    const { clock, random } = this.#parts
+    const { validMs = tokenValidityMs, uses = null } = limits
+    const token = newJoinToken(keyDigest(this.#standing().authority.publicKey), random)
+    const issued: IssuedToken = { token, notAfter: clock.wall() + validMs, usesLeft: uses }
+    await this.#submit('addToken', issued)
+    return formatJoinToken(token)
+  }
+
+  #standing(): Standing {
+    const { standing } = this.#parts.identity
+    if (standing === null) throw failure('NOT_ADMITTED', 'this host is no member yet: join it')
+    return standing
+  }
+
+  async #register(member: RegisteredMember, tokenId: string | null): Promise<string | null> {
+    try {
+      await this.#submit('enrol', { member, tokenId })
+      return null
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+
+  async #look(): Promise<void> {
+    if (this.#parts.consensus.isLeader()) await this.#lead()
+    const { identity, consensus, clock, voters } = this.#parts
+    const { certificate, keys, evicted } = this.#standing()
+    const question = encode({ op: 'admission' })
+    const view = outcomeOf<AdmissionView>(await consensus.query(question, { timeoutMs }))
+    const isOld =
+      view.current !== keys.current ||
+      view.evicted !== evicted.size ||
+      view.epochs.join() !== keys.keys.map(({ epoch }) => epoch).join()
+    if (view.current === 0 || (!isOld && !isRenewalDue(certificate, clock.wall()))) return
+    if (consensus.isLeader()) return await identity.adopt(await this.#ownGrant())
+    await this.join(
+      voters().flatMap((text) => endpointOf(text) ?? []),
+      null,
+    )
+  }
+
+  /** What the leader does for all: the founding, until it is agreed on, and the rotation. */
+  async #lead(): Promise<void> {
+    const { identity, section, clock, random, name, address, rotationMs } = this.#parts
+    const founding = identity.kept('founding') as Founding | null
+    if (founding !== null && section.authorityState([]) === null) {
+      const founder = { name, address, identity: identity.id }
+      await this.#submit('foundAdmission', {
+        ...founding,
+        pem: this.#standing().authorityPem,
+        founder,
+      })
+    }
+    if (founding !== null) await identity.keep('founding', null)
+    const step = section.rotationDue(clock.wall(), { everyMs: rotationMs, settleMs })
+    if (step === null) return
+    const { current } = section.authorityState([])!.keys
+    const key =
+      step === 'install' ? Buffer.from(random.bytes(gossipKeyBytes)).toString('hex') : null
+    await this.#submit('stepGossipKey', { current, step, key })
+  }
+
+  /** The leader grants to itself, without a stream. */
+  async #ownGrant(): Promise<Grant> {
+    const { identity, section, clock, random, name, address, voters } = this.#parts
+    const state = section.authorityState(voters())
+    if (state === null) throw failure('NOT_ADMITTED', 'no authority is agreed on yet')
+    return await grantFor({ clock, random }, state, { name, address }, identity.key.publicKey)
+  }
+
+  async #submit(op: string, fields: object): Promise<unknown> {
+    const command = encode({ op, ...fields })
+    return outcomeOf(await this.#parts.consensus.submit(command, { timeoutMs }))
+  }
+}
+
+function encode(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value))
+}
+
+function outcomeOf<T>(bytes: Uint8Array): T {
+  const outcome = JSON.parse(new TextDecoder().decode(bytes)) as Outcome<T>
+  if ('ok' in outcome) return outcome.ok
+  const { code, member } = outcome.refused
+  const reasons: Partial<Record<typeof code, string>> = {
+    EVICTED: 'it was evicted: empty its state and join it with a new token',
+    NAME_TAKEN: `another host has its name ${member ?? ''} or its address: evict that one first`,
+    NOT_HELD: 'its token has expired, was used up, or was removed',
+    QUOTA: 'the cluster has as many as it may have',
+    UNKNOWN_MEMBER: 'it is no member: join it with a token',
+  }
+  throw failure('NOT_ADMITTED', reasons[code] ?? `the cluster refuses: ${code}`)
+}

@@ -1,0 +1,199 @@
+import { expect } from 'chai'
+import { Memberlist, seededRandom } from 'memberlist-js'
+import { AgreedState } from '../../../../src/consensus/state/agreed-state.ts'
+import { parseJoinToken } from '../../../../src/identity/enrolment/join-token.ts'
+import { type IdentityStore, MemberIdentity } from '../../../../src/identity/member-identity.ts'
+import { SealedTransport } from '../../../../src/identity/sealed-transport.ts'
+import type { Ip } from '../../../../src/net/ip.ts'
+import { Admission } from '../../../../src/wiring/admission/admission.ts'
+import { AdmissionSection } from '../../../../src/wiring/admission/admission-section.ts'
+import { decode, encode } from '../../../support/agreed-machine.ts'
+import { VirtualWorld } from '../../identity/virtual-world.ts'
+
+const minuteMs = 60_000
+const rotationMs = 4 * minuteMs
+
+function memoryStore(): IdentityStore {
+  const rows = new Map<string, unknown>()
+  return {
+    get: (key) => rows.get(key),
+    write: async (changes) => {
+      for (const { key, value } of changes) rows.set(key, JSON.parse(JSON.stringify(value)))
+    },
+  }
+}
+
+/** Hosts that gossip over sealed transports. The first holds the agreed state, and leads. */
+class Hosts extends VirtualWorld {
+  section!: AdmissionSection
+  readonly #state = new AgreedState((members) => {
+    this.section = new AdmissionSection(members)
+    return { admission: this.section }
+  })
+  #index = 0
+  readonly closing: (() => Promise<void>)[] = []
+
+  run(from: string, op: string, fields: object): unknown {
+    return decode(this.#apply(encode({ op, ...fields }), from))
+  }
+
+  async host(number: number, store: IdentityStore = memoryStore()) {
+    const name = `host${number}`
+    const inner = this.at(number)
+    const identity = await MemberIdentity.load(store)
+    const random = seededRandom(number)
+    const clock = this.clock()
+    const warnings: string[] = []
+    const admission = new Admission({
+      clock,
+      random,
+      identity,
+      name,
+      address: `10.0.0.${number}` as Ip,
+      dial: (to, signal) => inner.dial(to, { signal }),
+      consensus: {
+        submit: async (command) => this.#apply(command, name),
+        query: async (question) => this.#state.query(question),
+        isLeader: () => number === 1,
+      },
+      section: this.section,
+      voters: () => ['10.0.0.1:7946'],
+      rotationMs,
+      warn: (text) => warnings.push(text),
+    })
+    const counts: string[] = []
+    const notes: string[] = []
+    const transport = new SealedTransport({
+      inner,
+      clock,
+      random,
+      membership: () => {
+        const { context, authority, keys, evicted } = identity.standing!
+        return { name, context, authority, keys, isEvicted: (id) => evicted.has(id) }
+      },
+      enrol: (stream) => admission.serve(stream),
+      note: (who, what, text) => notes.push(`${who} ${what}: ${text}`),
+      count: (what) => counts.push(what),
+    })
+    /** Begins to gossip, as a member that is registered. */
+    const start = (): Memberlist => {
+      const list = new Memberlist({ name, transport, clock, random, config: 'lan' })
+      list.start()
+      admission.start()
+      this.run(name, 'renew', { id: identity.id })
+      this.closing.push(async () => {
+        admission.stop()
+        await list.close()
+      })
+      return list
+    }
+    return { name, identity, admission, warnings, counts, notes, start, at: inner.advertise }
+  }
+
+  /** Lets time pass in small steps, since timers are set by work that is not virtual. */
+  async pass(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 250) await this.advance(250)
+  }
+
+  #apply(command: Uint8Array, from: string): Uint8Array {
+    const timeMs = this.clock().wall()
+    return this.#state.apply(command, { index: ++this.#index, timeMs, version: 1, from })
+  }
+}
+
+function states(list: Memberlist): string {
+  return Array.from(list.members.values(), ({ name, state }) => `${name} ${state}`)
+    .sort()
+    .join()
+}
+
+describe('wiring/admission', () => {
+  const started: Hosts[] = []
+  afterEach(async () => {
+    for (const hosts of started.splice(0))
+      for (const close of hosts.closing) await hosts.during(close())
+  })
+
+  /** A cluster of three: the third joined by the second, which admits nobody itself. */
+  async function three() {
+    const hosts = new Hosts()
+    started.push(hosts)
+    const one = await hosts.host(1)
+    await one.admission.found(null)
+    const lists = [one.start()]
+    await hosts.pass(minuteMs)
+    const text = await one.admission.invite()
+    const token = parseJoinToken(text)
+    if (!('value' in token)) expect.fail(token.reason)
+    const others = []
+    for (const [number, seed] of [
+      [2, one.at],
+      [3, { address: '10.0.0.2', port: 7946 }],
+    ] as const) {
+      const other = await hosts.host(number)
+      await hosts.during(other.admission.join([seed], token.value))
+      const list = other.start()
+      expect((await hosts.during(list.join(['10.0.0.1']))).contacted).to.equal(1)
+      lists.push(list)
+      others.push(other)
+    }
+    await hosts.pass(5000)
+    return { hosts, one, two: others[0]!, three: others[1]!, lists, text }
+  }
+
+  it('founds, invites, and enrols by any member', async () => {
+    const { hosts, one, lists, text } = await three()
+    const all = 'host1 alive,host2 alive,host3 alive'
+    expect(lists.map(states)).to.deep.equal([all, all, all])
+    expect(text).to.include(`TSO-1-`)
+    expect(hosts.section.authorityState([])!.pem).to.equal(one.identity.standing!.authorityPem)
+    expect(one.identity.kept('founding')).to.equal(null)
+  })
+
+  it('rotates the keys without losing a packet or a member', async () => {
+    const { hosts, one, two, three: third, lists } = await three()
+    const members = [one, two, third]
+    let suspicions = 0
+    for (const list of lists) list.on('suspect', () => suspicions++)
+    for (const { counts } of members) counts.length = 0
+    await hosts.pass(15 * minuteMs)
+    const epochs = members.map(({ identity }) => identity.standing!.keys.current)
+    expect(Math.min(...epochs)).to.be.greaterThan(2)
+    expect(suspicions).to.equal(0)
+    expect(members.flatMap(({ counts }) => counts)).to.deep.equal([])
+    expect(members.flatMap(({ warnings }) => warnings)).to.deep.equal([])
+  }).timeout(30_000)
+
+  it('shuts an evicted member out, from streams at once and from packets with the next key', async () => {
+    const { hosts, two, three: third, lists } = await three()
+    hosts.run('host1', 'evict', { names: ['host3'], lapsedMs: null })
+    await hosts.pass(8 * minuteMs)
+    const alive = (list: Memberlist) =>
+      states(list)
+        .split(',')
+        .filter((each) => each.endsWith(' alive'))
+    expect(alive(lists[0]!)).to.deep.equal(['host1 alive', 'host2 alive'])
+    expect(alive(lists[1]!)).to.deep.equal(['host1 alive', 'host2 alive'])
+    expect(third.warnings.join()).to.match(/host3: it was evicted: empty its state/)
+    const epochs = two.identity.standing!.keys.keys.map(({ epoch }) => epoch)
+    expect(Math.min(...epochs)).to.be.greaterThan(1)
+    expect(third.identity.standing!.keys.current).to.equal(1)
+    expect(two.notes.join()).to.match(/host3.* was evicted/)
+  }).timeout(30_000)
+
+  it('goes on with its founding after a crash before it was agreed on', async () => {
+    const hosts = new Hosts()
+    started.push(hosts)
+    const store = memoryStore()
+    const first = await hosts.host(1, store)
+    await first.admission.found(null)
+    const { authorityPem } = first.identity.standing!
+    const again = new Hosts()
+    started.push(again)
+    const second = await again.host(1, store)
+    expect(second.identity.standing!.authorityPem).to.equal(authorityPem)
+    second.start()
+    await again.pass(minuteMs)
+    expect(again.section.authorityState([])!.pem).to.equal(authorityPem)
+  })
+})
