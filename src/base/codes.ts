@@ -37,7 +37,16 @@ export const errorCodes = [
 ] as const
 
 /** What a finding is about. */
-export const findingCodes = ['CLAIM_IGNORED'] as const
+export const findingCodes = [
+  'ADDRESS_DUPLICATE',
+  'CLAIM_IGNORED',
+  'MAC_DUPLICATE',
+  'OVERLAY_MTU',
+  'OVERLAY_PORT',
+  'OVERLAY_SUBNETS',
+  'OVERLAY_VNI',
+  'VNI_SHARED',
+] as const
 
 export type ErrorCode = (typeof errorCodes)[number]
 export type FindingCode = (typeof findingCodes)[number]

@@ -1,3 +1,5 @@
+import type { FindingCode } from '../base/codes.ts'
+import type { Finding } from '../base/findings.ts'
 import { Debounce } from '../base/timers.ts'
 import type { Peer } from '../net/endpoint.ts'
 import type { Endpoint, Network } from './network-store.ts'
@@ -7,8 +9,6 @@ import type { DriverParts, DriverPeers } from './ports.ts'
 
 /** Changes within that time are checked together: a member that joins brings thousands. */
 const checkDelayMs = 1000
-/** Lines that one check may log; `/status` has the others. */
-const maxLines = 5
 /** Entries in `/status`. One misconfigured host contradicts all others, in each of its overlays. */
 const maxListed = 100
 
@@ -25,8 +25,19 @@ export interface Inconsistency {
   /** The values on this host and on the other one. */
   readonly here: string
   readonly there: string
-  /** For people: both values, the effect, and what to do. */
-  readonly message: string
+  /** For people: both values and the effect, and what to do. */
+  readonly text: string
+  readonly remedy: string
+}
+
+const codes: Readonly<Record<Inconsistency['kind'], FindingCode>> = {
+  mtu: 'OVERLAY_MTU',
+  port: 'OVERLAY_PORT',
+  vni: 'OVERLAY_VNI',
+  subnets: 'OVERLAY_SUBNETS',
+  'vni-shared': 'VNI_SHARED',
+  mac: 'MAC_DUPLICATE',
+  address: 'ADDRESS_DUPLICATE',
 }
 
 /** A live member's overlay as it is now; null when it is withdrawn, or the member is gone. */
@@ -40,16 +51,15 @@ export interface OverlayChange {
 export interface InconsistencyStatus {
   readonly count: number
   /** The first hundred. */
-  readonly list: readonly Inconsistency[]
+  readonly list: readonly (Omit<Inconsistency, 'text' | 'remedy'> & { message: string })[]
 }
 
-/** Logs each inconsistency once when it is found, and once when it is over. */
+/** Reports inconsistencies as findings. */
 export class ConsistencyCheck {
   readonly #parts: DriverParts
   readonly #store: NetworkStore
   /** The overlays of live members, by member and overlay. */
   readonly #elsewhere = new Map<string, KnownOverlay>()
-  #known = new Map<string, Inconsistency>()
   readonly #check: Debounce
   #isStopped = false
 
@@ -78,19 +88,14 @@ export class ConsistencyCheck {
   /** Checks now. */
   status(): InconsistencyStatus {
     const all = this.#find()
-    return { count: all.length, list: all.slice(0, maxListed) }
+    const list = all.slice(0, maxListed).map(({ text, remedy, ...rest }) => {
+      return { ...rest, message: `${text}; ${remedy}` }
+    })
+    return { count: all.length, list }
   }
 
   #run(): void {
-    const { logger } = this.#parts
-    const before = this.#known
-    this.#known = new Map(this.#find().map((found) => [inconsistencyId(found), found]))
-    const fresh = [...this.#known].filter(([id]) => !before.has(id))
-    const over = [...before].filter(([id]) => !this.#known.has(id))
-    for (const [, { message }] of fresh.slice(0, maxLines)) logger.warn(message)
-    for (const [, { message }] of over.slice(0, maxLines)) logger.info(`over: ${message}`)
-    const more = fresh.length - maxLines
-    if (more > 0) logger.warn(`${more} more disagreements with other members; /status has them`)
+    this.#parts.findings.replace('consistency', this.#find().map(findingOf))
   }
 
   #find(): Inconsistency[] {
@@ -104,9 +109,10 @@ export class ConsistencyCheck {
   }
 }
 
-/** Unique, also among inconsistencies of one kind with other values. */
-export function inconsistencyId({ kind, overlayId, member, here, there }: Inconsistency): string {
-  return JSON.stringify([kind, overlayId, member, here, there])
+function findingOf({ kind, overlayId, text, remedy, ...details }: Inconsistency): Finding {
+  const { member, here, there } = details
+  const key = JSON.stringify([member, here, there])
+  return { code: codes[kind], subject: `overlay ${overlayId}`, key, text, remedy, details }
 }
 
 /** Compares the overlays of live members with the networks and the VXLAN port of this host. */
@@ -134,50 +140,45 @@ function* overlayMismatches(
 ): Generator<Inconsistency> {
   const { overlayId, vni, mtu } = ours
   const { member } = theirs
+  const who = { overlayId, member }
   const where = `overlay "${overlayId}": `
+  const noTraffic = `member ${member}, and containers of the two hosts do not reach each other`
   if (theirs.port !== undefined && port !== theirs.port) {
-    const message =
-      `${where}VXLAN port ${port} here, ${theirs.port} on member ${member}; containers of the two hosts do not ` +
-      'reach each other. Give all hosts the same VXLAN_PORT'
-    yield { kind: 'port', overlayId, member, here: `${port}`, there: `${theirs.port}`, message }
+    const text = `${where}VXLAN port ${port} here, ${theirs.port} on ${noTraffic}`
+    const remedy = 'give all hosts the same VXLAN_PORT'
+    yield { kind: 'port', ...who, here: `${port}`, there: `${theirs.port}`, text, remedy }
   }
   if (vni !== theirs.vni) {
-    const message =
-      `${where}VNI ${vni} here, ${theirs.vni} on member ${member}; containers of the two hosts do not ` +
-      'reach each other. Remove the network on one of them and create it again'
-    yield { kind: 'vni', overlayId, member, here: `${vni}`, there: `${theirs.vni}`, message }
+    const text = `${where}VNI ${vni} here, ${theirs.vni} on ${noTraffic}`
+    const remedy = 'remove the network on one of them and create it again'
+    yield { kind: 'vni', ...who, here: `${vni}`, there: `${theirs.vni}`, text, remedy }
   }
   const [here, there] = [ours.pools, theirs.pools].map((pools) => pools.toSorted().join(', '))
   if (here !== there) {
-    const message =
-      `${where}subnets ${here || 'none'} here, ${there || 'none'} on member ${member}; remove the network ` +
-      'on one of the two hosts and create it again with the same --subnet'
-    yield { kind: 'subnets', overlayId, member, here: here!, there: there!, message }
+    const text = `${where}subnets ${here || 'none'} here, ${there || 'none'} on member ${member}`
+    const remedy =
+      'remove the network on one of the two hosts and create it again with the same --subnet'
+    yield { kind: 'subnets', ...who, here: here!, there: there!, text, remedy }
   }
   if (mtu !== theirs.mtu) {
     const [larger, least] = mtu > theirs.mtu ? ['this host', theirs.mtu] : [`member ${member}`, mtu]
-    const message =
-      `${where}MTU ${mtu} here, ${theirs.mtu} on member ${member}; larger packets from ${larger} are lost. ` +
-      `Remove the network on ${larger} and create it again: it then takes ${least}, unless -o ` +
-      'com.docker.network.driver.mtu= says otherwise'
-    yield { kind: 'mtu', overlayId, member, here: `${mtu}`, there: `${theirs.mtu}`, message }
+    const text =
+      `${where}MTU ${mtu} here, ${theirs.mtu} on member ${member}, and larger packets from ` +
+      `${larger} are lost`
+    const remedy =
+      `remove the network on ${larger} and create it again: it then takes ${least}, unless -o ` +
+      'com.docker.network.driver.mtu= is given'
+    yield { kind: 'mtu', ...who, here: `${mtu}`, there: `${theirs.mtu}`, text, remedy }
   }
 }
 
 function sharedVni(ours: Network, theirs: KnownOverlay): Inconsistency {
   const { overlayId, vni } = ours
   const { member } = theirs
-  const message =
-    `overlay "${overlayId}" here and overlay "${theirs.overlayId}" on member ${member} both have VNI ${vni}; ` +
-    'remove one of the networks and create it again, where that can be with another -o vni='
-  return {
-    kind: 'vni-shared',
-    overlayId,
-    member,
-    here: overlayId,
-    there: theirs.overlayId,
-    message,
-  }
+  const [here, there] = [overlayId, theirs.overlayId]
+  const text = `overlay "${here}" here and overlay "${there}" on member ${member} both have VNI ${vni}`
+  const remedy = 'remove one of the networks and create it again, if possible with another -o vni='
+  return { kind: 'vni-shared', overlayId, member, here, there, text, remedy }
 }
 
 /**
@@ -194,16 +195,17 @@ export function duplicateClaims(
   const add = (
     kind: 'mac' | 'address',
     what: string,
-    remedy: string,
+    option: string,
     claimants: readonly Peer[],
   ) => {
     for (const { origin, vtep, endpointId, live } of claimants) {
       if (!live) continue
       const there = `${what} (endpoint ${endpointId})`
-      const message =
-        `overlay "${overlayId}": ${what} is that of a container here and of endpoint ${endpointId} on ` +
-        `member ${origin} (${vtep}); only one of them gets packets. Stop one, or give it another ${remedy}`
-      found.push({ kind, overlayId, member: origin, here: what, there, message })
+      const text =
+        `overlay "${overlayId}": ${what} is that of a container here and of endpoint ${endpointId} ` +
+        `on member ${origin} (${vtep}), and only one of them receives packets`
+      const remedy = `stop one of them, or give it another ${option}`
+      found.push({ kind, overlayId, member: origin, here: what, there, text, remedy })
     }
   }
   for (const { addresses, mac } of endpoints) {

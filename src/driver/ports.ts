@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { RoomFindings } from '../base/findings.ts'
 import type { Logger } from '../base/logger.ts'
 import type { EndpointLink, OverlayLinks } from '../dataplane/dataplane.ts'
 import type { Cidr } from '../net/cidr.ts'
@@ -87,6 +88,7 @@ export interface DriverDataplane {
 export interface DriverParts {
   readonly clock: Clock
   readonly logger: Logger
+  readonly findings: RoomFindings
   readonly store: DriverStore
   readonly cluster: DriverCluster
   readonly peers: DriverPeers

@@ -69,6 +69,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const driver = new Driver({
     clock,
     logger: logger.child('driver'),
+    findings: findings.room('driver'),
     store,
     cluster: driverCluster(cluster, { self: options.member, vxlanPort: options.vxlanPort }),
     pools: driverPools(ipam),

@@ -1,4 +1,5 @@
 import { failure } from '../../src/base/errors.ts'
+import { Findings } from '../../src/base/findings.ts'
 import { type Logger, silentLogger } from '../../src/base/logger.ts'
 import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import type { KnownOverlay, OverlayClaim } from '../../src/driver/network-store.ts'
@@ -68,6 +69,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
   return {
     clock: world.clock,
     logger: world.logger,
+    findings: new Findings(world.clock, world.logger).room('driver'),
     vtep: parseIp('192.0.2.1')!,
     vxlanPort: 4789,
     mtuHere: async () => world.mtuHere,

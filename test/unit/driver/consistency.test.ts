@@ -67,9 +67,9 @@ describe('an overlay that two hosts see differently', () => {
     tell(b, 'host-b', a)
     for (const side of [a, b]) await side.world.clock.advance(1000)
     expect(a.lines.at(-1)).to.match(
-      /^warn .*"10\.10\.0\.0\/16": MTU 1450 here, 1400 on member host-b; larger packets from this host are lost\. Remove the network on this host and create it again/,
+      /^warn .*"10\.10\.0\.0\/16": MTU 1450 here, 1400 on member host-b, and larger packets from this host are lost; remove the network on this host and create it again/,
     )
-    expect(b.lines.at(-1)).to.match(/^warn .*MTU 1400 here, 1450 on member host-a; .*member host-a/)
+    expect(b.lines.at(-1)).to.match(/^warn .*MTU 1400 here, 1450 on member host-a, .*member host-a/)
     expect(a.driver.inconsistencies().list).to.deep.include.members([
       {
         kind: 'mtu',
@@ -136,7 +136,7 @@ describe('an overlay that two hosts see differently', () => {
       await a.world.clock.advance(1000)
     }
     expect(a.lines.filter((line) => line.startsWith('warn'))).to.have.length(6)
-    expect(a.lines.at(-1)).to.match(/995 more .*\/status/)
+    expect(a.lines.at(-1)).to.match(/195 more .*\/status/)
     expect(a.driver.inconsistencies()).to.have.property('count', 1000)
     expect(a.driver.inconsistencies().list).to.have.length(100)
     await a.driver.stop()
