@@ -2,9 +2,11 @@ import { expect } from 'chai'
 import { addressSpaces } from '../../src/ipam/pool-id.ts'
 import { FakeEngine, engineVersions } from '../support/fake-engine.ts'
 import { type LonePlugin, startLonePlugin } from '../support/lone-plugin.ts'
-import { until } from '../support/lab/processes.ts'
 import { type ServerUnderTest, startServer } from '../support/plugin-server.ts'
 import { replay, scenariosOf } from './recordings.ts'
+
+/** How long the kernel may keep an overlay that has lost its last endpoint. */
+const lingerMs = 3_000
 
 describe('the whole plugin', () => {
   let subject: ServerUnderTest
@@ -34,8 +36,8 @@ describe('the whole plugin', () => {
     expect(lone.plugin.network.networksWithEndpoints()).to.deep.equal([])
     for (const table of ['networks', 'endpoints'])
       expect(lone.store.entries(table), table).to.deep.equal([])
-    const isGone = async (): Promise<boolean> => (await lone.dataplane.overlays()).length === 0
-    await until(isGone, 'the end of the overlay in the kernel')
+    await lone.clock.pass(lingerMs)
+    expect(await lone.dataplane.overlays()).to.deep.equal([])
   }
 
   for (const version of engineVersions)

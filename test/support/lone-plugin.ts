@@ -1,4 +1,3 @@
-import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import type { GossipTransport } from '../../src/cluster/gossip/gossip-transport.ts'
@@ -7,12 +6,14 @@ import { parseCidr } from '../../src/net/cidr.ts'
 import { parseIp } from '../../src/net/ip.ts'
 import { Plugin } from '../../src/plugin.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
+import { TurnClock } from './turn-clock.ts'
 
 /** The whole plugin on a host that is alone, with a kernel and a disk in memory. */
 export interface LonePlugin {
   readonly plugin: Plugin
   readonly dataplane: MemoryDataplane
   readonly store: MemoryStore
+  readonly clock: TurnClock
 }
 
 /** A host that nobody else has ever heard of. */
@@ -29,23 +30,24 @@ const nobodyElse: GossipTransport = {
   close: async () => {},
 }
 
-/** Builds and starts it, in real time. A second call with the same parts is the host after a crash. */
+/** Builds and starts it, in the time of a TurnClock. A second call with the same parts is the host after a crash. */
 export async function startLonePlugin(
-  parts: { dataplane: MemoryDataplane; store: MemoryStore } = {
+  parts: Omit<LonePlugin, 'plugin'> = {
     dataplane: new MemoryDataplane(),
     store: new MemoryStore(),
+    clock: new TurnClock(),
   },
   {
     orphanGraceMs = 120_000,
     scope = 'local',
   }: { orphanGraceMs?: number; scope?: 'local' | 'global' } = {},
 ): Promise<LonePlugin> {
-  const { dataplane, store } = parts
+  const { dataplane, store, clock } = parts
   const plugin = new Plugin(
     {
       dataplane,
       store,
-      clock: systemClock,
+      clock,
       random: systemRandom,
       logger: silentLogger,
       gossip: nobodyElse,
@@ -66,5 +68,5 @@ export async function startLonePlugin(
     },
   )
   await plugin.start()
-  return { plugin, dataplane, store }
+  return { plugin, dataplane, store, clock }
 }
