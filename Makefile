@@ -1,10 +1,12 @@
 # `make` lists the targets. Everything runs from the TypeScript source with the Node that the lockfile brings.
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# Node keeps what it has compiled: a level starts in a third of the time.
+export NODE_COMPILE_CACHE := $(CURDIR)/node_modules/.cache/compiled
 run = node --conditions=source
 
 .DEFAULT_GOAL := help
-.PHONY: help setup plugin test lint types unit contract conformance interop sim hostile hunt netns e2e e2e-all soak \
+.PHONY: help setup build plugin test check lint types unit contract conformance interop sim hostile hunt netns e2e e2e-all soak \
 	demo bench fmt clean ci root
 
 help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and `types` run one level of test
@@ -20,7 +22,12 @@ root:
 plugin: setup ## build/plugin, what `docker plugin create` takes (DOCKER=1: with plugin/Dockerfile)
 	@$(run) plugin/build.ts $(if $(DOCKER),--docker)
 
-test: setup ## every level of test; ends with `N passed, N failed`
+build: plugin
+
+check: setup ## lint, types, unit and contract tests side by side; no root, under a minute
+	@$(run) test/support/run-levels.ts check
+
+test: setup ## every level of test, side by side; ends with `N passed, N failed`
 	@$(run) test/support/run-levels.ts
 
 lint: setup ## oxlint with type-aware rules, prettier, types

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa, execaSync } from 'execa'
 import { inNewNetns, openOwnNetns } from '../../src/dataplane/linux/netns/netns.ts'
 import { pinFd, unpin } from '../../src/dataplane/linux/netns/pin.ts'
+import { removeLeftovers } from '../support/scratch.ts'
 
 /** What an overlay is made of. Tried with other tools than ours, or a bug of ours would look like a lack. */
 const devices = ['name v type veth', 'name b type bridge', 'name x type vxlan id 1 dstport 4789']
@@ -53,6 +54,7 @@ export class NetnsLab {
   static async create(): Promise<NetnsLab> {
     // libuv's threads must not be born during a visit to a namespace.
     await promises.stat('/')
+    removeLeftovers('/run')
     return new NetnsLab(mkdtempSync(`/run/ts-overlay-test-${process.pid}-`))
   }
 

@@ -7,52 +7,81 @@ export interface Level {
   readonly name: string
   /** Test files, for levels that mocha runs. */
   readonly files?: readonly string[]
-  /** Some of the files, which wait for the kernel most of the time or go by no clock: another process runs them meanwhile, and gives way. */
-  readonly beside?: readonly string[]
+  /** Files that are run by a process of their own each, because they take long; another one runs the rest. */
+  readonly apart?: readonly string[]
+  /** How many processes share the files that are not `apart`; one by default. */
+  readonly processes?: number
   /** A command that passes or fails as a whole and counts as one test, for the others. */
   readonly command?: readonly string[]
   /** More arguments for mocha. */
   readonly mochaArgs?: readonly string[]
+  /** How much of a processor each of its processes takes; less than 1 where tests wait for the kernel or for others. */
+  readonly load: number
   /** Why the level cannot run on this machine; undefined when it can. */
   readonly obstacle?: () => Promise<string | undefined>
 }
 
+/** In the order in which they start; those that take longest are among the first. */
 export const levels: readonly Level[] = [
-  { name: 'lint', command: ['npm', 'run', '--silent', 'lint'] },
-  { name: 'types', command: ['npm', 'run', '--silent', 'types'] },
-  { name: 'unit', files: ['test/unit/**/*.test.ts', 'packages/*/test/unit/**/*.test.ts'] },
-  { name: 'contract', files: ['test/contract/**/*.test.ts'] },
-  { name: 'conformance', files: ['test/conformance/**/*.test.ts'] },
-  { name: 'interop', files: ['packages/*/test/interop/**/*.test.ts'], obstacle: withoutSerf },
+  { name: 'lint', command: ['npm', 'run', '--silent', 'lint'], load: 1 },
+  { name: 'types', command: ['npm', 'run', '--silent', 'types'], load: 1 },
+  {
+    name: 'e2e',
+    files: ['test/e2e/**/*.test.ts'],
+    mochaArgs: ['--require', 'test/e2e/hooks.ts', '--timeout', '60000'],
+    load: 0.6,
+    obstacle: async () => (await withoutKernel()) ?? (await withoutDebootstrap()),
+  },
+  {
+    name: 'unit',
+    files: ['test/unit/**/*.test.ts', 'packages/*/test/unit/**/*.test.ts'],
+    processes: 2,
+    load: 0.9,
+  },
+  { name: 'contract', files: ['test/contract/**/*.test.ts'], load: 0.5 },
+  { name: 'conformance', files: ['test/conformance/**/*.test.ts'], load: 1 },
+  {
+    name: 'interop',
+    files: ['packages/*/test/interop/**/*.test.ts'],
+    load: 0.2,
+    obstacle: withoutSerf,
+  },
   {
     name: 'simulation',
     files: ['test/simulation/**/*.test.ts', 'packages/*/test/simulation/**/*.test.ts'],
-    beside: ['test/simulation/ipam.test.ts', 'test/simulation/ipam-churn.test.ts'],
+    apart: ['test/simulation/ipam.test.ts', 'test/simulation/ipam-churn.test.ts'],
     mochaArgs: ['--timeout', '60000'],
+    load: 1,
   },
   {
     name: 'hostile',
     files: ['test/hostile/**/*.test.ts'],
     mochaArgs: ['--timeout', '60000'],
+    load: 1,
   },
   {
     name: 'netns',
     files: ['test/netns/**/*.test.ts'],
-    beside: ['test/netns/every-fault.test.ts', 'test/netns/vanishing-links.test.ts'],
+    apart: ['test/netns/every-fault.test.ts', 'test/netns/vanishing-links.test.ts'],
     mochaArgs: ['--timeout', '30000'],
+    load: 0.5,
     obstacle: withoutKernel,
-  },
-  {
-    name: 'e2e',
-    files: ['test/e2e/**/*.test.ts'],
-    mochaArgs: ['--require', 'test/e2e/hooks.ts', '--timeout', '60000'],
-    obstacle: async () => (await withoutKernel()) ?? (await withoutDebootstrap()),
   },
 ]
 
-/** The files of a level, sorted; none where nobody has written any yet. */
-export function filesOf(level: Level): string[] {
-  return globSync([...(level.files ?? [])], { cwd: projectDir }).sort()
+/** What `make check` runs: no root, under a minute. */
+export const quickLevels: readonly string[] = ['lint', 'types', 'unit', 'contract']
+
+/** The files of a level for each of its processes, sorted; none where nobody has written any yet. */
+export function partsOf(level: Level): string[][] {
+  const { files = [], apart = [], processes = 1 } = level
+  const all = globSync([...files], { cwd: projectDir }).sort()
+  const shared = all.filter((file) => !apart.includes(file))
+  const dealt = Array.from({ length: processes }, (_, process) =>
+    shared.filter((_file, index) => index % processes === process),
+  )
+  const alone = apart.filter((file) => all.includes(file)).map((file) => [file])
+  return [...alone, ...dealt].filter((part) => part.length > 0)
 }
 
 /** Tests that make namespaces need root, and a kernel with what an overlay is made of. */

@@ -1,73 +1,98 @@
 /**
- * Runs levels of test, all or those named, each as a process of its own, and sums up:
+ * Runs levels of test, all or those named, side by side as far as the processors allow, and sums up:
  *
  *     node --conditions=source test/support/run-levels.ts [level…]
  *
- * The last line is `N passed, N failed`, with `, N skipped` where there are any. A level that cannot run here says why in
- * one line and counts as one skipped test. Ends with 1 when anything failed.
+ * `check` stands for the levels that are quick and need no root. What a level says is shown when it ends. The last line is
+ * `N passed, N failed`, with `, N skipped` where there are any. A level that cannot run here says why in one line and counts
+ * as one skipped test. Ends with 1 when anything failed.
  */
+import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
+import { LoadLimit } from './load-limit.ts'
 import { cacheDir, projectDir } from './lab/paths.ts'
-import { filesOf, levels, type Level } from './levels.ts'
+import { levels, partsOf, quickLevels, type Level } from './levels.ts'
 import { runMocha, type Outcome } from './run-mocha.ts'
+import { scaled } from './time.ts'
 
-/** No level may take longer, the building of root file systems on the first run included. */
-const levelTimeoutMs = 900_000
+/** What takes longer hangs: the building of root file systems on the first run is part of it. */
+const levelTimeoutMs = scaled(600_000)
 
 /** What a level that cannot run counts as. */
 const skipped: Outcome = { passed: 0, failed: 0, skipped: 1 }
 
-const say = (line: string): void => void process.stdout.write(`${line}\n`)
+type Say = (line: string) => void
+const print: Say = (line) => void process.stdout.write(`${line}\n`)
 
 async function main(names: readonly string[]): Promise<void> {
-  const unknown = names.filter((name) => !levels.some((level) => level.name === name))
-  if (unknown.length > 0) {
-    const known = levels.map((level) => level.name).join(', ')
-    throw new Error(`no level of test is called ${unknown.join(', ')}; there are ${known}`)
-  }
   // Where `make setup` unpacks programs that it does not install.
   process.env['PATH'] += `:${path.join(cacheDir, 'tools/usr/bin')}:/usr/sbin:/sbin`
-  const chosen = names.length === 0 ? levels : levels.filter((level) => names.includes(level.name))
-  const total = { passed: 0, failed: 0, skipped: 0 }
-  for (const level of chosen) {
-    const started = performance.now()
-    const obstacle = await obstacleOf(level)
-    const outcome = obstacle === undefined ? await runLevel(level) : skipped
-    const seconds = ((performance.now() - started) / 1000).toFixed(1)
-    const result =
-      obstacle === undefined ? `${countsOf(outcome)}  (${seconds} s)` : `skipped: ${obstacle}`
-    say(`${level.name.padEnd(12)} ${result}`)
-    total.passed += outcome.passed
-    total.failed += outcome.failed
-    total.skipped += outcome.skipped
-  }
-  say(countsOf(total))
+  const limit = new LoadLimit(availableParallelism())
+  const wanted = chosen(names)
+  const obstacles = await Promise.all(wanted.map(obstacleOf))
+  const outcomes = await Promise.all(
+    wanted.map((level, index) => report(level, obstacles[index], limit)),
+  )
+  const total = sum(outcomes)
+  print(countsOf(total))
   process.exitCode = total.failed === 0 ? 0 : 1
+}
+
+/** The levels of these names; all for none. Throws for a name that there is not. */
+function chosen(names: readonly string[]): readonly Level[] {
+  const wanted = names.flatMap((name) => (name === 'check' ? quickLevels : [name]))
+  const known = levels.map(({ name }) => name)
+  const unknown = wanted.filter((name) => !known.includes(name))
+  if (unknown.length > 0)
+    throw new Error(
+      `no level of test is called ${unknown.join(', ')}; there are ${known.join(', ')}`,
+    )
+  return wanted.length === 0 ? levels : levels.filter(({ name }) => wanted.includes(name))
+}
+
+/** Runs a level, and shows at its end how long it took, its counts, and what it has said. */
+async function report(
+  level: Level,
+  obstacle: string | undefined,
+  limit: LoadLimit,
+): Promise<Outcome> {
+  if (obstacle !== undefined) {
+    print(`${level.name.padEnd(12)} skipped: ${obstacle}`)
+    return skipped
+  }
+  const said: string[] = []
+  let startedAt: number | undefined
+  const parts = partsToRun(level, (line) => said.push(line))
+  const outcomes = await Promise.all(
+    parts.map((run) =>
+      limit.run(level.load, () => {
+        startedAt ??= performance.now()
+        return run()
+      }),
+    ),
+  )
+  const seconds = ((performance.now() - (startedAt ?? performance.now())) / 1000).toFixed(1)
+  const outcome = sum(outcomes)
+  print([`${level.name.padEnd(12)} ${countsOf(outcome)}  (${seconds} s)`, ...said].join('\n'))
+  return outcome
 }
 
 /** Why a level cannot run here; undefined when it can. */
 async function obstacleOf(level: Level): Promise<string | undefined> {
-  if (level.files !== undefined && filesOf(level).length === 0) return 'no test files'
+  if (level.files !== undefined && partsOf(level).length === 0) return 'no test files'
   return level.obstacle?.()
 }
 
-async function runLevel(level: Level): Promise<Outcome> {
-  if (level.command !== undefined) return runCommand(level.command)
-  const args = level.mochaArgs ?? []
-  const beside = level.beside ?? []
-  const files = filesOf(level).filter((file) => !beside.includes(file))
-  const common = { args, timeoutMs: levelTimeoutMs, say }
-  const runs = [runMocha({ ...common, files })]
-  if (beside.length > 0) runs.push(runMocha({ ...common, files: beside, givesWay: true }))
-  const outcomes = await Promise.all(runs)
-  const sum = (count: keyof Outcome): number =>
-    outcomes.reduce((total, outcome) => total + outcome[count], 0)
-  return { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') }
+function partsToRun(level: Level, say: Say): (() => Promise<Outcome>)[] {
+  const { command, mochaArgs: args = [] } = level
+  if (command !== undefined) return [() => runCommand(command, say)]
+  const timeoutMs = levelTimeoutMs
+  return partsOf(level).map((files) => () => runMocha({ files, args, timeoutMs, say }))
 }
 
 /** A command is one test; what it says is shown only when it fails. */
-async function runCommand(command: readonly string[]): Promise<Outcome> {
+async function runCommand(command: readonly string[], say: Say): Promise<Outcome> {
   const [program, ...args] = command
   const ran = await execa(program!, args, {
     cwd: projectDir,
@@ -80,9 +105,15 @@ async function runCommand(command: readonly string[]): Promise<Outcome> {
   return { passed: 0, failed: 1, skipped: 0 }
 }
 
-function countsOf({ passed, failed, skipped }: Outcome): string {
+function sum(outcomes: readonly Outcome[]): Outcome {
+  const of = (count: keyof Outcome): number =>
+    outcomes.reduce((total, outcome) => total + outcome[count], 0)
+  return { passed: of('passed'), failed: of('failed'), skipped: of('skipped') }
+}
+
+function countsOf({ passed, failed, skipped: left }: Outcome): string {
   const counts = `${passed} passed, ${failed} failed`
-  return skipped === 0 ? counts : `${counts}, ${skipped} skipped`
+  return left === 0 ? counts : `${counts}, ${left} skipped`
 }
 
 await main(process.argv.slice(2))

@@ -1,6 +1,7 @@
 /** Runs test files with mocha in a child process and counts what it reports. */
 import { execa } from 'execa'
 import { projectDir } from './lab/paths.ts'
+import { scaled } from './time.ts'
 
 export interface Outcome {
   readonly passed: number
@@ -12,8 +13,6 @@ interface MochaOptions {
   readonly files: readonly string[]
   readonly args: readonly string[]
   readonly timeoutMs: number
-  /** Whether others on the machine go before it. */
-  readonly givesWay?: boolean
   readonly say: (line: string) => void
 }
 
@@ -27,15 +26,13 @@ type Report =
 const mochaProgram = 'node_modules/mocha/lib/cli/cli.js'
 
 /** Tests are over, so what is left running is a leak: a socket, a timer, a process. */
-const exitGraceMs = 20_000
+const exitGraceMs = scaled(10_000)
 
 /** Failures are shown as they happen. A process that dies before its end, or does not end, counts as one more failure. */
 export async function runMocha(options: MochaOptions): Promise<Outcome> {
   const { files, args, timeoutMs, say } = options
-  const program = options.givesWay === true ? ['nice', '-n', '10', 'node'] : ['node']
-  const reporter = ['--conditions=source', mochaProgram, '--reporter', 'json-stream']
-  const [command, ...before] = [...program, ...reporter]
-  const mocha = execa(command!, [...before, ...args, ...files], {
+  const program = ['--conditions=source', mochaProgram, '--reporter', 'json-stream']
+  const mocha = execa('node', [...program, ...args, ...files], {
     cwd: projectDir,
     reject: false,
     timeout: timeoutMs,
