@@ -88,6 +88,7 @@ function createPlugin(settings: Settings, host: HostPorts): Plugin {
       underlayMtu: settings.underlayMtu,
       auditIntervalMs: settings.auditMs,
       forgetAfterMs: settings.forgetAfterMs,
+      voters: settings.voters,
       orphanGraceMs: settings.orphanGraceMs,
     },
   )

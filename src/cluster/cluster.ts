@@ -58,7 +58,7 @@ export class Cluster {
   readonly #epoch: OwnEpoch
   readonly #protocol: SyncProtocol
   readonly #joining: Joining
-  readonly #requests: Requests
+  readonly requests: Requests
   readonly #gracefulRestarts: GracefulRestarts
   readonly #memberListeners = new Set<(members: readonly MemberView[]) => void>()
   #telling = false
@@ -94,8 +94,9 @@ export class Cluster {
       onSynced: () => this.#joining.onSynced(),
       onOwnAhead: (epoch) => void this.#onOwnAhead(epoch),
       onLeave: (oid, epoch) => this.#onLeave(oid, epoch),
-      onRequest: (from, frame) => this.#requests.onRequest(from, frame),
-      onAnswer: (from, frame) => this.#requests.onAnswer(from, frame),
+      onRequest: (from, frame) => this.requests.onRequest(from, frame),
+      onAnswer: (from, frame) => this.requests.onAnswer(from, frame),
+      onMessage: (from, channel, body) => this.requests.onMessage(from, channel, body),
     })
     this.#joining = new Joining({
       clock,
@@ -104,7 +105,7 @@ export class Cluster {
       initialSync: this.#protocol.initialSync,
       joinBoundMs: options.joinBoundMs,
     })
-    this.#requests = new Requests({
+    this.requests = new Requests({
       clock,
       random,
       maxRequests: options.maxRequests,
@@ -169,12 +170,12 @@ export class Cluster {
    * handler did.
    */
   request(member: string, channel: string, body: Json, options: RequestOptions): Promise<Json> {
-    return this.#requests.request(member, channel, body, options)
+    return this.requests.request(member, channel, body, options)
   }
 
   /** Answers the requests of a channel. */
   handle(channel: string, handler: RequestHandler): void {
-    this.#requests.handle(channel, handler)
+    this.requests.handle(channel, handler)
   }
 
   /** Begins a new epoch and listens. Fails when the address cannot be had. */
@@ -229,7 +230,7 @@ export class Cluster {
     if (this.#closed) return
     this.#closed = this.#ending = true
     this.#protocol.close()
-    this.#requests.close()
+    this.requests.close()
     this.#transitions.close()
     this.#gracefulRestarts.close()
     this.#memberListeners.clear()
@@ -242,7 +243,7 @@ export class Cluster {
       replica: this.#replica,
       members: this.#members,
       exchange: this.#protocol,
-      requests: this.#requests,
+      requests: this.requests,
     })
   }
 
@@ -264,7 +265,7 @@ export class Cluster {
     const member = this.#members.update(gossiped, now)
     if (member === null) return
     this.#follow(member)
-    if (!isLive(member)) this.#requests.onAway(member.name)
+    if (!isLive(member)) this.requests.onAway(member.name)
     this.#protocol.onMember(member, before)
     this.#tellMembers()
   }
@@ -278,7 +279,7 @@ export class Cluster {
   #onLeave(oid: Packed, epoch: number): void {
     const member = this.#members.left(oid, epoch, this.#settings.clock.now())
     if (member === null) return
-    this.#requests.onAway(member.name)
+    this.requests.onAway(member.name)
     this.#tellMembers()
   }
 

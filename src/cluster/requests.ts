@@ -3,6 +3,7 @@
  * or the time-out comes, or, when it is too long for a packet, a stream; the answer likewise. The
  * one who answers remembers what it answered, so a request that came twice is handled once.
  */
+import { type Packed, pack, unpack } from '../base/bytes.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import { AssertionError, type ErrorCode, OverlayError, failure, messageOf } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
@@ -49,6 +50,7 @@ interface Outstanding {
 export class Requests {
   readonly #ports: RequestsPorts
   readonly #handlers = new Map<string, RequestHandler>()
+  readonly #listeners = new Map<string, (from: string, body: Uint8Array) => void>()
   readonly #outstanding = new Map<number, Outstanding>()
   /** By asker and id: the answer, or null while it is being made. Oldest first, by `atMs`. */
   readonly #answered = new Map<string, { answer: Frame | null; atMs: number; chars: number }>()
@@ -67,6 +69,21 @@ export class Requests {
 
   handle(channel: string, handler: RequestHandler): void {
     this.#handlers.set(channel, handler)
+  }
+
+  /** Sends a message to a live member; it may be lost, and nothing is answered. */
+  send(member: string, channel: string, body: Uint8Array): void {
+    const frame: Frame = { kind: 'message', channel, body: pack(body) }
+    if (this.#ports.isLive(member)) this.#ports.send(member, [frame])
+  }
+
+  /** Hands over the messages of a channel. */
+  listen(channel: string, listener: (from: string, body: Uint8Array) => void): void {
+    this.#listeners.set(channel, listener)
+  }
+
+  onMessage(from: string, channel: string, body: Packed): void {
+    this.#listeners.get(channel)?.(from, unpack(body))
   }
 
   async request(

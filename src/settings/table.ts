@@ -167,6 +167,15 @@ export const settingsTable = {
     example: '72h',
     parse: (text) => parseDuration(text, minForgetAfterMs, maxForgetAfterMs),
   }),
+  voters: setting({
+    name: 'VOTERS',
+    description:
+      'How many members vote on what the cluster agrees on: 1, 3, 5 or 7. ' +
+      'With 5, two may fail at a time. It must be the same on all hosts.',
+    preset: '5',
+    example: '5',
+    parse: parseVoters,
+  }),
   underlayMtu: setting({
     name: 'MTU',
     description: 'The MTU of the underlay, in bytes. Containers get 50 less, 70 less over IPv6.',
@@ -192,6 +201,11 @@ export const settingsTable = {
 function parseScope(text: string): Parsed<'local' | 'global'> {
   if (text === 'local' || text === 'global') return { value: text }
   return { reason: 'is neither local nor global' }
+}
+
+function parseVoters(text: string): Parsed<number> {
+  if (/^[1357]$/.test(text)) return { value: Number(text) }
+  return { reason: 'is none of 1, 3, 5 and 7' }
 }
 
 function parseSecret(text: string): Parsed<string> {

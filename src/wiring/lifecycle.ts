@@ -23,7 +23,7 @@ export function lifecyclesOf(
   { dataplane, logger }: PluginPorts,
   options: PluginOptions,
 ): Lifecycle[] {
-  const { cluster, reconciler, ipam, driver, findings, seedCache, eviction } = rooms
+  const { cluster, consensus, reconciler, ipam, driver, findings, seedCache, eviction } = rooms
   return [
     { stop: () => dataplane.close() },
     { stop: () => findings.stop() },
@@ -35,6 +35,10 @@ export function lifecyclesOf(
         await (isServing ? cluster.announceRestart() : cluster.leave())
         await cluster.close()
       },
+    },
+    {
+      start: () => consensus.start(),
+      stop: (isServing) => consensus.stop({ leaves: !isServing }),
     },
     reconciler,
     {

@@ -1,11 +1,14 @@
 import { Findings } from '../base/findings.ts'
 import { Cluster } from '../cluster/cluster.ts'
+import { Consensus } from '../consensus/consensus.ts'
+import { AgreedState } from '../consensus/state/agreed-state.ts'
 import { Reconciler } from '../dataplane/reconcile/reconciler.ts'
 import { Driver } from '../driver/driver.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { overlayMtu } from '../net/mtu.ts'
 import { Peers } from '../peers/peers.ts'
 import { ClaimFindings } from './claim-findings.ts'
+import { Seeds, consensusStore, consensusTransport } from './ports/consensus-ports.ts'
 import { driverCluster, driverPools, overlayChanges } from './ports/driver-ports.ts'
 import { Forgetting } from './eviction.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
@@ -17,6 +20,7 @@ import { SeedCache } from './seed-cache.ts'
 /** The rooms of a plugin. */
 export interface Rooms {
   readonly cluster: Cluster
+  readonly consensus: Consensus
   readonly peers: Peers
   readonly reconciler: Reconciler
   readonly ipam: Ipam
@@ -45,6 +49,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     epochStore: savedValue<number>(store, 'cluster', 'epoch'),
     records: recordTypes,
   })
+  const consensus = newConsensus(ports, options, cluster)
   const peers = new Peers()
   const reconciler = new Reconciler({
     dataplane,
@@ -84,7 +89,8 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const seedCache = new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
   const eviction = newEviction(ports, options, ipam)
   const claims = new ClaimFindings(findings.room('cluster'))
-  const rooms = { cluster, peers, reconciler, ipam, driver, findings, claims, seedCache, eviction }
+  const agreed = { cluster, consensus, peers, reconciler }
+  const rooms = { ...agreed, ipam, driver, findings, claims, seedCache, eviction }
   connect(rooms, options)
   return rooms
 }
@@ -101,6 +107,24 @@ function connect(rooms: Rooms, { vtep }: PluginOptions): void {
     driver.overlaysChanged(overlayChanges(batch))
     claims.check(batch, driver.networks(), vtep)
   })
+}
+
+function newConsensus(ports: PluginPorts, options: PluginOptions, cluster: Cluster): Consensus {
+  const { clock, random, logger, store } = ports
+  const seeds = new Seeds(cluster, clock, options.seeds, options.vtep)
+  return new Consensus(
+    {
+      self: options.member,
+      clock,
+      random,
+      logger: logger.child('consensus'),
+      transport: consensusTransport(cluster),
+      store: consensusStore(store),
+      members: () => cluster.members(),
+    },
+    new AgreedState(),
+    { voters: options.voters, seeds: () => seeds.now(), isSynced: () => cluster.synced() },
+  )
 }
 
 function newEviction(ports: PluginPorts, options: PluginOptions, ipam: Ipam): Forgetting {

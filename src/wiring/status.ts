@@ -1,3 +1,4 @@
+import type { ConsensusStatus } from '../consensus/ports.ts'
 import type { FindingsStatus } from '../base/findings.ts'
 import type { LoggedProblem } from '../base/logger.ts'
 import { ipWithLength } from '../net/cidr.ts'
@@ -23,6 +24,8 @@ export interface PluginStatus {
   readonly overlays: readonly OverlayStatus[]
   readonly ipam: unknown
   readonly cluster: unknown
+  /** What the members agree on by Raft: role, term, leader, voters, the log. */
+  readonly consensus: ConsensusStatus
   readonly dataplane: unknown
   /** Overlays that this host and another member have with different parameters or one address. */
   readonly disagreements: InconsistencyStatus
@@ -70,7 +73,7 @@ export function composeStatus(
   { gossip, problems }: PluginPorts,
   options: PluginOptions,
 ): PluginStatus {
-  const { cluster, reconciler, ipam, driver, findings, claims } = rooms
+  const { cluster, consensus, reconciler, ipam, driver, findings, claims } = rooms
   return {
     version: options.version,
     member: options.member,
@@ -81,6 +84,7 @@ export function composeStatus(
     overlays: overlaysOf(rooms),
     ipam: ipam.status(),
     cluster: cluster.status(),
+    consensus: consensus.status(),
     dataplane: reconciler.status(),
     disagreements: driver.inconsistencies(),
     ignoredClaims: claims.status(),

@@ -125,6 +125,7 @@ const options = {
   pools: [],
   underlayMtu: 1500,
   auditIntervalMs: 30_000,
+  voters: 5,
   forgetAfterMs: 72 * 3_600_000,
   orphanGraceMs: 120_000,
 } as const

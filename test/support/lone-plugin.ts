@@ -63,6 +63,7 @@ export async function startLonePlugin(
       pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],
       underlayMtu: null,
       auditIntervalMs: 30_000,
+      voters: 5,
       forgetAfterMs: 72 * 3_600_000,
       orphanGraceMs,
     },

@@ -43,6 +43,7 @@ interface SyncProtocolPorts {
   readonly onLeave: (oid: Packed, epoch: number) => void
   readonly onRequest: (from: string, frame: Extract<Frame, { kind: 'request' }>) => void
   readonly onAnswer: (from: string, frame: Extract<Frame, { kind: 'answer' }>) => void
+  readonly onMessage: (from: string, channel: string, body: Packed) => void
 }
 
 export class SyncProtocol {
@@ -227,6 +228,8 @@ export class SyncProtocol {
         return this.#ports.onRequest(from, frame)
       case 'answer':
         return this.#ports.onAnswer(from, frame)
+      case 'message':
+        return this.#ports.onMessage(from, frame.channel, frame.body)
     }
   }
 

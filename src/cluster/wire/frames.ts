@@ -50,6 +50,8 @@ export type Frame =
       readonly body: string
     }
   | { readonly kind: 'answer'; readonly id: number; readonly ok: boolean; readonly body: string }
+  /** For a channel of another room; nothing is answered. */
+  | { readonly kind: 'message'; readonly channel: string; readonly body: Packed }
 
 const kindNumbers = {
   delta: 1,
@@ -61,6 +63,7 @@ const kindNumbers = {
   request: 7,
   answer: 8,
   who: 9,
+  message: 10,
 } as const satisfies Record<Frame['kind'], number>
 
 const transferStates = ['more', 'done', 'busy'] as const
@@ -131,6 +134,9 @@ function encodeBody(frame: Frame): Uint8Array {
         .uint(frame.ok ? 1 : 0, 1)
         .packed(utf8(frame.body))
       break
+    case 'message':
+      out.block(utf8(frame.channel)).packed(frame.body)
+      break
   }
   return out.bytes()
 }
@@ -161,6 +167,8 @@ function decodeBody(kind: number, reader: ByteReader): Frame | null {
       const ok = reader.uint(1) === 1
       return { kind: 'answer', id, ok, body: text(reader.packed(reader.left)) }
     }
+    case kindNumbers.message:
+      return { kind: 'message', channel: text(reader.block()), body: reader.packed(reader.left) }
     default:
       return null
   }

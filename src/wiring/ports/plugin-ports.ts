@@ -37,4 +37,6 @@ export interface PluginOptions {
   readonly orphanGraceMs: number
   /** After how long a member that stays away is forgotten, in milliseconds. */
   readonly forgetAfterMs: number
+  /** How many members vote on what the cluster agrees on. */
+  readonly voters: number
 }

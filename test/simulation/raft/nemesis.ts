@@ -11,6 +11,7 @@ export class Nemesis {
   readonly #everyMs: number
   /** How often each kind of fault happened. */
   readonly counts = new Map<string, number>()
+  readonly #bounced = new Set<Server>()
 
   constructor(world: World, everyMs = 150) {
     this.#world = world
@@ -19,7 +20,12 @@ export class Nemesis {
 
   /** One moment of 5 ms. */
   strike(): void {
-    const { random } = this.#world
+    const { random, servers } = this.#world
+    for (const server of this.#bounced)
+      if (server.raft === null) {
+        this.#bounced.delete(server)
+        if (servers.has(server.id)) server.start()
+      }
     if (below(random, this.#everyMs / 5) > 0) return
     const name = pick(random, Object.keys(this.#faults))!
     if (this.#faults[name]!()) this.counts.set(name, (this.counts.get(name) ?? 0) + 1)
@@ -28,6 +34,9 @@ export class Nemesis {
   readonly #faults: Record<string, () => boolean> = {
     crash: () => this.#crash(this.#any((server) => server.raft !== null)),
     crashLeader: () => this.#crash(this.#world.leader ?? undefined),
+    bounce: () => this.#bounce(),
+    bounceAgain: () => this.#bounce(),
+    bounceMore: () => this.#bounce(),
     restart: () => this.#restart(),
     restartAgain: () => this.#restart(),
     cut: () => {
@@ -89,6 +98,14 @@ export class Nemesis {
     if (server?.raft == null) return false
     const points = ['before-write', 'after-write', 'half-sent', 'before-apply'] as const
     server.crashAt = pick(this.#world.random, points)!
+    return true
+  }
+
+  /** A crash at the next write, and a start at once: what was not written is forgotten. */
+  #bounce(): boolean {
+    const server = this.#any(({ raft }) => raft !== null)
+    if (!this.#crash(server)) return false
+    this.#bounced.add(server!)
     return true
   }
 

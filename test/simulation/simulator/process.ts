@@ -40,6 +40,7 @@ export const settings = {
   underlayMtu: 1500,
   auditIntervalMs: 10_000,
   forgetAfterMs: 72 * 3_600_000,
+  voters: 5,
   orphanGraceMs: 15_000,
 } as const
 

@@ -99,6 +99,7 @@ export class Fixture {
       onLeave: () => {},
       onRequest: () => {},
       onAnswer: () => {},
+      onMessage: () => {},
     })
   }
 }

@@ -35,6 +35,7 @@ describe('settings', () => {
       debug: null,
       memberName: null,
       auditMs: 30_000,
+      voters: 5,
       orphanGraceMs: 120_000,
       forgetAfterMs: 72 * 3600 * 1000,
       underlayMtu: null,
