@@ -1,6 +1,6 @@
 /** Asks members for a grant until one gives it: seeds first, and the voters that they name. */
 import type { Clock } from '../../base/clock.ts'
-import { failure, isBug, messageOf } from '../../base/errors.ts'
+import { OverlayError, failure, isBug, messageOf, refusal } from '../../base/errors.ts'
 import { enrolmentProtocol, maxHandshakeBytes } from '../streams/protocols.ts'
 import { tlsClient, tlsContext } from '../streams/tls-stream.ts'
 import type { Endpoint, Stream } from '../streams/transport.ts'
@@ -18,7 +18,10 @@ export interface JoiningParts {
   readonly dial: (to: Endpoint, signal: AbortSignal) => Promise<Stream>
 }
 
-/** Rejects with NOT_ADMITTED and the reason of each member that was asked. */
+/**
+ * Rejects with NOT_ADMITTED and the reason of each member that was asked: a refusal when one of
+ * them refused, else a failure, which may be over when it is tried again.
+ */
 export async function joinBy(
   parts: JoiningParts,
   seeds: readonly Endpoint[],
@@ -27,6 +30,7 @@ export async function joinBy(
   const toAsk = [...seeds]
   const asked = new Set<string>()
   const reasons = new Set<string>()
+  let isRefused = false
   for (let next = toAsk.shift(); next !== undefined; next = toAsk.shift()) {
     const at = textOf(next)
     if (asked.has(at) || asked.size >= maxAsked) continue
@@ -37,11 +41,13 @@ export async function joinBy(
       toAsk.unshift(...answered.voters.flatMap((text) => endpointOf(text) ?? []))
     } catch (error) {
       if (isBug(error)) throw error
+      isRefused ||= error instanceof OverlayError && error.kind === 'refusal'
       reasons.add(messageOf(error))
     }
   }
-  const told = reasons.size === 0 ? 'no member could be asked' : [...reasons].join('; ')
-  throw failure('NOT_ADMITTED', `this host could not be enrolled: ${told}`)
+  const told = reasons.size === 0 ? 'no voter answers yet' : [...reasons].join('; ')
+  const kind = isRefused ? refusal : failure
+  throw kind('NOT_ADMITTED', `this host could not be enrolled: ${told}`)
 }
 
 async function ask({ clock, dial }: JoiningParts, to: Endpoint, newcomer: Newcomer) {

@@ -1,15 +1,12 @@
 /**
- * How this host comes to be a member and stays one: founds a cluster or is enrolled in one, admits
- * others while it leads, renews its grant, and rotates the gossip keys.
+ * What a member does about admission while it runs: admits others while it leads, renews its grant,
+ * and rotates the gossip keys. How it became a member is in standing.ts.
  */
-import type { Clock } from '../../base/clock.ts'
 import { failure } from '../../base/errors.ts'
-import type { Random } from '../../base/random.ts'
 import { Every } from '../../base/timers.ts'
 import type { ConsensusClient } from '../../consensus/ports.ts'
 import type { Outcome } from '../../consensus/state/section.ts'
-import { readX509 } from '../../identity/certificates/certificate.ts'
-import { generateKeyPair, keyDigest, pemOfKey } from '../../identity/certificates/keys.ts'
+import { keyDigest } from '../../identity/certificates/keys.ts'
 import { isRenewalDue } from '../../identity/certificates/rules.ts'
 import {
   type RegisteredMember,
@@ -19,18 +16,16 @@ import {
 import { serveEnrolment } from '../../identity/enrolment/enrolment.ts'
 import {
   type IssuedToken,
-  type JoinToken,
   formatJoinToken,
   newJoinToken,
 } from '../../identity/enrolment/join-token.ts'
-import { endpointOf, joinBy } from '../../identity/enrolment/joining.ts'
+import { endpointOf } from '../../identity/enrolment/joining.ts'
 import type { Grant } from '../../identity/enrolment/messages.ts'
-import type { MemberIdentity, Standing } from '../../identity/member-identity.ts'
+import type { Standing } from '../../identity/member-identity.ts'
 import { gossipKeyBytes } from '../../identity/packets/gossip-keys.ts'
 import type { TlsStream } from '../../identity/streams/tls-stream.ts'
-import type { Endpoint, Stream } from '../../identity/streams/transport.ts'
-import type { Ip } from '../../net/ip.ts'
 import type { AdmissionSection, AdmissionView } from './admission-section.ts'
+import { type Founding, type HostParts, joinCluster } from './standing.ts'
 
 /** How often a member asks whether its grant is old. */
 const lookMs = 20_000
@@ -41,13 +36,7 @@ const timeoutMs = 5000
 /** A token that `invite` makes holds for a day. */
 const tokenValidityMs = 86_400_000
 
-export interface AdmissionParts {
-  readonly clock: Clock
-  readonly random: Random
-  readonly identity: MemberIdentity
-  readonly name: string
-  readonly address: Ip
-  readonly dial: (to: Endpoint, signal: AbortSignal) => Promise<Stream>
+export interface AdmissionParts extends HostParts {
   readonly consensus: Pick<ConsensusClient, 'submit' | 'query' | 'isLeader'>
   /** This member's copy of the state; as of now where it leads. */
   readonly section: AdmissionSection
@@ -56,13 +45,6 @@ export interface AdmissionParts {
   /** Between two rotations. */
   readonly rotationMs: number
   readonly warn: (text: string) => void
-}
-
-/** The founder keeps what it founded until the voters have agreed on it. */
-interface Founding {
-  readonly keyPem: string
-  readonly token: IssuedToken
-  readonly gossipKey: string
 }
 
 export class Admission {
@@ -81,42 +63,6 @@ export class Admission {
 
   stop(): void {
     this.#looks.stop()
-  }
-
-  /** Makes the authority of a new cluster, a certificate for this host and the first token. */
-  async found(chosen: JoinToken | null): Promise<void> {
-    const { random, identity, name, address, clock } = this.#parts
-    const { issueAuthority, issueMember } = await import('../../identity/certificates/issue.ts')
-    const key = generateKeyPair()
-    const pem = issueAuthority(key, clock.wall(), random)
-    const issuer = readX509(pem)!.subject.slice('CN='.length)
-    const subject = { name, address, publicKey: identity.key.publicKey }
-    const gossipKey = Buffer.from(random.bytes(gossipKeyBytes))
-    const token = chosen ?? newJoinToken(keyDigest(key.publicKey), random)
-    const founding: Founding = {
-      keyPem: pemOfKey(key),
-      token: { token, notAfter: null, usesLeft: null },
-      gossipKey: gossipKey.toString('hex'),
-    }
-    await identity.keep('founding', founding)
-    await identity.adopt({
-      certificate: issueMember({ key, issuer }, subject, clock.wall(), random),
-      authority: pem,
-      currentEpoch: 1,
-      keys: [{ epoch: 1, key: gossipKey.toString('base64') }],
-      voters: [],
-      evicted: [],
-      wall: clock.wall(),
-    })
-  }
-
-  /** Has this host enrolled by the first of these members that can. Rejects with NOT_ADMITTED. */
-  async join(seeds: readonly Endpoint[], token: JoinToken | null): Promise<void> {
-    const { identity, name, address, clock, dial } = this.#parts
-    const authority = identity.standing?.authorityPem
-    const known = authority === undefined ? {} : { authority }
-    const newcomer = { name, address, key: identity.key, token, ...known }
-    await identity.adopt(await joinBy({ clock, dial }, seeds, newcomer))
   }
 
   /** Serves a host that asks to be enrolled: decides while it leads, else says who may. */
@@ -170,10 +116,8 @@ export class Admission {
       view.epochs.join() !== keys.keys.map(({ epoch }) => epoch).join()
     if (view.current === 0 || (!isOld && !isRenewalDue(certificate, clock.wall()))) return
     if (consensus.isLeader()) return await identity.adopt(await this.#ownGrant())
-    await this.join(
-      voters().flatMap((text) => endpointOf(text) ?? []),
-      null,
-    )
+    const seeds = voters().flatMap((text) => endpointOf(text) ?? [])
+    await joinCluster(this.#parts, seeds, null)
   }
 
   /** What the leader does for all: the founding, until it is agreed on, and the rotation. */

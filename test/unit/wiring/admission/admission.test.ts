@@ -8,6 +8,7 @@ import type { Ip } from '../../../../src/net/ip.ts'
 import { Admission } from '../../../../src/wiring/admission/admission.ts'
 import { AdmissionSection } from '../../../../src/wiring/admission/admission-section.ts'
 import { decode, encode } from '../../../support/agreed-machine.ts'
+import { type HostParts, obtainStanding } from '../../../../src/wiring/admission/standing.ts'
 import { VirtualWorld } from '../../identity/virtual-world.ts'
 
 const minuteMs = 60_000
@@ -44,13 +45,16 @@ class Hosts extends VirtualWorld {
     const random = seededRandom(number)
     const clock = this.clock()
     const warnings: string[] = []
-    const admission = new Admission({
+    const parts: HostParts = {
       clock,
       random,
       identity,
       name,
       address: `10.0.0.${number}` as Ip,
       dial: (to, signal) => inner.dial(to, { signal }),
+    }
+    const admission = new Admission({
+      ...parts,
       consensus: {
         submit: async (command) => this.#apply(command, name),
         query: async (question) => this.#state.query(question),
@@ -87,7 +91,7 @@ class Hosts extends VirtualWorld {
       })
       return list
     }
-    return { name, identity, admission, warnings, counts, notes, start, at: inner.advertise }
+    return { name, identity, parts, admission, warnings, counts, notes, start, at: inner.advertise }
   }
 
   /** Lets time pass in small steps, since timers are set by work that is not virtual. */
@@ -119,7 +123,7 @@ describe('wiring/admission', () => {
     const hosts = new Hosts()
     started.push(hosts)
     const one = await hosts.host(1)
-    await one.admission.found(null)
+    await obtainStanding(one.parts, null, [])
     const lists = [one.start()]
     await hosts.pass(minuteMs)
     const text = await one.admission.invite()
@@ -131,7 +135,7 @@ describe('wiring/admission', () => {
       [3, { address: '10.0.0.2', port: 7946 }],
     ] as const) {
       const other = await hosts.host(number)
-      await hosts.during(other.admission.join([seed], token.value))
+      await hosts.during(obtainStanding(other.parts, token.value, [seed]))
       const list = other.start()
       expect((await hosts.during(list.join(['10.0.0.1']))).contacted).to.equal(1)
       lists.push(list)
@@ -181,12 +185,33 @@ describe('wiring/admission', () => {
     expect(two.notes.join()).to.match(/host3.* was evicted/)
   }).timeout(30_000)
 
+  it('says what a host lacks: a token, one that holds, or a member that answers', async () => {
+    const { hosts, one, text } = await three()
+    const four = await hosts.host(4)
+    const told = (token: string | null, seed = one.at) => {
+      const parsed = token === null ? null : parseJoinToken(token)
+      const value = parsed !== null && 'value' in parsed ? parsed.value : null
+      const obtaining = obtainStanding(four.parts, value, [seed])
+      return hosts.during(obtaining.catch((error: Error) => error.message))
+    }
+    expect(await told(null)).to.match(/JOIN needs TOKEN: .*invite/)
+    const before = hosts.clock().now()
+    expect(await told(`${text.slice(0, -1)}${text.endsWith('0') ? '1' : '0'}`)).to.match(
+      /10\.0\.0\.1:7946 refuses this host: host4: the cluster has no such token/,
+    )
+    expect(hosts.clock().now() - before).to.be.lessThan(1000)
+    expect(await told(text, { address: '10.0.0.77', port: 7946 })).to.match(/ECONNREFUSED/)
+    expect(hosts.clock().now() - before).to.be.greaterThan(20_000)
+    expect(await told(text)).to.equal(undefined)
+    expect(await told(null)).to.equal(undefined)
+  })
+
   it('goes on with its founding after a crash before it was agreed on', async () => {
     const hosts = new Hosts()
     started.push(hosts)
     const store = memoryStore()
     const first = await hosts.host(1, store)
-    await first.admission.found(null)
+    await obtainStanding(first.parts, null, [])
     const { authorityPem } = first.identity.standing!
     const again = new Hosts()
     started.push(again)
