@@ -4,7 +4,7 @@ import { networkRoutes } from './network-routes.ts'
 import { statusRoutes } from './status-routes.ts'
 
 /** What an operator on this host can ask for and do. */
-export interface Administration {
+interface Administration {
   /** Plain JSON. */
   readonly status: () => unknown
   /** Agrees with the other members that these are gone. Fails with NO_MAJORITY. */

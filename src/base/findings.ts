@@ -28,7 +28,7 @@ export interface Finding {
 }
 
 /** An open finding, as `/status` lists it. Times are ISO 8601 in UTC. */
-export interface ListedFinding extends Omit<Finding, 'key'> {
+interface ListedFinding extends Omit<Finding, 'key'> {
   readonly since: string
   readonly lastAt: string
   /** How often it was raised since it started. */

@@ -33,7 +33,7 @@ const maxLineCharacters = 4000
  * How much a line matters: the engine logs our standard output as information, our errors as
  * errors.
  */
-export type LogLevel = 'debug' | 'info' | 'warn'
+type LogLevel = 'debug' | 'info' | 'warn'
 
 /** Hands each line, printable, to `write`. `problems` keeps the last warnings for `/status`. */
 export function createLogger(write: (line: string, level: LogLevel) => void): {

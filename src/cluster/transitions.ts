@@ -25,7 +25,7 @@ export interface Transition {
 }
 
 /** A value of a kind that this release knows, and what is wrong with it. */
-export interface InvalidRecord {
+interface InvalidRecord {
   readonly kind: string
   readonly reason: string
 }

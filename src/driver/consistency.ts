@@ -17,7 +17,7 @@ const maxListed = 100
  * endpoint that would cause one is refused, but after a partition, or when two hosts act at the
  * same moment, it can only be detected. Both sides detect it, each from its own side.
  */
-export interface Inconsistency {
+interface Inconsistency {
   readonly kind: 'mtu' | 'port' | 'vni' | 'subnets' | 'vni-shared' | 'mac' | 'address'
   readonly overlayId: string
   /** The other member. */
@@ -116,7 +116,7 @@ function findingOf({ kind, overlayId, text, remedy, ...details }: Inconsistency)
 }
 
 /** Compares the overlays of live members with the networks and the VXLAN port of this host. */
-export function overlayInconsistencies(
+function overlayInconsistencies(
   networks: readonly Network[],
   elsewhere: Iterable<KnownOverlay>,
   port: number,
@@ -185,7 +185,7 @@ function sharedVni(ours: Network, theirs: KnownOverlay): Inconsistency {
  * Addresses and MAC addresses that an endpoint of this host and one of a live member both have,
  * except for IP addresses of our own pools: IPAM knows their owners.
  */
-export function duplicateClaims(
+function duplicateClaims(
   network: Network,
   endpoints: readonly Endpoint[],
   peers: DriverPeers,

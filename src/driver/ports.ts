@@ -72,7 +72,7 @@ export interface DriverPeers {
 export type LinkLocation = 'hostNetns' | 'sandbox'
 
 /** The data plane, as the driver needs it. All verbs are idempotent. */
-export interface DriverDataplane {
+interface DriverDataplane {
   /** Creates the overlay's links and writes the rows of all known peers before it resolves. */
   attachOverlay(links: OverlayLinks): Promise<void>
   detachOverlay(overlayId: string): Promise<void>

@@ -34,7 +34,7 @@ const contentType = 'application/vnd.docker.plugins.v1.2+json'
 /** Which socket the engine came through. */
 export type SocketRole = 'managed' | 'legacy'
 
-export interface AppOptions {
+interface AppOptions {
   readonly role: SocketRole
   readonly introduction: Introduction
   readonly runner: CallRunner

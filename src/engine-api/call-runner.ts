@@ -7,7 +7,7 @@ import type { CallStatistics } from './call-statistics.ts'
 import type { PluginHandlers } from './handlers.ts'
 import type { Prepared, Work } from './method.ts'
 
-export interface CallRunnerOptions {
+interface CallRunnerOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly calls: CallStatistics

@@ -41,7 +41,7 @@ export interface NetworkCall {
   readonly pools: readonly NetworkPool[]
 }
 
-export interface CreateNetworkCall extends NetworkCall {
+interface CreateNetworkCall extends NetworkCall {
   readonly internal: boolean
 }
 
@@ -88,7 +88,7 @@ export interface NetworkDriverHandlers {
   discover(address: Ip, self: boolean, present: boolean): void
 }
 
-export interface RequestPoolCall {
+interface RequestPoolCall {
   readonly space: string
   /** Null when the user gave no `--subnet`: a different pool each time, and an error at the end. */
   readonly pool: Cidr | null
@@ -99,7 +99,7 @@ export interface RequestPoolCall {
   readonly ipv6: boolean
 }
 
-export interface RequestAddressCall {
+interface RequestAddressCall {
   readonly poolId: string
   /** Null when any address will do. */
   readonly address: Ip | null

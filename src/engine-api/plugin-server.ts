@@ -37,7 +37,7 @@ const umask = 0o177
 /** Time for the last answers to be sent, ms. */
 const lastAnswersMs = 100
 
-export interface PluginServerOptions {
+interface PluginServerOptions {
   readonly introduction: Introduction
   readonly clock: Clock
   readonly logger: Logger

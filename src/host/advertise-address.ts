@@ -2,7 +2,7 @@ import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/logger.ts'
 import type { Ip } from '../net/ip.ts'
 
-export interface OwnAddressParts {
+interface OwnAddressParts {
   /** The address of the last start. */
   readonly saved: { load(): Ip | undefined; save(address: Ip): Promise<void> }
   readonly logger: Logger

@@ -16,7 +16,7 @@ import type { Vni } from '../net/vni.ts'
  */
 
 /** One record of another member before and after a change; null where there is none. */
-export interface RecordTransition {
+interface RecordTransition {
   readonly origin: string
   /** That member's VTEP. */
   readonly address: Ip

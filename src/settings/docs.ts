@@ -13,7 +13,7 @@ const settable = Object.values<Setting<unknown, string | null>>(settingsTable).f
 /**
  * One entry of config.json's `env`. An empty value shows up in `docker plugin inspect`; null not.
  */
-export interface EnvEntry {
+interface EnvEntry {
   readonly name: string
   readonly description: string
   readonly settable: readonly string[]

@@ -6,13 +6,13 @@ import { whyReserved } from '../net/reserved.ts'
 export type Parsed<T> = { readonly value: T } | { readonly reason: string }
 
 /** Where another member listens; a null port stands for our own gossip port. */
-export interface JoinAddress {
+interface JoinAddress {
   readonly host: string
   readonly port: number | null
 }
 
 /** A range that subnets of one length are cut from. */
-export interface PoolRange {
+interface PoolRange {
   readonly cidr: Cidr
   readonly length: number
 }

@@ -9,7 +9,7 @@ import { Tables, type TextChange } from './tables.ts'
  */
 
 /** What a journal's bytes contain. */
-export type Replay =
+type Replay =
   | {
       readonly kind: 'good'
       readonly tables: Tables

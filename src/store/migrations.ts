@@ -1,7 +1,7 @@
 import type { StoreChange } from './store.ts'
 
 /** What a step is given to read: the rows as the format before had them. */
-export interface Readable {
+interface Readable {
   get<T>(table: string, key: string): T | undefined
   entries<T>(table: string): [string, T][]
 }

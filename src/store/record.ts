@@ -18,7 +18,7 @@ export function encodeRecord(payload: string): Buffer {
 }
 
 /** What begins at `offset`: a whole record, one that a crash cut short, or damage. */
-export type RecordRead =
+type RecordRead =
   | { readonly kind: 'record'; readonly payload: string; readonly end: number }
   | { readonly kind: 'torn' }
   | { readonly kind: 'damaged'; readonly reason: string }

@@ -21,7 +21,7 @@ interface Remembered {
   readonly away: boolean
 }
 
-export interface ForgettingParts {
+interface ForgettingParts {
   readonly clock: Clock
   readonly logger: Logger
   readonly store: Store

@@ -10,7 +10,7 @@ const maxSeeds = 16
 
 const place = { table: 'cluster', key: 'contacts' } as const
 
-export interface SeedCacheParts {
+interface SeedCacheParts {
   readonly clock: Clock
   readonly store: Store
   readonly logger: Logger

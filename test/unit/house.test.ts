@@ -111,6 +111,20 @@ describe('the house', () => {
       expect(used.has(file), `nobody imports ${file}`).to.equal(true)
   })
 
+  it('exports only what another file imports', () => {
+    const texts = new Map(
+      ['src', 'plugin', 'bench', 'test'].flatMap(filesUnder).map((file) => [file, textOf(file)]),
+    )
+    const pattern =
+      /^export (?:async |abstract )?(?:function|class|const|interface|type)\*? (\w+)/gm
+    for (const file of sources.filter((name) => !limits.unusedExports.includes(partOf(name))))
+      for (const [, name] of texts.get(file)!.matchAll(pattern)) {
+        const word = new RegExp(`\\b${name}\\b`)
+        const isUsed = [...texts].some(([other, text]) => other !== file && word.test(text))
+        expect(isUsed, `${file} exports ${name}, which no other file imports`).to.equal(true)
+      }
+  })
+
   it('has unit tests in the folders of what they test', () => {
     const folders = new Set([...foldersUnder('src'), 'src/plugin', 'src/support'])
     for (const folder of foldersUnder('test/unit'))

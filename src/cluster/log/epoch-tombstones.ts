@@ -4,7 +4,7 @@
  */
 import type { Packed } from '../../base/bytes.ts'
 
-export interface EpochTombstone {
+interface EpochTombstone {
   readonly epoch: number
   /** Its owner has left. False: the owner was dead for so long that its records were dropped. */
   readonly left: boolean

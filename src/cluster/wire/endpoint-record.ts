@@ -48,7 +48,7 @@ export const endpointRecord: RecordType<EndpointRecord> = {
 }
 
 /** `vni/endpoint id` */
-export function endpointKey(record: Fields<EndpointRecord>): string {
+function endpointKey(record: Fields<EndpointRecord>): string {
   return `${record.vni}/${record.endpointId}`
 }
 

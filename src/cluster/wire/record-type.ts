@@ -67,14 +67,14 @@ export interface RecordType<R extends AnyRecord = AnyRecord> {
 }
 
 /** The fields that make the key, to text and back. */
-export interface RecordKey<K extends object> {
+interface RecordKey<K extends object> {
   readonly write: (fields: K) => string
   /** Null when the text is none that `write` makes. */
   readonly read: (text: string) => K | null
 }
 
 /** What `defineRecord` takes; the example above has one. */
-export interface RecordDefinition<N extends string, K extends object, F extends object> {
+interface RecordDefinition<N extends string, K extends object, F extends object> {
   readonly kind: N
   readonly number: number
   readonly key: RecordKey<K>

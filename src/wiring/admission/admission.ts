@@ -36,7 +36,7 @@ const timeoutMs = 5000
 /** A token that `invite` makes holds for a day. */
 const tokenValidityMs = 86_400_000
 
-export interface AdmissionParts extends HostParts {
+interface AdmissionParts extends HostParts {
   readonly consensus: Pick<ConsensusClient, 'submit' | 'query' | 'isLeader'>
   /** This member's copy of the state; as of now where it leads. */
   readonly section: AdmissionSection

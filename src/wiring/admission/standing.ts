@@ -67,7 +67,7 @@ export async function obtainStanding(
 }
 
 /** Makes the authority of a new cluster, a certificate for this host and the first token. */
-export async function foundCluster(
+async function foundCluster(
   { random, identity, name, address, clock }: HostParts,
   chosen: JoinToken | null,
 ): Promise<void> {

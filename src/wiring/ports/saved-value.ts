@@ -1,7 +1,7 @@
 import type { Store } from '../../store/store.ts'
 
 /** One row of the store, as a room sees it that keeps a single value. */
-export interface SavedValue<T> {
+interface SavedValue<T> {
   /** Undefined when nothing was saved yet. */
   load(): T | undefined
   /** Durable once it resolves. Rejects with STORE when the disk does not take it. */

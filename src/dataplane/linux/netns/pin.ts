@@ -73,7 +73,7 @@ export function isPinned(path: string): boolean {
 }
 
 /** Whether the namespace pinned at `path` is the one that `fd` stands for. */
-export function isPinOf(path: string, fd: number): boolean {
+function isPinOf(path: string, fd: number): boolean {
   const [pinned, held] = [statSync(path, { throwIfNoEntry: false }), fstatSync(fd)]
   return pinned?.ino === held.ino && pinned.dev === held.dev
 }
