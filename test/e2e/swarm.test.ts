@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import type { Host } from '../support/lab/host.ts'
 import { pluginName } from '../support/lab/host.ts'
 import { labImage } from '../support/lab/image.ts'
+import { guest } from '../support/lab/paths.ts'
 import { until } from '../support/lab/processes.ts'
 import {
   createNetwork,
@@ -47,12 +48,8 @@ async function taskOn(on: Host): Promise<{ id: string; address: string }> {
 }
 
 async function runService(leader: Host): Promise<void> {
-  const network = ['-d', driver, '--ipam-driver', driver, '--subnet', '10.60.0.0/24']
-  await leader.docker(['network', 'create', ...network, '--attachable', 'swarmed'])
-  const spread = ['--replicas', '2', '--replicas-max-per-node', '1', '--stop-grace-period', '1s']
-  const service = [...spread, '--endpoint-mode', 'dnsrr', '--network', 'swarmed', '--name', 'web']
-  const image = ['--detach', '--no-resolve-image', labImage, 'sleep', '3600']
-  await leader.docker(['service', 'create', ...service, ...image])
+  const script = `${guest.project}/examples/swarm/manager.sh`
+  await leader.exec(['sh', script], { env: { DRIVER: driver, IMAGE: labImage } })
   const running = ['service', 'ps', 'web', '--filter', 'desired-state=running']
   await until(
     async () => {
