@@ -39,18 +39,12 @@ export interface Dataplane {
   ensureEndpoint(overlayId: string, link: EndpointLink): Promise<EnsuredEndpoint>
 
   /**
-   * Repairs the endpoint's veth pair as `ensureEndpoint` does, but creates none: a new one would be
-   * in the host's namespace, and the engine would not move it into the container.
-   * @returns what was changed, in words; null when there is no pair.
+   * Repairs the veth pair of an endpoint that the engine has, or creates it again after it was
+   * removed: with the other end where the engine had put it, in the sandbox, with its addresses, up.
+   * A pair in the host's namespace would be of no use, as the engine would not move it any more.
+   * @returns 'missing' when there is no pair, and the sandbox is unknown or gone.
    */
-  repairEndpoint(overlayId: string, link: EndpointLink): Promise<string[] | null>
-
-  /**
-   * Creates the endpoint's veth pair again after it was removed, with the other end where the
-   * engine had put it: in the sandbox, with its addresses, up.
-   * @returns whether it was created; false when the sandbox is unknown or gone.
-   */
-  recreateEndpoint(overlayId: string, link: EndpointLink): Promise<boolean>
+  restoreEndpoint(overlayId: string, link: EndpointLink): Promise<RestoreOutcome>
 
   /** Removes the endpoint's veth pair by whichever end is left. Neither is no error. */
   removeEndpoint(overlayId: string, endpointId: string): Promise<void>
@@ -104,6 +98,8 @@ export interface EndpointLink {
   /** The file of the container's namespace, as the engine names it; null while it is not known. */
   readonly sandboxKey: string | null
 }
+
+export type RestoreOutcome = 'unchanged' | 'repaired' | 'missing'
 
 export interface EnsuredEndpoint {
   /** The name the container's end has in the host's namespace, for the answer to Join. */

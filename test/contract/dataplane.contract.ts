@@ -197,14 +197,14 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       expect((await dumped()).endpoints).to.deep.equal([actualOf(other, true)])
     })
 
-    it('is repaired where it is, and not made by that', async () => {
+    it('is restored where it is, and not created by that', async () => {
       await bench.dataplane.ensureOverlay(links)
-      expect(await bench.dataplane.repairEndpoint('o1', endpoint)).to.equal(null)
+      expect(await bench.dataplane.restoreEndpoint('o1', endpoint)).to.equal('missing')
       expect((await dumped()).endpoints).to.deep.equal([])
       await bench.dataplane.ensureEndpoint('o1', endpoint)
-      expect(await bench.dataplane.repairEndpoint('o1', endpoint)).to.deep.equal([])
+      expect(await bench.dataplane.restoreEndpoint('o1', endpoint)).to.equal('unchanged')
       const other = { ...endpoint, mac: mac(4), mtu: 1280 }
-      expect(await bench.dataplane.repairEndpoint('o1', other)).to.not.deep.equal([])
+      expect(await bench.dataplane.restoreEndpoint('o1', other)).to.equal('repaired')
       expect((await dumped()).endpoints).to.deep.equal([actualOf(other, true)])
     })
 

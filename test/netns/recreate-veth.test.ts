@@ -70,14 +70,14 @@ describe('a veth pair that is recreated in its sandbox', function () {
   }
 
   it('has its IPv6 address again, although IPv6 is off in the container', async () => {
-    expect(await dataplane.recreateEndpoint('uber-net', endpoint(links.mtu))).to.equal(true)
+    expect(await dataplane.restoreEndpoint('uber-net', endpoint(links.mtu))).to.equal('repaired')
     expect(await addresses()).to.include.members(['10.30.0.10/16', 'fd00:30::10/64'])
     expect(warnings).to.deep.equal([])
     expect(await lab.ping(container, '10.30.0.1')).to.equal(true)
   })
 
   it('has its IPv4 address where there can be no IPv6, and that is told', async () => {
-    expect(await dataplane.recreateEndpoint('uber-net', endpoint(1000))).to.equal(true)
+    expect(await dataplane.restoreEndpoint('uber-net', endpoint(1000))).to.equal('repaired')
     expect(await addresses()).to.deep.equal(['10.30.0.10/16'])
     expect(warnings).to.have.length(1)
     expect(warnings[0]).to.include('endpoint e1').and.include('IPv6 only after a restart')
@@ -97,14 +97,14 @@ describe('a veth pair that is recreated in its sandbox', function () {
         throw failure('KERNEL', 'netlink: answers were lost')
       }
       try {
-        const lost = dataplane.recreateEndpoint('uber-net', endpoint(links.mtu))
+        const lost = dataplane.restoreEndpoint('uber-net', endpoint(links.mtu))
         expect(messageOf(await lost.catch((error: unknown) => error))).to.include('lost')
       } finally {
         prototype.send = original
       }
       const left = (await lab.json(container, 'ip', 'link', 'show')).map(({ ifname }) => ifname)
       expect(left).to.deep.equal(isCleanedUp ? ['lo'] : ['lo', 'eth0'])
-      expect(await dataplane.recreateEndpoint('uber-net', endpoint(links.mtu))).to.equal(true)
+      expect(await dataplane.restoreEndpoint('uber-net', endpoint(links.mtu))).to.equal('repaired')
       expect(await addresses()).to.include.members(['10.30.0.10/16', 'fd00:30::10/64'])
       expect(await lab.ping(container, '10.30.0.1')).to.equal(true)
       await dataplane.removeEndpoint('uber-net', 'e1')

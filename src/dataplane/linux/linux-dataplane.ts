@@ -12,10 +12,12 @@ import type {
   EnsuredEndpoint,
   FailedRowChange,
   OverlayLinks,
+  RestoreOutcome,
   RowChange,
 } from '../dataplane.ts'
 import {
   ensureVethPair,
+  isComplete,
   recreateVethPair,
   removeVethPair,
   repairVethPair,
@@ -118,26 +120,14 @@ export class LinuxDataplane implements Dataplane {
     )
   }
 
-  async repairEndpoint(overlayId: string, link: EndpointLink): Promise<string[] | null> {
-    return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () =>
-      repairVethPair(this.#existing(overlayId), this.#theHost(), overlayId, link),
-    )
-  }
-
-  async recreateEndpoint(overlayId: string, link: EndpointLink): Promise<boolean> {
+  async restoreEndpoint(overlayId: string, link: EndpointLink): Promise<RestoreOutcome> {
     return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () => {
-      if (this.#sandboxDirectory === undefined || link.sandboxKey === null) return false
-      const path = join(this.#sandboxDirectory, basename(link.sandboxKey))
-      if (!isPinned(path)) return false
-      const container = openNetns(path)
-      try {
-        const netns = this.#existing(overlayId)
-        const warning = recreateVethPair(netns, container, overlayId, link)
-        if (warning !== null) this.#logger.warn(warning)
-        return true
-      } finally {
-        closeNetns(container)
-      }
+      const netns = this.#existing(overlayId)
+      const changed = isComplete(netns, overlayId, link)
+        ? repairVethPair(netns, this.#theHost(), overlayId, link)
+        : null
+      if (changed !== null) return changed.length > 0 ? 'repaired' : 'unchanged'
+      return this.#recreate(netns, overlayId, link) ? 'repaired' : 'missing'
     })
   }
 
@@ -203,6 +193,21 @@ export class LinuxDataplane implements Dataplane {
         throw error
       }
     })
+  }
+
+  /** Creates a veth pair into its sandbox. @returns whether there is one. */
+  #recreate(netns: OverlayNetns, overlayId: string, link: EndpointLink): boolean {
+    if (this.#sandboxDirectory === undefined || link.sandboxKey === null) return false
+    const path = join(this.#sandboxDirectory, basename(link.sandboxKey))
+    if (!isPinned(path)) return false
+    const sandbox = openNetns(path)
+    try {
+      const warning = recreateVethPair(netns, sandbox, overlayId, link)
+      if (warning !== null) this.#logger.warn(warning)
+      return true
+    } finally {
+      closeNetns(sandbox)
+    }
   }
 
   #applyBatch(overlayId: string, changes: readonly RowChange[]): FailedRowChange[] {

@@ -10,6 +10,7 @@ import type {
   EnsuredEndpoint,
   FailedRowChange,
   OverlayLinks,
+  RestoreOutcome,
 } from '../dataplane.ts'
 
 /** The verbs of the port that a fault can be put into. */
@@ -133,17 +134,14 @@ export class MemoryDataplane implements Dataplane {
     return { sourceName, changed: ['veth pair created'] }
   }
 
-  async repairEndpoint(overlayId: string, link: EndpointLink): Promise<string[] | null> {
-    this.#enter('repairEndpoint')
-    return repaired(this.#existing(overlayId).endpoints, link)
-  }
-
-  async recreateEndpoint(overlayId: string, link: EndpointLink): Promise<boolean> {
-    this.#enter('recreateEndpoint')
+  async restoreEndpoint(overlayId: string, link: EndpointLink): Promise<RestoreOutcome> {
+    this.#enter('restoreEndpoint')
     const { endpoints } = this.#existing(overlayId)
-    if (link.sandboxKey === null || !this.sandboxes.has(link.sandboxKey)) return false
+    const changed = repaired(endpoints, link)
+    if (changed !== null) return changed.length > 0 ? 'repaired' : 'unchanged'
+    if (link.sandboxKey === null || !this.sandboxes.has(link.sandboxKey)) return 'missing'
     endpoints.set(link.endpointId, { link, portConfigured: true, inHostNetns: false })
-    return true
+    return 'repaired'
   }
 
   async removeEndpoint(overlayId: string, endpointId: string): Promise<void> {

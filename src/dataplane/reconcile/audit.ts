@@ -54,8 +54,9 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
   let endpoints = 0
   for (const link of rows.endpoints.values()) {
     const { endpointId } = link
+    if (matches(link, present.get(endpointId))) continue
     const outcome = await attempt(
-      () => auditEndpoint(dataplane, overlayId, link, present.get(endpointId)),
+      () => dataplane.restoreEndpoint(overlayId, link),
       (message) => {
         // The outcome is not known: all rows are compared again soon.
         rows.invalidate()
@@ -76,19 +77,6 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
   }
 }
 
-async function auditEndpoint(
-  dataplane: Dataplane,
-  overlayId: string,
-  link: EndpointLink,
-  actual: ActualEndpoint | undefined,
-): Promise<'unchanged' | 'repaired' | 'missing'> {
-  if (actual !== undefined && matches(link, actual)) return 'unchanged'
-  // It may have gone since it was read.
-  const changed = actual === undefined ? null : await dataplane.repairEndpoint(overlayId, link)
-  if (changed !== null) return changed.length > 0 ? 'repaired' : 'unchanged'
-  return (await dataplane.recreateEndpoint(overlayId, link)) ? 'repaired' : 'missing'
-}
-
-function matches(link: EndpointLink, { portConfigured, mac, mtu }: ActualEndpoint): boolean {
-  return portConfigured && mac === link.mac && mtu === link.mtu
+function matches({ mac, mtu }: EndpointLink, actual: ActualEndpoint | undefined): boolean {
+  return actual?.portConfigured === true && actual.mac === mac && actual.mtu === mtu
 }

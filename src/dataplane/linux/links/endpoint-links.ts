@@ -52,6 +52,15 @@ export function ensureVethPair(
   return { sourceName, changed: ['veth pair created'] }
 }
 
+/** Whether there is a pair whose creation was completed: its alias comes after the link. */
+export function isComplete(
+  netns: OverlayNetns,
+  overlayId: string,
+  { endpointId }: EndpointLink,
+): boolean {
+  return netns.link(portNameOf(overlayId, endpointId))?.alias !== ''
+}
+
 /** Repairs the pair. @returns what was changed, in words; null when there is no pair. */
 export function repairVethPair(
   netns: OverlayNetns,
@@ -82,7 +91,7 @@ export function recreateVethPair(
   link: EndpointLink,
 ): string | null {
   const { socket } = container
-  // A port that is there is incomplete, or it would have been found and repaired.
+  // A port that is there is incomplete, or it would have been repaired.
   const half = owned(netns.link(portNameOf(overlayId, link.endpointId)), overlayId, netns.path)
   if (half !== null) deleteLinkIfExists(netns.socket, half.index)
   const names = new Set(listLinks(socket).map(({ name }) => name))

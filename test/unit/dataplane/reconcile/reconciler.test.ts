@@ -379,13 +379,13 @@ describe('the reconciler', () => {
       const { endpoints } = kernel.overlay('o1')!
       endpoints.delete('l1')
       endpoints.get('l2')!.portConfigured = false
-      kernel.failCall('recreateEndpoint')
+      kernel.failCall('restoreEndpoint')
       const [report] = await reconciler.audit()
       expect(report).to.deep.include({ missing: ['l1'] })
       expect(report!.drift.endpoints).to.equal(1)
       expect(endpoints.get('l2')!.portConfigured).to.equal(true)
       const [status] = reconciler.status().overlays
-      expect(status).to.deep.include({ missing: ['l1'], lastError: 'recreateEndpoint: EBUSY' })
+      expect(status).to.deep.include({ missing: ['l1'], lastError: 'restoreEndpoint: EBUSY' })
       await clock.advance(200)
       expect(reconciler.status().overlays[0]).to.deep.include({ missing: [], lastError: null })
       expect(endpoints.has('l1')).to.equal(true)
@@ -435,7 +435,7 @@ describe('the reconciler', () => {
 
     it('throw a bug in the repair of an endpoint on', async () => {
       kernel.overlay('o1')!.endpoints.get('l1')!.portConfigured = false
-      kernel.failCall('repairEndpoint', 1, new TypeError('made up'))
+      kernel.failCall('restoreEndpoint', 1, new TypeError('made up'))
       const caught = await reconciler.audit().catch((error: unknown) => error)
       expect(caught).to.be.instanceOf(TypeError)
     })
