@@ -40,8 +40,9 @@ export interface Dataplane {
 
   /**
    * Repairs the veth pair of an endpoint that the engine has, or creates it again after it was
-   * removed: with the other end where the engine had put it, in the sandbox, with its addresses, up.
-   * A pair in the host's namespace would be of no use, as the engine would not move it any more.
+   * removed: with the other end where the engine had put it, in the sandbox, with its addresses,
+   * up. A pair in the host's namespace would be of no use, as the engine would not move it any
+   * more.
    * @returns 'missing' when there is no pair, and the sandbox is unknown or gone.
    */
   restoreEndpoint(overlayId: string, link: EndpointLink): Promise<RestoreOutcome>

@@ -1,3 +1,4 @@
+import type { RoomFindings } from '../base/findings.ts'
 import type { Transition } from '../cluster/cluster.ts'
 import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
 import type { Network } from '../driver/network-store.ts'
@@ -8,6 +9,68 @@ import { geometryOf } from '../net/pool-geometry.ts'
 import { parsePoolKey } from '../net/pool-key.ts'
 import { isHostIp } from '../net/reserved.ts'
 import { type BlockRecord, type PoolRecord, blockRecord, poolRecord } from './records.ts'
+
+const code = 'CLAIM_IGNORED'
+/** A member that makes no more such claims has been repaired, or is gone, ms. */
+const lastsMs = 3_600_000
+
+/** For `/status`. */
+export interface IgnoredClaims {
+  /** Since the start. */
+  readonly total: number
+  /** By member and kind, those of the last hour. */
+  readonly list: readonly {
+    readonly who: string
+    readonly what: string
+    readonly count: number
+    readonly last: { readonly at: string; readonly text: string }
+  }[]
+}
+
+/** Invalid claims of other members, which are ignored here, as findings. */
+export class ClaimFindings {
+  readonly #findings: RoomFindings
+  #total = 0
+
+  constructor(findings: RoomFindings) {
+    this.#findings = findings
+  }
+
+  /** Checks records that changed. `networks` are this host's, and `vtep` is its address. */
+  check(batch: readonly Transition[], networks: readonly Network[], vtep: Ip): void {
+    for (const transition of batch)
+      for (const { who, what, text } of claimFaults(transition, networks, vtep))
+        this.#raise(who, what, text, `look at the plugin of ${who}: its log and its version`)
+  }
+
+  /** Gossip found two hosts of one name; the claimant is kept out by all that know the other. */
+  nameClash(name: string, known: string, claimant: string): void {
+    const text = `hosts ${known} and ${claimant} both call themselves ${name}, and only one is let in`
+    const remedy =
+      "give one of the two another MEMBER_NAME or, if its disk is a copy of the other's, an empty state"
+    this.#raise(name, 'name', text, remedy)
+  }
+
+  status(): IgnoredClaims {
+    const list = this.#findings
+      .list()
+      .filter((finding) => finding.code === code)
+      .map(({ details, times, lastAt, text, remedy }) => {
+        const { member, what } = details as { member: string; what: string }
+        return { who: member, what, count: times, last: { at: lastAt, text: `${text}; ${remedy}` } }
+      })
+    return { total: this.#total, list }
+  }
+
+  #raise(member: string, what: string, text: string, remedy: string): void {
+    this.#total++
+    const details = { member, what }
+    this.#findings.raise(
+      { code, subject: `member ${member}`, key: what, text, remedy, details },
+      lastsMs,
+    )
+  }
+}
 
 /** A claim of another member that is ignored here. */
 interface ClaimFault {
@@ -21,7 +84,7 @@ interface ClaimFault {
  * drops what it cannot read, and the data plane gives no rows to the rest; here they are only
  * reported. `networks` are this host's, and `vtep` is its address.
  */
-export function claimFaults(
+function claimFaults(
   { origin, address, next, invalid }: Transition,
   networks: readonly Network[],
   vtep: Ip,

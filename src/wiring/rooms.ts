@@ -1,20 +1,21 @@
 import { Findings } from '../base/findings.ts'
-import { Cluster } from '../cluster/cluster.ts'
+import { Cluster, type Transition } from '../cluster/cluster.ts'
 import { Consensus } from '../consensus/consensus.ts'
 import { AgreedState } from '../consensus/state/agreed-state.ts'
 import { Reconciler } from '../dataplane/reconcile/reconciler.ts'
+import type { OverlayChange } from '../driver/consistency.ts'
 import { Driver } from '../driver/driver.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import { overlayMtu } from '../net/mtu.ts'
 import { Peers } from '../peers/peers.ts'
-import { ClaimFindings } from './claim-findings.ts'
+import { ClaimFindings } from './claim-validation.ts'
 import { Seeds, consensusStore, consensusTransport } from './ports/consensus-ports.ts'
-import { driverCluster, driverPools, overlayChanges } from './ports/driver-ports.ts'
+import { driverCluster, driverPools } from './ports/driver-ports.ts'
 import { Forgetting } from './eviction.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import { savedValue } from './ports/saved-value.ts'
-import { recordTypes } from './records.ts'
+import { overlayRecord, recordTypes } from './records.ts'
 import { SeedCache } from './seed-cache.ts'
 
 /** The rooms of a plugin. */
@@ -125,6 +126,16 @@ function newConsensus(ports: PluginPorts, options: PluginOptions, cluster: Clust
     new AgreedState(),
     { voters: options.voters, seeds: () => seeds.now(), isSynced: () => cluster.synced() },
   )
+}
+
+/** The overlays among the cluster's transitions, as the driver accepts them. */
+function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
+  return batch.flatMap(({ origin, previous, next }) => {
+    const record = next ?? previous
+    if (!overlayRecord.is(record)) return []
+    const now = overlayRecord.is(next) ? { ...next, member: origin } : null
+    return [{ member: origin, overlayId: record.overlayId, now }]
+  })
 }
 
 function newEviction(ports: PluginPorts, options: PluginOptions, ipam: Ipam): Forgetting {

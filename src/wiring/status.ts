@@ -4,7 +4,7 @@ import type { LoggedProblem } from '../base/logger.ts'
 import { ipWithLength } from '../net/cidr.ts'
 import type { InconsistencyStatus } from '../driver/consistency.ts'
 import type { OrphanStatus } from '../driver/orphan-collector.ts'
-import type { IgnoredClaims } from './claim-findings.ts'
+import type { IgnoredClaims } from './claim-validation.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Rooms } from './rooms.ts'
 

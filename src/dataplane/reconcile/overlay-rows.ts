@@ -60,9 +60,9 @@ export class OverlayRows {
   #neighbours = new Map<Ip, Mac>()
   #dirty: AddressSet = emptySet()
   #refused: AddressSet = emptySet()
-  readonly #stale = new StaleRows()
   /** Null once the rows found at the start were adopted. */
   #staleDeadlineMs: number | null
+  #stale: StaleRows | null = null
   #isValid = false
 
   constructor(parts: RowsParts, links: OverlayLinks) {
@@ -90,13 +90,15 @@ export class OverlayRows {
 
   /** Whether rows found at the start are protected although nobody has claimed them yet. */
   get hasStaleRows(): boolean {
-    return !this.#stale.isEmpty
+    return this.#stale !== null
   }
 
   /** Marks the addresses dirty whose stale rows need not stay. @returns whether there were any. */
   sweepStaleRows(nowMs: number, isKnown: (vtep: Ip) => boolean): boolean {
+    if (this.#stale === null) return false
     const released = this.#stale.sweep(nowMs, isKnown)
     this.markDirty(released)
+    if (this.#stale.isEmpty) this.#stale = null
     return !isEmpty(released)
   }
 
@@ -129,7 +131,8 @@ export class OverlayRows {
     if (actual === null) throw failure('KERNEL', `overlay ${this.links.overlayId} has no links`)
     this.#fdb = vtepsByMac(actual.fdb)
     this.#neighbours = new Map(actual.neighbours.map(({ ip, mac }) => [ip, mac]))
-    if (this.#staleDeadlineMs !== null) this.#stale.adopt(actual, this.#staleDeadlineMs)
+    if (this.#staleDeadlineMs !== null && actual.fdb.length > 0)
+      this.#stale = new StaleRows(actual, this.#staleDeadlineMs)
     this.#staleDeadlineMs = null
     addAll(this.#dirty, this.#peers.addresses(this.links.vni))
     addAll(this.#dirty, { ips: this.#neighbours.keys(), macs: this.#fdb.keys() })
@@ -160,8 +163,11 @@ export class OverlayRows {
 
   #changesOf(addresses: Addresses): RowChange[] {
     const desired = desiredRows(this.#peers, this.#overlay(), addresses)
-    if (this.hasStaleRows) this.#stale.releaseClaimed(desired, addressesOf(this.endpoints.values()))
-    return diff(desired, this.#actual(addresses)).filter((change) => !this.#stale.protects(change))
+    const changes = diff(desired, this.#actual(addresses))
+    const stale = this.#stale
+    if (stale === null) return changes
+    stale.releaseClaimed(desired, addressesOf(this.endpoints.values()))
+    return changes.filter((change) => !stale.protects(change))
   }
 
   /** When the outcome is not known this throws, and the copy stays invalid. */

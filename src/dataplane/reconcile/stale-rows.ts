@@ -15,17 +15,17 @@ export class StaleRows {
   readonly #neighbours = new Map<Ip, Mac>()
   /** The VTEPs whose claims were all known at the previous sweep. */
   #known: ReadonlySet<Ip> = new Set()
-  #deadlineMs = 0
-
-  get isEmpty(): boolean {
-    return this.#fdb.size === 0 && this.#neighbours.size === 0
-  }
+  readonly #deadlineMs: number
 
   /** Protects the rows found in the kernel, until `deadlineMs` of the clock at the latest. */
-  adopt({ fdb, neighbours }: Rows, deadlineMs: number): void {
+  constructor({ fdb, neighbours }: Rows, deadlineMs: number) {
     this.#deadlineMs = deadlineMs
     for (const [mac, vteps] of vtepsByMac(fdb)) this.#fdb.set(mac, new Set(vteps))
     for (const { ip, mac } of neighbours) if (this.#fdb.has(mac)) this.#neighbours.set(ip, mac)
+  }
+
+  get isEmpty(): boolean {
+    return this.#fdb.size === 0 && this.#neighbours.size === 0
   }
 
   /** Ends the protection of addresses that a peer or a local endpoint claims now. */

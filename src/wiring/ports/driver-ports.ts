@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import type { Cluster, Transition } from '../../cluster/cluster.ts'
+import type { Cluster } from '../../cluster/cluster.ts'
 import { endpointRecord } from '../../cluster/wire/endpoint-record.ts'
-import type { OverlayChange } from '../../driver/consistency.ts'
 import type { Driver } from '../../driver/driver.ts'
 import type { DriverCluster, DriverPools } from '../../driver/ports.ts'
 import type { Ipam } from '../../ipam/ipam.ts'
@@ -46,16 +45,6 @@ export function driverCluster(
         if (!placed.self) yield { ...placed.record, member: placed.origin }
     },
   }
-}
-
-/** The overlays among the cluster's transitions, as the driver accepts them. */
-export function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
-  return batch.flatMap(({ origin, previous, next }) => {
-    const record = next ?? previous
-    if (!overlayRecord.is(record)) return []
-    const now = overlayRecord.is(next) ? { ...next, member: origin } : null
-    return [{ member: origin, overlayId: record.overlayId, now }]
-  })
 }
 
 /** Our IPAM as the driver sees it. */
