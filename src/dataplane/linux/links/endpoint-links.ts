@@ -15,7 +15,7 @@ import { getFdb, readPortMac, removePortMac, setPortMac } from '../netlink/neigh
 import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
 import { inNetns, writeNetSysctl } from '../netns/netns.ts'
 import type { NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
-import { configureLink, linkDrift } from './link-config.ts'
+import { configureLink, linkDrift, ownLink, repairLink } from './link-config.ts'
 
 /**
  * The veth pair of an endpoint. One end is a port of the bridge. The other is created in the host's
@@ -44,7 +44,7 @@ export function ensureVethPair(
   const sourceName = sourceNameOf(overlayId, link.endpointId)
   const changed = repairVethPair(netns, host, overlayId, link)
   if (changed !== null) return { sourceName, changed }
-  const hostEnd = owned(findLink(host.socket, sourceName), overlayId, null)
+  const hostEnd = ownLink(host, sourceName, 'veth', overlayId)
   // An end without its port in the overlay: it leads nowhere.
   if (hostEnd !== null) deleteLinkIfExists(host.socket, hostEnd.index)
   const desired = desiredPort(netns, overlayId, link)
@@ -69,14 +69,14 @@ export function repairVethPair(
   link: EndpointLink,
 ): string[] | null {
   const desired = desiredPort(netns, overlayId, link)
-  const port = owned(netns.link(portNameOf(overlayId, link.endpointId)), overlayId, netns.path)
+  const port = ownLink(netns, portNameOf(overlayId, link.endpointId), 'veth', overlayId)
   if (port === null) return null
-  const hostEnd = findLink(host.socket, sourceNameOf(overlayId, link.endpointId))
-  const changed = linkDrift(port, desired)
-  if (changed.length > 0) configureLink(netns.socket, port.index, desired)
-  changed.push(...repairHostEnd(host.socket, owned(hostEnd, overlayId, null), link, desired.alias))
-  changed.push(...ensurePortMac(netns.socket, port.index, link))
-  return changed
+  const hostEnd = ownLink(host, sourceNameOf(overlayId, link.endpointId), 'veth', overlayId)
+  return [
+    ...repairLink(netns.socket, port, desired),
+    ...repairHostEnd(host.socket, hostEnd, link, desired.alias),
+    ...ensurePortMac(netns.socket, port.index, link),
+  ]
 }
 
 /**
@@ -92,7 +92,7 @@ export function recreateVethPair(
 ): string | null {
   const { socket } = container
   // A port that is there is incomplete, or it would have been repaired.
-  const half = owned(netns.link(portNameOf(overlayId, link.endpointId)), overlayId, netns.path)
+  const half = ownLink(netns, portNameOf(overlayId, link.endpointId), 'veth', overlayId)
   if (half !== null) deleteLinkIfExists(netns.socket, half.index)
   const names = new Set(listLinks(socket).map(({ name }) => name))
   // The engine numbers a container's links; ours is the number that is missing.
@@ -193,17 +193,6 @@ export function removeVethPair(
   const hostEnd = findLink(host.socket, sourceNameOf(overlayId, endpointId))
   if (hostEnd !== null && isMarked(hostEnd, overlayId))
     deleteLinkIfExists(host.socket, hostEnd.index)
-}
-
-function owned(link: Link | null, overlayId: string, path: string | null): Link | null {
-  if (link === null || isMarked(link, overlayId)) return link
-  const command = `ip link delete ${link.name}`
-  throw failure(
-    'KERNEL',
-    `overlay ${overlayId}: link ${link.name} in ${path ?? "the host's namespace"} is not ours (kind ` +
-      `${link.kind}, alias "${link.alias}"); remove it: ` +
-      (path === null ? command : `nsenter --net=${path} ${command}`),
-  )
 }
 
 /**

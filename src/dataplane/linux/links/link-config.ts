@@ -1,6 +1,35 @@
-import type { Link } from '../netlink/link.ts'
+import { failure } from '../../../base/errors.ts'
+import { type Link, findLink } from '../netlink/link.ts'
 import { type LinkChange, changeLink, noOwnAddresses } from '../netlink/link-requests.ts'
+import { isMarked } from '../netlink/names.ts'
 import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
+
+/** A namespace to look for links in: the host's, or one with a path. */
+interface Place {
+  readonly socket: NetlinkSocket
+  readonly path?: string
+}
+
+/**
+ * The overlay's link of that name; null when there is none. Fails when another program has a link
+ * of that name, or when the link is not of that kind.
+ */
+export function ownLink(
+  { socket, path }: Place,
+  name: string,
+  kind: string,
+  overlayId: string,
+): Link | null {
+  const link = findLink(socket, name)
+  if (link === null || (link.kind === kind && isMarked(link, overlayId))) return link
+  const command = `ip link delete ${name}`
+  throw failure(
+    'KERNEL',
+    `overlay ${overlayId}: link ${name} in ${path ?? "the host's namespace"} is not ours (kind ` +
+      `${link.kind}, alias "${link.alias}"); remove it: ` +
+      (path === undefined ? command : `nsenter --net=${path} ${command}`),
+  )
+}
 
 /** The properties in which a link differs from `desired`, in words. */
 export function linkDrift(link: Link, desired: LinkChange): string[] {
@@ -16,6 +45,13 @@ export function linkDrift(link: Link, desired: LinkChange): string[] {
   })
     .filter(([, isSame]) => !isSame)
     .map(([what]) => `${what} of ${link.name} repaired`)
+}
+
+/** Configures a link where it differs from `desired`. @returns the properties, in words. */
+export function repairLink(socket: NetlinkSocket, link: Link, desired: LinkChange): string[] {
+  const drift = linkDrift(link, desired)
+  if (drift.length > 0) configureLink(socket, link.index, desired)
+  return drift
 }
 
 /**

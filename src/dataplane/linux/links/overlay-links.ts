@@ -2,9 +2,9 @@ import { failure } from '../../../base/errors.ts'
 import type { OverlayLinks } from '../../dataplane.ts'
 import { addAddress, getAddresses, readAddress, removeAddress } from '../netlink/addresses.ts'
 import type { Link } from '../netlink/link.ts'
-import { configureLink, linkDrift } from './link-config.ts'
-import { type LinkChange, createBridge, createVxlan, deleteLink } from '../netlink/link-requests.ts'
-import { aliasOf, bridgeName, deviceMac, isMarked, vxlanName } from '../netlink/names.ts'
+import { configureLink, ownLink, repairLink } from './link-config.ts'
+import { createBridge, createVxlan, deleteLink } from '../netlink/link-requests.ts'
+import { aliasOf, bridgeName, deviceMac, vxlanName } from '../netlink/names.ts'
 import type { Request } from '../netlink/message.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
 import type { NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
@@ -47,8 +47,9 @@ function ensureBridge(
   const { overlayId, mtu } = links
   const mac = deviceMac(`bridge ${overlayId}`)
   const desired = { mac, mtu, alias: aliasOf(overlayId), up: true }
-  const found = ours(netns, bridgeName, 'bridge', links)
-  if (found !== null) return { index: found.index, changed: repair(netns.socket, found, desired) }
+  const found = ownLink(netns, bridgeName, 'bridge', overlayId)
+  if (found !== null)
+    return { index: found.index, changed: repairLink(netns.socket, found, desired) }
   netns.socket.sendAll([createBridge(bridgeName, mac, mtu)])
   configureLink(netns.socket, bridgeName, desired)
   const made = netns.link(bridgeName)
@@ -65,9 +66,9 @@ function ensureVxlan(
   const { overlayId, vni, vtep, port, mtu } = links
   const mac = deviceMac(`vxlan ${overlayId} ${vtep}`)
   const desired = { mac, mtu, alias: aliasOf(overlayId), master, port: vxlanPort, up: true }
-  const found = ours(netns, vxlanName, 'vxlan', links)
+  const found = ownLink(netns, vxlanName, 'vxlan', overlayId)
   const reason = found === null ? null : whyRecreate(found, links)
-  if (found !== null && reason === null) return repair(netns.socket, found, desired)
+  if (found !== null && reason === null) return repairLink(netns.socket, found, desired)
   if (found !== null) netns.socket.sendAll([deleteLink(found.index)])
   const device = { name: vxlanName, mac, mtu, vni, vtep, port, netnsFd: netns.fd, master }
   const freed = createOnFreeVni(hostSocket, createVxlan(device), free)
@@ -113,24 +114,6 @@ function whyRecreate(link: Link, links: OverlayLinks): string | null {
   if (!vxlan.isProxyOnly) return 'it learned, reported misses or did not answer ARP'
   if (link.linkNetnsId === null) return "its socket was not in the host's namespace"
   return null
-}
-
-/** Our link of that name; null when there is none. Fails when it is not ours. */
-function ours(netns: OverlayNetns, name: string, kind: string, links: OverlayLinks): Link | null {
-  const link = netns.link(name)
-  if (link === null) return null
-  if (link.kind === kind && isMarked(link, links.overlayId)) return link
-  throw failure(
-    'KERNEL',
-    `overlay ${links.overlayId}: ${name} in ${netns.path} is not ours (kind ${link.kind}, alias ` +
-      `"${link.alias}"); remove it: nsenter --net=${netns.path} ip link delete ${name}`,
-  )
-}
-
-function repair(socket: NetlinkSocket, link: Link, desired: LinkChange): string[] {
-  const drift = linkDrift(link, desired)
-  if (drift.length > 0) configureLink(socket, link.index, desired)
-  return drift
 }
 
 /**
