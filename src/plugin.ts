@@ -1,4 +1,5 @@
 import type { Cluster } from './cluster/cluster.ts'
+import type { Consensus } from './consensus/consensus.ts'
 import type { Reconciler } from './dataplane/reconcile/reconciler.ts'
 import type { Driver } from './driver/driver.ts'
 import type { Ipam } from './ipam/ipam.ts'
@@ -35,6 +36,10 @@ export class Plugin {
 
   get cluster(): Cluster {
     return this.#rooms.cluster
+  }
+
+  get consensus(): Consensus {
+    return this.#rooms.consensus
   }
 
   get reconciler(): Reconciler {

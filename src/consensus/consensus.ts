@@ -166,6 +166,16 @@ export class Consensus implements ConsensusClient {
     return this.#host.recover()
   }
 
+  /** The server that this member runs; null for one that is a client alone. */
+  get server(): RaftServer | null {
+    return this.#host.server
+  }
+
+  /** What the server of this member has applied. */
+  get state(): ReplicatedState {
+    return this.#state
+  }
+
   status(): ConsensusStatus {
     const { clusterId, term, leader, voters, silent } = this.#view()
     const { server } = this.#host

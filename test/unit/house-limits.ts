@@ -27,7 +27,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
 export const topArrows: Readonly<Record<string, readonly string[]>> = {
   'src/version.ts': [],
   'src/cli.ts': ['base'],
-  'src/plugin.ts': ['wiring', 'cluster', 'dataplane', 'driver', 'ipam'],
+  'src/plugin.ts': ['wiring', 'cluster', 'dataplane', 'consensus', 'driver', 'ipam'],
   'src/main.ts': ['*'],
 }
 

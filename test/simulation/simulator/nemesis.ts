@@ -2,9 +2,13 @@ import type { MemoryNetwork, VirtualClock } from 'memberlist-js'
 import type { Fault } from './faults.ts'
 import { faultText } from './faults.ts'
 import type { Host } from './host.ts'
+import { Quorum } from './quorum.ts'
 
 /** How the links are without any weather. */
 const good = { loss: 0, duplication: 0, delayMs: [0.2, 1] as const }
+
+/** Who votes is looked at this often, ms. */
+const lookEveryMs = 500
 
 /** A way that is closed. */
 interface Cut {
@@ -23,6 +27,7 @@ interface NemesisParts {
 export class Nemesis {
   readonly #parts: NemesisParts
   readonly #cuts = new Set<Cut>()
+  readonly #quorum = new Quorum()
   /** How often each kind happened. */
   readonly counts = new Map<string, number>()
 
@@ -39,6 +44,7 @@ export class Nemesis {
   /** Plans all of them; time has to go on for them to happen. */
   schedule(faults: readonly Fault[]): void {
     const { clock, note } = this.#parts
+    this.#lookAfterQuorum()
     for (const fault of faults) {
       clock.setTimeout(() => {
         note(`FAULT ${faultText(fault)}`)
@@ -53,9 +59,15 @@ export class Nemesis {
     }
   }
 
+  #lookAfterQuorum(): void {
+    const { clock, hosts } = this.#parts
+    this.#quorum.look(hosts)
+    clock.setTimeout(() => this.#lookAfterQuorum(), lookEveryMs)
+  }
+
   /** Begins a fault; returns how it ends, null when it is over already. */
   #begin(fault: Fault): (() => void) | null {
-    const { network, hosts } = this.#parts
+    const { network, hosts, note } = this.#parts
     const host = 'host' in fault ? hosts[fault.host]! : hosts[0]!
     switch (fault.kind) {
       case 'weather':
@@ -100,11 +112,14 @@ export class Nemesis {
         host.disk.full = true
         return () => (host.disk.full = false)
       case 'diskLost':
-        host.reinstall(null)
+        if (this.#quorum.mayLose(host, hosts)) host.reinstall(null)
+        else note(`${host.name} keeps its disk: too few voters would be left`)
         return null
       case 'diskOld': {
         const copy = host.copy()
-        return () => host.reinstall(copy)
+        return () => {
+          if (this.#quorum.mayLose(host, hosts)) host.reinstall(copy)
+        }
       }
       case 'kernelFailures':
         host.kernel.failures = fault.share

@@ -5,7 +5,9 @@ import { recordTypes } from '../../../src/wiring/records.ts'
 import { AddressChecker } from './checkers/addresses.ts'
 import type { Checker } from './checkers/checker.ts'
 import { cluster } from './checkers/cluster.ts'
+import { consensus } from './checkers/consensus.ts'
 import { kernel } from './checkers/kernel.ts'
+import { RaftWatch } from './checkers/raft.ts'
 import { members } from './checkers/members.ts'
 import { watchResurrections } from './checkers/resurrections.ts'
 import { type Fault, type FaultWeights, planFaults } from './faults.ts'
@@ -41,6 +43,9 @@ const maxFindings = 10
 /** A command that needs others is tried again so often after the faults. */
 const maxTries = 10
 
+/** Servers of Raft are looked at this often, ms. */
+const lookAtRaftMs = 25
+
 /** What a run came to. */
 export interface Outcome {
   readonly virtualMs: number
@@ -71,6 +76,7 @@ export class Simulation {
   readonly #network: MemoryNetwork
   readonly #options: SimulationOptions
   readonly #random: Random
+  readonly #raft = new RaftWatch()
   #violation: Error | null = null
 
   constructor(options: SimulationOptions) {
@@ -131,13 +137,24 @@ export class Simulation {
     this.hosts.push(host)
   }
 
+  /** Looks at all servers now and then, for as long as the simulation goes on. */
+  #watchRaft(): void {
+    try {
+      this.#raft.look(this.hosts)
+    } catch (error) {
+      this.#violate((error as Error).message)
+    }
+    this.clock.setTimeout(() => this.#watchRaft(), lookAtRaftMs)
+  }
+
   async #start(): Promise<void> {
+    this.#watchRaft()
     for (const host of this.hosts) {
       host.start()
       await this.#advance(startEveryMs)
     }
     const [first] = this.hosts
-    await this.#until('all hosts know each other', 60_000, [members])
+    await this.#until('all hosts know each other', 120_000, [members, consensus])
     // From now on the first host, too, finds the others when it has lost its disk.
     first!.seeds = this.hosts.slice(1, 3).map(({ address }) => address)
   }
@@ -157,7 +174,7 @@ export class Simulation {
 
   /** Time until all is right. */
   async #settle(): Promise<number> {
-    const all = [idle, members, cluster, kernel, this.addresses]
+    const all = [idle, members, consensus, cluster, kernel, this.addresses]
     const took = await this.#until('all is right', settleMs, all).catch(async (error: unknown) => {
       if (!(await repair(this.hosts))) throw error
       await this.#untilIdle()
@@ -197,6 +214,7 @@ export class Simulation {
     await this.#until('nothing is left', settleMs, [
       idle,
       members,
+      consensus,
       cluster,
       kernel,
       this.addresses,
