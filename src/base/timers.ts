@@ -4,9 +4,19 @@
  * when it has settled. A failure of the work is reported and tried again; a bug is rethrown
  * uncaught, which ends the process.
  */
-import { type Backoff, backoffMs } from './backoff.ts'
 import type { Clock, Timer } from './clock.ts'
 import { attempt } from './errors.ts'
+
+/** Exponential backoff: the first wait, doubled after each failure up to the longest. */
+export interface Backoff {
+  readonly firstMs: number
+  readonly maxMs: number
+}
+
+/** Milliseconds to wait after a failure that `failuresBefore` others preceded without a success. */
+export function backoffMs({ firstMs, maxMs }: Backoff, failuresBefore: number): number {
+  return Math.min(firstMs * 2 ** failuresBefore, maxMs)
+}
 
 /** Work of a timer. Work that returns no promise is done when it returns. */
 type Work = () => void | Promise<void>

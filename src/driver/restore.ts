@@ -1,7 +1,6 @@
-import { type Backoff, backoffMs } from '../base/backoff.ts'
 import { attempt } from '../base/errors.ts'
 import type { KeyedQueue } from '../base/keyed-queue.ts'
-import { Timeout } from '../base/timers.ts'
+import { type Backoff, backoffMs, Timeout } from '../base/timers.ts'
 import { endpointLink, overlayLinks } from './endpoints.ts'
 import { type Endpoint, type Network, endpointClaim, overlayClaim } from './network-store.ts'
 import type { NetworkStore } from './network-store.ts'

@@ -1,7 +1,6 @@
-import { type Backoff, backoffMs } from '../../base/backoff.ts'
 import type { Clock } from '../../base/clock.ts'
 import { attempt } from '../../base/errors.ts'
-import { Timeout } from '../../base/timers.ts'
+import { type Backoff, Timeout, backoffMs } from '../../base/timers.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Vni } from '../../net/vni.ts'
 import type { OverlayRows } from './overlay-rows.ts'

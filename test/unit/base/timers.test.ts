@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { failure } from '../../../src/base/errors.ts'
-import { Debounce, Every, Retry, Timeout } from '../../../src/base/timers.ts'
+import { Debounce, Every, Retry, Timeout, backoffMs } from '../../../src/base/timers.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
 
 const full = () => failure('STORE', 'disk full')
@@ -209,5 +209,13 @@ describe('base/timers Retry', () => {
     retry.note(null)
     await clock.advance(1000)
     expect(ran).to.deep.equal([])
+  })
+})
+
+describe('base/timers backoffMs', () => {
+  it('doubles with each failure up to the most, however many there were', () => {
+    const backoff = { firstMs: 100, maxMs: 1000 }
+    const waits = [0, 1, 2, 3, 4, 5, 5000].map((failures) => backoffMs(backoff, failures))
+    expect(waits).to.deep.equal([100, 200, 400, 800, 1000, 1000, 1000])
   })
 })
