@@ -58,6 +58,12 @@ export interface Dataplane {
    */
   apply(overlayId: string, changes: readonly RowChange[]): Promise<FailedRowChange[]>
 
+  /**
+   * Admits frames of the overlay from these VTEPs only. Called with a VTEP before rows lead to it.
+   * Rejects as `apply` does.
+   */
+  setTunnelSources(overlayId: string, vteps: readonly Ip[]): Promise<void>
+
   /** What the kernel has of an overlay; null when it has no namespace. */
   dump(overlayId: string): Promise<ActualOverlay | null>
 
@@ -86,6 +92,8 @@ export interface OverlayLinks {
   readonly port: number
   /** The bridge's own addresses, each `ip/length`. */
   readonly gateways: readonly string[]
+  /** Whether containers may send from addresses that are not theirs; deny by default. */
+  readonly spoofing?: 'deny' | 'allow'
 }
 
 /** An endpoint of this host as a link: a veth pair between the overlay's bridge and a sandbox. */
@@ -95,6 +103,7 @@ export interface EndpointLink {
   readonly mac: Mac
   /** Of both ends, in bytes. */
   readonly mtu: number
+  /** The filter lets the container send from these. */
   readonly addresses: readonly IpInCidr[]
   /** The file of the container's namespace, as the engine names it; null while it is not known. */
   readonly sandboxKey: string | null
@@ -144,6 +153,10 @@ export interface ActualOverlay {
   readonly endpoints: readonly ActualEndpoint[]
   readonly fdb: readonly FdbEntry[]
   readonly neighbours: readonly Neighbour[]
+  /** The VTEPs whose frames are admitted. */
+  readonly sources: readonly Ip[]
+  /** Frames of its containers that the filter dropped since it was created, by reason. */
+  readonly dropped: Readonly<Record<string, number>>
 }
 
 /** An endpoint's veth pair as seen from the overlay's namespace. */
@@ -152,6 +165,8 @@ export interface ActualEndpoint {
   /** The address that the bridge has for the container's end; null when it has none or several. */
   readonly mac: Mac | null
   readonly mtu: number
+  /** The addresses that it may send from; null when it may send from any. */
+  readonly ips: readonly Ip[] | null
   /** Whether the rest of the bridge port's configuration is as `ensureEndpoint` leaves it. */
   readonly portConfigured: boolean
   /** Whether the container's end is still in the host's namespace, where Join leaves it. */

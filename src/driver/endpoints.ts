@@ -5,6 +5,7 @@ import type { CreateEndpointCall, JoinCall } from '../engine-api/handlers.ts'
 import type { Peer } from '../net/endpoint.ts'
 import { isMulticastMac, type Mac, noMac } from '../net/mac.ts'
 import { type Endpoint, type Network, endpointClaim, shortId } from './network-store.ts'
+import { parseNetworkOptions } from './overlay-parameters.ts'
 import type { NetworkStore } from './network-store.ts'
 import type { DriverParts, LinkLocation } from './ports.ts'
 import { UniquenessCheck, refuseGateway } from './uniqueness.ts'
@@ -189,9 +190,10 @@ export class Endpoints {
 /** The links of a network's overlay on this host. */
 export function overlayLinks(
   { vtep, vxlanPort }: Pick<DriverParts, 'vtep' | 'vxlanPort'>,
-  { overlayId, vni, mtu, gateways }: Network,
+  { overlayId, vni, mtu, gateways, options }: Network,
 ): OverlayLinks {
-  return { overlayId, vni, mtu, gateways, vtep, port: vxlanPort }
+  const { spoofing } = parseNetworkOptions(options)
+  return { overlayId, vni, mtu, gateways, vtep, port: vxlanPort, spoofing }
 }
 
 /** The veth pair of an endpoint. */

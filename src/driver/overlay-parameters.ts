@@ -13,6 +13,8 @@ export interface NetworkOptions {
   readonly vni: Vni | null
   /** Bytes, of the containers' links. */
   readonly mtu: number | null
+  /** Whether containers may send from addresses that are not theirs. */
+  readonly spoofing: 'deny' | 'allow'
 }
 
 const vxlanIdList = 'com.docker.network.driver.overlay.vxlanid_list'
@@ -23,6 +25,7 @@ const known: Readonly<Record<string, string>> = {
   vni: 'VXLAN network identifier, 1 to 16777215',
   [vxlanIdList]: "the same, under the name that Docker's own overlay uses",
   'com.docker.network.driver.mtu': 'MTU of the containers, in bytes',
+  spoofing: 'allow lets containers send from addresses that are not theirs; deny is the default',
 }
 
 /**
@@ -37,6 +40,7 @@ export function parseNetworkOptions(options: Readonly<Record<string, string>>): 
     overlay: overlayName(options['overlay']),
     vni: vniOf(options),
     mtu: mtuOf(options['com.docker.network.driver.mtu']),
+    spoofing: spoofingOf(options['spoofing']),
   }
 }
 
@@ -52,6 +56,12 @@ function overlayName(text: string | undefined): string | null {
     'OPTION_INVALID',
     `option overlay="${text}": use 1 to 63 letters, digits, "_", "." or "-", a letter or digit first`,
   )
+}
+
+function spoofingOf(text: string | undefined): 'deny' | 'allow' {
+  if (text === undefined || text === 'deny') return 'deny'
+  if (text === 'allow') return text
+  throw refusal('OPTION_INVALID', `option spoofing="${text}": use allow or deny`)
 }
 
 function vniOf(options: Readonly<Record<string, string>>): Vni | null {

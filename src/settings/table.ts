@@ -149,6 +149,15 @@ export const settingsTable = {
     example: '30',
     parse: parseSeconds,
   }),
+  filter: setting({
+    name: 'FILTER',
+    description:
+      'Whether frames are dropped that a container sends from other addresses than its own, or that a ' +
+      'host without containers on the network sends: on or off.',
+    preset: 'on',
+    example: 'off',
+    parse: parseSwitch,
+  }),
   orphanGraceMs: setting({
     name: 'ORPHAN_AFTER',
     description:
@@ -206,6 +215,11 @@ function parseScope(text: string): Parsed<'local' | 'global'> {
 function parseVoters(text: string): Parsed<number> {
   if (/^[1357]$/.test(text)) return { value: Number(text) }
   return { reason: 'is none of 1, 3, 5 and 7' }
+}
+
+function parseSwitch(text: string): Parsed<boolean> {
+  if (text === 'on' || text === 'off') return { value: text === 'on' }
+  return { reason: 'is neither on nor off' }
 }
 
 function parseSecret(text: string): Parsed<string> {

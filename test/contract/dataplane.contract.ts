@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { OverlayError } from '../../src/base/errors.ts'
+import { parseIpInCidr } from '../../src/net/cidr.ts'
 import type {
   ActualEndpoint,
   ActualOverlay,
@@ -63,8 +64,12 @@ async function refusalOf(work: Promise<unknown>): Promise<OverlayError> {
 }
 
 /** What a dump has of a link that is as it should be. */
-function actualOf({ endpointId, mac, mtu }: EndpointLink, inHostNetns: boolean): ActualEndpoint {
-  return { endpointId, mac, mtu, portConfigured: true, inHostNetns }
+function actualOf(
+  { endpointId, mac, mtu, addresses }: EndpointLink,
+  inHostNetns: boolean,
+): ActualEndpoint {
+  const ips = addresses.map((address) => address.ip)
+  return { endpointId, mac, mtu, ips, portConfigured: true, inHostNetns }
 }
 
 /** What every data plane must do. Each test gets a bench of its own. */
@@ -99,7 +104,7 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       expect(await bench.dataplane.ensureOverlay(links)).to.not.deep.equal([])
       expect(await bench.dataplane.ensureOverlay(links)).to.deep.equal([])
       expect(await bench.dataplane.overlays()).to.deep.equal(['o1'])
-      const nothing = { endpoints: [], fdb: [], neighbours: [] }
+      const nothing = { endpoints: [], fdb: [], neighbours: [], sources: [], dropped: {} }
       expect(await dumped()).to.deep.equal({ overlayId: 'o1', ...nothing })
     })
 
@@ -110,7 +115,9 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       expect(await bench.dataplane.ensureOverlay(other)).to.not.deep.equal([])
       expect(await bench.dataplane.ensureOverlay(other)).to.deep.equal([])
       expect((await bench.rows('o1')).fdb).to.deep.equal([`${mac(9)} ${remote(7)}`])
-      expect(await bench.dataplane.ensureOverlay({ ...other, vni: 5002 as Vni })).to.have.length(1)
+      expect(await bench.dataplane.ensureOverlay({ ...other, vni: 5002 as Vni })).to.not.deep.equal(
+        [],
+      )
       expect((await bench.rows('o1')).fdb).to.deep.equal([])
     })
 
@@ -144,6 +151,42 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       expect(error.code).to.equal('VNI_IN_USE')
       expect(error.message).to.include('o1').and.include('o2').and.include('5001')
       expect(await bench.dataplane.overlays()).to.deep.equal(['o1'])
+    })
+
+    it('admits frames from the VTEPs that it is told, until it is told others', async () => {
+      await bench.dataplane.ensureOverlay(links)
+      const sources = async (): Promise<string[]> => [...(await dumped()).sources].sort()
+      await bench.dataplane.setTunnelSources('o1', [remote(1), remote(2)])
+      expect(await sources()).to.deep.equal([remote(1), remote(2)])
+      await bench.dataplane.ensureOverlay({ ...links, overlayId: 'o2', vni: 5002 as Vni })
+      await bench.dataplane.setTunnelSources('o2', [remote(1)])
+      await bench.dataplane.setTunnelSources('o1', [remote(2), remote(3)])
+      expect(await sources()).to.deep.equal([remote(2), remote(3)])
+      expect((await dumped('o2')).sources).to.deep.equal([remote(1)])
+      await bench.restart()
+      expect(await sources()).to.deep.equal([remote(2), remote(3)])
+      await bench.dataplane.removeOverlay('o2')
+      await bench.dataplane.ensureOverlay({ ...links, overlayId: 'o2', vni: 5002 as Vni })
+      expect((await dumped('o2')).sources).to.deep.equal([])
+    })
+
+    it('lets containers send from their own addresses only, unless told otherwise', async () => {
+      const link = (...texts: string[]): EndpointLink => ({
+        ...endpoint,
+        addresses: texts.map((text) => parseIpInCidr(text)!),
+      })
+      await bench.dataplane.ensureOverlay(links)
+      await bench.dataplane.ensureEndpoint('o1', link('10.20.0.2/16', 'fd00:20::2/64'))
+      const ips = async () => (await dumped()).endpoints[0]!.ips
+      expect([...(await ips())!].sort()).to.deep.equal(['10.20.0.2', 'fd00:20::2'])
+      const { changed } = await bench.dataplane.ensureEndpoint('o1', link('10.20.0.2/16'))
+      expect(changed).to.have.length(1)
+      expect(await ips()).to.deep.equal(['10.20.0.2'])
+      await bench.dataplane.ensureOverlay({ ...links, spoofing: 'allow' })
+      expect(await ips()).to.equal(null)
+      await bench.dataplane.ensureOverlay(links)
+      await bench.dataplane.ensureEndpoint('o1', link('10.20.0.2/16'))
+      expect(await ips()).to.deep.equal(['10.20.0.2'])
     })
 
     it("is refused a stranger's VNI", async () => {

@@ -9,6 +9,7 @@ import type { Dataplane, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../src/dataplane/linux/linux-dataplane.ts'
 import { linkGroup, portNameOf, sourceNameOf } from '../../src/dataplane/linux/netlink/names.ts'
 import { NetlinkError, NetlinkSocket } from '../../src/dataplane/linux/netlink/netlink-socket.ts'
+import type { Ip } from '../../src/net/ip.ts'
 import type { Mac } from '../../src/net/mac.ts'
 import { LabUnderlay, type LabHost } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
@@ -57,7 +58,7 @@ describe('a Linux kernel that does not play along', function () {
   let lab: NetnsLab
   let host: LabHost
   let links: OverlayLinks
-  const endpoint = endpointLink('e1', '02:42:0a:1e:00:0a' as Mac)
+  const endpoint = endpointLink('e1', '02:42:0a:1e:00:0a' as Mac, { ips: ['10.30.0.10' as Ip] })
 
   before(function () {
     if (obstacle === null) return
@@ -89,9 +90,10 @@ describe('a Linux kernel that does not play along', function () {
     await dataplane.ensureOverlay(links)
     await dataplane.ensureEndpoint('uber-net', endpoint)
     const { endpointId, mac, mtu } = endpoint
+    const ips = endpoint.addresses.map(({ ip }) => ip)
     const actual = await dataplane.dump('uber-net')
     expect(actual).to.deep.include({
-      endpoints: [{ endpointId, mac, mtu, portConfigured: true, inHostNetns: true }],
+      endpoints: [{ endpointId, mac, mtu, ips, portConfigured: true, inHostNetns: true }],
     })
     expect(await dataplane.ensureOverlay(links)).to.deep.equal([])
     expect((await dataplane.ensureEndpoint('uber-net', endpoint)).changed).to.deep.equal([])

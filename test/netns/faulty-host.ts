@@ -160,7 +160,7 @@ export class FaultyHost {
     expect(endpoints?.toSorted(), note).to.deep.equal(ids.map((id) => `${id} true`))
     expect([actual!.fdb.length, actual!.neighbours.length], note).to.deep.equal([1, 1])
     const [report] = await this.reconciler.audit()
-    const nothing = { links: 0, endpoints: 0, fdb: 0, neighbours: 0 }
+    const nothing = { links: 0, endpoints: 0, fdb: 0, neighbours: 0, sources: 0 }
     expect(report, note).to.deep.include({ drift: nothing, missing: [] })
   }
 

@@ -148,7 +148,7 @@ export class LabHost implements HostParts {
     const { overlayId, mtu } = links
     const endpointId = `endpoint-${ip}-${++this.#containers}`
     const mac = macOfIp(ip)
-    const link = endpointLink(endpointId, mac, { mtu })
+    const link = endpointLink(endpointId, mac, { ips: [ip], mtu })
     const { sourceName } = await dataplane.ensureEndpoint(overlayId, link)
     const netns = await this.#lab.namespace(`c-${sourceName}`)
     const run = (...command: string[]) => this.#lab.run(netns, 'ip', ...command)
@@ -182,6 +182,8 @@ export class LabHost implements HostParts {
     ]
     const failed = await this.dataplane.apply(overlayId, rows)
     if (failed.length > 0) throw new Error(failed[0]!.error)
+    const { fdb } = (await this.dataplane.dump(overlayId))!
+    await this.dataplane.setTunnelSources(overlayId, [...new Set(fdb.map((row) => row.vtep))])
   }
 
   /** Names of our links in this host's namespace, and files of pins. */

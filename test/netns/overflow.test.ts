@@ -81,7 +81,7 @@ describe('a netlink socket that overflows while rows are written', function () {
     expect(neighbours).to.have.deep.members(staying.map(({ ips, mac }) => ({ ip: ips[0]!, mac })))
     const { overlays, drift } = reconciler.status()
     expect(overlays[0]).to.deep.include({ settled: true, lastError: null, fdb: 5, neighbours: 5 })
-    expect(drift).to.deep.equal({ links: 1, endpoints: 0, fdb: 5, neighbours: 5 })
+    expect(drift).to.deep.equal({ links: 1, endpoints: 0, fdb: 5, neighbours: 5, sources: 0 })
     expect(warnings.join()).to.include('ENOBUFS').and.include('had drifted and was repaired')
     await reconciler.stop()
   })

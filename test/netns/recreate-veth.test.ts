@@ -138,7 +138,13 @@ describe('a veth pair that is recreated in its sandbox', function () {
     }
     try {
       const [report] = await reconciler.audit()
-      expect(report!.drift).to.deep.equal({ links: 0, endpoints: 1, fdb: 0, neighbours: 0 })
+      expect(report!.drift).to.deep.equal({
+        links: 0,
+        endpoints: 1,
+        fdb: 0,
+        neighbours: 0,
+        sources: 0,
+      })
     } finally {
       prototype.scan = original
       await reconciler.stop()

@@ -15,6 +15,8 @@ import type {
   RestoreOutcome,
   RowChange,
 } from '../dataplane.ts'
+import type { HostFilter, Tunnel } from './filter/host-filter.ts'
+import { openHostFilter } from './filter/open-filter.ts'
 import {
   ensureVethPair,
   isComplete,
@@ -25,21 +27,23 @@ import {
 import { ensureLinks } from './links/overlay-links.ts'
 import { probeKernel } from './links/probe.ts'
 import { underlayMtu } from './links/underlay.ts'
-import { type WithNetns, retryUnknownOwner } from './links/vni-owner.ts'
+import { retryUnknownOwner } from './links/vni-owner.ts'
 import { canonicalAddress } from './netlink/addresses.ts'
 import { deleteLinkIfExists, listLinks } from './netlink/link.ts'
-import { checkEndpointId, checkOverlayId, isMarked, pinName, vxlanName } from './netlink/names.ts'
-import { maxBatch } from './netlink/netlink-socket.ts'
+import { checkEndpointId, checkOverlayId, isMarked, vxlanName } from './netlink/names.ts'
+import { type NetlinkSocket, maxBatch } from './netlink/netlink-socket.ts'
 import { openOwnNetns } from './netns/netns.ts'
 import { assignNetnsId } from './netns/netns-ids.ts'
 import {
   type NetnsHandle,
-  OverlayNetns,
+  type OverlayNetns,
   closeNetns,
   netnsHandle,
+  openNetfilterSocket,
   openNetns,
 } from './netns/overlay-netns.ts'
-import { Pin, isPinned } from './netns/pin.ts'
+import { OverlayNamespaces } from './netns/overlay-namespaces.ts'
+import { isPinned } from './netns/pin.ts'
 import { pinnedOverlays, sweepPins } from './netns/sweep.ts'
 import { dumpOverlay, writeRows } from './rows/rows.ts'
 
@@ -63,6 +67,8 @@ interface LinuxDataplaneOptions {
    * Where the engine has the namespaces of sandboxes; without it, no veth pair can be recreated.
    */
   readonly sandboxDirectory?: string
+  /** Whether frames are filtered; they are by default. */
+  readonly filter?: boolean
   /** The file of the host's namespace; without it, the namespace that this process is in. */
   readonly hostNetns?: string
 }
@@ -72,15 +78,19 @@ export class LinuxDataplane implements Dataplane {
   readonly #logger: Logger
   readonly #hostNetns: string | undefined
   readonly #sandboxDirectory: string | undefined
-  readonly #open = new Map<string, OverlayNetns>()
+  readonly #wantsFilter: boolean
+  readonly #namespaces: OverlayNamespaces
   readonly #warned = new Set<string>()
   readonly #removals = new KeyedQueue()
   #host: NetnsHandle | null = null
+  #filter: HostFilter | null = null
 
   constructor(options: LinuxDataplaneOptions) {
     const { directory, spareDirectory, logger, hostNetns } = options
     this.#directories = spareDirectory === undefined ? [directory] : [directory, spareDirectory]
     this.#logger = logger
+    this.#namespaces = new OverlayNamespaces(this.#directories, (message) => logger.warn(message))
+    this.#wantsFilter = options.filter ?? true
     this.#hostNetns = hostNetns
     this.#sandboxDirectory = options.sandboxDirectory
   }
@@ -93,6 +103,8 @@ export class LinuxDataplane implements Dataplane {
       this.#host =
         this.#hostNetns === undefined ? netnsHandle(openOwnNetns()) : openNetns(this.#hostNetns)
       sweepPins(this.#directories, this.#logger)
+      const open = (): NetlinkSocket => openNetfilterSocket(this.#theHost().fd)
+      this.#filter = openHostFilter(open, { wanted: this.#wantsFilter, logger: this.#logger })
     })
   }
 
@@ -104,9 +116,10 @@ export class LinuxDataplane implements Dataplane {
 
   async removeOverlay(overlayId: string): Promise<void> {
     await this.#removing(`removing overlay ${overlayId}`, () => {
-      const netns = this.#find(overlayId)
-      if (netns === null) this.#pinOf(overlayId).remove()
-      else this.#destroy(overlayId, netns)
+      const netns = this.#namespaces.find(overlayId)
+      const tunnel = netns === null ? null : tunnelOf(netns)
+      this.#namespaces.destroy(overlayId)
+      if (tunnel !== null) this.#theFilter().release(tunnel)
       const { socket } = this.#theHost()
       for (const link of listLinks(socket))
         if (link.alias !== '' && isMarked(link, overlayId)) deleteLinkIfExists(socket, link.index)
@@ -116,13 +129,13 @@ export class LinuxDataplane implements Dataplane {
   async ensureEndpoint(overlayId: string, link: EndpointLink): Promise<EnsuredEndpoint> {
     checkEndpointId(link.endpointId)
     return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () =>
-      ensureVethPair(this.#existing(overlayId), this.#theHost(), overlayId, link),
+      ensureVethPair(this.#namespaces.existing(overlayId), this.#theHost(), overlayId, link),
     )
   }
 
   async restoreEndpoint(overlayId: string, link: EndpointLink): Promise<RestoreOutcome> {
     return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () => {
-      const netns = this.#existing(overlayId)
+      const netns = this.#namespaces.existing(overlayId)
       const changed = isComplete(netns, overlayId, link)
         ? repairVethPair(netns, this.#theHost(), overlayId, link)
         : null
@@ -133,7 +146,7 @@ export class LinuxDataplane implements Dataplane {
 
   async removeEndpoint(overlayId: string, endpointId: string): Promise<void> {
     await this.#removing(`removing endpoint ${endpointId} of overlay ${overlayId}`, () =>
-      removeVethPair(this.#find(overlayId), this.#theHost(), overlayId, endpointId),
+      removeVethPair(this.#namespaces.find(overlayId), this.#theHost(), overlayId, endpointId),
     )
   }
 
@@ -148,11 +161,20 @@ export class LinuxDataplane implements Dataplane {
     return failed
   }
 
+  async setTunnelSources(overlayId: string, vteps: readonly Ip[]): Promise<void> {
+    this.#kernel(`tunnels of overlay ${overlayId}`, () => {
+      const tunnel = tunnelOf(this.#namespaces.existing(overlayId))
+      if (tunnel === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
+      this.#theFilter().setSources(tunnel.vni, vteps)
+    })
+  }
+
   async dump(overlayId: string): Promise<ActualOverlay | null> {
     const what = `reading overlay ${overlayId}`
-    const netns = this.#kernel(what, () => this.#find(overlayId))
+    const netns = this.#kernel(what, () => this.#namespaces.find(overlayId))
     if (netns === null) return null
-    return dumpOverlay(netns, this.#theHost(), overlayId).catch((error: unknown) =>
+    const parts = { netns, host: this.#theHost(), filter: this.#theFilter() }
+    return dumpOverlay(parts, overlayId).catch((error: unknown) =>
       this.#kernel(what, () => {
         throw error
       }),
@@ -167,13 +189,17 @@ export class LinuxDataplane implements Dataplane {
 
   async underlayMtu(vtep: Ip): Promise<number> {
     return this.#kernel(`MTU of ${vtep}`, () =>
-      underlayMtu(this.#theHost().socket, vtep, (message) => this.#warnOnce(message)),
+      underlayMtu(this.#theHost().socket, vtep, (message) => {
+        if (!this.#warned.has(message)) this.#logger.warn(message)
+        this.#warned.add(message)
+      }),
     )
   }
 
   async close(): Promise<void> {
-    for (const netns of this.#open.values()) netns.close()
-    this.#open.clear()
+    this.#namespaces.close()
+    this.#filter?.close()
+    this.#filter = null
     if (this.#host !== null) closeNetns(this.#host)
     this.#host = null
   }
@@ -181,15 +207,20 @@ export class LinuxDataplane implements Dataplane {
   #ensureOverlay(links: OverlayLinks): string[] {
     const { overlayId } = links
     return this.#kernel(`overlay ${overlayId}`, () => {
-      const found = this.#find(overlayId)
-      const netns = found ?? OverlayNetns.create(this.#pinOf(overlayId))
-      this.#open.set(overlayId, netns)
+      const found = this.#namespaces.find(overlayId)
+      const netns = found ?? this.#namespaces.create(overlayId)
       try {
         if (found === null) assignNetnsId(this.#theHost().socket, netns.fd)
-        const changed = ensureLinks(netns, this.#theHost(), links, this.#withNetns)
+        const before = tunnelOf(netns)
+        // First, so that no frame arrives unfiltered.
+        const filtered = this.#ensureFilter(netns, links)
+        const changed = ensureLinks(netns, this.#theHost(), links, this.#namespaces.withNetns)
+        if (before !== null && (before.vni !== links.vni || before.port !== links.port))
+          this.#theFilter().release(before)
+        changed.push(...filtered)
         return found === null ? ['namespace created', ...changed] : changed
       } catch (error) {
-        if (found === null) this.#destroy(overlayId, netns)
+        if (found === null) this.#namespaces.destroy(overlayId)
         throw error
       }
     })
@@ -210,22 +241,21 @@ export class LinuxDataplane implements Dataplane {
     }
   }
 
+  #ensureFilter(netns: OverlayNetns, links: OverlayLinks): string[] {
+    const filter = this.#theFilter()
+    const changed = filter.ensure(links)
+    if (filter.isActive && links.spoofing !== 'allow') changed.push(...netns.portFilter.ensure())
+    else if (filter.isSupported) netns.portFilter.remove()
+    return changed
+  }
+
   #applyBatch(overlayId: string, changes: readonly RowChange[]): FailedRowChange[] {
     return this.#kernel(`rows of overlay ${overlayId}`, () => {
-      const netns = this.#existing(overlayId)
+      const netns = this.#namespaces.existing(overlayId)
       const vxlan = netns.link(vxlanName)
       if (vxlan === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
       return writeRows(netns.socket, vxlan.index, changes)
     })
-  }
-
-  #pinOf(overlayId: string): Pin {
-    return new Pin(this.#directories, pinName(overlayId), (message) => this.#warnOnce(message))
-  }
-
-  #warnOnce(message: string): void {
-    if (!this.#warned.has(message)) this.#logger.warn(message)
-    this.#warned.add(message)
   }
 
   #theHost(): NetnsHandle {
@@ -233,44 +263,9 @@ export class LinuxDataplane implements Dataplane {
     return this.#host
   }
 
-  /** The overlay's namespace, if it has one: the pinned one, should it have been replaced. */
-  #find(overlayId: string): OverlayNetns | null {
-    const held = this.#open.get(overlayId)
-    if (held?.isPinned === true) return held
-    if (held !== undefined && !held.isReplaced) {
-      held.ensurePinned()
-      if (held.isPinned)
-        this.#logger.warn(`overlay ${overlayId}: a pin ${held.path} was gone and was restored`)
-      return held
-    }
-    const pinned = OverlayNetns.open(this.#pinOf(overlayId))
-    held?.close()
-    if (pinned === null) this.#open.delete(overlayId)
-    else this.#open.set(overlayId, pinned)
-    return pinned
-  }
-
-  /** Of any overlay on this host, without keeping it open. */
-  readonly #withNetns: WithNetns = (overlayId, visit) => {
-    const held = this.#open.get(overlayId)
-    const netns = held ?? OverlayNetns.open(this.#pinOf(overlayId))
-    try {
-      return visit(netns?.fd ?? null)
-    } finally {
-      if (held === undefined) netns?.close()
-    }
-  }
-
-  #existing(overlayId: string): OverlayNetns {
-    const netns = this.#find(overlayId)
-    if (netns !== null) return netns
-    throw failure('KERNEL', `overlay ${overlayId} has no namespace on this host; ensure it first`)
-  }
-
-  #destroy(overlayId: string, netns: OverlayNetns): void {
-    netns.clear()
-    netns.close()
-    this.#open.delete(overlayId)
+  #theFilter(): HostFilter {
+    assert(this.#filter !== null, 'the data plane was not started')
+    return this.#filter
   }
 
   /**
@@ -296,4 +291,9 @@ export class LinuxDataplane implements Dataplane {
       throw failure('KERNEL', `${what}: ${messageOf(error)}`, error)
     }
   }
+}
+
+/** UDP port and VNI of the VXLAN device that is there; null when there is none. */
+function tunnelOf(netns: OverlayNetns): Tunnel | null {
+  return netns.link(vxlanName)?.vxlan ?? null
 }

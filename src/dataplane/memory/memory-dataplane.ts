@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { failure, refusal } from '../../base/errors.ts'
 import { type Ip, ipBits } from '../../net/ip.ts'
 import type { Mac } from '../../net/mac.ts'
@@ -21,6 +22,7 @@ interface MemoryOverlay {
   readonly endpoints: Map<string, MemoryEndpoint>
   readonly fdb: Map<Mac, Ip[]>
   readonly neighbours: Map<Ip, Mac>
+  sources: readonly Ip[]
 }
 
 interface MemoryEndpoint {
@@ -107,13 +109,14 @@ export class MemoryDataplane implements Dataplane {
     this.#checkVni(links, overlay)
     if (overlay === undefined) {
       const rows = { fdb: new Map<Mac, Ip[]>(), neighbours: new Map<Ip, Mac>() }
-      this.#overlays.set(links.overlayId, { links, endpoints: new Map(), ...rows })
+      this.#overlays.set(links.overlayId, { links, endpoints: new Map(), ...rows, sources: [] })
       return ['namespace created', 'bridge created', 'VXLAN device created']
     }
     const changed = differences(overlay.links, links)
     if (changed.some((what) => what.startsWith('VXLAN device'))) {
       overlay.fdb.clear()
       overlay.neighbours.clear()
+      if (overlay.links.vni !== links.vni) overlay.sources = []
     }
     overlay.links = links
     return changed
@@ -161,20 +164,26 @@ export class MemoryDataplane implements Dataplane {
     return failed
   }
 
+  async setTunnelSources(overlayId: string, vteps: readonly Ip[]): Promise<void> {
+    this.#enter('setTunnelSources')
+    this.#existing(overlayId).sources = [...vteps]
+  }
+
   async dump(overlayId: string): Promise<ActualOverlay | null> {
     this.#enter('dump')
     const overlay = this.#overlays.get(overlayId)
     if (overlay === undefined) return null
     return {
       overlayId,
-      endpoints: Array.from(
-        overlay.endpoints.values(),
-        ({ link: { endpointId, mac, mtu }, portConfigured, inHostNetns }) => {
-          return { endpointId, mac, mtu, portConfigured, inHostNetns }
-        },
-      ),
+      endpoints: Array.from(overlay.endpoints.values(), ({ link, portConfigured, inHostNetns }) => {
+        const { endpointId, mac, mtu } = link
+        const ips = overlay.links.spoofing === 'allow' ? null : ipsOf(link)
+        return { endpointId, mac, mtu, ips, portConfigured, inHostNetns }
+      }),
       fdb: [...overlay.fdb].flatMap(([mac, vteps]) => vteps.map((vtep) => ({ mac, vtep }))),
       neighbours: [...overlay.neighbours].map(([ip, mac]) => ({ ip, mac })),
+      sources: overlay.sources,
+      dropped: {},
     }
   }
 
@@ -229,8 +238,13 @@ function repaired(endpoints: Map<string, MemoryEndpoint>, link: EndpointLink): s
   if (!present.portConfigured) changed.push('port repaired')
   if (present.link.mac !== link.mac) changed.push('MAC address changed')
   if (present.link.mtu !== link.mtu) changed.push('MTU changed')
+  if (!isDeepStrictEqual(ipsOf(present.link), ipsOf(link))) changed.push('addresses changed')
   endpoints.set(link.endpointId, { link, portConfigured: true, inHostNetns: present.inHostNetns })
   return changed
+}
+
+function ipsOf({ addresses }: EndpointLink): Ip[] {
+  return addresses.map(({ ip }) => ip)
 }
 
 /** A VXLAN device has an IPv4 or an IPv6 socket, and so have all its VTEPs. */

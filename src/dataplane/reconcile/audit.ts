@@ -10,6 +10,8 @@ export interface Drift {
   readonly endpoints: number
   readonly fdb: number
   readonly neighbours: number
+  /** VTEPs that were admitted and should not be, or the other way round. */
+  readonly sources: number
 }
 
 /** What an audit of one overlay found. All but what it names has been repaired. */
@@ -22,7 +24,7 @@ export interface AuditReport {
   readonly failure: string | null
 }
 
-export const noDrift: Drift = { links: 0, endpoints: 0, fdb: 0, neighbours: 0 }
+export const noDrift: Drift = { links: 0, endpoints: 0, fdb: 0, neighbours: 0, sources: 0 }
 
 export function addDrift(a: Drift, b: Drift): Drift {
   return {
@@ -30,11 +32,12 @@ export function addDrift(a: Drift, b: Drift): Drift {
     endpoints: a.endpoints + b.endpoints,
     fdb: a.fdb + b.fdb,
     neighbours: a.neighbours + b.neighbours,
+    sources: a.sources + b.sources,
   }
 }
 
 export function driftTotal(drift: Drift): number {
-  return drift.links + drift.endpoints + drift.fdb + drift.neighbours
+  return drift.links + drift.endpoints + drift.fdb + drift.neighbours + drift.sources
 }
 
 /**
@@ -47,7 +50,7 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
   const { settled } = rows
   const links = await dataplane.ensureOverlay(rows.links)
   if (!settled && links.length === 0) await rows.write()
-  const { actual, changes, failure: refused } = await rows.resync()
+  const { actual, changes, sources, failure: refused } = await rows.resync()
   const present = new Map(actual.endpoints.map((endpoint) => [endpoint.endpointId, endpoint]))
   const missing: string[] = []
   let failure = refused
@@ -71,12 +74,21 @@ export async function auditOverlay(dataplane: Dataplane, rows: OverlayRows): Pro
     changes.filter((change) => change.kind === kind).length
   return {
     overlayId,
-    drift: { links: links.length, endpoints, fdb: count('fdb'), neighbours: count('neighbour') },
+    drift: {
+      links: links.length,
+      endpoints,
+      fdb: count('fdb'),
+      neighbours: count('neighbour'),
+      sources,
+    },
     missing,
     failure,
   }
 }
 
-function matches({ mac, mtu }: EndpointLink, actual: ActualEndpoint | undefined): boolean {
-  return actual?.portConfigured === true && actual.mac === mac && actual.mtu === mtu
+function matches(link: EndpointLink, actual: ActualEndpoint | undefined): boolean {
+  if (actual?.portConfigured !== true) return false
+  const own = new Set(link.addresses.map(({ ip }) => ip))
+  const isFiltered = actual.ips === null || own.symmetricDifference(new Set(actual.ips)).size === 0
+  return actual.mac === link.mac && actual.mtu === link.mtu && isFiltered
 }

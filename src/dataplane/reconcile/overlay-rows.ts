@@ -39,6 +39,8 @@ interface RowsParts {
 
 interface WriteResult {
   readonly changes: readonly RowChange[]
+  /** How many VTEPs became admitted, or no longer are. */
+  readonly sources: number
   /** Which rows were refused and why; null when none was. They are tried again. */
   readonly failure: string | null
 }
@@ -53,11 +55,15 @@ export class OverlayRows {
   links: OverlayLinks
   /** This host's endpoints by id. */
   readonly endpoints = new Map<string, EndpointLink>()
+  /** Frames that the filter had dropped when the kernel was last read, by reason. */
+  dropped: Readonly<Record<string, number>> = {}
   readonly #dataplane: Dataplane
   readonly #peers: PeerClaims
   readonly #pause: () => Promise<void>
   #fdb = new Map<Mac, readonly Ip[]>()
   #neighbours = new Map<Ip, Mac>()
+  /** The VTEPs whose frames are admitted, according to the copy. */
+  #sources: ReadonlySet<Ip> = new Set()
   #dirty: AddressSet = emptySet()
   #refused: AddressSet = emptySet()
   /** Null once the rows found at the start were adopted. */
@@ -129,6 +135,8 @@ export class OverlayRows {
     this.#isValid = false
     const actual = await this.#dataplane.dump(this.links.overlayId)
     if (actual === null) throw failure('KERNEL', `overlay ${this.links.overlayId} has no links`)
+    this.dropped = actual.dropped
+    this.#sources = new Set(actual.sources)
     this.#fdb = vtepsByMac(actual.fdb)
     this.#neighbours = new Map(actual.neighbours.map(({ ip, mac }) => [ip, mac]))
     if (this.#staleDeadlineMs !== null && actual.fdb.length > 0)
@@ -145,6 +153,7 @@ export class OverlayRows {
     this.#refused = emptySet()
     const done: RowChange[] = []
     const failed: FailedRowChange[] = []
+    const sourcesBefore = this.#sources
     while (!isEmpty(this.#dirty)) {
       const dirty = this.#dirty
       this.#dirty = emptySet()
@@ -157,8 +166,10 @@ export class OverlayRows {
         } else if (slice.isFull) await this.#pause()
       }
     }
+    await this.#admit(new Set([...this.#fdb.values()].flat()))
     this.#isValid = true
-    return { changes: done, failure: this.#failureOf(failed) }
+    const sources = sourcesBefore.symmetricDifference(this.#sources).size
+    return { changes: done, sources, failure: this.#failureOf(failed) }
   }
 
   #changesOf(addresses: Addresses): RowChange[] {
@@ -173,6 +184,10 @@ export class OverlayRows {
   /** When the outcome is not known this throws, and the copy stays invalid. */
   async #apply(changes: RowChange[]): Promise<{ done: RowChange[]; failed: FailedRowChange[] }> {
     this.#isValid = false
+    const vteps = changes.flatMap((change) =>
+      change.op === 'set' && change.kind === 'fdb' ? [change.vtep] : [],
+    )
+    await this.#admit(this.#sources.union(new Set(vteps)))
     const failed = await this.#dataplane.apply(this.links.overlayId, changes)
     const refused = new Set(failed.map(({ change }) => textOf(change)))
     const done =
@@ -182,6 +197,14 @@ export class OverlayRows {
       if (change.kind === 'fdb') this.#refused.macs.add(change.mac)
       else this.#refused.ips.add(change.ip)
     return { done, failed }
+  }
+
+  /** A VTEP is admitted before the first row leads to it, and until the last one is removed. */
+  async #admit(vteps: ReadonlySet<Ip>): Promise<void> {
+    if (vteps.symmetricDifference(this.#sources).size === 0) return
+    this.#isValid = false
+    await this.#dataplane.setTunnelSources(this.links.overlayId, [...vteps])
+    this.#sources = vteps
   }
 
   /**

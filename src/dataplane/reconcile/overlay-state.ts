@@ -28,6 +28,8 @@ export interface OverlayStatus {
   /** Rows that the kernel has, as far as is known. */
   readonly fdb: number
   readonly neighbours: number
+  /** Frames of containers here that the filter dropped, by reason, as of the last audit. */
+  readonly dropped: Readonly<Record<string, number>>
   /** Whether all rows are as desired, as far as is known. */
   readonly settled: boolean
   /** Endpoints of this host whose veth pair is gone. */
@@ -84,7 +86,7 @@ export class OverlayState {
   }
 
   status(peers: number): OverlayStatus {
-    const { links, endpoints, counts, settled } = this.rows
+    const { links, endpoints, counts, dropped, settled } = this.rows
     const { overlayId, vni, vtep, mtu } = links
     return {
       overlayId,
@@ -94,6 +96,7 @@ export class OverlayState {
       endpoints: endpoints.size,
       peers,
       ...counts,
+      dropped,
       settled,
       missing: this.missing,
       lastError: this.#lastError,

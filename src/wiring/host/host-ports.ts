@@ -51,6 +51,7 @@ export async function openHost(settings: Settings, logger: Logger): Promise<Host
     directory: join(stateDir, 'netns'),
     spareDirectory: join(legacySocketDir, spareNetnsName),
     sandboxDirectory: sandboxDir,
+    filter: settings.filter,
     logger: logger.child('dataplane'),
   })
   await dataplane.start()

@@ -76,6 +76,7 @@ export function repairVethPair(
     ...repairLink(netns.socket, port, desired),
     ...repairHostEnd(host.socket, hostEnd, link, desired.alias),
     ...ensurePortMac(netns.socket, port.index, link),
+    ...ensurePortSource(netns, port.name, link),
   ]
 }
 
@@ -157,10 +158,11 @@ function createPair(
   netns: OverlayNetns,
   other: NetnsHandle & { readonly name: string },
   overlayId: string,
-  { endpointId, mac, mtu }: EndpointLink,
+  link: EndpointLink,
   desired: ReturnType<typeof desiredPort>,
   configureOther = (): void => {},
 ): void {
+  const { endpointId, mac, mtu } = link
   const name = portNameOf(overlayId, endpointId)
   const ends = { name, peerName: other.name, peerMac: mac, peerNetnsFd: other.fd }
   try {
@@ -172,6 +174,7 @@ function createPair(
     const port = netns.link(name)
     if (port === null) throw failure('KERNEL', `${name}: the new veth pair is gone`)
     netns.socket.sendAll([setPortMac(port.index, mac)])
+    ensurePortSource(netns, name, link)
   } catch (error) {
     netns.socket.send([deleteLink(name)])
     throw error
@@ -185,7 +188,9 @@ export function removeVethPair(
   overlayId: string,
   endpointId: string,
 ): void {
-  const port = netns?.link(portNameOf(overlayId, endpointId)) ?? null
+  const name = portNameOf(overlayId, endpointId)
+  const port = netns?.link(name) ?? null
+  if (netns?.filtersPorts === true) netns.portFilter.set(name, null)
   if (netns !== null && port !== null && isMarked(port, overlayId)) {
     deleteLinkIfExists(netns.socket, port.index)
     return
@@ -208,6 +213,16 @@ function repairHostEnd(
   const drift = linkDrift(hostEnd, { mac, mtu, alias })
   if (drift.length > 0) socket.sendAll([changeLink(hostEnd.index, { mac, mtu, alias })])
   return drift
+}
+
+/** Lets the container send from its own addresses, where ports are filtered. */
+function ensurePortSource(
+  netns: OverlayNetns,
+  port: string,
+  { mac, addresses }: EndpointLink,
+): string[] {
+  if (!netns.filtersPorts) return []
+  return netns.portFilter.set(port, { mac, ips: addresses.map(({ ip }) => ip) })
 }
 
 /** Makes the endpoint's MAC address the only one that the bridge has behind the port. */

@@ -98,6 +98,18 @@ export class MessageWriter {
     this.bytesAttribute(type, Uint8Array.of(value >>> 8, value & 0xff))
   }
 
+  be32Attribute(type: number, value: number): void {
+    const bytes = Buffer.alloc(4)
+    bytes.writeInt32BE(value | 0)
+    this.bytesAttribute(type, bytes)
+  }
+
+  be64Attribute(type: number, value: bigint): void {
+    const bytes = Buffer.alloc(8)
+    bytes.writeBigUInt64BE(value)
+    this.bytesAttribute(type, bytes)
+  }
+
   u32Attribute(type: number, value: number): void {
     this.u16(attributeHeaderBytes + 4)
     this.u16(type)

@@ -9,7 +9,7 @@ import {
   readMessages,
   readString,
 } from './message.ts'
-import { errnoName, openRouteSocket, setSocketOption } from './syscall.ts'
+import { type NetlinkProtocol, errnoName, openNetlinkSocket, setSocketOption } from './syscall.ts'
 
 /** From <linux/netlink.h>. */
 const NLMSG_ERROR = 2
@@ -44,6 +44,12 @@ const maxDumpAttempts = 4
 /** Of a scan, before it yields to other work: about a thousand rows, 2 to 3 ms. */
 const maxDatagramsPerTurn = 3
 
+/** The messages around a transaction. */
+interface Delimiters {
+  readonly begin: Request
+  readonly end: Request
+}
+
 interface DumpPart {
   readonly messages: Message[]
   interrupted: boolean
@@ -64,9 +70,9 @@ export class NetlinkError extends Error {
 }
 
 /**
- * An rtnetlink socket. It stays in the network namespace in which it was opened. The kernel
- * processes a request inside `write` and has queued the answers when that returns, so everything
- * here is synchronous; a write blocks while another process holds RTNL.
+ * A netlink socket, of rtnetlink by default. It stays in the network namespace in which it was
+ * opened. The kernel processes a request inside `write` and has queued the answers when that
+ * returns, so everything here is synchronous; a write blocks while another process holds RTNL.
  */
 export class NetlinkSocket {
   readonly #fd: number
@@ -75,8 +81,8 @@ export class NetlinkSocket {
   #sequence = 0
 
   /** Opens a socket in the namespace that this thread is in. Tests use smaller buffers. */
-  constructor(bufferBytes = receiveBufferBytes) {
-    this.#fd = openRouteSocket()
+  constructor(bufferBytes = receiveBufferBytes, protocol: NetlinkProtocol = 'route') {
+    this.#fd = openNetlinkSocket(protocol)
     try {
       setSocketOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes)
       for (const option of [NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK])
@@ -107,6 +113,16 @@ export class NetlinkSocket {
   sendAll(requests: readonly Request[]): void {
     const [error] = this.send(requests).values()
     if (error !== undefined) throw error
+  }
+
+  /**
+   * Sends requests as one transaction, between the two messages that delimit it.
+   * @returns the errors, by the position of the request; with one, nothing was done.
+   */
+  transact(begin: Request, requests: readonly Request[], end: Request): Map<number, NetlinkError> {
+    const errors = new Map<number, NetlinkError>()
+    this.#sendBatch(requests, 0, errors, { begin, end })
+    return errors
   }
 
   /** Reads one object. Throws a NetlinkError, ENODEV or ENOENT when there is none. */
@@ -143,8 +159,13 @@ export class NetlinkSocket {
     }
   }
 
-  #sendBatch(requests: Request[], first: number, errors: Map<number, NetlinkError>): void {
-    const last = this.#write(requests, NLM_F_ACK)
+  #sendBatch(
+    requests: readonly Request[],
+    first: number,
+    errors: Map<number, NetlinkError>,
+    delimiters?: Delimiters,
+  ): void {
+    const last = this.#write(requests, NLM_F_ACK, delimiters)
     for (let done = false; !done;) {
       for (const message of this.#read(last)) {
         const position = requests.length - 1 - ((last - message.sequence) >>> 0)
@@ -183,13 +204,17 @@ export class NetlinkSocket {
   }
 
   /** @returns the sequence number of the last request, the only one with `lastFlags`. */
-  #write(requests: readonly Request[], lastFlags: number): number {
+  #write(requests: readonly Request[], lastFlags: number, delimiters?: Delimiters): number {
     this.#writer.clear()
+    if (delimiters !== undefined)
+      this.#writer.message(delimiters.begin, NLM_F_REQUEST, this.#sequence)
     for (const [i, request] of requests.entries()) {
       const flags = i === requests.length - 1 ? NLM_F_REQUEST | lastFlags : NLM_F_REQUEST
       this.#sequence = (this.#sequence + 1) >>> 0
       this.#writer.message(request, flags, this.#sequence)
     }
+    if (delimiters !== undefined)
+      this.#writer.message(delimiters.end, NLM_F_REQUEST, this.#sequence)
     writeSync(this.#fd, this.#writer.bytes)
     return this.#sequence
   }

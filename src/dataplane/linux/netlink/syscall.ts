@@ -31,7 +31,9 @@ const AF_NETLINK = 16
 const SOCK_RAW = 3
 const SOCK_NONBLOCK = 0o4000
 const SOCK_CLOEXEC = 0o2000000
-const NETLINK_ROUTE = 0
+/** Protocols of netlink: <linux/netlink.h>. */
+const protocols = { route: 0, netfilter: 12 } as const
+export type NetlinkProtocol = keyof typeof protocols
 /** From <sys/mount.h>. */
 const MS_RDONLY = 1
 const MS_NOSUID = 2
@@ -66,10 +68,10 @@ function check(call: string, result: number): number {
   return result
 }
 
-/** A non-blocking rtnetlink socket in the network namespace that this thread is in. */
-export function openRouteSocket(): number {
+/** A non-blocking netlink socket in the network namespace that this thread is in. */
+export function openNetlinkSocket(protocol: NetlinkProtocol): number {
   const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK
-  return check('socket(AF_NETLINK)', libc.socket(AF_NETLINK, type, NETLINK_ROUTE))
+  return check('socket(AF_NETLINK)', libc.socket(AF_NETLINK, type, protocols[protocol]))
 }
 
 /** Sets an integer socket option. */

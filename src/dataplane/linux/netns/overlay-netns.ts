@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { errnoOf, failure } from '../../../base/errors.ts'
+import { PortFilter } from '../filter/port-filter.ts'
 import { type Link, findLink, listLinks } from '../netlink/link.ts'
 import { deleteAllOurs } from '../netlink/link-requests.ts'
 import { NetlinkError, NetlinkSocket } from '../netlink/netlink-socket.ts'
@@ -33,6 +34,11 @@ export function netnsHandle(fd: number): NetnsHandle {
   }
 }
 
+/** A socket for nf_tables in the namespace of `fd`; the caller closes it. */
+export function openNetfilterSocket(fd: number): NetlinkSocket {
+  return inNetns(fd, () => new NetlinkSocket(undefined, 'netfilter'))
+}
+
 /** Closes both. */
 export function closeNetns({ socket, fd }: NetnsHandle): void {
   socket.close()
@@ -45,6 +51,8 @@ export class OverlayNetns {
   /** Identifies the namespace in requests to other namespaces. */
   readonly fd: number
   readonly socket: NetlinkSocket
+  #filterSocket: NetlinkSocket | null = null
+  #filter: PortFilter | null = null
 
   private constructor(pin: Pin, fd: number, socket: NetlinkSocket) {
     this.#pin = pin
@@ -113,6 +121,18 @@ export class OverlayNetns {
     return listLinks(this.socket)
   }
 
+  /** The filter on the ports of the overlay's bridge. */
+  get portFilter(): PortFilter {
+    this.#filterSocket ??= openNetfilterSocket(this.fd)
+    this.#filter ??= new PortFilter(this.#filterSocket)
+    return this.#filter
+  }
+
+  /** Whether ports are filtered. */
+  get filtersPorts(): boolean {
+    return this.portFilter.exists()
+  }
+
   /** One more socket in the namespace; the caller closes it. */
   openSocket(): NetlinkSocket {
     return inNetns(this.fd, () => new NetlinkSocket())
@@ -120,6 +140,7 @@ export class OverlayNetns {
 
   /** Closes the descriptors. The pin keeps the namespace. */
   close(): void {
+    this.#filterSocket?.close()
     closeNetns(this)
   }
 

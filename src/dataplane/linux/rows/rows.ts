@@ -1,3 +1,4 @@
+import type { Ip } from '../../../net/ip.ts'
 import type { Mac } from '../../../net/mac.ts'
 import type {
   ActualOverlay,
@@ -6,6 +7,8 @@ import type {
   Neighbour,
   RowChange,
 } from '../../dataplane.ts'
+import type { HostFilter } from '../filter/host-filter.ts'
+import type { PortSource } from '../filter/port-filter.ts'
 import { portConfig } from '../links/endpoint-links.ts'
 import { linkDrift } from '../links/link-config.ts'
 import { type Link, listLinks } from '../netlink/link.ts'
@@ -40,25 +43,41 @@ export function writeRows(
   })
 }
 
+interface DumpParts {
+  readonly netns: OverlayNetns
+  readonly host: NetnsHandle
+  readonly filter: HostFilter
+}
+
 /** Reads all that the kernel has of an overlay. Yields to other work while the tables are read. */
 export async function dumpOverlay(
-  netns: OverlayNetns,
-  host: NetnsHandle,
+  { netns, host, filter }: DumpParts,
   overlayId: string,
 ): Promise<ActualOverlay> {
   const { links, tables } = await readConsistently(netns)
   const bridge = named(links, bridgeName)
   const hostLinks = new Set(listLinks(host.socket).map(({ name }) => name))
   const { fdb, neighbours, portMacs } = tables
+  const vni = named(links, vxlanName)?.vxlan?.vni
+  const sources = vni === undefined ? [] : filter.sources(vni)
+  const portFilter = filter.isActive && netns.filtersPorts ? netns.portFilter : null
+  const portSources = portFilter?.sources() ?? null
   const endpoints = links.flatMap((link) => {
     const endpointId = link.kind === 'veth' ? endpointOfAlias(link.alias, overlayId) : null
     if (endpointId === null) return []
     const mac = portMacs.get(link.index) ?? null
     const portConfigured = bridge !== null && linkDrift(link, portConfig(bridge)).length === 0
     const inHostNetns = hostLinks.has(sourceNameOf(overlayId, endpointId))
-    return [{ endpointId, mac, mtu: link.mtu, portConfigured, inHostNetns }]
+    const ips = portSources === null ? null : allowedIps(portSources.get(link.name), mac)
+    return [{ endpointId, mac, mtu: link.mtu, ips, portConfigured, inHostNetns }]
   })
-  return { overlayId, endpoints, fdb, neighbours }
+  const dropped = Object.fromEntries(portFilter?.dropped() ?? [])
+  return { overlayId, endpoints, fdb, neighbours, sources, dropped }
+}
+
+/** None when the filter has another MAC address for the port than the bridge. */
+function allowedIps(source: PortSource | undefined, mac: Mac | null): readonly Ip[] {
+  return source === undefined || source.mac !== mac ? [] : source.ips
 }
 
 /**

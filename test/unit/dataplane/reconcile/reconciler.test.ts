@@ -100,6 +100,37 @@ describe('the reconciler', () => {
     expect(kernel.dumps).to.equal(1)
   })
 
+  it('admits frames from the VTEPs that rows lead to, before they do and no longer', async () => {
+    const sources = (): string[] => [...kernel.overlay('o1')!.sources].sort()
+    const second = peer({ origin: 'b', ips: [ipOf(4)], mac: macOf(2), vtep: vtepOf(2) })
+    let before: string[] = []
+    kernel.failRow((change) => {
+      if (change.kind === 'fdb' && change.op === 'set') before = sources()
+      return null
+    })
+    await reconciler.attachOverlay(linksOf(1))
+    expect(sources()).to.deep.equal([])
+    reconciler.applyPeers([appears(peer())])
+    await clock.advance(10)
+    expect(before).to.deep.equal([vtepOf(1)])
+    reconciler.applyPeers([appears(second)])
+    await clock.advance(10)
+    expect(sources()).to.deep.equal([vtepOf(1), vtepOf(2)])
+    reconciler.applyPeers([goes(peer())])
+    await clock.advance(10)
+    expect(sources()).to.deep.equal([vtepOf(2)])
+  })
+
+  it('repairs from whom frames are admitted, and counts it as drift', async () => {
+    reconciler.applyPeers([appears(peer())])
+    await reconciler.attachOverlay(linksOf(1))
+    kernel.overlay('o1')!.sources = [vtepOf(7)]
+    const [report] = await reconciler.audit()
+    expect(report!.drift.sources).to.equal(2)
+    expect(kernel.overlay('o1')!.sources).to.deep.equal([vtepOf(1)])
+    expect((await reconciler.audit())[0]!.drift.sources).to.equal(0)
+  })
+
   it("writes no row for the address of the overlay's own bridge, whoever claims it", async () => {
     const gateway = ipOf(4)
     reconciler.applyPeers([appears(peer({ ips: [ipOf(2), gateway] }))])
@@ -322,7 +353,7 @@ describe('the reconciler', () => {
       await clock.advance(30_000)
       expect(reconciler.status()).to.deep.include({
         audits: 1,
-        drift: { links: 0, endpoints: 0, fdb: 0, neighbours: 0 },
+        drift: { links: 0, endpoints: 0, fdb: 0, neighbours: 0, sources: 0 },
       })
       const inside = kernel.overlay('o1')!
       inside.links = { ...inside.links, mtu: 1000 }
@@ -333,7 +364,7 @@ describe('the reconciler', () => {
       await clock.advance(30_000)
       expect(reconciler.status()).to.deep.include({
         audits: 2,
-        drift: { links: 1, endpoints: 1, fdb: 2, neighbours: 1 },
+        drift: { links: 1, endpoints: 1, fdb: 2, neighbours: 1, sources: 0 },
       })
       expect(await rows()).to.deep.equal(wanted)
       expect(inside.endpoints.get('l1')!.portConfigured).to.equal(true)
@@ -356,7 +387,13 @@ describe('the reconciler', () => {
     it('do not count what is merely not written yet', async () => {
       reconciler.applyPeers([appears(peer({ origin: 'c', ips: [ipOf(3)], mac: macOf(3) }))])
       const [report] = await reconciler.audit()
-      expect(report!.drift).to.deep.equal({ links: 0, endpoints: 0, fdb: 0, neighbours: 0 })
+      expect(report!.drift).to.deep.equal({
+        links: 0,
+        endpoints: 0,
+        fdb: 0,
+        neighbours: 0,
+        sources: 0,
+      })
       expect(await rows()).to.include(`${macOf(3)} ${vtepOf(1)}`)
     })
 
@@ -425,7 +462,13 @@ describe('the reconciler', () => {
       inside.neighbours.delete(ipOf(4))
       const [report] = await reconciler.audit()
       expect(report!.failure).to.equal(told).and.include('EAFNOSUPPORT')
-      expect(report!.drift).to.deep.equal({ links: 0, endpoints: 1, fdb: 0, neighbours: 1 })
+      expect(report!.drift).to.deep.equal({
+        links: 0,
+        endpoints: 1,
+        fdb: 0,
+        neighbours: 1,
+        sources: 0,
+      })
       expect(inside.endpoints.get('l1')!.portConfigured).to.equal(true)
       expect(await rows()).to.deep.equal(wanted)
       inside.endpoints.delete('l1')

@@ -68,6 +68,7 @@ describe('stale rows', () => {
       endpoints: 0,
       fdb: 0,
       neighbours: 0,
+      sources: 0,
     })
   })
 

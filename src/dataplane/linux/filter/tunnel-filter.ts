@@ -1,0 +1,143 @@
+import type { Ip } from '../../../net/ip.ts'
+import { ipBits, ipFromBytes, ipToBytes } from '../../../net/ip.ts'
+import type { Vni } from '../../../net/vni.ts'
+import {
+  count,
+  equals,
+  lookup,
+  meta,
+  network,
+  payload,
+  register,
+  transport,
+  verdict,
+} from './expressions.ts'
+import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
+import type { Expression, TableSpec } from './nftables.ts'
+import type { HostFilter, Tunnel } from './host-filter.ts'
+import { Table } from './table.ts'
+
+/**
+ * What the host lets into our VXLAN devices: frames of an overlay only from the VTEPs that have
+ * endpoints on it. Anybody else on the underlay, any container too, can send UDP to the port, and
+ * VXLAN itself (RFC 7348, section 7) checks nothing. VNIs that are not ours are let through.
+ */
+
+const vnis = 'vnis'
+const sources4 = 'sources4'
+const sources6 = 'sources6'
+/** The counter of what is dropped. */
+const tunnelDropReason = 'tunnel'
+
+/** NFPROTO_IPV4 and NFPROTO_IPV6 of <linux/netfilter.h>. */
+const protocols = { 32: 2, 128: 10 } as const
+/** Data types of `nft`: an integer, an IPv4 and an IPv6 address, a port. */
+const [integer, ipv4Address, ipv6Address, service] = [4, 7, 8, 13]
+
+const udp = [meta('l4proto'), equals(Uint8Array.of(17))]
+const vniTo = (n: number): Expression => payload(transport, 12, 3, register(n))
+const ours = [...udp, payload(transport, 2, 2), vniTo(1), lookup(vnis, 'in')]
+const foreign = (bits: 32 | 128, set: string): Expression[] => [
+  ...ours,
+  meta('nfproto'),
+  equals(Uint8Array.of(protocols[bits])),
+  vniTo(0),
+  payload(network, bits === 32 ? 12 : 8, bits / 8, register(1)),
+  lookup(set, 'not in'),
+  count(tunnelDropReason),
+  verdict('drop'),
+]
+
+/** The table in the host's namespace. */
+const tunnelFilter: TableSpec = {
+  family: 'inet',
+  name: 'ts-overlay-tunnels',
+  counters: [tunnelDropReason],
+  sets: [
+    { name: vnis, keyBytes: 8, keyType: (service << 6) | integer },
+    { name: sources4, keyBytes: 8, keyType: (integer << 6) | ipv4Address },
+    { name: sources6, keyBytes: 20, keyType: (integer << 6) | ipv6Address },
+  ],
+  chain: {
+    name: 'prerouting',
+    hook: 0,
+    priority: -300,
+    rules: [foreign(32, sources4), foreign(128, sources6)],
+  },
+}
+
+/** The filter of the tunnels of all overlays on this host. */
+export class TunnelFilter implements HostFilter {
+  readonly isSupported = true
+  readonly isActive = true
+  readonly #table: Table
+  readonly #socket: NetlinkSocket
+
+  /** `socket` is a NETLINK_NETFILTER socket of the host's namespace. */
+  constructor(socket: NetlinkSocket) {
+    this.#socket = socket
+    this.#table = new Table(socket, tunnelFilter)
+  }
+
+  /** Throws when the kernel has no nf_tables for this. */
+  probe(): void {
+    this.#table.probe()
+  }
+
+  /** Filters a tunnel. @returns what was changed, in words; empty when all was right. */
+  ensure(tunnel: Tunnel): string[] {
+    const changed = this.#table.ensure()
+    const added = this.#table.change(vnis, { add: [tunnelKey(tunnel)], remove: [] })
+    return added === 0 ? changed : [...changed, `tunnel of VNI ${tunnel.vni} filtered`]
+  }
+
+  /** Filters a tunnel no more; with the last one the table goes. */
+  release(tunnel: Tunnel): void {
+    if (!this.#table.exists()) return
+    this.setSources(tunnel.vni, [])
+    this.#table.change(vnis, { add: [], remove: [tunnelKey(tunnel)] })
+    if (this.#table.elements(vnis).length === 0) this.#table.remove()
+  }
+
+  /** The VTEPs that may send frames of an overlay. */
+  sources(vni: Vni): Ip[] {
+    if (!this.#table.exists()) return []
+    const keys = [sources4, sources6].flatMap((set) => this.#table.elements(set))
+    return keys
+      .filter((key) => key.subarray(0, 4).equals(vniKey(vni)))
+      .map((key) => ipFromBytes(key.subarray(4))!)
+  }
+
+  /** Lets these VTEPs send frames of an overlay, and no others. */
+  setSources(vni: Vni, vteps: readonly Ip[]): void {
+    const keyOf = (vtep: Ip): Buffer => Buffer.concat([vniKey(vni), ipToBytes(vtep)])
+    const gone = this.sources(vni).filter((vtep) => !vteps.includes(vtep))
+    for (const [set, bits] of [[sources4, 32] as const, [sources6, 128] as const]) {
+      const keys = (some: readonly Ip[]): Buffer[] =>
+        some.filter((vtep) => ipBits(vtep) === bits).map(keyOf)
+      this.#table.change(set, { add: keys(vteps), remove: keys(gone) })
+    }
+  }
+
+  /** Packets dropped since the table was made. */
+  dropped(): number {
+    return this.#table.counters().get(tunnelDropReason) ?? 0
+  }
+
+  /** Removes the table. None is no error. */
+  remove(): void {
+    this.#table.remove()
+  }
+
+  close(): void {
+    this.#socket.close()
+  }
+}
+
+function tunnelKey({ port, vni }: Tunnel): Buffer {
+  return Buffer.from([port >> 8, port & 255, 0, 0, ...vniKey(vni)])
+}
+
+function vniKey(vni: Vni): Buffer {
+  return Buffer.from([vni >>> 16, (vni >>> 8) & 255, vni & 255, 0])
+}
