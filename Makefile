@@ -7,7 +7,7 @@ run = node --conditions=source
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build plugin test check lint types unit contract conformance interop sim hostile hunt netns e2e e2e-all soak \
-	demo bench fmt clean ci root
+	demo bench bench-scale mutants fmt clean ci root
 
 help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and `types` run one level of test
 	@sed -n 's/^\([a-z0-9 -]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -59,6 +59,12 @@ soak: root setup ## three hosts, containers, and all that can die, at random (ro
 
 demo: root setup ## two Docker hosts on this machine, a network across, a drawing of it (root); KEEP=1 leaves it running
 	@KEEP=$(KEEP) $(run) test/support/demo.ts
+
+bench-scale: setup ## what agreement costs at 5, 100 and 1,000 members, in virtual time
+	@$(run) bench/scale.ts
+
+mutants: setup ## break the core of Raft in one way at a time: its tests have to find each; SEEDS=300
+	@SEEDS=$(SEEDS) $(run) test/mutants/run.ts
 
 bench: root setup ## measure what docs/benchmarks.md shows (root)
 	@npm run --silent bench

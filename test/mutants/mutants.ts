@@ -158,7 +158,7 @@ export const mutants: readonly Mutant[] = [
     [
       'a follower that is behind never catches up',
       'this.next = Math.max(this.match + 1, Math.min(rejected, hint + 1))',
-      '',
+      'this.next = rejected + 1',
     ],
     [
       'messages under way are never freed',

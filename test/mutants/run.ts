@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { projectDir } from '../support/lab/paths.ts'
 import { type Mutant, mutants } from './mutants.ts'
 
-const seeds = process.env['SEEDS'] ?? '300'
+const seeds = process.env['SEEDS'] || '300'
 const parts = ['package.json', 'src', 'test/simulation', 'test/support', 'test/unit/consensus']
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 

@@ -104,6 +104,30 @@ describe('voters', () => {
   })
 })
 
+describe('a disk restored from an old copy', () => {
+  it('is noticed by the leader; the voter is removed and learns all again', async () => {
+    const world = worldOf(7, five.slice(0, 3))
+    for (const host of world.hosts.values()) host.start()
+    await settled(world, 3)
+    const victim = world.running.find((host) => host !== world.leader)!
+    const copy = new Map(victim.disk.rows)
+    for (let i = 0; i < 20; i++) {
+      const call = world.operate(world.leader!)
+      let isDone = false
+      void call.then(() => (isDone = true))
+      await world.until('it is done', () => isDone)
+    }
+    victim.crash()
+    victim.disk.rows = copy
+    victim.start()
+    await world.until('it is removed', () => world.voters().length === 2)
+    await settled(world, 3)
+    const isLevel = (): boolean =>
+      victim.machine.map.snapshot() === world.leader!.machine.map.snapshot()
+    await world.until('it has what the others have', isLevel)
+  })
+})
+
 describe('a lost majority', () => {
   it('is named, all of it, in the answer; `recover` on one that is left heals the cluster', async () => {
     const world = worldOf(4, five)

@@ -19,6 +19,8 @@ export class Progress {
   knows = 0
   /** While probing: a message is under way. */
   isWaiting = false
+  /** Times in a row that it lacked an entry that it had acknowledged. */
+  #lapses = 0
   /** Last index of each message under way, oldest first. */
   readonly #inflight: number[] = []
   /** The snapshot under way, and how much of it has arrived. */
@@ -26,6 +28,11 @@ export class Progress {
 
   constructor(next: number) {
     this.next = next
+  }
+
+  /** It lacks what it had: its disk was restored from an old copy. A late message is no such sign. */
+  get isLapsed(): boolean {
+    return this.#lapses >= limits.maxLapses
   }
 
   get isPaused(): boolean {
@@ -44,6 +51,7 @@ export class Progress {
 
   /** It agrees up to `match`. Returns whether it is further than before. */
   agreed(match: number): boolean {
+    this.#lapses = 0
     const isFurther = match > this.match
     this.match = Math.max(this.match, match)
     this.next = Math.max(this.next, match + 1)
@@ -58,7 +66,11 @@ export class Progress {
    * send again.
    */
   disagreed(rejected: number, hint: number): boolean {
-    if (rejected <= this.match || this.mode === 'snapshot') return false
+    if (this.mode === 'snapshot') return false
+    if (rejected <= this.match) {
+      this.#lapses++
+      return false
+    }
     if (this.mode === 'probe' && rejected !== this.next - 1) return false
     this.become('probe')
     this.next = Math.max(this.match + 1, Math.min(rejected, hint + 1))

@@ -141,6 +141,8 @@ export const limits = {
   maxUncommittedBytes: 1024 * 1024,
   maxChunkBytes: 128 * 1024,
   maxServers: 15,
+  /** A follower that refuses this many heartbeats in a row, 2 s, is not just late. */
+  maxLapses: 10,
   /**
    * A message whose term is further ahead than this is no message of ours: see docs/consensus.md.
    */

@@ -31,6 +31,8 @@ interface Session {
   readonly member: string
   readonly incarnation: number
   readonly results: Map<number, Uint8Array>
+  /** The client has the results of all sequences below; a late copy of one is not applied again. */
+  acknowledged: number
 }
 
 /** A member needs one session, and a second while it restarts. */
@@ -85,9 +87,9 @@ export class ReplicatedState {
     const writer = new ByteWriter()
     writeText(writer, this.#dissolvedInto ?? '')
     writer.varint(this.#sessions.size)
-    for (const { member, incarnation, results } of this.#sessions.values()) {
+    for (const { member, incarnation, acknowledged, results } of this.#sessions.values()) {
       writeText(writer, member)
-      writer.varint(incarnation).varint(results.size)
+      writer.varint(incarnation).varint(acknowledged).varint(results.size)
       for (const [sequence, result] of results) writeBytes(writer.varint(sequence), result)
     }
     writeBytes(writer, this.machine.snapshot())
@@ -100,11 +102,12 @@ export class ReplicatedState {
     this.#dissolvedInto = readText(reader) || null
     this.#sessions = new Map()
     for (let left = reader.varint(); left > 0; left--) {
-      const [member, incarnation] = [readText(reader), reader.varint()]
+      const member = readText(reader)
+      const [incarnation, acknowledged] = [reader.varint(), reader.varint()]
       const results = new Map<number, Uint8Array>()
       for (let more = reader.varint(); more > 0; more--)
         results.set(reader.varint(), readBytes(reader, maxResultBytes))
-      this.#sessions.set(keyOf(member, incarnation), { member, incarnation, results })
+      this.#sessions.set(keyOf(member, incarnation), { member, incarnation, acknowledged, results })
     }
     this.machine.restore(readBytes(reader, maxSnapshotBytes))
   }
@@ -112,8 +115,11 @@ export class ReplicatedState {
   #applyOnce(entry: SessionCommand, at: Omit<AppliedAt, 'from'>): Outcome {
     const { member, sequence, acknowledged, command } = entry
     const session = this.#sessionOf(entry)
-    if (session === null || sequence < acknowledged) return { kind: 'expired' }
-    for (const done of session.results.keys()) if (done < acknowledged) session.results.delete(done)
+    if (session === null) return { kind: 'expired' }
+    session.acknowledged = Math.max(session.acknowledged, acknowledged)
+    for (const done of session.results.keys())
+      if (done < session.acknowledged) session.results.delete(done)
+    if (sequence < session.acknowledged) return { kind: 'expired' }
     const known = session.results.get(sequence)
     if (known !== undefined) return { kind: 'applied', result: known }
     if (session.results.size >= maxOutstanding) return { kind: 'full' }
@@ -133,7 +139,8 @@ export class ReplicatedState {
     if (known === undefined && acknowledged > 1) return null
     this.#sessions.delete(key)
     if (known === undefined) this.#makeRoom(member)
-    const session = known ?? { member, incarnation, results: new Map<number, Uint8Array>() }
+    const results = new Map<number, Uint8Array>()
+    const session = known ?? { member, incarnation, acknowledged, results }
     this.#sessions.set(key, session)
     return session
   }

@@ -97,7 +97,7 @@ export class Voters {
       // A member that failure detection has known as dead is dead; one that it sees alive must be
       // heard, too.
       silentMs: quietMs < 2000 ? 0 : Math.max(quietMs, deadMs),
-      isGone: this.#gone.has(id) || member?.state === 'left',
+      isGone: this.#gone.has(id) || member?.state === 'left' || progress?.isLapsed === true,
       isReady:
         progress !== undefined &&
         progress.match + readyEntries > raft.log.lastIndex &&

@@ -29,12 +29,13 @@ export class ConsensusWorld implements Wire {
   #moment = 0
   #serial = 0
   #isWatching = false
-  /** Whether hosts that run see each other without delay: for many hosts. */
-  readonly #isQuick: boolean
+  /** With many hosts: one failure detection for all, which knows no cuts. */
+  readonly #isShared: boolean
+  #shared: readonly MemberState[] = []
 
-  constructor(seed: number, { isQuick = false } = {}) {
+  constructor(seed: number, { isShared = false } = {}) {
     this.random = seededRandom(seed)
-    this.#isQuick = isQuick
+    this.#isShared = isShared
   }
 
   /** Adds hosts of these names; they do not run yet. */
@@ -92,12 +93,13 @@ export class ConsensusWorld implements Wire {
 
   members(of: string): readonly MemberState[] {
     this.#watch()
+    if (this.#isShared) return this.#shared
     return [...this.hosts.values()].map(({ name }) => this.#stateOf(of, name))
   }
 
   #stateOf(of: string, name: string): MemberState {
     const known = this.#seen.get(`${of} ${name}`)
-    return known ?? { name, state: this.#isQuick ? 'alive' : 'dead', sinceMs: 0 }
+    return known ?? { name, state: 'dead', sinceMs: 0 }
   }
 
   /** Failure detection: looks four times in `detectMs`. */
@@ -105,20 +107,34 @@ export class ConsensusWorld implements Wire {
     if (this.#isWatching) return
     this.#isWatching = true
     const look = (): void => {
-      for (const of of this.hosts.values())
-        for (const { name, isUp } of this.hosts.values()) {
-          const reaches =
-            !this.#cuts.has(`${of.name} ${name}`) || !this.#cuts.has(`${name} ${of.name}`)
-          const isSeen = isUp && (of.name === name || reaches)
-          const state = isSeen ? 'alive' : this.#left.has(name) ? 'left' : 'dead'
-          const before = this.#stateOf(of.name, name)
-          if (before.state !== state)
-            this.#seen.set(`${of.name} ${name}`, { name, state, sinceMs: this.clock.now() })
-          if (isUp) this.#left.delete(name)
-        }
+      if (this.#isShared) this.#lookShared()
+      else this.#lookEach()
       this.clock.setTimeout(look, detectMs / 4)
     }
     look()
+  }
+
+  #lookShared(): void {
+    const before = new Map(this.#shared.map((state) => [state.name, state]))
+    this.#shared = [...this.hosts.values()].map(({ name, isUp }) => {
+      const state = isUp ? 'alive' : 'dead'
+      const known = before.get(name)
+      return known?.state === state ? known : { name, state, sinceMs: this.clock.now() }
+    })
+  }
+
+  #lookEach(): void {
+    for (const of of this.hosts.values())
+      for (const { name, isUp } of this.hosts.values()) {
+        const reaches =
+          !this.#cuts.has(`${of.name} ${name}`) || !this.#cuts.has(`${name} ${of.name}`)
+        const isSeen = isUp && (of.name === name || reaches)
+        const state = isSeen ? 'alive' : this.#left.has(name) ? 'left' : 'dead'
+        const before = this.#stateOf(of.name, name)
+        if (before.state !== state)
+          this.#seen.set(`${of.name} ${name}`, { name, state, sinceMs: this.clock.now() })
+        if (isUp) this.#left.delete(name)
+      }
   }
 
   /** Moves on until that holds; throws when it does not within `ms`. */

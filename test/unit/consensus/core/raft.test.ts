@@ -91,6 +91,12 @@ describe('a voter', () => {
     expect(granted(receive(raft, 'b', vote()))).to.deep.equal([true])
   })
 
+  it('prefers the log whose last term is later, however long the other is', () => {
+    const raft = raftOf({ term: 3, entries: [empty(2, 3)] })
+    expect(granted(receive(raft, 'b', vote({ lastIndex: 9, lastTerm: 2 })))).to.deep.equal([false])
+    expect(granted(receive(raft, 'c', vote({ lastIndex: 2, lastTerm: 4 })))).to.deep.equal([true])
+  })
+
   it('changes nothing for a pre-vote', () => {
     const raft = raftOf()
     const ready = receive(raft, 'b', vote({ isPre: true }))
@@ -140,6 +146,15 @@ describe('a candidate', () => {
   it('writes its term and its vote for itself before it asks', () => {
     const ready = candidate().ready()
     expect(ready.hardState).to.deep.equal({ term: 2, votedFor: 'a' })
+  })
+
+  it('counts no vote that it asked for in an earlier term', () => {
+    const raft = candidate()
+    for (let ticks = 0; ticks < 2 * limits.electionTicks; ticks++) raft.tick(0)
+    raft.receive('b', { kind: 'voted', term: 3, isPre: true, granted: true }, 0)
+    expect(raft.role).to.equal('candidate')
+    raft.receive('c', { kind: 'voted', term: 2, isPre: false, granted: true }, 0)
+    expect(raft.role).to.equal('candidate')
   })
 
   it('counts no vote of another term, and no refusal', () => {
@@ -276,6 +291,21 @@ describe('a leader', () => {
 })
 
 describe('a follower', () => {
+  it('takes nothing of an old term, and tells the old leader of the new one', () => {
+    const raft = raftOf({ term: 3 })
+    const { messages, entries } = receive(raft, 'c', append({ entries: [empty(2, 2)], commit: 2 }))
+    expect(entries).to.deep.equal([])
+    expect(raft.leaderId).to.equal(null)
+    expect(messages[0]!.message).to.include({ kind: 'appended', term: 3, match: 0 })
+  })
+
+  it('takes entries only after one that is the same', () => {
+    const raft = raftOf({ entries: [empty(2, 1)] })
+    const message = append({ prevIndex: 2, prevTerm: 2, entries: [empty(3, 2)] })
+    expect(receive(raft, 'c', message).entries).to.deep.equal([])
+    expect(raft.log.lastIndex).to.equal(2)
+  })
+
   it('takes entries only after one that it has', () => {
     const raft = raftOf()
     const { messages } = receive(raft, 'c', append({ prevIndex: 3, prevTerm: 2 }))
