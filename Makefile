@@ -66,8 +66,8 @@ bench-scale: setup ## what agreement costs at 5, 100 and 1,000 members, in virtu
 mutants: setup ## break the core of Raft in one way at a time: its tests have to find each; SEEDS=300
 	@SEEDS=$(SEEDS) $(run) test/mutants/run.ts
 
-bench: root setup ## measure what docs/benchmarks.md shows (root)
-	@npm run --silent bench
+bench: root setup ## measure what docs/benchmarks.md shows, against its bars, with the trend (root); ONLY=start,burst
+	@ONLY='$(ONLY)' $(run) bench/run.ts
 
 fmt: setup ## format everything
 	@npm run --silent fmt

@@ -11,7 +11,7 @@ import type { Ip } from '../src/net/ip.ts'
 import { parseCidr } from '../src/net/cidr.ts'
 import { FileStore } from '../src/store/file-store.ts'
 import { LoopbackPlugins } from '../test/simulation/ipam-plugins.ts'
-import { print, spread, table } from './figures.ts'
+import { figure, median, print, spread, table } from './figures.ts'
 
 const hosts = 5
 const networks = 40
@@ -71,6 +71,9 @@ try {
   await blocks(plugins)
   await owned(plugins, store)
   const all = await many(plugins)
+  figure('addresses: owned block, without the disk', median(times.owned) - median(times.disk))
+  figure('addresses: first of a host on a network', median(times.first))
+  figure('addresses: a thousand at once', all)
   print(
     table(
       [`addresses, ${hosts} plugins on loopback`, `${2 * networks} and ${requests} runs`],

@@ -4,7 +4,7 @@
  *     node --conditions=source bench/burst.ts        as root
  */
 import { bursts, withDataplane } from '../test/netns/burst.ts'
-import { print, spread, table } from './figures.ts'
+import { figure, median, print, spread, table } from './figures.ts'
 
 const rounds = 7
 
@@ -49,6 +49,9 @@ for (const [what, prepare] of Object.entries(bursts))
         'ms',
         1,
       )
+    const way = what.includes('wire') ? 'wire to kernel' : 'table to kernel'
+    figure(`burst: CPU, ${way}`, median(all.map(({ cpu }) => cpu)))
+    figure(`burst: CPU of a turn, ${way}, p99`, median(all.map(({ turn }) => turn)))
     print(
       table(
         [what, `${rounds} runs`],

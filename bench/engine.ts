@@ -7,7 +7,7 @@
  */
 import type { Host } from '../test/support/lab/host.ts'
 import { Lab } from '../test/support/lab/lab.ts'
-import { median, print, spread, table } from './figures.ts'
+import { figure, median, print, spread, table } from './figures.ts'
 
 const runs = Number(process.env['RUNS'] ?? 15)
 const streamSeconds = Number(process.env['STREAM_SECONDS'] ?? 5)
@@ -45,6 +45,7 @@ async function measureStarts(): Promise<void> {
       const { durationMs } = await a.docker(['run', '--rm', '--network', network, image, 'true'])
       if (run >= 0) times[network].push(durationMs)
     }
+  figure('engine: docker run, ratio to overlay', median(times.ours) / median(times.theirs))
   const first = await timesInside(a)
   // On the other host the overlay is there already: a container of it runs.
   await b.docker(['run', '-d', '--network', 'ours', image, 'sleep', '3600'])
@@ -92,6 +93,7 @@ async function measureStreams(): Promise<void> {
   for (let run = 0; run < streams; run++)
     for (const network of run % 2 === 0 ? networks : networks.toReversed())
       rates[network].push(await throughput(a, network, servers[network]))
+  figure('engine: TCP throughput, ratio to overlay', median(rates.ours) / median(rates.theirs))
   print('')
   print(
     table(

@@ -1,3 +1,5 @@
+import { appendFileSync } from 'node:fs'
+
 /** The middle of the values; the mean of the middle two when their number is even. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
@@ -21,4 +23,16 @@ export function table(heading: readonly string[], rows: readonly (readonly strin
 /** Writes a line to standard output. */
 export function print(text: string): void {
   process.stdout.write(`${text}\n`)
+}
+
+/** A figure as a bench tells it: one value of a run, mostly a median. */
+export interface Figure {
+  readonly name: string
+  readonly value: number
+}
+
+/** Tells `bench/run.ts` a figure; does nothing in a program that runs alone. Of a name told twice the largest value counts. */
+export function figure(name: string, value: number): void {
+  const path = process.env['BENCH_FIGURES']
+  if (path !== undefined) appendFileSync(path, `${JSON.stringify({ name, value })}\n`)
 }

@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { print, spread, table } from './figures.ts'
+import { figure, median, print, spread, table } from './figures.ts'
 
 const runs = Number(process.env['RUNS'] ?? 15)
 const root = resolve(import.meta.dirname, '../build/plugin/rootfs')
@@ -27,6 +27,8 @@ try {
     times.first.push(await timeOneStart(`first${run}`))
     times.later.push(await timeOneStart(`later${run}`))
   }
+  figure('start: first answer after an install', median(times.first))
+  figure('start: first answer later', median(times.later))
   print(
     table(
       ['plugin start to first answer', `${runs} runs`],

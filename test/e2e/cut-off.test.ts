@@ -1,6 +1,7 @@
 /** A host whose cable is pulled is gone from the others' tables, and back once the cable is. How soon is printed. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
+import { figure } from '../../bench/figures.ts'
 import { createNetwork, expectAnswersIn, host, long, members, ours, start } from './cluster.ts'
 import { disagreements } from '../support/lab/agreement.ts'
 import type { Host } from '../support/lab/host.ts'
@@ -104,6 +105,8 @@ describe('a host whose cable is cut', () => {
       expect(await disagreements(members())).to.deep.equal([])
     }
     const [gone, back] = [taken.map((one) => one.gone), taken.map((one) => one.back)]
+    figure('hosts: gone after a cut cable', Math.max(...gone))
+    figure('hosts: back after a mended cable', Math.max(...back))
     process.stdout.write(`    cut off, gone after: ${figures(gone)}; back: ${figures(back)}\n`)
   })
 })

@@ -4,6 +4,7 @@
  */
 import { expect } from 'chai'
 import { type Random, below, pick, seededRandom, systemRandom } from '../../src/base/random.ts'
+import { figure } from '../../bench/figures.ts'
 import { createNetwork, expectAnswersIn, host, long, members, ours, start } from './cluster.ts'
 import { disagreements } from '../support/lab/agreement.ts'
 import { createContainer, removeContainer, startContainer } from '../support/lab/containers.ts'
@@ -104,6 +105,7 @@ describe('a redeploy storm', () => {
     await storm.run()
     isOver = true
     await watching
+    figure('hosts: longest time that a row is late', watch.longestMs)
     const said = `${storm.started} started, ${storm.moved} with an address from another host`
     process.stdout.write(
       `    storm: ${said}; ${watch.looks} looks, a row late by ${watch.longestMs} ms at most\n`,

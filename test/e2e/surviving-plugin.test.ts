@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { disagreements } from '../support/lab/agreement.ts'
+import { figure } from '../../bench/figures.ts'
 import { createNetwork, expectAnswers, host, members, ours, start } from './cluster.ts'
 import type { Host } from '../support/lab/host.ts'
 import { pluginName } from '../support/lab/host.ts'
@@ -37,6 +38,7 @@ async function withTraffic(subnet: string, disturb: () => Promise<void>): Promis
     await pinger.untilAnswered()
     const tally = await pinger.stop()
     const { sent, lost, silentMs } = tally
+    figure('hosts: longest silence of a ping', silentMs)
     process.stdout.write(
       `    ${sent} packets, ${lost} lost, ${silentMs} ms at most without an answer\n`,
     )

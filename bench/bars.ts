@@ -1,0 +1,27 @@
+/** What a figure must not pass. Those that tests asserted before they stopped asserting time are all here. */
+export interface Bar {
+  readonly unit: string
+  readonly atMost?: number
+  readonly atLeast?: number
+}
+
+/** By the name of the figure. A figure without a bar is shown with its trend alone. */
+export const bars: Readonly<Record<string, Bar>> = {
+  // The engine dials half a second after the start.
+  'start: first answer after an install': { unit: 'ms', atMost: 300 },
+  'start: first answer later': { unit: 'ms', atMost: 300 },
+  'start: first answer with 20 networks': { unit: 'ms', atMost: 300 },
+  'burst: CPU, table to kernel': { unit: 'ms', atMost: 150 },
+  'burst: CPU of a turn, table to kernel, p99': { unit: 'ms', atMost: 20 },
+  'burst: CPU, wire to kernel': { unit: 'ms', atMost: 260 },
+  'burst: CPU of a turn, wire to kernel, p99': { unit: 'ms', atMost: 30 },
+  'addresses: owned block, without the disk': { unit: 'ms', atMost: 1 },
+  'addresses: first of a host on a network': { unit: 'ms', atMost: 50 },
+  'addresses: a thousand at once': { unit: 'ms', atMost: 8000 },
+  'engine: docker run, ratio to overlay': { unit: '', atMost: 1 },
+  'engine: TCP throughput, ratio to overlay': { unit: '', atLeast: 0.9 },
+  'hosts: gone after a cut cable': { unit: 'ms', atMost: 6000 },
+  'hosts: back after a mended cable': { unit: 'ms', atMost: 3000 },
+  'hosts: longest time that a row is late': { unit: 'ms', atMost: 2000 },
+  'hosts: longest silence of a ping': { unit: 'ms', atMost: 500 },
+}
