@@ -83,6 +83,7 @@ class SilentGossip implements GossipTransport {
   }
 
   updateMeta(): void {}
+  refresh(): void {}
   sendUnreliable(): void {}
   async sendReliable(): Promise<void> {}
   async leave(): Promise<void> {}

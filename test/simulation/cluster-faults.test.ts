@@ -49,7 +49,7 @@ async function run(seed: number): Promise<void> {
     checkCaps(world)
   }
   await sufferFor(troubleMs, world, random, () => trouble(world, note), check)
-  await world.clock.until(() => world.hosts.every((host) => !host.leaving), 5000)
+  await world.clock.advanceUntil(() => world.hosts.every((host) => !host.leaving), 5000)
   await recover(world, 2)
   if (below(random, 2) === 0) await die(world, note)
   await world.clock.advance(2000)
@@ -83,7 +83,7 @@ async function quiet(world: World, ms: number): Promise<void> {
 function checkCaps(world: World): void {
   const seconds = world.clock.now() / 1000
   const packets = world.hosts.length * packetsASecond * (seconds + 10)
-  expect(world.net.sent.packets, 'packets').to.be.at.most(packets)
+  expect(world.links.sent.packets, 'packets').to.be.at.most(packets)
   for (const { status } of statuses(world)) {
     const { queue, origins, epochTombstones, unknownOrigins, incomplete, transfers } = status
     expect(queue.bytes, 'queue').to.be.at.most(options.maxQueueBytes + queueSlack)

@@ -24,7 +24,7 @@ function fill(world: World, host: Host, index: number, count = endpoints / owner
       endpointId: serial.toString(16).padStart(16, '0'),
       ips: [ip],
       mac: macOfIp(ip),
-      claimedAt: Math.floor(world.clock.wall() / 1000) - serial,
+      claimedAt: Math.floor(world.hosts[0]!.clock.wall() / 1000) - serial,
     })
   }
 }
@@ -40,15 +40,15 @@ describe('simulation/cluster join', function () {
     await world.clock.advance(5000)
     expect(world.hosts[0]!.cluster!.status().records.visible).to.equal(endpoints * (1 - 1 / owners))
 
-    const before = { ...world.net.sent }
+    const before = { ...world.links.sent }
     const start = world.clock.now()
     await world.start(joiner, [world.hosts[1]!])
     const told = (): boolean => joiner.believed.size === endpoints
-    expect(await world.clock.until(told, 10_000)).to.equal(true)
+    expect(await world.clock.advanceUntil(told, 10_000)).to.equal(true)
     const tookMs = world.clock.now() - start
     const bytes =
-      world.net.sent.packetBytes +
-      world.net.sent.streamBytes -
+      world.links.sent.packetBytes +
+      world.links.sent.streamBytes -
       before.packetBytes -
       before.streamBytes
     process.stdout.write(`    100,000 endpoints: ${Math.round(tookMs)} ms, ${bytes} bytes\n`)
@@ -61,7 +61,7 @@ describe('simulation/cluster join', function () {
   it('serves four joiners at a time, sends the others away, and all get everything', async () => {
     const joiners = 8
     const records = 6000
-    const world = new World({ seed: 1, hosts: 1 + joiners, misses: 0 })
+    const world = new World({ seed: 1, hosts: 1 + joiners })
     const [server, ...rest] = world.hosts
     fill(world, server!, 0, records)
     await world.start(server!, [])
@@ -92,7 +92,7 @@ describe('simulation/cluster join', function () {
   })
 
   it('and no record travels in an exchange of whole states, however full the cluster is', async () => {
-    const world = new World({ seed: 1, hosts: 3, membership: 'memberlist' })
+    const world = new World({ seed: 1, hosts: 3 })
     await world.startAll()
     for (const host of world.hosts) for (let slot = 0; slot < 1000; slot++) world.put(host, slot)
     await world.clock.advance(30_000)

@@ -34,12 +34,12 @@ const endpointOf = ({ address }: Host): { address: string; port: number } => ({
 async function run(seed: number): Promise<void> {
   const random = seededRandom(seed ^ 0x5eed)
   const hosts = 3 + below(random, 6)
-  const world = new World({ seed, hosts, options, addresses: 60, membership: 'memberlist' })
+  const world = new World({ seed, hosts, options, addresses: 60 })
   const log: string[] = []
   const note = (what: string): void => void log.push(`${Math.round(world.clock.now())} ${what}`)
   await world.startAll()
   await sufferFor(troubleMs, world, random, () => trouble(world, note))
-  await world.clock.until(() => world.hosts.every((host) => !host.leaving), 8000)
+  await world.clock.advanceUntil(() => world.hosts.every((host) => !host.leaving), 8000)
   await recover(world, 1)
   for (let waited = 0; waited < recoveryMs && !world.converged(); waited += 100) {
     await world.clock.advance(100)

@@ -24,7 +24,7 @@ interface Scene {
 }
 
 async function scene(seed: number, each = endpoints): Promise<Scene> {
-  const world = new World({ seed, hosts: 4, membership: 'memberlist' })
+  const world = new World({ seed, hosts: 4 })
   for (const host of world.hosts) for (let i = 0; i < each; i++) world.put(host, i)
   await world.startAll()
   expect(world.differences()).to.deep.equal([])

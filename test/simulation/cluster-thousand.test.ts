@@ -23,17 +23,17 @@ describe('simulation/cluster of many', function () {
   it(`a write reaches ${hosts} members, 5 % loss`, async () => {
     const told = new Measure(file, `quiet write, N = ${hosts}, 5 % loss`)
     await forSeeds(file, seedsOf(1), async (seed) => {
-      const world = new World({ seed, hosts, misses: 0 })
-      await world.startAcquainted()
-      world.net.faults.loss = 0.05
-      const before = { ...world.net.sent }
+      const world = new World({ seed, hosts })
+      await world.startAll()
+      world.memory.conditions = { ...world.memory.conditions, loss: 0.05 }
+      const before = { ...world.links.sent }
       const begun = world.clock.now()
       for (let i = 0; i < writes; i++) {
         told.add(seed, await untilTold(world))
         await world.clock.advance(500 + below(world.random, 500))
       }
-      const packets = (world.net.sent.packets - before.packets) / hosts / writes
-      const kilobytes = (world.net.sent.packetBytes - before.packetBytes) / hosts / 1000
+      const packets = (world.links.sent.packets - before.packets) / hosts / writes
+      const kilobytes = (world.links.sent.packetBytes - before.packetBytes) / hosts / 1000
       const seconds = (world.clock.now() - begun) / 1000
       process.stdout.write(
         `    ${packets.toFixed(1)} packets a write and ${(kilobytes / seconds).toFixed(2)} kB/s a member\n`,
@@ -57,6 +57,6 @@ async function untilTold(world: World): Promise<number> {
     }
     return true
   }
-  await world.clock.until(isTold, 60_000)
+  await world.clock.advanceUntil(isTold, 60_000)
   return world.clock.now() - start
 }

@@ -22,6 +22,7 @@ const nobodyElse: GossipTransport = {
   start: async () => {},
   join: async () => ({ contacted: 0, own: 0, errors: [] }),
   updateMeta: () => {},
+  refresh: () => {},
   sendUnreliable: () => {},
   sendReliable: async (member) => {
     throw new Error(`there is no ${member}`)

@@ -1,70 +1,71 @@
+/** The library's virtual clock, with a time of day. */
+import { VirtualClock as LibraryClock } from 'memberlist-js'
 import type { Clock, Timer } from '../../src/base/clock.ts'
 
-interface Pending {
-  readonly at: number
-  readonly order: number
-  readonly fn: () => void
-}
+const defaultEpoch = Date.UTC(2026, 0, 1)
 
-/** Settled promises' callbacks run between timers; this many turns are enough for our chains. */
-const turnsBetweenTimers = 8
+/** After a timer, promises settle; this many turns are enough for those that wait for a disk. */
+const turnsAfterTimer = 8
 
-/** A clock that stands still until a test moves it. Timers fire in the order of their times. */
-export class VirtualClock implements Clock {
-  #now = 0
-  #order = 0
+/** A clock that stands still until a test moves it. Promises settle after each timer. */
+export class VirtualClock extends LibraryClock implements Clock {
   readonly #epoch: number
-  readonly #pending = new Set<Pending>()
 
-  constructor(epoch = Date.UTC(2026, 0, 1)) {
+  constructor(epoch = defaultEpoch) {
+    super()
     this.#epoch = epoch
   }
 
-  now(): number {
-    return this.#now
-  }
-
   wall(): number {
-    return this.#epoch + this.#now
+    return this.#epoch + Math.floor(this.now())
   }
 
-  setTimeout(fn: () => void, ms: number): Timer {
-    const pending = { at: this.#now + Math.max(0, ms), order: this.#order++, fn }
-    this.#pending.add(pending)
-    return pending
+  override setTimeout(fn: () => void, ms: number): Timer {
+    return super.setTimeout(() => {
+      fn()
+      super.settle()
+    }, ms)
   }
 
-  clearTimeout(timer: Timer): void {
-    this.#pending.delete(timer as Pending)
-  }
-
-  /** Moves on by `ms`, firing what falls due and letting promises settle in between. */
-  async advance(ms: number): Promise<void> {
-    const until = this.#now + ms
-    for (;;) {
-      await this.settle()
-      const next = this.#first(until)
-      if (next === undefined) break
-      this.#pending.delete(next)
-      this.#now = next.at
-      next.fn()
-    }
-    this.#now = until
+  override async advance(ms: number): Promise<void> {
+    await this.settle()
+    await super.advance(ms)
     await this.settle()
   }
 
   /** Lets promises settle without moving the time. */
-  async settle(): Promise<void> {
-    for (let turn = 0; turn < turnsBetweenTimers; turn++) await new Promise(setImmediate)
+  override async settle(): Promise<void> {
+    for (let turn = 0; turn < turnsAfterTimer; turn++) await new Promise(setImmediate)
+  }
+}
+
+/** One host's clock: runs with the others, but has a time of day of its own. */
+export class HostClock implements Clock {
+  readonly #clock: LibraryClock
+  #offsetMs = 0
+
+  constructor(clock: LibraryClock) {
+    this.#clock = clock
   }
 
-  #first(until: number): Pending | undefined {
-    let first: Pending | undefined
-    for (const pending of this.#pending) {
-      if (pending.at > until) continue
-      if (first === undefined || pending.at < first.at) first = pending
-      else if (pending.at === first.at && pending.order < first.order) first = pending
-    }
-    return first
+  /** The time of day jumps, forwards or back. */
+  jump(ms: number): void {
+    this.#offsetMs += ms
+  }
+
+  now(): number {
+    return this.#clock.now()
+  }
+
+  wall(): number {
+    return defaultEpoch + Math.floor(this.now()) + this.#offsetMs
+  }
+
+  setTimeout(fn: () => void, ms: number): Timer {
+    return this.#clock.setTimeout(fn, ms)
+  }
+
+  clearTimeout(timer: Timer): void {
+    this.#clock.clearTimeout(timer as ReturnType<LibraryClock['setTimeout']>)
   }
 }

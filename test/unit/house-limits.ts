@@ -59,7 +59,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     'engine-api': { max: 1250, target: 1200 },
     'engine-client': { max: 400 },
     consensus: { max: 5300, target: 1600 },
-    cluster: { max: 4890, target: 4000 },
+    cluster: { max: 4710, target: 4000 },
     peers: { max: 350 },
     ipam: { max: 7000, target: 3000 },
     dataplane: { max: 6000, target: 5200 },
@@ -75,14 +75,11 @@ export const targetOfSrc = 23_500
 
 /** Folders with more files than they should have, each with how many it may have. */
 export const crowdedFolders: Readonly<Record<string, number>> = {
-  'src/cluster/sync': 13,
   'src/ipam/voting': 20,
 }
 
 /** Files with a function that is longer than it should be, each with how long it may be. */
-export const longFunctions: Readonly<Record<string, number>> = {
-  'packages/memberlist-js/src/core/engine.ts': 63,
-}
+export const longFunctions: Readonly<Record<string, number>> = {}
 
 /** Imports that close a circle of files or folders, `importer -> imported`, until they are gone. */
 export const knownCircles: readonly RegExp[] = [/^src\/ipam\/\w+ -> src\/ipam\/\w+$/]

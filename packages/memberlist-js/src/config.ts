@@ -57,6 +57,11 @@ export interface Config {
    * never.
    */
   readonly reconnectIntervalMs: number
+  /**
+   * Between packets that tell failed members so, for them to refute; all members together send some
+   * to each. Suspects and members that send packets are told at once. Not in Go. 0: never.
+   */
+  readonly reprobeIntervalMs: number
   /** After how long a failed member is no longer sought. Serf's value. */
   readonly reconnectTimeoutMs: number
   /** Members the list takes in at most, up to 65,536. Not in Go. */
@@ -88,6 +93,7 @@ export const lan: Config = {
   deadMemberReclaimMs: 0,
   skipInboundLabelCheck: false,
   reconnectIntervalMs: 1000,
+  reprobeIntervalMs: 500,
   reconnectTimeoutMs: 24 * HOUR,
   maxMembers: 16_384,
 }

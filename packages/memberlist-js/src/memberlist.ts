@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { Clock } from './ports/clock.ts'
-import { invalid, resolveConfig, show } from './resolve-config.ts'
+import { assertBytes, assertVersions, invalid, resolveConfig } from './resolve-config.ts'
 import type { Config, ConfigInput } from './config.ts'
 import { attempt, guardedDelegate } from './core/guarded-delegate.ts'
 import { Engine } from './core/engine.ts'
@@ -182,6 +182,16 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 
   /**
+   * Exchanges the full state with a random member now, out of turn: for an application that has
+   * learnt of a member which is not in `members`. At most once a second, less often above 32
+   * members; else nothing happens.
+   */
+  refresh(): void {
+    this.#assertRunning()
+    this.#engine.pushPuller.outOfTurn()
+  }
+
+  /**
    * Gossips a user message: it is sent `retransmitMult * ceil(log10(n + 1))` times to random
    * members, in packets that travel anyway. To reach all, whoever gets it for the first time must
    * broadcast it again: what makes two messages the same only the application knows. A later one
@@ -269,24 +279,6 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
       false,
     )
   }
-}
-
-function assertBytes(what: string, text: unknown, least: number, most: number): void {
-  const wanted = `a string of ${least} to ${most} bytes`
-  if (typeof text !== 'string') throw invalid(`the ${what} must be ${wanted}, not ${show(text)}`)
-  const length = Buffer.byteLength(text)
-  if (length >= least && length <= most) return
-  throw invalid(`the ${what} must be ${wanted}, not of ${length}`)
-}
-
-function assertVersions(versions: unknown): void {
-  const numbers: readonly unknown[] = Array.isArray(versions) ? versions : []
-  const bytes = numbers.every((each) => Number.isInteger(each) && each === (Number(each) & 255))
-  const [min, max, current] = numbers as readonly number[]
-  if (bytes && numbers.length === 3 && min! <= current! && current! <= max!) return
-  const wanted =
-    'three whole numbers, 0 to 255: the least, the greatest and, between them, your own'
-  throw invalid(`delegateVersions cannot be ${String(versions)}: give ${wanted}`)
 }
 
 function assertSize(what: string, payload: Uint8Array, most: number, remedy: string): void {

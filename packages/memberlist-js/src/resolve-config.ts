@@ -67,6 +67,7 @@ const rules: { readonly [K in keyof Config]: Rule } = {
   deadMemberReclaimMs: age,
   skipInboundLabelCheck: flag,
   reconnectIntervalMs: timeOrNever,
+  reprobeIntervalMs: timeOrNever,
   reconnectTimeoutMs: age,
   maxMembers: whole(1, MAX_PUSH_PULL_MEMBERS),
 }
@@ -101,6 +102,26 @@ function assertValid(config: Config): void {
     `config.probeTimeoutMs (${probeTimeoutMs}) must be less than probeIntervalMs (${probeIntervalMs}):` +
       ' others are asked to probe in the time that is left; lower the one or raise the other',
   )
+}
+
+/** Throws `invalid-option` for a text that is shorter or longer. */
+export function assertBytes(what: string, text: unknown, least: number, most: number): void {
+  const wanted = `a string of ${least} to ${most} bytes`
+  if (typeof text !== 'string') throw invalid(`the ${what} must be ${wanted}, not ${show(text)}`)
+  const length = Buffer.byteLength(text)
+  if (length >= least && length <= most) return
+  throw invalid(`the ${what} must be ${wanted}, not of ${length}`)
+}
+
+/** Throws `invalid-option` for what is no range of versions with a version in it. */
+export function assertVersions(versions: unknown): void {
+  const numbers: readonly unknown[] = Array.isArray(versions) ? versions : []
+  const bytes = numbers.every((each) => Number.isInteger(each) && each === (Number(each) & 255))
+  const [min, max, current] = numbers as readonly number[]
+  if (bytes && numbers.length === 3 && min! <= current! && current! <= max!) return
+  const wanted =
+    'three whole numbers, 0 to 255: the least, the greatest and, between them, your own'
+  throw invalid(`delegateVersions cannot be ${String(versions)}: give ${wanted}`)
 }
 
 /** An `invalid-option` error. */

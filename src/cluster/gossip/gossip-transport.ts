@@ -58,6 +58,8 @@ export interface GossipTransport {
   /**
    * A datagram to a member, the dead too; may be lost. Nothing happens when the member is unknown.
    */
+  /** Exchanges membership with some member now, out of turn; at most once a second or so. */
+  refresh(): void
   sendUnreliable(member: string, bytes: Uint8Array): void
   /** Over a stream; resolves when it was handed over, rejects when it could not be. */
   sendReliable(member: string, bytes: Uint8Array): Promise<void>

@@ -74,17 +74,12 @@ export function createMemberlistGossip(options: MemberlistGossipOptions): Gossip
   return new MemberlistGossip(options)
 }
 
-/** Dead members beyond this are sent nothing any more, the longest dead first. */
-const maxDead = 1024
-
 /** One past what a list that has not started says; the least IPv6 path leaves this much. */
 const payloadBeforeStart = 1200
 
 class MemberlistGossip implements GossipTransport {
   readonly #options: MemberlistGossipOptions
   #list: Memberlist | null = null
-  /** The list forgets them after a while. The longest dead first. */
-  readonly #dead = new Map<string, Member>()
   #running = false
 
   constructor(options: MemberlistGossipOptions) {
@@ -123,8 +118,6 @@ class MemberlistGossip implements GossipTransport {
     const tell = (member: Member, state: MemberState = member.state): void => {
       const host = parseIp(member.address)
       if (host === null) return
-      this.#dead.delete(member.name)
-      if (state === 'dead') this.#remember(member)
       hooks.onMember({ name: member.name, host, port: member.port, state, meta: member.meta })
     }
     list.on('join', (member) => tell(member))
@@ -151,9 +144,12 @@ class MemberlistGossip implements GossipTransport {
     if (this.#running) this.#list?.updateMeta().catch(() => {})
   }
 
+  refresh(): void {
+    if (this.#running) this.#list?.refresh()
+  }
+
   sendUnreliable(member: string, bytes: Uint8Array): void {
-    const to = this.#list?.members.get(member) ?? this.#dead.get(member)
-    if (this.#running && to !== undefined) this.#list?.send(to, bytes).catch(() => {})
+    if (this.#running) this.#list?.send(member, bytes).catch(() => {})
   }
 
   async sendReliable(member: string, bytes: Uint8Array): Promise<void> {
@@ -170,12 +166,6 @@ class MemberlistGossip implements GossipTransport {
   async close(): Promise<void> {
     this.#running = false
     await this.#list?.close()
-  }
-
-  #remember(dead: Member): void {
-    this.#dead.set(dead.name, dead)
-    const [longest] = this.#dead.keys()
-    if (this.#dead.size > maxDead) this.#dead.delete(longest!)
   }
 }
 

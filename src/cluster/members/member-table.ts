@@ -33,7 +33,6 @@ export class MemberTable {
   readonly #members = new Map<string, Member>()
   readonly #names = new Map<Packed, string>()
   #live: readonly string[] | null = null
-  #doubted: readonly string[] | null = null
 
   constructor(self: { name: string; address: Ip }, now: number) {
     const oid = oidOfName(self.name)
@@ -77,12 +76,6 @@ export class MemberTable {
   live(): readonly string[] {
     this.#live ??= this.#others(['alive', 'suspect']).map(({ name }) => name)
     return this.#live
-  }
-
-  /** Those that are dead or suspect. The same array until that changes. */
-  unreachable(): readonly string[] {
-    this.#doubted ??= this.#others(['dead', 'suspect']).map(({ name }) => name)
-    return this.#doubted
   }
 
   /**
@@ -129,7 +122,7 @@ export class MemberTable {
   #put(member: Member): void {
     this.#members.set(member.name, member)
     this.#names.set(member.oid, member.name)
-    this.#live = this.#doubted = null
+    this.#live = null
     if (this.#members.size > maxGone) this.#forgetGone()
   }
 

@@ -192,10 +192,26 @@ export class AntiEntropy {
   #round(): void {
     const { clock, random, options, replica, members } = this.#ports
     this.#armRound()
+    this.#remindOfEpochs()
     for (const oid of this.#asked.keys()) if (!replica.incomplete.has(oid)) this.#asked.delete(oid)
     if (clock.now() - this.#comparedMs < options.antiEntropyMs) return
     const member = pick(random, members.live())
     if (member !== undefined) this.compareWith(member)
+  }
+
+  /**
+   * A member whose epoch is lower than an epoch of its that we know has lost its disk and its
+   * clock: it learns that, and begins a higher one.
+   */
+  #remindOfEpochs(): void {
+    const { replica, members, sender } = this.#ports
+    for (const name of members.live()) {
+      const { oid, epoch } = members.get(name)!
+      const known = replica.knownEpoch(oid)
+      if (known <= epoch) continue
+      const summaries = [{ oid, epoch: known, prefix: 0, head: 0 }]
+      sender.send(name, [{ kind: 'summaries', answer: false, buckets: [], summaries }])
+    }
   }
 
   #armHoles(): void {

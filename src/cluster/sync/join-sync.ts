@@ -1,8 +1,8 @@
 /**
- * Tells members that are new, or back from the dead, how far our own log is; they ask for what they
- * have missed, and we ask those who were away for what we have missed of theirs. So a member that
- * was cut off is right again as soon as it is a member again. The first ones come in a crowd, when
- * we join: then everybody is told everything.
+ * Sync on join: sends members that are new, or back from the dead, a summary of our own log. They
+ * request what they missed, and we request from those that were away what we missed of theirs. So a
+ * member that was cut off is up to date as soon as it is a member again. When we join ourselves,
+ * and many members are new at once, all are told everything.
  */
 import type { Timer } from '../../base/clock.ts'
 import { oidOfName } from '../log/digest.ts'
@@ -10,19 +10,19 @@ import type { Frame } from '../wire/frames.ts'
 import { summaryOf } from '../log/origin.ts'
 import type { SyncContext } from './context.ts'
 
-/** Members greeted in one turn, so that joining a large cluster blocks nothing. */
+/** Members synced with in one turn, so that joining a large cluster does not block. */
 const maxPerTurn = 64
 
 interface JoinSyncPorts extends SyncContext {
   /** Whether others may know how far our own log is. */
   readonly isOpen: () => boolean
-  /** Tells everybody, unless that was done. */
+  /** Tells all members, unless that was done. */
   readonly announce: () => void
 }
 
 export class JoinSync {
   readonly #ports: JoinSyncPorts
-  /** Whom to greet, and whether it was away. */
+  /** The members to sync with, and whether they were away. */
   readonly #waiting = new Map<string, boolean>()
   #timer: Timer | null = null
 
@@ -30,15 +30,14 @@ export class JoinSync {
     this.#ports = ports
   }
 
-  /** Greets a member soon. One that `wasAway` may have written what did not reach us. */
+  /** Syncs with a member soon. One that `wasAway` may have written what did not reach us. */
   add(member: string, wasAway = false): void {
     if (!this.#ports.isOpen()) return
     this.#waiting.set(member, wasAway || this.#waiting.get(member) === true)
     this.#arm()
   }
 
-  /** Greets a member now. */
-  tell(member: string, wasAway = false): void {
+  #sync(member: string, wasAway: boolean): void {
     const { replica, sender, isOpen } = this.#ports
     if (!isOpen()) return
     const summaries = [summaryOf(replica.self.log)]
@@ -66,7 +65,7 @@ export class JoinSync {
     for (const [member, wasAway] of this.#waiting) {
       if (sent++ === maxPerTurn) break
       this.#waiting.delete(member)
-      this.tell(member, wasAway)
+      this.#sync(member, wasAway)
     }
     if (this.#waiting.size > 0) this.#arm()
   }

@@ -11,8 +11,7 @@ import { InitialSync } from './initial-sync.ts'
 import { type Frame, decodeMessage } from '../wire/frames.ts'
 import type { GossipTransport } from '../gossip/gossip-transport.ts'
 import { JoinSync } from './join-sync.ts'
-import { UnknownMembers } from './unknown-members.ts'
-import { Reprober } from './reprober.ts'
+import { UnknownOrigins } from './unknown-origins.ts'
 import { type Member, type MemberTable, isLive } from '../members/member-table.ts'
 import type { Delta } from '../log/origin-log.ts'
 import { OwnRecords } from '../log/own-records.ts'
@@ -61,8 +60,7 @@ export class SyncProtocol {
     deltas: 0,
   }
   readonly #ports: SyncProtocolPorts
-  readonly #reprober: Reprober
-  readonly #unknownMembers: UnknownMembers
+  readonly #unknownOrigins: UnknownOrigins
   readonly #joinSync: JoinSync
   #publishTimer: Timer | null = null
   #housekeepingTimer: Timer | null = null
@@ -82,25 +80,14 @@ export class SyncProtocol {
       ...shared,
       onOwnAhead: (head) => ports.onOwnAhead(head.epoch),
     })
-    const reprober = (this.#reprober = new Reprober(shared))
-    const joinSync = (this.#joinSync = new JoinSync({
+    this.#joinSync = new JoinSync({
       ...shared,
       isOpen: () => this.#opened,
       announce: () => {
         if (!this.#announced) this.announce()
       },
-    }))
-    this.#unknownMembers = new UnknownMembers({
-      ...shared,
-      reprober,
-      joinSync,
-      announceSelf: () => {
-        // Who leaves would call itself back to life.
-        if (!this.#opened) return
-        gossip.updateMeta()
-        this.disseminator.ownSummary()
-      },
     })
+    this.#unknownOrigins = new UnknownOrigins({ ...shared, refresh: () => gossip.refresh() })
     this.initialSync = new InitialSync({
       ...shared,
       compareWith: (member) => this.antiEntropy.compareWith(member),
@@ -110,7 +97,6 @@ export class SyncProtocol {
 
   start(): void {
     this.antiEntropy.start()
-    this.#reprober.start()
     this.#armHousekeeping()
   }
 
@@ -130,8 +116,8 @@ export class SyncProtocol {
   close(): void {
     this.#closed = true
     const { antiEntropy, initialSync, disseminator, server } = this
-    const talk = [this.#reprober, this.#unknownMembers, this.#joinSync]
-    for (const part of [antiEntropy, initialSync, disseminator, server, ...talk]) part.close()
+    const parts = [antiEntropy, initialSync, disseminator, server]
+    for (const part of [...parts, this.#unknownOrigins, this.#joinSync]) part.close()
     for (const timer of [this.#publishTimer, this.#housekeepingTimer]) {
       if (timer !== null) this.#ports.clock.clearTimeout(timer)
     }
@@ -167,9 +153,8 @@ export class SyncProtocol {
 
   /** A member is new, or its state or epoch changed. */
   onMember(member: Member, before: Member | undefined): void {
-    const { name, state, epoch } = member
-    if (state === 'dead' || state === 'suspect') this.#reprober.at(name)
-    if (!isLive(member)) return this.#unknownMembers.check()
+    const { name, epoch } = member
+    if (!isLive(member)) return this.#unknownOrigins.check()
     const sameRun = before?.epoch === epoch
     if (!sameRun || !isLive(before)) this.#joinSync.add(name, sameRun && before.state === 'dead')
     this.initialSync.begin()
@@ -190,7 +175,7 @@ export class SyncProtocol {
       const message = decodeMessage(bytes)
       if (message === null) this.counters.foreign++
       else {
-        this.#unknownMembers.heardFrom(message.sender)
+        this.#unknownOrigins.heardFrom(message.sender)
         for (const frame of message.frames) this.#onFrame(message.sender, frame)
       }
     } catch (error) {
@@ -222,8 +207,6 @@ export class SyncProtocol {
       case 'transfer':
         this.antiEntropy.onTransfer(from, frame.state)
         return this.initialSync.onTransfer(from, frame.state)
-      case 'who':
-        return this.#unknownMembers.onWho(from, frame)
       case 'request':
         return this.#ports.onRequest(from, frame)
       case 'answer':
@@ -242,7 +225,7 @@ export class SyncProtocol {
       if (!delta.repair) this.disseminator.entries(delta.oid, delta.epoch, result.entries)
       this.antiEntropy.onApplied(delta.oid, delta.repair)
       this.initialSync.onApplied(delta.oid)
-      this.#unknownMembers.check()
+      this.#unknownOrigins.check()
     } else if (result.kind === 'self') {
       const { epoch, head } = replica.self.log
       if (delta.epoch > epoch || (delta.epoch === epoch && delta.head > head))
@@ -284,7 +267,6 @@ export class SyncProtocol {
     const { clock, replica, members } = this.#ports
     this.#housekeepingTimer = clock.setTimeout(() => {
       replica.expire(clock.now(), members.size)
-      this.#unknownMembers.remind()
       this.#armHousekeeping()
     }, housekeepingMs)
   }

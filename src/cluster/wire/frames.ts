@@ -41,8 +41,6 @@ export type Frame =
   | { readonly kind: 'transfer'; readonly state: 'more' | 'done' | 'busy' }
   /** The owner has left in this epoch. */
   | { readonly kind: 'leave'; readonly oid: Packed; readonly epoch: number }
-  /** To its owner, through others: a member has your records and does not know you as a member. */
-  | { readonly kind: 'who'; readonly oid: Packed }
   | {
       readonly kind: 'request'
       readonly id: number
@@ -62,7 +60,7 @@ const kindNumbers = {
   leave: 6,
   request: 7,
   answer: 8,
-  who: 9,
+  // 9 is not to be used again: earlier releases ask with it whether a member is alive.
   message: 10,
 } as const satisfies Record<Frame['kind'], number>
 
@@ -122,9 +120,6 @@ function encodeBody(frame: Frame): Uint8Array {
     case 'leave':
       out.packed(frame.oid).uint(frame.epoch, 6)
       break
-    case 'who':
-      out.packed(frame.oid)
-      break
     case 'request':
       out.uint(frame.id, 6).block(utf8(frame.channel)).packed(utf8(frame.body))
       break
@@ -155,8 +150,6 @@ function decodeBody(kind: number, reader: ByteReader): Frame | null {
       return { kind: 'transfer', state: transferStates[reader.uint(1)] ?? 'done' }
     case kindNumbers.leave:
       return { kind: 'leave', oid: reader.packed(8), epoch: readEpoch(reader) }
-    case kindNumbers.who:
-      return { kind: 'who', oid: reader.packed(8) }
     case kindNumbers.request: {
       const id = reader.uint(6)
       const channel = text(reader.block())

@@ -3,7 +3,7 @@ import type { MemberState } from '../../../src/consensus/ports.ts'
 import { isBug } from '../../../src/base/errors.ts'
 import type { Observed } from '../raft/linearizability.ts'
 import { type RegisterOperation, encodeOperation } from '../raft/register-map.ts'
-import { EventClock } from '../support/event-clock.ts'
+import { VirtualClock } from '../../support/virtual-clock.ts'
 import { Host, type Wire } from './host.ts'
 
 /** Failure detection notices within this time, ms. */
@@ -12,7 +12,7 @@ const keys = ['a', 'b', 'c']
 
 /** Hosts that run the whole room over a network and failure detection that a test rules. */
 export class ConsensusWorld implements Wire {
-  readonly clock = new EventClock()
+  readonly clock = new VirtualClock()
   readonly random: Random
   readonly hosts = new Map<string, Host>()
   readonly history: Observed[] = []
@@ -139,7 +139,7 @@ export class ConsensusWorld implements Wire {
 
   /** Moves on until that holds; throws when it does not within `ms`. */
   async until(what: string, holds: () => boolean, ms = 60_000): Promise<void> {
-    if (!(await this.clock.until(holds, ms))) {
+    if (!(await this.clock.advanceUntil(holds, ms))) {
       const states = this.running.map(({ name, consensus }) => ({ name, ...consensus!.status() }))
       throw new Error(
         `not within ${ms} ms: ${what}\n${states.map((s) => JSON.stringify(s)).join('\n')}`,

@@ -57,7 +57,7 @@ export async function trouble(world: World, log: (what: string) => void): Promis
   else if (kind === 2) split(world, log)
   else if (kind === 3) cutSome(world, log)
   else if (kind === 4) {
-    world.net.heal()
+    world.links.heal()
     log('heal')
   } else if (kind <= 7) await restart(world, log)
   else if (kind === 8) await leave(world, log)
@@ -72,15 +72,8 @@ export async function trouble(world: World, log: (what: string) => void): Promis
  * A host may stay down for good: then the others must stop showing what it had.
  */
 export async function recover(world: World, downMost = 0): Promise<void> {
-  Object.assign(world.net.faults, {
-    loss: 0,
-    duplication: 0,
-    jitterMs: 0.8,
-    delayMs: 0.2,
-    echoes: 0,
-  })
-  world.net.heal()
-  world.memory.heal()
+  world.links.heal()
+  world.links.echoes = 0
   world.memory.conditions = { loss: 0, duplication: 0, delayMs: [0.2, 1] }
   let down = 0
   for (const host of world.hosts) {
@@ -90,41 +83,34 @@ export async function recover(world: World, downMost = 0): Promise<void> {
   }
 }
 
-function network(world: World, log: (what: string) => void): void {
-  const { random, net } = world
-  const share = (most: number): number => (below(random, 1000) / 1000) * most
-  Object.assign(net.faults, {
+function network({ random, links }: World, log: (what: string) => void): void {
+  const delayMs = below(random, 5)
+  links.echoes = pick(random, [0, 0.05])!
+  links.network.conditions = {
     loss: pick(random, [0, 0.05, 0.3])!,
-    duplication: share(0.3),
-    echoes: pick(random, [0, 0.05])!,
-    delayMs: share(5),
-    jitterMs: pick(random, [1, 20, 150])!,
-  })
-  log(`network ${JSON.stringify(net.faults)}`)
+    duplication: below(random, 30) / 100,
+    delayMs: [delayMs + 0.2, delayMs + pick(random, [1, 20, 150])!],
+  }
+  log(`network ${JSON.stringify(links.network.conditions)}, echoes ${links.echoes}`)
 }
 
 function split(world: World, log: (what: string) => void): void {
   const order = shuffled(world.random, world.hosts)
   const size = 1 + below(world.random, order.length - 1)
   const [left, right] = [order.slice(0, size), order.slice(size)]
-  for (const a of left) {
-    for (const b of right) {
-      world.net.cut(a.name, b.name)
-      world.net.cut(b.name, a.name)
-    }
-  }
+  world.links.split(left, right)
   log(`split off ${left.map(({ name }) => name).join(' ')}`)
 }
 
 /** Some ways are cut, each in one direction only. */
 function cutSome(world: World, log: (what: string) => void): void {
-  const { random, hosts, net } = world
+  const { random, hosts, links } = world
   const cuts: string[] = []
   for (let i = 0; i < hosts.length; i++) {
     const from = pick(random, hosts)!
     const to = pick(random, hosts)!
     if (from === to) continue
-    net.cut(from.name, to.name)
+    links.cut(from, to)
     cuts.push(`${from.name}>${to.name}`)
   }
   log(`cut ${cuts.join(' ')}`)
@@ -171,9 +157,7 @@ export async function leave(
 async function leaveUnheard(world: World, log: (what: string) => void): Promise<void> {
   const deaf = pick(world.random, world.up)
   if (deaf === undefined) return
-  for (const { name } of world.hosts) {
-    if (name !== deaf.name) world.net.cut(name, deaf.name)
-  }
+  for (const host of world.hosts) if (host !== deaf) world.links.cut(host, deaf)
   log(`${deaf.name} is deaf`)
   if (!(await leave(world, log, deaf))) return
   await world.clock.advance(below(world.random, 3000))
@@ -192,8 +176,8 @@ export function burst(world: World, log: (what: string) => void): void {
  * miss.
  */
 export async function writeUnheard(world: World, log: (what: string) => void): Promise<void> {
-  const { random, net } = world
-  net.faults.silent = true
+  const { random, links } = world
+  links.silent = true
   log('writes unheard')
   if (below(random, 2) === 0) purge(world, log)
   for (let turns = 1 + below(random, 4); turns > 0; turns--) {
@@ -204,7 +188,7 @@ export async function writeUnheard(world: World, log: (what: string) => void): P
     }
     await world.clock.advance(silenceMs)
   }
-  net.faults.silent = false
+  links.silent = false
 }
 
 /** And what is written next is heard before anything else. */

@@ -6,9 +6,9 @@ export const patienceMs = 60_000
 
 /** Hosts that have found each other. */
 export async function settled(hosts: number, seed: number): Promise<World> {
-  const world = new World({ seed, hosts, membership: 'memberlist' })
+  const world = new World({ seed, hosts })
   await world.startAll()
-  await world.clock.until(() => world.acquainted(), patienceMs)
+  await world.clock.advanceUntil(() => world.acquainted(), patienceMs)
   return world
 }
 
@@ -19,7 +19,7 @@ export async function untilAll(
   done: (host: Host) => boolean,
 ): Promise<number> {
   const start = world.clock.now()
-  await world.clock.until(() => hosts.every(done), patienceMs)
+  await world.clock.advanceUntil(() => hosts.every(done), patienceMs)
   return world.clock.now() - start
 }
 
@@ -27,7 +27,7 @@ export async function untilAll(
 export async function finish(world: World, promise: Promise<void>): Promise<void> {
   let done = false
   void promise.then(() => (done = true))
-  await world.clock.until(() => done, patienceMs)
+  await world.clock.advanceUntil(() => done, patienceMs)
 }
 
 /** Virtual milliseconds, to about 20, until everybody has everything. */

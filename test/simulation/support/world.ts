@@ -3,7 +3,7 @@
  * hosts that crash, forget and come back, and a check of what each knows against what each owner
  * has put.
  */
-import { MemoryNetwork, type Transport } from 'memberlist-js'
+import { type MemoryNetwork, type Transport, VirtualClock } from 'memberlist-js'
 import { type Random, below, seededRandom } from '../../../src/base/random.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { Cluster, type Transition } from '../../../src/cluster/cluster.ts'
@@ -15,9 +15,8 @@ import { macOfIp } from '../../../src/net/mac.ts'
 import type { Vni } from '../../../src/net/vni.ts'
 import type { GossipTransport } from '../../../src/cluster/gossip/gossip-transport.ts'
 import { createMemberlistGossip } from '../../../src/cluster/gossip/memberlist-gossip.ts'
-import { EventClock, HostClock } from './event-clock.ts'
-import { type Directory, ModelGossip } from './model-gossip.ts'
-import { VirtualNetwork } from './virtual-network.ts'
+import { HostClock } from '../../support/virtual-clock.ts'
+import { Links, socketOf } from './links.ts'
 
 /** A host: what survives a crash, and the plugin that runs on it. */
 export class Host {
@@ -37,7 +36,7 @@ export class Host {
   leaving = false
   gossip: GossipTransport | null = null
 
-  constructor(index: number, clock: EventClock) {
+  constructor(index: number, clock: VirtualClock) {
     this.name = `host-${index}`
     this.address = `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}` as Ip
     this.clock = new HostClock(clock)
@@ -48,49 +47,33 @@ export interface WorldOptions {
   readonly seed: number
   readonly hosts: number
   readonly options?: Partial<ClusterOptions>
-  /** Whose membership: the fast model's, or memberlist-js on its own virtual network. */
-  readonly membership?: 'model' | 'memberlist'
   /** How many addresses there are to choose from; few, and some are claimed twice. */
   readonly addresses?: number
-  /**
-   * Of the model: the share of its announcements that somebody misses. Many, unless told otherwise.
-   */
-  readonly misses?: number
 }
 
 export class World {
-  readonly clock = new EventClock()
+  readonly clock = new VirtualClock()
   readonly random: Random
-  readonly net: VirtualNetwork
+  readonly links: Links
   readonly hosts: readonly Host[]
-  /** What memberlist-js runs on. */
-  readonly memory: MemoryNetwork
   readonly problems: string[] = []
-  readonly #membership: 'model' | 'memberlist'
-  readonly #misses: number
   readonly #addresses: number
   readonly #options: Partial<ClusterOptions>
-  readonly #directory: Directory = new Map()
   /** Claims that their owner has replaced or deleted, each a number of its own. */
   readonly #retired = new Set<number>()
   #claims = 1_000_000_000
 
-  constructor({
-    seed,
-    hosts,
-    options = {},
-    membership = 'model',
-    misses = 0.01,
-    addresses = 1000,
-  }: WorldOptions) {
+  constructor({ seed, hosts, options = {}, addresses = 1000 }: WorldOptions) {
     this.random = seededRandom(seed)
-    this.net = new VirtualNetwork(this.clock, this.random)
+    this.links = new Links(this.clock, this.random)
     this.hosts = Array.from({ length: hosts }, (_, i) => new Host(i + 1, this.clock))
     this.#options = options
-    this.#membership = membership
-    this.#misses = misses
     this.#addresses = addresses
-    this.memory = new MemoryNetwork({ clock: this.clock, random: this.random })
+  }
+
+  /** What memberlist-js runs on. */
+  get memory(): MemoryNetwork {
+    return this.links.network
   }
 
   get up(): Host[] {
@@ -123,32 +106,17 @@ export class World {
     cluster.join(seeds.map((seed) => seed.address)).catch(() => {})
   }
 
-  #gossip({ name, address }: Host, random: Random): GossipTransport {
-    const { clock, net, memory } = this
-    if (this.#membership === 'model') {
-      const parts = { net, directory: this.#directory, clock, random, misses: this.#misses }
-      return new ModelGossip(name, address, parts)
-    }
-    const transport = async (): Promise<Transport> => memory.transport({ address, port: 7946 })
-    return createMemberlistGossip({ name, clock, random, label: 'simulation', transport })
+  #gossip(host: Host, random: Random): GossipTransport {
+    const { clock, name } = host
+    const transport = async (): Promise<Transport> => this.memory.transport(socketOf(host))
+    const parts = { name, clock, random, label: 'simulation', transport }
+    return this.links.over(createMemberlistGossip(parts))
   }
 
   /** Starts all hosts, the first as seed, and lets them find each other. */
   async startAll(): Promise<void> {
     const [first] = this.hosts
     for (const host of this.hosts) await this.start(host, host === first ? [] : [first!])
-    await this.clock.advance(3000)
-  }
-
-  /** Starts all hosts, each knowing all others: for clusters too large to watch them meet. */
-  async startAcquainted(): Promise<void> {
-    for (const host of this.hosts) await this.start(host, [])
-    await this.clock.advance(0)
-    const gossips = this.hosts
-      .map(({ gossip }) => gossip)
-      .filter((each) => each instanceof ModelGossip)
-    const facts = gossips.map((each) => each.fact('alive'))
-    for (const each of gossips) each.know(facts.filter(({ name }) => name !== each.name))
     await this.clock.advance(3000)
   }
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
+import { oidOfName } from '../../../src/cluster/log/digest.ts'
 import { EpochTombstones } from '../../../src/cluster/log/epoch-tombstones.ts'
 import { JoinSync } from '../../../src/cluster/sync/join-sync.ts'
-import { UnknownMembers } from '../../../src/cluster/sync/unknown-members.ts'
-import { Reprober } from '../../../src/cluster/sync/reprober.ts'
+import { UnknownOrigins } from '../../../src/cluster/sync/unknown-origins.ts'
 import { AntiEntropy } from '../../../src/cluster/sync/anti-entropy.ts'
 import { Fixture, namesOf } from './fixture.ts'
 
@@ -25,45 +25,50 @@ describe('cluster/bounds', () => {
     for (const { oid } of kept) expect(certificates.get(oid), oid).to.equal(over)
   })
 
-  it('remembers 4096 strangers that spoke, and none for longer than half a minute', async () => {
-    const room = new Fixture()
-    room.member('alive', 'peer')
-    const unknownMembers = unknownMembersIn(room)
-    for (const { oid } of namesOf(6000, 'stranger')) unknownMembers.heardFrom(oid)
-    expect(room.replica.unknownOrigins.size).to.equal(4096)
-    await room.clock.advance(31_000)
-    expect(room.replica.unknownOrigins.size).to.equal(0)
-    for (const { oid } of namesOf(6000, 'later')) unknownMembers.heardFrom(oid)
-    expect(room.replica.unknownOrigins.size).to.equal(4096)
-    unknownMembers.close()
+  it('remembers 4096 unknown origins that sent something, none for longer than half a minute', async () => {
+    const { fixture, unknownOrigins } = unknownOriginsIn()
+    for (const { oid } of namesOf(6000, 'unknown')) unknownOrigins.heardFrom(oid)
+    expect(fixture.replica.unknownOrigins.size).to.equal(4096)
+    await fixture.clock.advance(31_000)
+    expect(fixture.replica.unknownOrigins.size).to.equal(0)
+    for (const { oid } of namesOf(6000, 'later')) unknownOrigins.heardFrom(oid)
+    expect(fixture.replica.unknownOrigins.size).to.equal(4096)
+    unknownOrigins.close()
   })
 
-  it('asks two members after 32 strangers at a time', async () => {
-    const room = new Fixture()
-    room.member('alive', ...namesOf(10).map(({ name }) => name))
-    const unknownMembers = unknownMembersIn(room)
-    for (const { oid } of namesOf(100, 'stranger')) unknownMembers.heardFrom(oid)
-    await room.clock.advance(room.options.resolveUnknownMs + 1)
-    const asked = room.take('who')
-    expect(new Set(asked.map(({ member }) => member)).size).to.equal(2)
-    expect(asked).to.have.length(2 * 32)
-    unknownMembers.close()
+  it('refreshes membership once for any number of unknown origins', async () => {
+    const { fixture, unknownOrigins } = unknownOriginsIn()
+    for (const { oid } of namesOf(100, 'unknown')) unknownOrigins.heardFrom(oid)
+    await fixture.clock.advance(fixture.options.resolveUnknownMs - 1)
+    expect(fixture.refreshes).to.equal(0)
+    await fixture.clock.advance(1)
+    expect(fixture.refreshes).to.equal(1)
+    unknownOrigins.close()
+  })
+
+  it('refreshes nothing for a live member, nor for one that has left', async () => {
+    const { fixture, unknownOrigins } = unknownOriginsIn()
+    fixture.member('left', 'gone')
+    for (const name of ['peer', 'gone']) unknownOrigins.heardFrom(oidOfName(name))
+    await fixture.clock.advance(5000)
+    expect(fixture.refreshes).to.equal(0)
+    unknownOrigins.close()
   })
 
   it('asks for what is missing of 64 origins at a time, and in the end of all', async () => {
-    const room = new Fixture()
-    room.member('alive', 'peer')
-    const repair = new AntiEntropy({ ...room.syncContext, onOwnAhead: () => {} })
+    const fixture = new Fixture()
+    fixture.member('alive', 'peer')
+    const repair = new AntiEntropy({ ...fixture.syncContext, onOwnAhead: () => {} })
     const origins = namesOf(200, 'owner')
     for (const { oid } of origins) {
-      room.replica.hearOf({ oid, epoch: 5, prefix: 1, head: 1 }, 0)
+      fixture.replica.hearOf({ oid, epoch: 5, prefix: 1, head: 1 }, 0)
       repair.onApplied(oid, false)
     }
     const wanted = new Set<string>()
     let most = 0
     for (let ms = 0; ms < 1500; ms++) {
-      await room.clock.advance(1)
-      const requests = room.take('deltaRequest').flatMap(({ frame }) => frame.requests)
+      await fixture.clock.advance(1)
+      const requests = fixture.take('deltaRequest').flatMap(({ frame }) => frame.requests)
       most = Math.max(most, requests.length)
       for (const { oid } of requests) wanted.add(oid)
     }
@@ -77,59 +82,43 @@ describe('cluster/bounds', () => {
       [50, 50],
       [300, 128],
     ] as const) {
-      const room = new Fixture()
-      room.member('alive', ...namesOf(members).map(({ name }) => name))
-      const exchange = room.exchange()
+      const fixture = new Fixture()
+      fixture.member('alive', ...namesOf(members).map(({ name }) => name))
+      const exchange = fixture.exchange()
       exchange.open()
-      room.sent = []
+      fixture.sent = []
       exchange.leave()
-      const byes = room.take('leave')
+      const byes = fixture.take('leave')
       expect(new Set(byes.map(({ member }) => member)).size, `of ${members}`).to.equal(told)
       expect(byes).to.have.length(told)
       exchange.close()
     }
   })
 
-  it('reprober at 64 members when it was away itself, and at four that are dead in a turn', async () => {
-    const room = new Fixture()
-    room.member('dead', ...namesOf(500).map(({ name }) => name))
-    const reprober = new Reprober(room.syncContext)
-    reprober.start()
-    reprober.atAll()
-    expect(room.take('who')).to.have.length(64)
-    let knocked = 0
-    for (let turn = 0; turn < 20; turn++) {
-      await room.clock.advance(500)
-      const { length } = room.take('who')
-      expect(length).to.be.at.most(2 * 4)
-      knocked += length
-    }
-    expect(knocked).to.be.within(10 * 4, 30 * 4)
-    reprober.close()
-  })
-
-  it('greets 64 members in a turn, and in the end all', async () => {
-    const room = new Fixture()
+  it('syncs with 64 new members in a turn, and in the end with all', async () => {
+    const fixture = new Fixture()
     const hosts = namesOf(200)
-    room.member('alive', ...hosts.map(({ name }) => name))
+    fixture.member('alive', ...hosts.map(({ name }) => name))
     const joinSync = new JoinSync({
-      ...room.syncContext,
+      ...fixture.syncContext,
       isOpen: () => true,
       announce: () => {},
     })
     for (const { name } of hosts) joinSync.add(name)
-    const greeted: number[] = []
+    const synced: number[] = []
     for (let turn = 0; turn < 5; turn++) {
-      await room.clock.advance(room.options.eagerDelayMs)
-      greeted.push(room.take('summaries').length)
+      await fixture.clock.advance(fixture.options.eagerDelayMs)
+      synced.push(fixture.take('summaries').length)
     }
-    expect(greeted).to.deep.equal([64, 64, 64, 8, 0])
+    expect(synced).to.deep.equal([64, 64, 64, 8, 0])
     joinSync.close()
   })
 })
 
-function unknownMembersIn(room: Fixture): UnknownMembers {
-  const reprober = new Reprober(room.syncContext)
-  const joinSync = new JoinSync({ ...room.syncContext, isOpen: () => true, announce: () => {} })
-  return new UnknownMembers({ ...room.syncContext, reprober, joinSync, announceSelf: () => {} })
+/** In a cluster of us and a live peer. */
+function unknownOriginsIn(): { fixture: Fixture; unknownOrigins: UnknownOrigins } {
+  const fixture = new Fixture()
+  fixture.member('alive', 'peer')
+  const refresh = (): void => fixture.gossip.refresh()
+  return { fixture, unknownOrigins: new UnknownOrigins({ ...fixture.syncContext, refresh }) }
 }

@@ -11,7 +11,7 @@ import { Sender } from '../../../src/cluster/sync/sender.ts'
 import { Replica } from '../../../src/cluster/log/replica.ts'
 import type { SyncContext } from '../../../src/cluster/sync/context.ts'
 import type { Ip } from '../../../src/net/ip.ts'
-import { EventClock } from '../../simulation/support/event-clock.ts'
+import { VirtualClock } from '../../support/virtual-clock.ts'
 
 /** A frame on its way to a member. */
 export interface Sent {
@@ -24,7 +24,7 @@ export interface Sent {
  * what it is told.
  */
 export class Fixture {
-  readonly clock: EventClock
+  readonly clock: VirtualClock
   readonly random: Random = seededRandom(1)
   readonly options = clusterDefaults
   readonly members: MemberTable
@@ -32,16 +32,18 @@ export class Fixture {
   readonly gossip: GossipTransport
   readonly sender: Sender
   sent: Sent[] = []
+  /** How often membership was refreshed. */
+  refreshes = 0
 
   constructor({
     name = 'us',
-    clock = new EventClock(),
+    clock = new VirtualClock(),
     send = (member, bytes) => {
       for (const frame of decodeMessage(bytes)!.frames) this.sent.push({ member, frame })
     },
   }: {
     name?: string
-    clock?: EventClock
+    clock?: VirtualClock
     send?: (member: string, bytes: Uint8Array) => void
   } = {}) {
     const self = { name, address: '192.0.2.1' as Ip }
@@ -53,6 +55,7 @@ export class Fixture {
       start: async () => {},
       join: async () => ({ contacted: 0, own: 0, errors: [] }),
       updateMeta: () => {},
+      refresh: () => void this.refreshes++,
       sendUnreliable: send,
       sendReliable: async (member, bytes) => send(member, bytes),
       leave: async () => {},

@@ -3,7 +3,7 @@ import { silentLogger } from '../../../src/base/logger.ts'
 import type { InitialSync } from '../../../src/cluster/sync/initial-sync.ts'
 import type { GossipTransport, JoinOutcome } from '../../../src/cluster/gossip/gossip-transport.ts'
 import { Joining } from '../../../src/cluster/joining.ts'
-import { EventClock } from '../../simulation/support/event-clock.ts'
+import { VirtualClock } from '../../support/virtual-clock.ts'
 
 const nothing: JoinOutcome = { contacted: 0, own: 0, errors: [] }
 const absent = new Error('192.0.2.9:7946: connection refused')
@@ -13,7 +13,7 @@ async function joined(
   seeds: readonly string[],
   outcome: JoinOutcome,
 ): Promise<{ alone: boolean; warnings: readonly string[]; error: unknown }> {
-  const clock = new EventClock()
+  const clock = new VirtualClock()
   let alone = false
   const warnings: string[] = []
   const joining: Joining = new Joining({

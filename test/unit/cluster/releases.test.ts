@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ByteReader, ByteWriter } from '../../../src/base/bytes.ts'
 import type { SyncProtocol } from '../../../src/cluster/sync/protocol.ts'
-import { EventClock } from '../../simulation/support/event-clock.ts'
+import { VirtualClock } from '../../support/virtual-clock.ts'
 import { Fixture } from './fixture.ts'
 
 /*
@@ -19,25 +19,25 @@ function membersOver(
   way: Way,
   names: readonly string[],
 ): Map<string, Fixture & { it: SyncProtocol }> {
-  const clock = new EventClock()
-  const rooms = new Map<string, Fixture & { it: SyncProtocol }>()
+  const clock = new VirtualClock()
+  const fixtures = new Map<string, Fixture & { it: SyncProtocol }>()
   for (const name of names) {
     const send = (to: string, bytes: Uint8Array): void => {
       const copy = way(name, to, bytes.slice())
-      if (copy !== null) clock.setTimeout(() => rooms.get(to)?.it.onMessage(copy), 1)
+      if (copy !== null) clock.setTimeout(() => fixtures.get(to)?.it.onMessage(copy), 1)
     }
-    const room = new Fixture({ name, clock, send })
-    rooms.set(name, Object.assign(room, { it: room.exchange() }))
+    const fixture = new Fixture({ name, clock, send })
+    fixtures.set(name, Object.assign(fixture, { it: fixture.exchange() }))
   }
-  for (const room of rooms.values()) {
-    room.it.open()
-    room.it.start()
-    room.member('alive', ...names.filter((name) => name !== room.members.all()[0]!.name))
+  for (const fixture of fixtures.values()) {
+    fixture.it.open()
+    fixture.it.start()
+    fixture.member('alive', ...names.filter((name) => name !== fixture.members.all()[0]!.name))
   }
-  return rooms
+  return fixtures
 }
 
-const rootOf = (room: Fixture): string => JSON.stringify(room.replica.digest.root())
+const rootOf = (fixture: Fixture): string => JSON.stringify(fixture.replica.digest.root())
 
 /** A kind that this release has no name for, and a key. */
 const idOf = (key: string): string => `\u0063${key}`
@@ -63,7 +63,7 @@ function asLater(bytes: Uint8Array): Uint8Array {
 describe('cluster/releases', () => {
   it('passes on kinds of records that it does not know, as news and to who asks', async () => {
     let isCut = true
-    const rooms = membersOver(
+    const fixtures = membersOver(
       (from, to, bytes) => {
         const ends = [from, to]
         if (ends.includes('c') && (isCut || ends.includes('a'))) return null
@@ -71,7 +71,7 @@ describe('cluster/releases', () => {
       },
       ['a', 'b', 'c'],
     )
-    const [a, b, c] = [rooms.get('a')!, rooms.get('b')!, rooms.get('c')!]
+    const [a, b, c] = [fixtures.get('a')!, fixtures.get('b')!, fixtures.get('c')!]
     const seen = (key: string): string | null =>
       c.replica.origin(a.replica.self.oid)?.log.value(idOf(key)) ?? null
     a.it.set(idOf('old'), 'a value of tomorrow')
@@ -84,27 +84,27 @@ describe('cluster/releases', () => {
     await a.clock.advance(2000)
     expect(seen('old')).to.equal(null)
     isCut = false
-    await a.clock.advance(3000)
+    await a.clock.advance(10_000)
     expect([seen('old'), seen('gone')]).to.deep.equal(['a value of tomorrow', null])
     a.it.set(idOf('new'), 'one more')
     await a.clock.advance(200)
     expect(seen('new'), 'as news').to.equal('one more')
     expect(new Set([a, b, c].map(rootOf)).size, 'roots').to.equal(1)
-    for (const room of [a, b, c]) room.it.close()
+    for (const fixture of [a, b, c]) fixture.it.close()
   })
 
   it('reads what it knows of a delta that says more', async () => {
-    const rooms = membersOver(
+    const fixtures = membersOver(
       (from, _to, bytes) => (from === 'later' ? asLater(bytes) : bytes),
       ['later', 'b'],
     )
-    const [later, b] = [rooms.get('later')!, rooms.get('b')!]
+    const [later, b] = [fixtures.get('later')!, fixtures.get('b')!]
     for (let i = 0; i < 1000; i++) later.it.set(idOf(`${i}`), 'value')
     await later.clock.advance(5000)
     const origin = b.replica.origin(later.replica.self.oid)
     expect(origin?.log.size).to.equal(1000)
     expect(b.replica.incomplete.size, 'incomplete').to.equal(0)
     expect(rootOf(b)).to.equal(rootOf(later))
-    for (const room of [later, b]) room.it.close()
+    for (const fixture of [later, b]) fixture.it.close()
   })
 })

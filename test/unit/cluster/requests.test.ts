@@ -9,13 +9,13 @@ import {
   encodeMessage,
 } from '../../../src/cluster/wire/frames.ts'
 import { type Json, Requests } from '../../../src/cluster/requests.ts'
-import { EventClock } from '../../simulation/support/event-clock.ts'
+import { VirtualClock } from '../../support/virtual-clock.ts'
 
 type Drop = (frame: Frame, nth: number) => boolean
 
 /** Two members that pass each other frames after 1 ms. */
 class Pair {
-  readonly clock = new EventClock()
+  readonly clock = new VirtualClock()
   readonly live = new Set(['a', 'b'])
   readonly a: Requests
   readonly b: Requests
@@ -44,7 +44,7 @@ class Pair {
       (value) => (outcome = value),
       (error: Error) => (outcome = error),
     )
-    await this.clock.until(() => outcome !== undefined, 100_000)
+    await this.clock.advanceUntil(() => outcome !== undefined, 100_000)
     return outcome!
   }
 
@@ -245,7 +245,7 @@ describe('cluster/requests', () => {
     const ids = Array.from({ length: 20 }, (_, i) => i + 1)
     for (const id of ids) await ask(id)
     handled.length = 0
-    // Room is made when a request comes, so the one that came last is above.
+    // Fixture is made when a request comes, so the one that came last is above.
     for (const id of ids.slice(-8)) await ask(id)
     expect(handled).to.deep.equal([])
     for (const id of ids.slice(0, 12)) await ask(id)

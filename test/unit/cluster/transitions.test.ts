@@ -19,7 +19,7 @@ function endpoint(i: number, claimedAt = 100): EndpointRecord {
   return { kind: 'endpoint', vni: 5000 as Vni, endpointId, ips: [ip], mac: macOfIp(ip), claimedAt }
 }
 
-class Scene {
+class TransitionsFixture {
   readonly clock = new VirtualClock()
   readonly transitions = new Transitions(this.clock, new RecordTypes(recordTypes), clusterDefaults)
   readonly batches: (readonly Transition[])[] = []
@@ -61,107 +61,107 @@ class Scene {
 
 describe('cluster/transitions', () => {
   it('tells a change once, as it is when told', async () => {
-    const scene = new Scene()
-    scene.listen()
-    scene.member('alive')
-    scene.put(endpoint(1, 10))
-    scene.put(endpoint(1, 20))
-    scene.put(endpoint(2, 30))
-    scene.put(endpoint(2, 30), true)
-    expect(await scene.told()).to.deep.equal(['null -> 20 at 10.0.0.2'])
-    scene.put(endpoint(1, 40))
-    scene.put(endpoint(1, 20))
-    expect(await scene.told()).to.deep.equal([])
+    const fixture = new TransitionsFixture()
+    fixture.listen()
+    fixture.member('alive')
+    fixture.put(endpoint(1, 10))
+    fixture.put(endpoint(1, 20))
+    fixture.put(endpoint(2, 30))
+    fixture.put(endpoint(2, 30), true)
+    expect(await fixture.told()).to.deep.equal(['null -> 20 at 10.0.0.2'])
+    fixture.put(endpoint(1, 40))
+    fixture.put(endpoint(1, 20))
+    expect(await fixture.told()).to.deep.equal([])
   })
 
   it('tells death and return, and whether the owner is there', async () => {
-    const scene = new Scene()
-    scene.listen()
-    scene.member('alive')
-    scene.put(endpoint(1))
-    await scene.told()
-    scene.member('dead')
-    expect(await scene.told()).to.deep.equal(['100 -> null at 10.0.0.2, away'])
-    scene.member('alive')
-    expect(await scene.told()).to.deep.equal(['null -> 100 at 10.0.0.2'])
-    scene.put(endpoint(1), true)
-    expect(await scene.told()).to.deep.equal(['100 -> null at 10.0.0.2'])
-    scene.put(endpoint(1))
-    await scene.told()
-    scene.member('left')
-    expect(await scene.told()).to.deep.equal(['100 -> null at 10.0.0.2, away'])
+    const fixture = new TransitionsFixture()
+    fixture.listen()
+    fixture.member('alive')
+    fixture.put(endpoint(1))
+    await fixture.told()
+    fixture.member('dead')
+    expect(await fixture.told()).to.deep.equal(['100 -> null at 10.0.0.2, away'])
+    fixture.member('alive')
+    expect(await fixture.told()).to.deep.equal(['null -> 100 at 10.0.0.2'])
+    fixture.put(endpoint(1), true)
+    expect(await fixture.told()).to.deep.equal(['100 -> null at 10.0.0.2'])
+    fixture.put(endpoint(1))
+    await fixture.told()
+    fixture.member('left')
+    expect(await fixture.told()).to.deep.equal(['100 -> null at 10.0.0.2, away'])
   })
 
   it('tells nothing of a member that was away only for a moment', async () => {
-    const scene = new Scene()
-    scene.listen()
-    scene.member('alive')
-    scene.put(endpoint(1))
-    await scene.told()
-    scene.member('dead')
-    scene.member('alive')
-    expect(await scene.told()).to.deep.equal([])
+    const fixture = new TransitionsFixture()
+    fixture.listen()
+    fixture.member('alive')
+    fixture.put(endpoint(1))
+    await fixture.told()
+    fixture.member('dead')
+    fixture.member('alive')
+    expect(await fixture.told()).to.deep.equal([])
   })
 
   it('takes records off the old address of a member that moved, then puts them on the new', async () => {
-    const scene = new Scene()
-    scene.listen()
-    scene.member('alive')
-    scene.put(endpoint(1))
-    await scene.told()
-    scene.member('alive', '10.0.0.99' as Ip)
-    expect(await scene.told()).to.deep.equal([
+    const fixture = new TransitionsFixture()
+    fixture.listen()
+    fixture.member('alive')
+    fixture.put(endpoint(1))
+    await fixture.told()
+    fixture.member('alive', '10.0.0.99' as Ip)
+    expect(await fixture.told()).to.deep.equal([
       '100 -> null at 10.0.0.2',
       'null -> 100 at 10.0.0.99',
     ])
   })
 
   it('tells the first listener all that is there, and nobody after the last has gone', async () => {
-    const scene = new Scene()
-    scene.member('alive')
-    scene.put(endpoint(1))
-    expect(await scene.told()).to.deep.equal([])
-    const stop = scene.listen()
-    expect(await scene.told()).to.deep.equal(['null -> 100 at 10.0.0.2'])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive')
+    fixture.put(endpoint(1))
+    expect(await fixture.told()).to.deep.equal([])
+    const stop = fixture.listen()
+    expect(await fixture.told()).to.deep.equal(['null -> 100 at 10.0.0.2'])
     stop()
-    scene.put(endpoint(1, 200))
-    expect(await scene.told()).to.deep.equal([])
-    scene.listen()
-    expect(await scene.told()).to.deep.equal(['null -> 200 at 10.0.0.2'])
+    fixture.put(endpoint(1, 200))
+    expect(await fixture.told()).to.deep.equal([])
+    fixture.listen()
+    expect(await fixture.told()).to.deep.equal(['null -> 200 at 10.0.0.2'])
   })
 
   it('cuts a burst into batches', async () => {
-    const scene = new Scene()
-    scene.listen()
-    scene.member('alive')
-    for (let i = 0; i < 2500; i++) scene.put(endpoint(i))
-    await scene.clock.advance(20)
-    expect(scene.batches.map((batch) => batch.length)).to.deep.equal([500, 500, 500, 500, 500])
+    const fixture = new TransitionsFixture()
+    fixture.listen()
+    fixture.member('alive')
+    for (let i = 0; i < 2500; i++) fixture.put(endpoint(i))
+    await fixture.clock.advance(20)
+    expect(fixture.batches.map((batch) => batch.length)).to.deep.equal([500, 500, 500, 500, 500])
   })
 
   it('is silent about kinds that this release cannot read', async () => {
-    const scene = new Scene()
-    scene.listen()
-    scene.member('alive')
+    const fixture = new TransitionsFixture()
+    fixture.listen()
+    fixture.member('alive')
     const entries = [{ id: '\x63key', version: 1, value: 'x' }]
     const bare = { oid, epoch: 5, floor: 0, head: 1, reset: null, repair: false }
-    scene.replica.apply({ ...bare, ranges: [{ from: 0, to: 1, entries }] }, 0)
-    expect(await scene.told()).to.deep.equal([])
-    expect(scene.replica.origin(oid)?.log.value('\x63key')).to.equal('x')
+    fixture.replica.apply({ ...bare, ranges: [{ from: 0, to: 1, entries }] }, 0)
+    expect(await fixture.told()).to.deep.equal([])
+    expect(fixture.replica.origin(oid)?.log.value('\x63key')).to.equal('x')
   })
 
   it('tells of a kind that it knows and a value that it cannot read, which counts as no record', async () => {
-    const scene = new Scene()
-    scene.listen()
-    scene.member('alive')
+    const fixture = new TransitionsFixture()
+    fixture.listen()
+    fixture.member('alive')
     const entries = [
       { id: '\x02blue', version: 1, value: '{"vni":0}' },
       { id: '\x01nonsense', version: 2, value: 'x' },
     ]
     const bare = { oid, epoch: 5, floor: 0, head: 2, reset: null, repair: false }
-    scene.replica.apply({ ...bare, ranges: [{ from: 0, to: 2, entries }] }, 0)
-    await scene.clock.advance(20)
-    const told = scene.batches.flat().map(({ next, invalid }) => [next, invalid?.kind])
+    fixture.replica.apply({ ...bare, ranges: [{ from: 0, to: 2, entries }] }, 0)
+    await fixture.clock.advance(20)
+    const told = fixture.batches.flat().map(({ next, invalid }) => [next, invalid?.kind])
     expect(told).to.deep.equal([
       [null, 'overlay'],
       [null, 'endpoint'],

@@ -10,9 +10,9 @@ import { MemberlistError } from '../errors.ts'
 import type { MemberlistEvents } from '../events.ts'
 import type { Keyring } from '../keyring.ts'
 import { MAX_META_BYTES } from '../limits.ts'
-import { isPresent, type Member, type Versions } from '../member.ts'
+import { isPresent, type Member } from '../member.ts'
 import type { Random } from '../ports/random.ts'
-import { PROTOCOL } from '../rules/compatibility.ts'
+import { toVersions } from '../rules/compatibility.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { Ping } from '../wire/messages.ts'
 import type { PushPull } from '../wire/stream-messages.ts'
@@ -22,6 +22,7 @@ import { Counters } from './counters.ts'
 import { StreamClient, type Bounds } from './messaging/stream-client.ts'
 import { Gossiper } from './membership/gossiper.ts'
 import { Inbox } from './inbox.ts'
+import { FailedMembers } from './joining/failed-members.ts'
 import { Joiner } from './joining/joiner.ts'
 import { Membership, type MembershipObserver } from './membership/membership.ts'
 import { Messenger } from './messaging/messenger.ts'
@@ -30,6 +31,7 @@ import { PendingPings } from './probing/pending-pings.ts'
 import { pingFor } from './probing/probe.ts'
 import { Prober } from './probing/prober.ts'
 import { PushPuller } from './joining/push-puller.ts'
+import { Reprober } from './joining/reprober.ts'
 import { Relay } from './probing/relay.ts'
 import { Roster } from './membership/roster.ts'
 import { localState, mergeState } from './membership/state-sync.ts'
@@ -57,6 +59,8 @@ export class Engine {
   readonly messenger: Messenger
   readonly exchange: StreamClient
   readonly joiner: Joiner
+  readonly pushPuller: PushPuller
+  readonly #reprober: Reprober
   readonly outbox: Outbox
   readonly userPings: UserPings
   readonly #parts: EngineParts
@@ -68,17 +72,17 @@ export class Engine {
 
   constructor(parts: EngineParts) {
     this.#parts = parts
-    const { config, random, delegate, transport, emit } = parts
+    const { config, random, delegate, transport } = parts
     const { counters } = this
     const count = (name: string) => counters.count(name)
     const self = () => this.membership.self
-    const onUserMessage = (payload: Uint8Array, from: SocketAddress) => {
-      delegate.onMessage?.(payload, from)
-      emit('message', payload, from)
-    }
+    const onUserMessage = (payload: Uint8Array, from: SocketAddress) =>
+      this.#onUserMessage(payload, from)
 
     const roster = (this.roster = new Roster(random))
-    this.awareness = new Awareness(config.awarenessMaxMultiplier, (score) => emit('health', score))
+    this.awareness = new Awareness(config.awarenessMaxMultiplier, (score) =>
+      parts.emit('health', score),
+    )
     const outbox = (this.outbox = new Outbox(config, delegate, () => roster.size))
     const pings = (this.#pings = new PendingPings(random))
     const replays = new ReplayFilter()
@@ -97,25 +101,22 @@ export class Engine {
       observer: this.#observer(),
     }))
     const exchange = (this.exchange = new StreamClient({ ...parts, messenger, replays }))
-    const common = { ...parts, self, roster, messenger, membership, pings, count }
+    const failed = new FailedMembers(parts.clock, config.reconnectTimeoutMs)
+    const common = { ...parts, self, roster, failed, messenger, membership, pings, count }
 
-    this.joiner = new Joiner({
-      ...common,
-      contact: (to, join, bounds) => this.#contact(to, join, bounds),
-      sendAlive: (member) => messenger.sendExactly([membership.ownAlive()], member, member),
-      answersAsUs: async (at) =>
-        await exchange.ping(at, pingFor(parts.name, 0, self()), config.probeTimeoutMs),
-    })
+    this.joiner = new Joiner({ ...common, ...this.#joinerParts() })
     this.#gossiper = new Gossiper(common)
     const prober = new Prober({ ...common, ...this.#probeParts() })
-    const pushPuller = new PushPuller({ ...common, contact: (to) => this.#contact(to, false) })
-    this.#schedule = [prober, pushPuller, this.joiner]
+    this.pushPuller = new PushPuller({ ...common, contact: (to) => this.#contact(to, false) })
+    this.#reprober = new Reprober(common)
+    this.#schedule = [prober, this.pushPuller, this.joiner, this.#reprober]
 
     this.#relay = new Relay(common)
     this.userPings = new UserPings(common)
     const inbox = new Inbox({
       ...common,
       relay: this.#relay,
+      reprober: this.#reprober,
       onUnknownMember: (at) => this.joiner.unknownMemberAt(at),
       onUserMessage,
     })
@@ -213,6 +214,23 @@ export class Engine {
     return { roster: this.roster, membership: this.membership, delegate, now: () => clock.now() }
   }
 
+  #onUserMessage(payload: Uint8Array, from: SocketAddress): void {
+    this.#parts.delegate.onMessage?.(payload, from)
+    this.#parts.emit('message', payload, from)
+  }
+
+  #joinerParts() {
+    const { name, config } = this.#parts
+    return {
+      contact: (to: SocketAddress, join: boolean, bounds: Bounds) =>
+        this.#contact(to, join, bounds),
+      sendAlive: (member: Member) =>
+        this.messenger.sendExactly([this.membership.ownAlive()], member, member),
+      answersAsUs: async (at: SocketAddress) =>
+        await this.exchange.ping(at, pingFor(name, 0, this.membership.self), config.probeTimeoutMs),
+    }
+  }
+
   #probeParts() {
     const { delegate } = this.#parts
     return {
@@ -240,32 +258,41 @@ export class Engine {
     throw new MemberlistError('payload-too-large', message)
   }
 
+  /** A member is alive again, or has left. */
+  #settled(name: string): void {
+    this.joiner.returned(name)
+    this.#reprober.settled(name)
+  }
+
   #observer(): MembershipObserver {
     const { emit, delegate } = this.#parts
     return {
       joined: (member) => {
-        this.joiner.returned(member.name)
+        this.#settled(member.name)
         emit('join', member)
       },
       updated: (member, previous) => emit('update', member, previous),
-      suspected: (member) => emit('suspect', member),
-      refuted: (member) => emit('refuted', member),
+      suspected: (member) => {
+        this.#reprober.suspected(member)
+        emit('suspect', member)
+      },
+      refuted: (member) => {
+        this.#settled(member.name)
+        emit('refuted', member)
+      },
       gone: (member, how) => {
-        if (how === 'failed') this.joiner.failed(member)
-        else this.joiner.returned(member.name)
+        if (how === 'failed') {
+          this.joiner.failed(member)
+          this.#reprober.failed(member)
+        } else this.#settled(member.name)
         emit('leave', member, how)
       },
       conflicted: (known, claimant) => emit('conflict', known, claimant),
-      accused: () => this.awareness.adjust(1),
+      accused: () => {
+        this.awareness.adjust(1)
+        this.#reprober.wereAccused()
+      },
       accepts: (member) => (delegate.acceptAlive?.(member) ?? true) === true,
     }
   }
-}
-
-function toVersions([delegateMin, delegateMax, delegate]: readonly [
-  number,
-  number,
-  number,
-]): Versions {
-  return { ...PROTOCOL, delegateMin, delegateMax, delegate }
 }

@@ -6,6 +6,7 @@ import type { Messenger } from './messaging/messenger.ts'
 import type { PendingPings } from './probing/pending-pings.ts'
 import { replyAddress } from './probing/probe.ts'
 import type { Relay } from './probing/relay.ts'
+import type { Reprober } from './joining/reprober.ts'
 import type { Roster } from './membership/roster.ts'
 
 const EMPTY = new Uint8Array()
@@ -17,6 +18,7 @@ export interface InboxParts {
   readonly pings: PendingPings
   readonly relay: Relay
   readonly roster: Roster
+  readonly reprober: Pick<Reprober, 'heardFrom'>
   /** A member unknown to us pinged us from this endpoint. */
   readonly onUnknownMember: (at: SocketAddress) => void
   readonly delegate: Delegate
@@ -52,12 +54,13 @@ export class Inbox {
       case 'alive':
         return membership.heardAlive(message.body)
       case 'suspect':
-        this.#correct(message.body, from)
-        return membership.heardSuspect({ ...message.body, name: message.body.node })
+        membership.heardSuspect({ ...message.body, name: message.body.node })
+        return this.#correct(message.body, from)
       case 'dead':
-        this.#correct(message.body, from)
-        return membership.heardDead({ ...message.body, name: message.body.node })
+        membership.heardDead({ ...message.body, name: message.body.node })
+        return this.#correct(message.body, from)
       case 'user':
+        this.#parts.reprober.heardFrom(from)
         return onUserMessage(message.body, from)
       case 'error':
         return count('packet-unknown-type')
@@ -65,9 +68,9 @@ export class Inbox {
   }
 
   /**
-   * Whoever still spreads what we have refuted long ago has missed the refutation, so it gets that
-   * again. Go ignores such accusations, and stays dead for those that missed it until the next
-   * exchange of states.
+   * A member that sends an accusation which we have refuted, just now or long ago, has missed the
+   * refutation, so it gets that. Go leaves it to gossip, and stays dead for members that gossip
+   * misses until the next exchange of states.
    */
   #correct(accusation: Readonly<Accusation>, from: SocketAddress): void {
     const { name, membership, messenger } = this.#parts
@@ -86,9 +89,9 @@ export class Inbox {
   }
 
   /**
-   * A member that we hold for gone or suspect pings us: we tell it, and it refutes. Go leaves that
-   * to gossip, which does not reach those that were cut off, nor one that left and lives again. One
-   * that we have forgotten is met anew.
+   * A member that we hold for gone or suspect pings us: it gets the accusation, and refutes. Go
+   * leaves that to gossip, which does not reach members that were cut off, nor one that left and
+   * is back. With one that we have forgotten we exchange states.
    */
   #recognise(source: string, at: SocketAddress): void {
     const { membership, messenger, roster, name, onUnknownMember } = this.#parts

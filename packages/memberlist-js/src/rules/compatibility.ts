@@ -73,3 +73,12 @@ export function incompatibility(
 function within(value: number, from: number, to: number): boolean {
   return value >= from && value <= to
 }
+
+/** Our protocol versions with the application's versions: min, max, current. */
+export function toVersions([delegateMin, delegateMax, delegate]: readonly [
+  number,
+  number,
+  number,
+]): Versions {
+  return { ...PROTOCOL, delegateMin, delegateMax, delegate }
+}

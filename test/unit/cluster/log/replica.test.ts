@@ -33,7 +33,7 @@ function delta(
   return { ...bare, reset: null, repair: false, ranges: [range] }
 }
 
-class Scene {
+class TransitionsFixture {
   readonly marked: string[] = []
   readonly replica = new Replica(
     { name: 'host-1', address: '10.0.0.1' as Ip, epoch: 1 },
@@ -64,155 +64,159 @@ class Scene {
 
 describe('cluster/replica', () => {
   it('keeps records that overtake the news that their owner joined, hidden until then', () => {
-    const scene = new Scene()
-    expect(scene.apply(delta(5, 'a'))).to.equal('applied')
-    expect([scene.visible, scene.marked]).to.deep.equal([[], []])
-    scene.member('alive', 5)
-    expect(scene.visible).to.deep.equal(['a@1 of 5'])
-    expect(scene.marked).to.deep.equal(['host-2 a null'])
+    const fixture = new TransitionsFixture()
+    expect(fixture.apply(delta(5, 'a'))).to.equal('applied')
+    expect([fixture.visible, fixture.marked]).to.deep.equal([[], []])
+    fixture.member('alive', 5)
+    expect(fixture.visible).to.deep.equal(['a@1 of 5'])
+    expect(fixture.marked).to.deep.equal(['host-2 a null'])
   })
 
   it('hides the records of the dead and shows them again at once', () => {
-    const scene = new Scene()
-    scene.member('alive', 5)
-    scene.apply(delta(5, 'a'))
-    scene.member('suspect', 5)
-    expect(scene.visible).to.deep.equal(['a@1 of 5'])
-    scene.member('dead', 5)
-    expect(scene.visible).to.deep.equal([])
-    expect(scene.apply(delta(5, 'b', { from: 1 }))).to.equal('applied')
-    scene.member('alive', 5)
-    expect(scene.visible).to.deep.equal(['a@1 of 5', 'b@2 of 5'])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 5)
+    fixture.apply(delta(5, 'a'))
+    fixture.member('suspect', 5)
+    expect(fixture.visible).to.deep.equal(['a@1 of 5'])
+    fixture.member('dead', 5)
+    expect(fixture.visible).to.deep.equal([])
+    expect(fixture.apply(delta(5, 'b', { from: 1 }))).to.equal('applied')
+    fixture.member('alive', 5)
+    expect(fixture.visible).to.deep.equal(['a@1 of 5', 'b@2 of 5'])
   })
 
   it('forgets who left, and does not learn it again from those who missed it', () => {
-    const scene = new Scene()
-    scene.member('alive', 5)
-    scene.apply(delta(5, 'a'))
-    scene.member('left', 5)
-    expect(scene.origin).to.equal(undefined)
-    expect(scene.apply(delta(5, 'a'))).to.equal('over')
-    scene.member('alive', 5)
-    expect(scene.apply(delta(5, 'a'))).to.equal('over')
-    expect(scene.visible).to.deep.equal([])
-    scene.member('alive', 6)
-    expect(scene.apply(delta(6, 'c'))).to.equal('applied')
-    expect(scene.visible).to.deep.equal(['c@1 of 6'])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 5)
+    fixture.apply(delta(5, 'a'))
+    fixture.member('left', 5)
+    expect(fixture.origin).to.equal(undefined)
+    expect(fixture.apply(delta(5, 'a'))).to.equal('over')
+    fixture.member('alive', 5)
+    expect(fixture.apply(delta(5, 'a'))).to.equal('over')
+    expect(fixture.visible).to.deep.equal([])
+    fixture.member('alive', 6)
+    expect(fixture.apply(delta(6, 'c'))).to.equal('applied')
+    expect(fixture.visible).to.deep.equal(['c@1 of 6'])
   })
 
   it('does not let a late goodbye of one run take the next one along', () => {
-    const scene = new Scene()
-    scene.member('alive', 6)
-    scene.apply(delta(6, 'c'))
-    expect(scene.replica.endEpoch(oid, 5, 0)).to.equal(false)
-    expect(scene.visible).to.deep.equal(['c@1 of 6'])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 6)
+    fixture.apply(delta(6, 'c'))
+    expect(fixture.replica.endEpoch(oid, 5, 0)).to.equal(false)
+    expect(fixture.visible).to.deep.equal(['c@1 of 6'])
   })
 
   it('hides a run whose member is said to have left in an earlier one, until it is heard of again', () => {
-    const scene = new Scene()
-    scene.member('alive', 6)
-    scene.apply(delta(6, 'c'))
-    scene.member('left', 5)
-    expect(scene.visible).to.deep.equal([])
-    scene.member('alive', 6)
-    expect(scene.visible).to.deep.equal(['c@1 of 6'])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 6)
+    fixture.apply(delta(6, 'c'))
+    fixture.member('left', 5)
+    expect(fixture.visible).to.deep.equal([])
+    fixture.member('alive', 6)
+    expect(fixture.visible).to.deep.equal(['c@1 of 6'])
   })
 
   it('shows the old records of a restarted member until the new ones are complete', () => {
-    const scene = new Scene()
-    scene.member('alive', 5)
-    scene.apply(delta(5, 'ab'))
-    scene.marked.length = 0
-    scene.member('alive', 6)
-    scene.apply(delta(6, 'a', { head: 2 }))
-    expect(scene.visible).to.deep.equal(['a@1 of 5', 'b@2 of 5'])
-    expect(scene.marked).to.deep.equal([])
-    scene.apply(delta(6, 'c', { from: 1 }))
-    expect(scene.visible).to.deep.equal(['a@1 of 6', 'c@2 of 6'])
-    expect(scene.marked).to.deep.equal(['host-2 a a@1 of 5', 'host-2 b b@2 of 5', 'host-2 c null'])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 5)
+    fixture.apply(delta(5, 'ab'))
+    fixture.marked.length = 0
+    fixture.member('alive', 6)
+    fixture.apply(delta(6, 'a', { head: 2 }))
+    expect(fixture.visible).to.deep.equal(['a@1 of 5', 'b@2 of 5'])
+    expect(fixture.marked).to.deep.equal([])
+    fixture.apply(delta(6, 'c', { from: 1 }))
+    expect(fixture.visible).to.deep.equal(['a@1 of 6', 'c@2 of 6'])
+    expect(fixture.marked).to.deep.equal([
+      'host-2 a a@1 of 5',
+      'host-2 b b@2 of 5',
+      'host-2 c null',
+    ])
   })
 
   it('swaps to an empty log when that is what the new run has', () => {
-    const scene = new Scene()
-    scene.member('alive', 5)
-    scene.apply(delta(5, 'a'))
-    scene.member('alive', 6)
-    expect(scene.visible).to.deep.equal(['a@1 of 5'])
-    scene.replica.hearOf({ oid, epoch: 6, prefix: 0, head: 0 }, 0)
-    expect(scene.visible).to.deep.equal([])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 5)
+    fixture.apply(delta(5, 'a'))
+    fixture.member('alive', 6)
+    expect(fixture.visible).to.deep.equal(['a@1 of 5'])
+    fixture.replica.hearOf({ oid, epoch: 6, prefix: 0, head: 0 }, 0)
+    expect(fixture.visible).to.deep.equal([])
   })
 
   it('waits five seconds for a new run to be complete, not longer', () => {
-    const scene = new Scene()
-    scene.member('alive', 5)
-    scene.apply(delta(5, 'ab'))
-    scene.apply(delta(6, 'a', { head: 2 }))
-    scene.replica.expire(4999, 2)
-    expect(scene.visible).to.deep.equal(['a@1 of 5', 'b@2 of 5'])
-    scene.replica.expire(5000, 2)
-    expect(scene.visible).to.deep.equal(['a@1 of 6'])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 5)
+    fixture.apply(delta(5, 'ab'))
+    fixture.apply(delta(6, 'a', { head: 2 }))
+    fixture.replica.expire(4999, 2)
+    expect(fixture.visible).to.deep.equal(['a@1 of 5', 'b@2 of 5'])
+    fixture.replica.expire(5000, 2)
+    expect(fixture.visible).to.deep.equal(['a@1 of 6'])
   })
 
   it('does not show a dead member its old records when it comes back as a new run', () => {
-    const scene = new Scene()
-    scene.member('alive', 5)
-    scene.apply(delta(5, 'a'))
-    scene.member('dead', 5)
-    scene.member('alive', 6)
-    expect(scene.visible).to.deep.equal([])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 5)
+    fixture.apply(delta(5, 'a'))
+    fixture.member('dead', 5)
+    fixture.member('alive', 6)
+    expect(fixture.visible).to.deep.equal([])
   })
 
   it('ignores deltas of an older run', () => {
-    const scene = new Scene()
-    scene.member('alive', 6)
-    expect(scene.apply(delta(5, 'a'))).to.equal('stale')
-    expect(scene.visible).to.deep.equal([])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 6)
+    expect(fixture.apply(delta(5, 'a'))).to.equal('stale')
+    expect(fixture.visible).to.deep.equal([])
   })
 
   it('gives up on the dead after the hold, and takes them back as they were', () => {
-    const scene = new Scene()
-    scene.member('alive', 5)
-    scene.apply(delta(5, 'a'))
-    scene.member('dead', 5)
-    scene.replica.expire(limits.hiddenHoldMs, 2)
-    expect([scene.origin, scene.replica.epochTombstones.size]).to.deep.equal([undefined, 1])
-    expect(scene.apply(delta(5, 'a'))).to.equal('over')
-    scene.member('alive', 5)
-    expect(scene.apply(delta(5, 'a'))).to.equal('applied')
-    expect(scene.visible).to.deep.equal(['a@1 of 5'])
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 5)
+    fixture.apply(delta(5, 'a'))
+    fixture.member('dead', 5)
+    fixture.replica.expire(limits.hiddenHoldMs, 2)
+    expect([fixture.origin, fixture.replica.epochTombstones.size]).to.deep.equal([undefined, 1])
+    expect(fixture.apply(delta(5, 'a'))).to.equal('over')
+    fixture.member('alive', 5)
+    expect(fixture.apply(delta(5, 'a'))).to.equal('applied')
+    expect(fixture.visible).to.deep.equal(['a@1 of 5'])
   })
 
   it('forgets after a day that an epoch was over', () => {
-    const scene = new Scene()
-    scene.replica.endEpoch(oid, 5, 0)
-    scene.replica.expire(limits.epochTombstoneMs, 1)
-    expect(scene.replica.epochTombstones.size).to.equal(0)
+    const fixture = new TransitionsFixture()
+    fixture.replica.endEpoch(oid, 5, 0)
+    fixture.replica.expire(limits.epochTombstoneMs, 1)
+    expect(fixture.replica.epochTombstones.size).to.equal(0)
   })
 
   it('keeps no more strangers than a cluster of this size can have', () => {
-    const scene = new Scene()
+    const fixture = new TransitionsFixture()
     for (let i = 0; i < 500; i++) {
-      scene.now = i
-      scene.apply({ ...delta(5, 'a'), oid: oidOfName(`stranger-${i}`) })
+      fixture.now = i
+      fixture.apply({ ...delta(5, 'a'), oid: oidOfName(`stranger-${i}`) })
     }
-    scene.replica.expire(1000, 3)
-    expect([...scene.replica.origins]).to.have.length(1 + 64)
-    expect(scene.replica.origin(oidOfName('stranger-499'))).to.not.equal(undefined)
+    fixture.replica.expire(1000, 3)
+    expect([...fixture.replica.origins]).to.have.length(1 + 64)
+    expect(fixture.replica.origin(oidOfName('stranger-499'))).to.not.equal(undefined)
   })
 
   it('marks everything when a member moves to another address', () => {
-    const scene = new Scene()
-    scene.member('alive', 5)
-    scene.apply(delta(5, 'a'))
-    scene.marked.length = 0
-    scene.member('alive', 5, '10.0.0.99' as Ip)
-    expect(scene.marked).to.deep.equal(['host-2 a a@1 of 5'])
-    expect(scene.origin?.address).to.equal('10.0.0.99')
+    const fixture = new TransitionsFixture()
+    fixture.member('alive', 5)
+    fixture.apply(delta(5, 'a'))
+    fixture.marked.length = 0
+    fixture.member('alive', 5, '10.0.0.99' as Ip)
+    expect(fixture.marked).to.deep.equal(['host-2 a a@1 of 5'])
+    expect(fixture.origin?.address).to.equal('10.0.0.99')
   })
 
   it('has a digest of what was heard of, and of nothing else', () => {
-    const one = new Scene()
-    const other = new Scene()
+    const one = new TransitionsFixture()
+    const other = new TransitionsFixture()
     one.member('alive', 5)
     expect(one.replica.digest.root()).to.deep.equal({ high: 0, low: 0 })
     one.apply(delta(5, 'ab'))
@@ -225,15 +229,15 @@ describe('cluster/replica', () => {
   })
 
   it('lists what is incomplete, until it is not', () => {
-    const scene = new Scene()
-    scene.apply(delta(5, 'b', { from: 1 }))
-    expect([...scene.replica.incomplete]).to.deep.equal([[oid, 0]])
-    scene.apply(delta(5, 'a', { head: 2 }))
-    expect(scene.replica.incomplete.size).to.equal(0)
+    const fixture = new TransitionsFixture()
+    fixture.apply(delta(5, 'b', { from: 1 }))
+    expect([...fixture.replica.incomplete]).to.deep.equal([[oid, 0]])
+    fixture.apply(delta(5, 'a', { head: 2 }))
+    expect(fixture.replica.incomplete.size).to.equal(0)
   })
 
   it('writes its own records again in a new epoch, and tells nobody before it is open', () => {
-    const { replica } = new Scene()
+    const { replica } = new TransitionsFixture()
     expect(replica.summaries(() => true)).to.deep.equal([])
     replica.open()
     replica.write('a', '1', 0)
@@ -247,7 +251,7 @@ describe('cluster/replica', () => {
   })
 
   it('says so when it is told of itself', () => {
-    const { replica } = new Scene()
+    const { replica } = new TransitionsFixture()
     expect(replica.apply({ ...delta(5, 'a'), oid: oidOfName('host-1') }, 0).kind).to.equal('self')
     expect(replica.self.log.size).to.equal(0)
   })

@@ -5,11 +5,11 @@ import { InitialSync } from '../../../../src/cluster/sync/initial-sync.ts'
 import type { VersionSummary } from '../../../../src/cluster/log/origin.ts'
 import { Replica } from '../../../../src/cluster/log/replica.ts'
 import type { Ip } from '../../../../src/net/ip.ts'
-import { EventClock } from '../../../simulation/support/event-clock.ts'
+import { VirtualClock } from '../../../support/virtual-clock.ts'
 
 describe('cluster/initial-sync', () => {
   it('asks somebody else when what it waits for has gone, however much else is heard', async () => {
-    const clock = new EventClock()
+    const clock = new VirtualClock()
     const self = { name: 'me', address: '10.0.0.1' as Ip, epoch: 1 }
     const replica = new Replica(self, options, () => {})
     let asked = 0

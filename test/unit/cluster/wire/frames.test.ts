@@ -56,7 +56,6 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     state: fc.constantFrom('more' as const, 'done' as const, 'busy' as const),
   }),
   fc.record({ kind: fc.constant('leave' as const), oid, epoch }),
-  fc.record({ kind: fc.constant('who' as const), oid }),
   fc.record({ kind: fc.constant('request' as const), id, channel: fc.string(), body }),
   fc.record({ kind: fc.constant('answer' as const), id, ok: fc.boolean(), body }),
 )

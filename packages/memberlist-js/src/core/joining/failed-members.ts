@@ -1,17 +1,15 @@
 import type { Clock } from '../../ports/clock.ts'
-import type { SocketAddress } from '../../socket-address.ts'
 import { MAX_FAILED_MEMBERS } from '../../limits.ts'
 import type { Member } from '../../member.ts'
 
 /**
- * Times that somebody answers at the address of a lost member without the member coming back; then
- * somebody else lives there now.
+ * Connections that succeed at the address of a failed member without the member coming back; then
+ * another process has the address now.
  */
 const MAX_FRUITLESS_CONTACTS = 5
 
 export interface FailedMember {
-  readonly name: string
-  readonly endpoint: SocketAddress
+  readonly member: Member
   readonly since: number
   fruitless: number
 }
@@ -28,16 +26,15 @@ export class FailedMembers {
     this.#forgetAfterMs = forgetAfterMs
   }
 
-  add({ name, address, port }: Member): void {
-    this.#members.delete(name)
-    const since = this.#clock.now()
-    this.#members.set(name, { name, endpoint: { address, port }, since, fruitless: 0 })
+  add(member: Member): void {
+    this.#members.delete(member.name)
+    this.#members.set(member.name, { member, since: this.#clock.now(), fruitless: 0 })
     const [oldest] = this.#members.keys()
     if (this.#members.size > MAX_FAILED_MEMBERS && oldest !== undefined)
       this.#members.delete(oldest)
   }
 
-  /** Returns whether it was lost. */
+  /** Returns whether it had failed. */
   delete(name: string): boolean {
     return this.#members.delete(name)
   }
@@ -50,9 +47,9 @@ export class FailedMembers {
     return this.#members.has(name)
   }
 
-  /** Somebody answered where `lost` was, but it did not come back. */
-  contactedInVain(lost: FailedMember): void {
-    if (++lost.fruitless >= MAX_FRUITLESS_CONTACTS) this.#members.delete(lost.name)
+  /** Its address answered, but the member did not come back. */
+  contactedFruitlessly(failed: FailedMember): void {
+    if (++failed.fruitless >= MAX_FRUITLESS_CONTACTS) this.#members.delete(failed.member.name)
   }
 
   /** Those that are still worth looking for. */

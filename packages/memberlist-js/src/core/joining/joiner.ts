@@ -13,6 +13,7 @@ import { isPresent, type Member } from '../../member.ts'
 import { sample, shuffle, type Random } from '../../ports/random.ts'
 import type { Transport } from '../../transport/transport.ts'
 import type { Bounds } from '../messaging/stream-client.ts'
+import type { FailedMembers } from './failed-members.ts'
 import { RECONNECT_BOUNDS, Reconnector } from './reconnector.ts'
 import type { Roster } from '../membership/roster.ts'
 import { Ticker } from '../ticker.ts'
@@ -33,6 +34,7 @@ export interface JoinerParts {
   readonly random: Random
   readonly transport: Transport
   readonly roster: Roster
+  readonly failed: FailedMembers
   /** Exchanges states, as a join or not. */
   readonly contact: (to: SocketAddress, join: boolean, bounds: Bounds) => Promise<void>
   /** Tells a member that we live. */

@@ -17,13 +17,15 @@ export interface PushPullerParts {
   readonly count: (name: string) => void
 }
 
-/**
- * Exchanges the whole state with a random member now and then, which repairs what gossip missed.
- */
+/** Between exchanges out of turn; scaled up as the regular ones are. */
+const OUT_OF_TURN_PAUSE_MS = 1000
+
+/** Exchanges the full state with a random member periodically, which repairs what gossip missed. */
 export class PushPuller {
   readonly #parts: PushPullerParts
   readonly #ticker: Ticker
   #busy = false
+  #nextOutOfTurn = -Infinity
 
   constructor(parts: PushPullerParts) {
     this.#parts = parts
@@ -38,6 +40,14 @@ export class PushPuller {
 
   stop(): void {
     this.#ticker.stop()
+  }
+
+  /** Exchanges now, unless an exchange out of turn was a short while ago. */
+  outOfTurn(): void {
+    const { clock, roster } = this.#parts
+    if (clock.now() < this.#nextOutOfTurn) return
+    this.#nextOutOfTurn = clock.now() + OUT_OF_TURN_PAUSE_MS * pushPullScale(roster.size)
+    void this.#tick()
   }
 
   async #tick(): Promise<void> {

@@ -7,6 +7,7 @@ import {
   type Member,
   type Transport,
 } from 'memberlist-js'
+import { FailedMembers } from '../../../../src/core/joining/failed-members.ts'
 import { Joiner } from '../../../../src/core/joining/joiner.ts'
 import { Roster } from '../../../../src/core/membership/roster.ts'
 import { versionsFromBytes } from '../../../../src/member.ts'
@@ -37,10 +38,11 @@ function joinerAmong(
   const aliveMessages: string[] = []
   const unused = () => Promise.reject(new Error('not used here'))
   const joiner = new Joiner({
-    config: { ...lan, reconnectTimeoutMs: FORGET_MS },
+    config: lan,
     clock,
     random,
     roster,
+    failed: new FailedMembers(clock, FORGET_MS),
     transport: {
       advertise: endpointOf(0),
       ...(resolve === undefined ? {} : { resolve }),

@@ -12,8 +12,8 @@ function memberAt(index: number): Member {
   return { name: `m${index}`, ...endpointOf(index), ...rest, state: 'alive' }
 }
 
-/** When a member among `size` exchanges states within an hour, and with how many others. */
-async function exchangesAmong(size: number, lasting = 0) {
+/** A member among `size` whose exchanges last that long and fail. */
+function pullerAmong(size: number, lasting = 0) {
   const clock = new VirtualClock()
   const random = seededRandom(SEED)
   const roster = new Roster(random)
@@ -35,10 +35,16 @@ async function exchangesAmong(size: number, lasting = 0) {
     },
     count: (name) => failures.push(name),
   })
+  return { clock, puller, times, partners, failures }
+}
+
+/** When a member among `size` exchanges states within an hour, and with how many others. */
+async function exchangesAmong(size: number, lasting = 0) {
+  const { clock, puller, ...seen } = pullerAmong(size, lasting)
   puller.start()
   await clock.advance(3_600_000)
   puller.stop()
-  return { times, partners, failures }
+  return seen
 }
 
 describe(`the regular exchange of states (SEED=${SEED})`, () => {
@@ -65,6 +71,20 @@ describe(`the regular exchange of states (SEED=${SEED})`, () => {
     const { times } = await exchangesAmong(10, 70_000)
     const gaps = times.slice(1).map((at, i) => at - times[i]!)
     expect(Math.min(...gaps)).to.be.greaterThan(80_000)
+  })
+
+  it('comes out of turn when it is asked for, not more often than once a second', async () => {
+    for (const [size, seconds] of [
+      [10, 1],
+      [1000, 6],
+    ] as const) {
+      const { clock, puller, times } = pullerAmong(size)
+      for (let i = 0; i < 120; i++) {
+        puller.outOfTurn()
+        await clock.advance(100)
+      }
+      expect(times, `among ${size}`).to.have.length(12 / seconds)
+    }
   })
 
   it('alone has nobody', async () => {

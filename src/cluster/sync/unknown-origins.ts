@@ -1,0 +1,65 @@
+/**
+ * Origins that write or send, but are no live members here. Gossip of membership misses a member
+ * now and then, which learns of a join or a return only with the next exchange of whole states,
+ * half a minute later, and may not show the records until then. So when an origin stays unknown,
+ * membership is refreshed out of turn.
+ */
+import type { Timer } from '../../base/clock.ts'
+import type { Packed } from '../../base/bytes.ts'
+import { isLive } from '../members/member-table.ts'
+import type { SyncContext } from './context.ts'
+
+/** Unknown origins that are kept because they sent something, at most. */
+const maxUnknownOrigins = 4096
+/** An origin that is unknown for longer is dead, and was when its records came. */
+const giveUpMs = 30_000
+
+interface UnknownOriginsPorts extends SyncContext {
+  /** Exchanges membership with some member. */
+  readonly refresh: () => void
+}
+
+export class UnknownOrigins {
+  readonly #ports: UnknownOriginsPorts
+  #timer: Timer | null = null
+
+  constructor(ports: UnknownOriginsPorts) {
+    this.#ports = ports
+  }
+
+  /** A message came from this member. */
+  heardFrom(sender: Packed): void {
+    const { clock, replica, members } = this.#ports
+    const name = members.nameOf(sender)
+    if (name !== undefined && isLive(members.get(name))) return
+    if (replica.unknownOrigins.has(sender) || members.stateOf(sender) === 'left') return
+    if (replica.unknownOrigins.size >= maxUnknownOrigins) return
+    replica.unknownOrigins.set(sender, clock.now())
+    this.check()
+  }
+
+  /** Looks at the unknown origins soon, if there are any. */
+  check(): void {
+    const { clock, options, replica } = this.#ports
+    if (this.#timer !== null || replica.unknownOrigins.size === 0) return
+    this.#timer = clock.setTimeout(() => this.#resolve(), options.resolveUnknownMs)
+  }
+
+  close(): void {
+    if (this.#timer !== null) this.#ports.clock.clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  #resolve(): void {
+    this.#timer = null
+    const { clock, options, replica, refresh } = this.#ports
+    const now = clock.now()
+    let isOverdue = false
+    for (const [oid, since] of replica.unknownOrigins) {
+      if (now - since > giveUpMs) replica.unknownOrigins.delete(oid)
+      else if (now - since >= options.resolveUnknownMs) isOverdue = true
+    }
+    if (isOverdue) refresh()
+    this.check()
+  }
+}
