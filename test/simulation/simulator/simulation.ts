@@ -15,7 +15,7 @@ import { History } from './history.ts'
 import { Host } from './host.ts'
 import { Nemesis } from './nemesis.ts'
 import { repair } from './operator.ts'
-import { runningIn, subnets, User } from './user.ts'
+import { roomySubnet, runningIn, User } from './user.ts'
 
 export interface SimulationOptions {
   readonly seed: number
@@ -107,14 +107,19 @@ export class Simulation {
   async run(): Promise<Outcome> {
     const began = performance.now()
     try {
-      await this.#start()
-      await this.#suffer()
-      const settledMs = await this.#settle()
-      await this.#clear()
+      await this.start()
+      await this.suffer()
+      const settledMs = await this.settle()
+      await this.clear()
       return this.#outcome(performance.now() - began, settledMs)
     } finally {
-      for (const host of this.hosts) host.destroy()
+      this.end()
     }
+  }
+
+  /** Ends all hosts. */
+  end(): void {
+    for (const host of this.hosts) host.destroy()
   }
 
   #addHost(index: number, note: (line: string) => void): void {
@@ -147,19 +152,21 @@ export class Simulation {
     this.clock.setTimeout(() => this.#watchRaft(), lookAtRaftMs)
   }
 
-  async #start(): Promise<void> {
+  /** Starts all hosts, and waits until they are one cluster with all its voters. */
+  async start(): Promise<void> {
     this.#watchRaft()
     for (const host of this.hosts) {
       host.start()
-      await this.#advance(startEveryMs)
+      await this.advance(startEveryMs)
     }
     const [first] = this.hosts
-    await this.#until('all hosts know each other', 120_000, [members, consensus])
+    await this.until('all hosts know each other', 120_000, [members, consensus])
     // From now on the first host, too, finds the others when it has lost its disk.
     first!.seeds = this.hosts.slice(1, 3).map(({ address }) => address)
   }
 
-  async #suffer(): Promise<void> {
+  /** Users work and faults happen, for as long as the options say. */
+  async suffer(): Promise<void> {
     const { troubleMs, pauseMs = 2000 } = this.#options
     const users = this.hosts.map((host) => {
       const random = seededRandom(this.#random.uint32())
@@ -167,27 +174,27 @@ export class Simulation {
     })
     for (const user of users) void user.work()
     this.nemesis.schedule(this.plan)
-    await this.#advance(troubleMs)
+    await this.advance(troubleMs)
     for (const user of users) user.stop()
     this.history.note('the faults are over')
   }
 
-  /** Time until all is right. */
-  async #settle(): Promise<number> {
+  /** After the faults: until all is right, and every host can start a container. */
+  async settle(): Promise<number> {
     const all = [idle, members, consensus, cluster, kernel, this.addresses]
-    const took = await this.#until('all is right', settleMs, all).catch(async (error: unknown) => {
+    const took = await this.until('all is right', settleMs, all).catch(async (error: unknown) => {
       if (!(await repair(this.hosts))) throw error
-      await this.#untilIdle()
-      return settleMs + (await this.#until('all is right after repair', settleMs, all))
+      await this.untilIdle()
+      return settleMs + (await this.until('all is right after repair', settleMs, all))
     })
     await this.#useAll()
-    await this.#until('all is right after use', settleMs, all)
+    await this.until('all is right after use', settleMs, all)
     return took
   }
 
   /** Each host can create a network and start a container, at the latest after some tries. */
   async #useAll(): Promise<void> {
-    const [, subnet] = subnets
+    const subnet = roomySubnet
     const use = async ({ name, engine }: Host): Promise<void> => {
       for (let tries = maxTries; tries > 0; tries--) {
         await engine.createNetwork(subnet)
@@ -198,20 +205,20 @@ export class Simulation {
     let left = this.hosts.length
     for (const host of this.hosts) void use(host).finally(() => left--)
     const done: Checker = { name: 'use', check: () => (left > 0 ? [`${left} hosts`] : []) }
-    await this.#until('all hosts could start a container', settleMs, [done])
+    await this.until('all hosts could start a container', settleMs, [done])
   }
 
   /** Everybody removes everything; nothing may be left anywhere. */
-  async #clear(): Promise<void> {
+  async clear(): Promise<void> {
     for (const { engine } of this.hosts)
       for (const network of engine.networks.values())
         for (const endpointId of runningIn(network)) void engine.stop(network.subnet, endpointId)
-    await this.#untilIdle()
+    await this.untilIdle()
     for (const { engine } of this.hosts)
       for (const subnet of engine.networks.keys()) void engine.removeNetwork(subnet)
-    await this.#untilIdle()
+    await this.untilIdle()
     const empty: Checker = { name: 'empty', check: (hosts) => hosts.flatMap(leftOf) }
-    await this.#until('nothing is left', settleMs, [
+    await this.until('nothing is left', settleMs, [
       idle,
       members,
       consensus,
@@ -222,18 +229,20 @@ export class Simulation {
     ])
   }
 
-  async #untilIdle(): Promise<void> {
-    await this.#until('all commands have ended', settleMs, [idle])
+  /** Until no engine has a command under way. */
+  async untilIdle(): Promise<void> {
+    await this.until('all commands have ended', settleMs, [idle])
   }
 
-  async #until(what: string, ms: number, checkers: readonly Checker[]): Promise<number> {
+  /** Time goes on until these checkers find nothing. Throws what they find after `ms`. Returns how long it took, ms. */
+  async until(what: string, ms: number, checkers: readonly Checker[]): Promise<number> {
     const start = this.clock.now()
     for (;;) {
       const found = this.#findings(checkers)
       if (found.length === 0) break
       if (this.clock.now() - start >= ms)
         throw new Error(`${what}: not within ${ms} ms:\n${found.join('\n')}`)
-      await this.#advance(lookEveryMs)
+      await this.advance(lookEveryMs)
     }
     this.history.note(`${what}, after ${this.clock.now() - start} ms`)
     return this.clock.now() - start
@@ -250,7 +259,8 @@ export class Simulation {
     return []
   }
 
-  async #advance(ms: number): Promise<void> {
+  /** Lets time go on. Throws the first violation. */
+  async advance(ms: number): Promise<void> {
     await this.clock.advanceUntil(() => this.#violation !== null, ms)
     if (this.#violation !== null) throw this.#violation
   }

@@ -4,8 +4,10 @@ import type { EngineNetwork } from './engine.ts'
 import type { Host } from './host.ts'
 
 /** The subnets of all networks: a small one that runs full, and larger ones. */
-export const subnets = ['10.0.0.0/27', '10.0.1.0/24', '10.0.2.0/24', 'fd00:1::/64'] as const
+const subnets = ['10.0.0.0/27', '10.0.1.0/24', '10.0.2.0/24', 'fd00:1::/64'] as const
 
+/** One with an address for every host, whatever the users have. */
+export const roomySubnet = '10.3.0.0/16'
 /** No more networks than this with a subnet of the plugin's choice, in all. */
 const maxAutomatic = 4
 /** No more containers than this in a host's networks. */

@@ -3,21 +3,21 @@ import type { Plugin } from '../../../../src/plugin.ts'
 import { recordTypes } from '../../../../src/wiring/records.ts'
 import { type Checker, differences } from './checker.ts'
 
+/** Equal roots are equal replicas, so of many hosts only so many are compared record by record. */
+const maxCompared = 10
+
 /** Every host has exactly the records that their owners have put. */
 export const cluster: Checker = {
   name: 'cluster',
   check: (hosts) => {
     const plugins = hosts.flatMap(({ process }) => process?.plugin ?? [])
-    const truth = new Map(plugins.flatMap((plugin) => [...recordsOf(plugin, true)]))
-    const lines = plugins.flatMap((plugin) =>
-      differences(
-        `records at ${plugin.cluster.members()[0]!.name}`,
-        recordsOf(plugin, false),
-        truth,
-      ),
-    )
     const roots = new Set(plugins.map((plugin) => plugin.cluster.status().root))
-    return roots.size <= 1 ? lines : [...lines, `there are ${roots.size} different roots`]
+    if (roots.size > 1) return [`there are ${roots.size} different roots`]
+    const truth = new Map(plugins.flatMap((plugin) => [...recordsOf(plugin, true)]))
+    return plugins.slice(0, maxCompared).flatMap((plugin) => {
+      const what = `records at ${plugin.cluster.members()[0]!.name}`
+      return differences(what, recordsOf(plugin, false), truth)
+    })
   },
 }
 
