@@ -12,13 +12,14 @@ const usage = `usage: ts-overlay [--socket PATH] COMMAND
 
   status             all that the plugin knows, as JSON
   members            this cluster's hosts, one a line: name, address, state
-  forget MEMBER...   these hosts are gone for good, and their containers with them: their addresses are
-                     free. When no majority is left, name all of them at once
+  evict [--force] MEMBER...
+                     these hosts are gone for good, and their containers with them: their addresses are
+                     free. A host that can be reached is evicted only with --force
   drop-network ID    removes a network that this host's engine does not have (docker network ls), as after
                      the engine was killed while it created it; the first digits of its id will do
 `
 const socketDefault = '/run/docker/plugins/ts-overlay.sock'
-/** Forgetting waits for the other members; nothing takes longer, in milliseconds. */
+/** Evicting waits for the other members; nothing takes longer, in milliseconds. */
 const maxAnswerMs = 15_000
 
 /** What of `/status` the commands read. */
@@ -37,6 +38,7 @@ async function main(): Promise<void> {
     options: {
       socket: { type: 'string', default: socketDefault },
       help: { type: 'boolean', short: 'h', default: false },
+      force: { type: 'boolean', default: false },
     },
   })
   const [command, ...names] = positionals
@@ -44,9 +46,10 @@ async function main(): Promise<void> {
   if (command === 'status' && names.length === 0)
     return print(await ask(values.socket, 'GET', '/status'))
   if (command === 'members' && names.length === 0) return printMembers(values.socket)
-  if (command === 'forget' && names.length > 0) {
-    await ask(values.socket, 'DELETE', `/members/${names.map(encodeURIComponent).join(',')}`)
-    return print(`forgotten: ${printable(names.join(', '))}\n`)
+  if (command === 'evict' && names.length > 0) {
+    const path = `/members/${names.map(encodeURIComponent).join(',')}`
+    await ask(values.socket, 'DELETE', values.force ? `${path}?force=true` : path)
+    return print(`evicted: ${printable(names.join(', '))}\n`)
   }
   if (command === 'drop-network' && names.length === 1) {
     await ask(values.socket, 'DELETE', `/networks/${encodeURIComponent(names[0]!)}`)

@@ -104,7 +104,7 @@ function createServer({ scope }: Settings, plugin: Plugin): PluginServer {
     calls,
     hostRoutes: adminRoutes({
       status: () => ({ ...plugin.status(), calls: calls.summary() }),
-      forget: (members) => plugin.ipam.forget(...members),
+      evict: (members, options) => plugin.ipam.evict(members, options),
       dropNetwork: (id) => plugin.network.dropNetwork(id),
     }),
     onBug: endOnBug,

@@ -49,7 +49,6 @@ export class Plugin {
   /**
    * Starts the rooms and takes over what the disk and the kernel still have. Waits for no other
    * member: joining goes on in the background, and the engine is answered although all may be away.
-   *
    */
   async start(): Promise<void> {
     for (const room of this.#lifecycles) await room.start?.()

@@ -1,5 +1,5 @@
 import { Router } from 'express'
-import { memberRoutes } from './member-routes.ts'
+import { type EvictOptions, memberRoutes } from './member-routes.ts'
 import { networkRoutes } from './network-routes.ts'
 import { statusRoutes } from './status-routes.ts'
 
@@ -7,8 +7,8 @@ import { statusRoutes } from './status-routes.ts'
 interface Administration {
   /** Plain JSON. */
   readonly status: () => unknown
-  /** Agrees with the other members that these are gone. Fails with NO_MAJORITY. */
-  readonly forget: (members: readonly string[]) => Promise<void>
+  /** Evicts members. Fails with MEMBER_UNKNOWN, MEMBER_ALIVE or QUORUM. */
+  readonly evict: (members: readonly string[], options: EvictOptions) => Promise<void>
   /**
    * Removes a network that the engine does not have, by (the beginning of) its id; resolves with
    * the id.
@@ -23,6 +23,6 @@ interface Administration {
 export function adminRoutes(administration: Administration): Router {
   return Router()
     .use(statusRoutes(administration.status))
-    .use(memberRoutes(administration.forget))
+    .use(memberRoutes(administration.evict))
     .use(networkRoutes(administration.dropNetwork))
 }

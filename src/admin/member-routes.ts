@@ -1,15 +1,26 @@
 import { Router } from 'express'
 import { refusedOr } from './refused.ts'
 
+/** What an operator may ask for. */
+export interface EvictOptions {
+  /** Also members that can be reached. */
+  readonly force: boolean
+}
+
 /**
- * `DELETE /members/NAME`, or `NAME,NAME`: forgets members that are gone for good. 200 with their
- * names when it is agreed, else 409 with `error` and `code`, and nothing is changed.
+ * `DELETE /members/NAME`, or `NAME,NAME`: evicts members that are gone for good. 200 with their
+ * names when it is agreed; 404 when the cluster does not have one of them; 409 when one can be
+ * reached and there is no `?force=true`, or no majority answers. With `error` and `code`; nothing
+ * is changed then.
  */
-export function memberRoutes(forget: (members: readonly string[]) => Promise<void>): Router {
+export function memberRoutes(
+  evict: (members: readonly string[], options: EvictOptions) => Promise<void>,
+): Router {
   const router = Router()
   router.delete('/members/:names', (request, response, next) => {
     const names = request.params.names.split(',')
-    forget(names).then(() => response.json({ forgotten: names }), refusedOr(response, next))
+    const force = request.query['force'] === 'true'
+    evict(names, { force }).then(() => response.json({ evicted: names }), refusedOr(response, next))
   })
   return router
 }

@@ -1,37 +1,47 @@
 /**
- * Addresses without a store. A pool is divided into blocks; a member owns a block when a majority of the voters gave it
- * their vote; it hands out addresses of its own blocks without asking anybody.
+ * Addresses. A pool is divided into blocks; the cluster agrees on which member owns which block
+ * (`consensus`), and a member hands out addresses of its own blocks without asking anybody.
  *
- * The invariant: no address of a pool is held by two members of one cluster, whatever is lost, cut or
- * restarted. Votes, the roster of voters, owned blocks, pools and addresses are on the disk before an answer or a message
- * promises something of them. This room does not speak with the engine or the kernel, never waits for a member without a
- * bound, and lets no clock decide who has what, but for the forgetting of those who stay away (`voting/fence.ts`).
+ * The invariant: no address of a pool is held by two members of one cluster, whatever is lost, cut
+ * or restarted. What is agreed is on this host's disk before it is used, and what is given up
+ * before the others are told. This room does not speak with the engine or the kernel, never waits
+ * for a member without a bound, and lets no clock decide who has what, but for the eviction of
+ * members that stay away (`membership/lease.ts`).
+ *
+ * Arrows: tables ← leases/lease-table ← pools ← holdings ← {blocks, leases} ← this file.
  */
-import { poolKeyOf } from '../net/pool-key.ts'
-import { refusal } from '../base/errors.ts'
+import { attempt } from '../base/errors.ts'
 import { type Cidr, ipWithLength } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
-import { takeAny } from './addresses/automatic.ts'
-import { choosePool } from './pools/automatic-pool.ts'
-import { takeThis } from './addresses/explicit.ts'
-import { freeAddress, freePool } from './addresses/freeing.ts'
-import { takeGateway } from './pools/gateway.ts'
-import type { HeldPool } from './pools/held-pool.ts'
-import type { Lease } from './addresses/lease-table.ts'
-import { addressAt } from '../net/pool-geometry.ts'
-import { mayBeBound, type PoolWish, takePool } from './pools/pool-requests.ts'
-import { reserve } from './addresses/reserved.ts'
-import { takeTold } from './addresses/told-pool.ts'
-import type { IpamPorts, StoreChange } from './ports.ts'
-import { addressSpaces, parsePoolId, poolIdOf, requirePoolId } from './pool-id.ts'
-import { poolNotFound, requireHeld } from './refusals.ts'
-import { type IpamStatus, membersOf, statusOf } from './status.ts'
-import { Upkeep } from './upkeep.ts'
-import { awaitGateways, awaitPools, awaitTrust, needsOthers } from './waiting.ts'
+import { parsePoolKey, poolKeyOf } from '../net/pool-key.ts'
+import { BlockAllocator } from './blocks/block-allocator.ts'
+import { Spares } from './blocks/spares.ts'
+import { poolNotFound, requireHeld } from './errors.ts'
+import { Eviction, evict } from './membership/eviction.ts'
+import { Holdings } from './holdings.ts'
+import { allocateAny, type AllocateParts } from './leases/allocate-any.ts'
+import { allocateSpecific } from './leases/allocate-specific.ts'
+import { Duplicates } from './leases/duplicates.ts'
+import type { Lease } from './leases/lease-table.ts'
+import { Lending } from './leases/lending.ts'
+import { Reclaim } from './leases/reclaim.ts'
+import { releaseAddress } from './leases/release.ts'
+import { reserve } from './leases/reservations.ts'
+import { allocateOfSwarm } from './leases/swarm.ts'
+import { Maintenance } from './maintenance.ts'
+import { PeerRequests } from './peer-requests.ts'
+import { parsePoolId, poolIdOf, requirePoolId } from './pool-id.ts'
+import { bindPool, poolFor, unbindPool } from './pools/bindings.ts'
+import { allocateGateway } from './pools/gateway.ts'
+import type { LocalPool } from './pools/local-pool.ts'
+import { mayBeBound, PoolRequests, type PoolWish } from './pools/pool-requests.ts'
+import type { IpamPorts } from './ports.ts'
+import { Readiness } from './readiness.ts'
+import { type IpamStatus, statusOf } from './status.ts'
 
 /**
- * We answer every request within 8 s (`plugin-server.ts`); a question to members that begins before this can end after
- * another 2.1, ms.
+ * We answer every request within 8 s; a question to a member that begins before this ends 2.7 s
+ * later, ms.
  */
 const requestMs = 4500
 
@@ -41,80 +51,126 @@ interface HeldLease extends Pick<Lease, 'since' | 'kind'> {
   readonly ip: Ip
 }
 
+/** What the engine asks for; `name` is the container's, where the engine tells it. */
+export interface AddressWish {
+  readonly poolId: string
+  readonly address: Ip | null
+  readonly gateway: boolean
+  readonly name?: string | null
+}
+
 /** The room's face: what the engine's IPAM calls and the driver ask for. */
 export class Ipam {
-  readonly #upkeep: Upkeep
+  readonly #ports: IpamPorts
+  readonly #holdings: Holdings
+  readonly #peers: PeerRequests
+  readonly #requests: PoolRequests
+  readonly #spares: Spares
+  readonly #allocate: AllocateParts
+  readonly #duplicates: Duplicates
+  readonly #readiness: Readiness
+  readonly #maintenance: Maintenance
+  readonly #eviction: Eviction
 
-  /** Reads what the store has; speaks with nobody before `start`. */
+  /**
+   * Reads what the store has; speaks with nobody before `start`. Throws STORE for a former
+   * release's.
+   */
   constructor(ports: IpamPorts) {
-    this.#upkeep = new Upkeep(ports)
+    this.#ports = ports
+    const { clock, cluster, consensus, hostRoutes = () => Promise.resolve([]) } = ports
+    const holdings = (this.#holdings = new Holdings(ports))
+    const peers = (this.#peers = new PeerRequests(cluster))
+    const parts = { ...ports, holdings, peers, self: cluster.self, pools: holdings.pools }
+    this.#requests = new PoolRequests({ ...parts, hostRoutes })
+    this.#spares = new Spares(parts)
+    const lending = new Lending(parts)
+    const blocks = new BlockAllocator({ ...parts, spares: this.#spares })
+    this.#allocate = { holdings, blocks, lending, peers, cluster, clock }
+    const members = (): Promise<readonly string[]> => holdings.members()
+    const duplicates = (this.#duplicates = new Duplicates({ ...parts, members }))
+    const readiness = (this.#readiness = new Readiness(holdings, peers, cluster, clock))
+    const reclaim = new Reclaim({ ...parts, requests: this.#requests, lending, duplicates })
+    const done = { ports, holdings, blocks, reclaim, duplicates, readiness }
+    this.#maintenance = new Maintenance(done)
+    this.#eviction = new Eviction(ports)
+    consensus.onClusterChange(() => readiness.forget())
   }
 
-  /** Tells the others what this host has, and begins to take part. */
-  start(): Promise<void> {
-    return this.#upkeep.start()
+  /** Begins to take part. */
+  async start(): Promise<void> {
+    const { lending } = this.#allocate
+    await this.#holdings.membership.open()
+    this.#peers.listen({
+      lend: (from, asked) => lending.lend(from, asked),
+      spare: (_, asked) => this.#spares.give(asked),
+      duplicates: (from, { items }) => {
+        return { kind: 'duplicates', items: this.#duplicates.hear(from, items) }
+      },
+    })
+    for (const pool of this.#holdings.pools.all()) {
+      if (pool.name.kind === 'books') this.#ports.cluster.publishSwarmPool(pool.key)
+    }
+    this.#readiness.start()
+    this.#maintenance.start()
+    this.#eviction.start()
   }
 
   /** Ends all timers; as a crash, but tidy. */
-  stop(): Promise<void> {
-    return this.#upkeep.stop()
-  }
-
-  /** Before a graceful leave: gives back what no container uses. Never rejects, takes about `timeoutMs` at most. */
-  left(timeoutMs = 2000): Promise<{ returned: number; kept: number }> {
-    return this.#upkeep.leave(timeoutMs)
+  async stop(): Promise<void> {
+    await this.#eviction.stop()
+    await this.#maintenance.stop()
   }
 
   /**
-   * On an operator's word that these members are gone for good, containers and all, agrees with the others on it: their
-   * blocks are free from then on. When so many are gone that no majority is left, name them all at once. Fails with
-   * NO_MAJORITY.
+   * Before a graceful leave: gives back all blocks that no container uses and, when none has an
+   * address, our membership too. Never rejects, takes about `timeoutMs` at most.
    */
-  forget(...members: string[]): Promise<void> {
-    return this.#upkeep.forget(members, true)
+  async left(timeoutMs = 2000): Promise<{ returned: number; kept: number }> {
+    const { clock, logger } = this.#ports
+    const deadline = clock.now() + timeoutMs
+    await this.stop()
+    const returned = await attempt(
+      () => this.#leave(deadline),
+      (error) => {
+        logger.warn('left without giving everything back', { error })
+        return 0
+      },
+    )
+    return { returned, kept: this.#kept() }
   }
 
-  /**
-   * The same for members that have been away too long, without an operator: a majority of all voters has to agree, those
-   * named included, so that a part of the cluster that is cut off never forgets the rest.
-   */
-  forgetAway(...members: string[]): Promise<void> {
-    return this.#upkeep.forget(members, false)
+  /** Evicts members on an operator's word; see `membership/eviction.ts`. */
+  evict(names: readonly string[], options: { readonly force?: boolean } = {}): Promise<void> {
+    return evict(this.#ports, names, options)
   }
 
-  /** Holds a pool for the engine: the one asked for, or one of our choice. */
+  /** Holds a pool for the engine: the one asked for, or one of the cluster's choice. */
   async requestPool(wish: PoolWish): Promise<{ poolId: string; pool: Cidr }> {
-    const { context } = this.#upkeep
-    const deadline = context.clock.now() + requestMs
-    await awaitPools(this.#upkeep, wish)
+    const deadline = this.#ports.clock.now() + requestMs
     const pool =
       wish.pool === null
-        ? await choosePool(context, wish, deadline)
-        : await takePool(context, wish, wish.pool)
+        ? await this.#requests.choose(wish, deadline)
+        : await this.#requests.take(wish, wish.pool, deadline)
     return { poolId: poolIdOf(pool.name), pool: pool.name.cidr }
   }
 
   /** Lets go of a pool with all that is in it. A pool that is not held is fine. */
   async releasePool(poolId: string): Promise<void> {
     const name = parsePoolId(poolId)
-    const { context } = this.#upkeep
-    const pool = name === null ? undefined : context.shelf.held(poolKeyOf(name))
-    if (pool === undefined) await context.store.durable()
-    else await freePool(context, pool)
+    const pool = name === null ? undefined : this.#holdings.pools.get(poolKeyOf(name))
+    if (pool === undefined) return this.#holdings.writer.durable()
+    if (pool.name.kind === 'books') this.#ports.cluster.withdrawSwarmPool(pool.key)
+    await this.#holdings.drop(pool)
   }
 
   /** Hands out an address of a held pool, as text with the pool's prefix length. */
-  async requestAddress(wish: {
-    poolId: string
-    address: Ip | null
-    gateway: boolean
-  }): Promise<string> {
-    const { context } = this.#upkeep
+  async requestAddress(wish: AddressWish): Promise<string> {
     const name = requirePoolId(wish.poolId)
-    const deadline = context.clock.now() + requestMs
-    const pool = context.shelf.held(poolKeyOf(name))
+    const deadline = this.#ports.clock.now() + requestMs
+    const pool = this.#holdings.pools.get(poolKeyOf(name))
     if (pool === undefined) throw poolNotFound(poolKeyOf(name))
-    const ip = await this.#take(pool, wish.address, wish.gateway, deadline)
+    const ip = await this.#allocateFor(pool, wish, deadline)
     return ipWithLength(ip, pool.name.cidr)
   }
 
@@ -124,54 +180,29 @@ export class Ipam {
     if (name !== null) await this.freeLease(poolKeyOf(name), address)
   }
 
-  /**
-   * The key of the pool that a network's IPAM data means, and that this host holds; null when the addresses come from
-   * elsewhere. Pools that no network has yet come first.
-   */
+  /** The key of the pool that a network's IPAM data means; see `bindings.ts`. */
   poolFor(cidr: Cidr, overlay: string | undefined, space: string): string | null {
-    if (space !== addressSpaces.local && space !== addressSpaces.global) return null
-    const { shelf } = this.#upkeep.context
-    const ofBooks = space === addressSpaces.global
-    const pools = shelf.allHeld().filter(({ name }) => {
-      return name.cidr === cidr && (name.kind === 'books') === ofBooks
-    })
-    const unbound = pools.filter(({ row }) => row!.networkId === null)
-    for (const candidates of [unbound, pools]) {
-      const named = candidates.find(({ name }) => name.overlay === (overlay ?? null))
-      const plain = candidates.find(({ name }) => name.overlay === null)
-      const only = overlay === undefined && candidates.length === 1 ? candidates[0] : undefined
-      const found = named ?? plain ?? only
-      if (found !== undefined) return found.key
-    }
-    return null
+    return poolFor(this.#holdings.pools, cidr, overlay, space)
   }
 
   /** Notes which network has a pool, before CreateNetwork is answered. */
-  async bindPool(poolKey: string, networkId: string): Promise<void> {
-    const { store, shelf } = this.#upkeep.context
-    const pool = shelf.held(poolKey)
-    const row = pool?.row ?? null
-    if (pool === undefined || row === null) throw poolNotFound(poolKey)
-    if (row.networkId === networkId) return store.durable()
-    if (row.networkId !== null) {
-      throw refusal(
-        'POOL_IN_USE',
-        `pool ${poolKey} belongs to network ${row.networkId} on this host`,
-      )
-    }
-    await store.write([pool.set({ ...row, networkId })], () => unbound(pool, networkId))
+  bindPool(poolKey: string, networkId: string): Promise<void> {
+    return bindPool(this.#holdings, poolKey, networkId)
   }
 
-  /** Notes that a network is gone. A pool that is released already, or another network's, is fine. */
-  async unbindPool(poolKey: string, networkId: string): Promise<void> {
-    const { store, shelf } = this.#upkeep.context
-    const pool = shelf.held(poolKey)
-    await store.write(pool === undefined ? [] : unbound(pool, networkId))
+  /**
+   * Notes that a network is gone. A pool that is released already, or another network's, is fine.
+   */
+  unbindPool(poolKey: string, networkId: string): Promise<void> {
+    return unbindPool(this.#holdings, poolKey, networkId)
   }
 
-  /** All pools that the engine holds on this host. `since` is wall clock, ms. */
+  /**
+   * All pools that the engine holds on this host, with the gateway it was given. `since` is wall
+   * clock, ms.
+   */
   heldPools(): { poolKey: string; networkId: string | null; gateway: Ip | null; since: number }[] {
-    return this.#upkeep.context.shelf.allHeld().map(({ key, row }) => {
+    return this.#holdings.pools.all().map(({ key, row }) => {
       const { networkId, gateway, since } = row!
       return { poolKey: key, networkId, gateway, since }
     })
@@ -179,67 +210,78 @@ export class Ipam {
 
   /** The addresses that this host handed out, in one pool or in all. */
   leases(poolKey?: string): HeldLease[] {
-    const pools = this.#upkeep.context.shelf.allHeld()
+    const pools = this.#holdings.pools.all()
     return pools
       .filter(({ key }) => poolKey === undefined || key === poolKey)
       .flatMap((pool) =>
         Array.from(pool.leases.entries(), ([offset, { since, kind }]) => {
-          return { poolKey: pool.key, ip: addressAt(pool.geometry, offset), since, kind }
+          return { poolKey: pool.key, ip: pool.addressAt(offset), since, kind }
         }),
       )
   }
 
   /** Frees an address whose container is known to be gone. */
   async freeLease(poolKey: string, ip: Ip): Promise<void> {
-    const { context } = this.#upkeep
-    const pool = context.shelf.held(poolKey)
-    if (pool === undefined) await context.store.durable()
-    else await freeAddress(context, pool, ip)
-  }
-
-  /** The members whose blocks are their own until they are forgotten, with a vote or without; none before there is a cluster. */
-  members(): { name: string; state: string; seated: boolean }[] {
-    return membersOf(this.#upkeep.context)
+    const pool = this.#holdings.pools.get(poolKey)
+    if (pool === undefined) return this.#holdings.writer.durable()
+    await releaseAddress(this.#holdings, this.#ports.clock, pool, ip)
   }
 
   /** The state of everything, for people. */
   status(): IpamStatus {
-    return statusOf(this.#upkeep.context, this.#upkeep.conflicts.current())
+    return statusOf(this.#ports, this.#holdings, this.#duplicates.current())
   }
 
   /** Resolves when nothing runs in the background; for tests. */
-  settled(): Promise<void> {
-    return this.#upkeep.settled()
+  async settled(): Promise<void> {
+    await this.#maintenance.idle()
+    await this.#allocate.blocks.settled()
   }
 
-  async #take(pool: HeldPool, address: Ip | null, gateway: boolean, deadline: number): Promise<Ip> {
-    const { conflicts, context, rollCall, supply } = this.#upkeep
-    if (gateway) {
-      await awaitGateways(this.#upkeep, pool)
-      return takeGateway(context, pool, address)
+  async #allocateFor(pool: LocalPool, wish: AddressWish, deadline: number): Promise<Ip> {
+    const { clock, cluster, random } = this.#ports
+    const { address, gateway, name = null } = wish
+    if (gateway) return allocateGateway(this.#holdings, cluster, pool, address, deadline)
+    if (pool.name.kind !== 'shared') {
+      return allocateOfSwarm(this.#holdings, clock, cluster.self, pool, address)
     }
-    if (pool.name.kind !== 'shared') return takeTold(context, pool, address)
-    await awaitTrust(this.#upkeep, pool, address, deadline)
-    if (needsOthers(this.#upkeep, pool, address)) await rollCall.gather()
+    await this.#readiness.trust(pool, address)
     requireHeld(pool)
-    if (pool.row!.networkId !== null) conflicts.raise(pool.key)
-    if (address === null) return takeAny(context, supply, pool, deadline)
-    if (this.#isAuxiliary(pool)) await reserve(context, supply, pool, address, deadline)
-    else await takeThis(context, supply, pool, address, 'container', deadline)
+    if (pool.row!.networkId !== null) this.#duplicates.raise(pool.key)
+    if (address === null) return allocateAny(this.#allocate, pool, name, deadline)
+    const parts = { ...this.#allocate, clock, random }
+    const take = (kind: Lease['kind']): Promise<void> =>
+      allocateSpecific(parts, pool, address, { kind, name }, deadline)
+    // Aux addresses look like any other request, but only come between RequestPool and
+    // CreateNetwork. Drivers other than ours never bind a pool, so the time counts too.
+    const isAuxiliary = mayBeBound(clock, pool.row!)
+    if (isAuxiliary) {
+      await reserve(this.#holdings, pool, address, () => take('reserved'), deadline)
+    } else await take('container')
     return address
   }
 
-  /**
-   * Aux addresses look like any other request, but only come between RequestPool and CreateNetwork. Drivers other than
-   * ours never bind a pool, so the time counts too.
-   */
-  #isAuxiliary({ row }: HeldPool): boolean {
-    const { clock } = this.#upkeep.context
-    return mayBeBound(clock, row!)
+  async #leave(deadline: number): Promise<number> {
+    const { clock } = this.#ports
+    const left = (): number => Math.max(1, deadline - clock.now())
+    let returned = 0
+    for (const pool of this.#holdings.pools.all()) {
+      if (clock.now() >= deadline) break
+      const idle = pool.idleBlocks()
+      returned += await this.#holdings.releaseBlocks(pool, idle, deadline)
+    }
+    if (this.#kept() === 0) await this.#holdings.membership.leave(left())
+    return returned
+  }
+
+  #kept(): number {
+    return this.#holdings.pools
+      .all()
+      .reduce((sum, pool) => sum + pool.blocks.size + pool.leases.size, 0)
   }
 }
 
-/** Takes a network off its pool; no row when the pool is released, or another network's. */
-function unbound(pool: HeldPool, networkId: string): StoreChange[] {
-  return pool.row?.networkId === networkId ? [pool.set({ ...pool.row, networkId: null })] : []
+/** Whether the cluster shares the pool of that key; swarm's managers have theirs for themselves. */
+export function isSharedPool(poolKey: string): boolean {
+  return parsePoolKey(poolKey)?.kind === 'shared'
 }

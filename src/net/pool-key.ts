@@ -18,7 +18,7 @@ const prefixes: Record<PoolKind, string> = { shared: '', books: 'global:', told:
 const kinds: readonly PoolKind[] = ['told', 'books', 'shared']
 
 /** The most characters of an overlay's id. */
-const maxOverlayIdLength = 63
+export const maxOverlayIdLength = 63
 
 /**
  * Whether `text` can be an overlay's id: it goes into pool keys, ids and messages, so no spaces.

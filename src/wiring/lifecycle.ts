@@ -23,7 +23,7 @@ export function lifecyclesOf(
   { dataplane, logger }: PluginPorts,
   options: PluginOptions,
 ): Lifecycle[] {
-  const { cluster, consensus, reconciler, ipam, driver, findings, seedCache, eviction } = rooms
+  const { cluster, consensus, reconciler, ipam, driver, findings, seedCache } = rooms
   return [
     { stop: () => dataplane.close() },
     { stop: () => findings.stop() },
@@ -53,7 +53,6 @@ export function lifecyclesOf(
         await ipam.stop()
       },
     },
-    eviction,
     {
       start: () => {
         const seeds = [...new Set([...options.seeds, ...seedCache.known()])]

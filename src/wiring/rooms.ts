@@ -1,17 +1,18 @@
 import { Findings } from '../base/findings.ts'
 import { Cluster, type Transition } from '../cluster/cluster.ts'
 import { Consensus } from '../consensus/consensus.ts'
+import { AgreedClient } from '../consensus/state/agreed-client.ts'
 import { AgreedState } from '../consensus/state/agreed-state.ts'
 import { Reconciler } from '../dataplane/reconcile/reconciler.ts'
 import type { OverlayChange } from '../driver/consistency.ts'
 import { Driver } from '../driver/driver.ts'
 import { Ipam } from '../ipam/ipam.ts'
+import type { IpamCluster } from '../ipam/ports.ts'
 import { overlayMtu } from '../net/mtu.ts'
 import { Peers } from '../peers/peers.ts'
 import { ClaimFindings } from './claim-validation.ts'
 import { Seeds, consensusStore, consensusTransport } from './ports/consensus-ports.ts'
 import { driverCluster, driverPools } from './ports/driver-ports.ts'
-import { Forgetting } from './eviction.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import { savedValue } from './ports/saved-value.ts'
@@ -29,7 +30,6 @@ export interface Rooms {
   readonly findings: Findings
   readonly claims: ClaimFindings
   readonly seedCache: SeedCache
-  readonly eviction: Forgetting
 }
 
 /**
@@ -60,18 +60,15 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     auditIntervalMs: options.auditIntervalMs,
     isKnown: (vtep) => cluster.hasAllOf(vtep),
   })
-  const ipam = new Ipam({
-    settings: options,
-    store,
-    cluster: ipamCluster(cluster, options.member, {
+  const ipam = newIpam(
+    ports,
+    options,
+    consensus,
+    ipamCluster(cluster, options.member, {
       networks: () => driver.networks(),
       peersWithIp: (vni, ip) => peers.withIp(vni, ip),
     }),
-    clock,
-    random,
-    logger: logger.child('ipam'),
-    ...(ports.hostRoutes === undefined ? {} : { hostRoutes: ports.hostRoutes }),
-  })
+  )
   const driver = new Driver({
     clock,
     logger: logger.child('driver'),
@@ -88,21 +85,17 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   })
   const seeds = () => cluster.seeds()
   const seedCache = new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
-  const eviction = newEviction(ports, options, ipam)
   const claims = new ClaimFindings(findings.room('cluster'))
   const agreed = { cluster, consensus, peers, reconciler }
-  const rooms = { ...agreed, ipam, driver, findings, claims, seedCache, eviction }
+  const rooms = { ...agreed, ipam, driver, findings, claims, seedCache }
   connect(rooms, options)
   return rooms
 }
 
 /** What the rooms tell each other. */
 function connect(rooms: Rooms, { vtep }: PluginOptions): void {
-  const { cluster, peers, reconciler, driver, claims, seedCache, eviction } = rooms
-  cluster.onMembers(() => {
-    seedCache.changed()
-    eviction.look()
-  })
+  const { cluster, peers, reconciler, driver, claims, seedCache } = rooms
+  cluster.onMembers(() => seedCache.changed())
   cluster.onTransitions((batch) => {
     reconciler.peersChanged(peers.applyRecords(batch))
     driver.overlaysChanged(overlayChanges(batch))
@@ -138,17 +131,26 @@ function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
   })
 }
 
-function newEviction(ports: PluginPorts, options: PluginOptions, ipam: Ipam): Forgetting {
-  return new Forgetting({
-    clock: ports.clock,
-    store: ports.store,
-    logger: ports.logger.child('ipam'),
-    members: () =>
-      ipam.members().map(({ name, state, seated }) => {
-        return { name, seated, away: state !== 'alive' && state !== 'suspect' }
-      }),
-    forget: (members) => ipam.forgetAway(...members),
-    afterMs: options.forgetAfterMs,
+function newIpam(
+  { clock, random, logger, store, hostRoutes }: PluginPorts,
+  options: PluginOptions,
+  consensus: Consensus,
+  cluster: IpamCluster,
+): Ipam {
+  return new Ipam({
+    settings: options,
+    store,
+    cluster,
+    agreement: new AgreedClient(consensus, ''),
+    consensus: {
+      voters: () => consensus.status().voters,
+      isLeader: () => consensus.isLeader(),
+      onClusterChange: (listener) => consensus.onClusterChange(listener),
+    },
+    clock,
+    random,
+    logger: logger.child('ipam'),
+    ...(hostRoutes === undefined ? {} : { hostRoutes }),
   })
 }
 

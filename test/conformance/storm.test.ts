@@ -20,7 +20,7 @@ describe('the whole plugin, under a storm', () => {
     lone = await startLonePlugin()
     const hostRoutes = adminRoutes({
       status: () => lone.plugin.status(),
-      forget: (members) => lone.plugin.ipam.forget(...members),
+      evict: (members, options) => lone.plugin.ipam.evict(members, options),
       dropNetwork: (id) => lone.plugin.network.dropNetwork(id),
     })
     const { handlers } = lone.plugin

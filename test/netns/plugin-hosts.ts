@@ -123,10 +123,10 @@ export class PluginHosts {
     return all
   }
 
-  /** Waits until everybody sees everybody, and has a seat. */
+  /** Waits until everybody sees everybody, and is registered. */
   async together(): Promise<void> {
     const isIn = async (host: PluginHost): Promise<boolean> =>
-      (await host.alive()) === this.hosts.length && (await host.ipam()).voter.seated
+      (await host.alive()) === this.hosts.length && (await host.ipam()).member.registered
     const all = async (): Promise<boolean> =>
       (await Promise.all(this.hosts.map(isIn))).every(Boolean)
     await until(all, 'all members', gossipMostMs, 50)

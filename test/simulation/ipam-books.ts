@@ -1,15 +1,21 @@
 import type { Observer } from './ipam-observer.ts'
 import type { IpamWorld } from './ipam-world.ts'
 
-/** Throws unless what each host believes to have is what its containers have, and more only where an answer was lost. */
-export function compareBooks(world: IpamWorld, observer: Observer): void {
+/** Throws unless each host has what its containers have, and owns the blocks that the voters gave it. */
+export async function compareHoldings(world: IpamWorld, observer: Observer): Promise<void> {
   const owners = new Map<string, string>()
-  for (const { name, ipam } of world.hosts.values()) {
+  for (const { name, ipam, life } of world.hosts.values()) {
     const status = ipam.status()
     if (status.conflicts.length > 0) {
       throw new Error(`${name} reports conflicts: ${JSON.stringify(status.conflicts)}`)
     }
+    const agreed = await world.run(life!.agreement.holdings(1000))
     for (const { poolKey, blocks } of status.pools) {
+      const view = agreed.pools.find(({ pool }) => pool === poolKey)
+      const granted = view?.blocks.map(([index]) => index).sort((a, b) => a - b) ?? []
+      if (JSON.stringify(granted) !== JSON.stringify(blocks.mine)) {
+        throw new Error(`${name} has blocks ${blocks.mine} of ${poolKey} and was given ${granted}`)
+      }
       for (const index of blocks.mine) {
         const block = `block ${index} of ${poolKey}`
         const other = owners.get(block)

@@ -1,9 +1,6 @@
-import { silentLogger } from '../../src/base/logger.ts'
 import { below, pick } from '../../src/base/random.ts'
-import { Forgetting } from '../../src/wiring/eviction.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../src/net/ip.ts'
-import { MemoryStore } from '../../src/store/memory-store.ts'
 import type { SimulatedHost } from './ipam-host.ts'
 import { Observer } from './ipam-observer.ts'
 import { IpamWorld } from './ipam-world.ts'
@@ -12,9 +9,7 @@ import { IpamWorld } from './ipam-world.ts'
 const guestsUp = 4
 /** A host joins, and another dies, this often, ms. With a thousand deaths in three weeks it is every 30 minutes: 4 s are those. */
 const cycleMs = 4000
-/** Two deaths: more than an hour for those ten minutes. */
-const vacateAfterMs = 2 * cycleMs
-/** An address of a host that is forgotten has to be had within this time, ms. */
+/** An address of a host that is evicted has to be had within this time, ms. */
 const atOnceMs = 500
 
 export interface ChurnOptions {
@@ -22,14 +17,14 @@ export interface ChurnOptions {
   /** Hosts that stay, and how many addresses each has about. */
   readonly coreSize: number
   readonly coreAddresses: number
-  /** So many are dead and not forgotten at a time, when nobody says anything; null: somebody does, at each death. */
+  /** So many are dead and not evicted at a time, when nobody says anything; null: somebody does, at each death. */
   readonly deadAtATime: number | null
 }
 
 /**
  * Weeks of a network in which hosts join, use some addresses and die without a word, for good: one at a time, a
  * thousand of them. Throws when a request is refused, or answered with what somebody has, or when the addresses
- * of one that was forgotten cannot be had at once.
+ * of one that was evicted cannot be had at once.
  */
 export class Churn {
   readonly world: IpamWorld
@@ -37,25 +32,24 @@ export class Churn {
   readonly #options: ChurnOptions
   readonly #byHand: boolean
   readonly #forgetAfterMs: number
-  readonly #forgettings = new Map<string, Forgetting>()
-  /** Dead and not forgotten yet, with what they had in blocks of their own. */
+  /** Dead and not evicted yet, with what they had in blocks of their own. */
   readonly #dead = new Map<string, Ip[]>()
   readonly #guests: SimulatedHost[] = []
   #core: SimulatedHost[] = []
   #violation: Error | null = null
   deaths = 0
-  forgotten = 0
-  votersMost = 0
+  evicted = 0
   deadMost = 0
 
   constructor(seed: number, options: ChurnOptions) {
     this.world = new IpamWorld(seed)
     this.world.gossipMs = 250
-    this.world.vacateAfterMs = vacateAfterMs
     this.#options = options
     this.#byHand = options.deadAtATime === null
-    this.#forgetAfterMs = (options.deadAtATime ?? 0) * cycleMs
+    this.#forgetAfterMs = (options.deadAtATime ?? 1000) * cycleMs
+    this.world.forgetAfterMs = this.#forgetAfterMs
     this.observer = new Observer(this.world)
+    this.world.voters.onEvicted = (names) => names.forEach((name) => this.observer.loses(name))
   }
 
   async run(deaths: number): Promise<void> {
@@ -67,9 +61,15 @@ export class Churn {
       if (this.#guests.length > guestsUp) await this.#die(this.#guests.shift()!)
       for (const host of this.#core) await this.#change(host)
       await this.world.clock.advance(Math.max(0, next - this.world.clock.now()))
+      await this.#look()
       if (this.#violation !== null) throw this.#violation
     }
-    await this.world.until(() => this.#dead.size === 0, 2 * this.#forgetAfterMs + 60_000)
+    const end = this.world.clock.now() + 2 * this.#forgetAfterMs + 60_000
+    while (this.#dead.size > 0 && this.world.clock.now() < end) {
+      await this.world.clock.advance(cycleMs)
+      await this.#look()
+    }
+    if (this.#dead.size > 0) throw new Error(`${[...this.#dead.keys()]} were not evicted`)
     if (this.#violation !== null) throw this.#violation
   }
 
@@ -86,7 +86,6 @@ export class Churn {
   }
 
   end(): void {
-    for (const forgetting of this.#forgettings.values()) forgetting.stop()
     this.world.end()
   }
 
@@ -98,7 +97,7 @@ export class Churn {
   }
 
   async #settle(host: SimulatedHost, addresses: number): Promise<void> {
-    const { ipam, name } = host
+    const { ipam } = host
     const { subnet } = this.#options
     const poolId = this.#poolId
     const pool = parseCidr(subnet)!
@@ -107,23 +106,15 @@ export class Churn {
     await this.world.run(ipam.requestAddress({ poolId, address: null, gateway: true }))
     await this.world.run(ipam.bindPool(subnet, 'network'))
     for (let i = 0; i < addresses; i++) await this.#take(host)
-    if (this.#byHand) return
-    const forgetting = new Forgetting({
-      clock: this.world.clock,
-      logger: silentLogger,
-      store: new MemoryStore(),
-      members: () =>
-        ipam.members().map(({ name, state, seated }) => {
-          return { name, seated, away: state !== 'alive' }
-        }),
-      forget: async (members) => {
-        await ipam.forgetAway(...members)
-        for (const member of members) await this.#isForgotten(member, host)
-      },
-      afterMs: this.#forgetAfterMs,
-    })
-    forgetting.start()
-    this.#forgettings.set(name, forgetting)
+  }
+
+  /** Which of the dead were evicted since. */
+  async #look(): Promise<void> {
+    if (this.#byHand || this.#dead.size === 0) return
+    const [core] = this.#core
+    const members = await this.world.run(core!.life!.agreement.members(1000))
+    const names = new Set(members.map(({ name }) => name))
+    for (const name of this.#dead.keys()) if (!names.has(name)) await this.#isEvicted(name, core!)
   }
 
   get #poolId(): string {
@@ -143,11 +134,9 @@ export class Churn {
     await this.#take(host)
   }
 
-  /** The host is gone for good. What its containers had is nobody's before it is forgotten. */
+  /** The host is gone for good. What its containers had is nobody's before it is evicted. */
   async #die(host: SimulatedHost): Promise<void> {
     this.deaths++
-    this.#forgettings.get(host.name)?.stop()
-    this.#forgettings.delete(host.name)
     const lent = host.ipam.status().pools[0]!.leases.filter(({ borrowed }) => borrowed)
     const had = this.observer.heldBy(host.name).map(([, ip]) => parseIp(ip)!)
     // What was lent to it is its owner's again, who may be dead as well.
@@ -157,24 +146,20 @@ export class Churn {
     )
     host.crash(true)
     this.deadMost = Math.max(this.deadMost, this.#dead.size)
-    const { voters } = this.#core[0]!.ipam.status().roster!
-    this.votersMost = Math.max(this.votersMost, voters.length)
     if (!this.#byHand) return
     const teller = pick(this.world.random, this.#core)!
-    await this.world.run(teller.ipam.forget(host.name))
-    await this.#isForgotten(host.name, teller)
+    await this.world.run(teller.ipam.evict([host.name]))
+    await this.#isEvicted(host.name, teller)
   }
 
-  /** Its addresses can be had at once, by the host that had it forgotten and by any other that heard of it. */
-  async #isForgotten(member: string, by: SimulatedHost): Promise<void> {
+  /** Its addresses can be had at once, by the host that had it evicted and by any other that heard of it. */
+  async #isEvicted(member: string, by: SimulatedHost): Promise<void> {
     const had = this.#dead.get(member)
     if (had === undefined) return
     this.#dead.delete(member)
-    this.forgotten++
+    this.evicted++
     this.observer.loses(member)
     this.world.hosts.delete(member)
-    const members = by.ipam.members().map(({ name }) => name)
-    if (members.includes(member)) this.#violation ??= new Error(`${member} is still on the roster`)
     const { subnet } = this.#options
     const poolId = this.#poolId
     const began = this.world.clock.now()
@@ -191,9 +176,9 @@ export class Churn {
       if (ms > atOnceMs) throw new Error(`the addresses of ${member} were free after ${ms} ms`)
     })
     const work = taken.catch((error: unknown) => {
-      this.#violation ??= new Error(`${member} is forgotten: ${String(error)}`)
+      this.#violation ??= new Error(`${member} is evicted: ${String(error)}`)
     })
-    await (this.#byHand ? this.world.run(work) : work)
+    await this.world.run(work)
     for (const { known } of this.world.hosts.values()) known.delete(member)
   }
 }

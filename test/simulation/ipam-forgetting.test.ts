@@ -1,10 +1,7 @@
 import { expect } from 'chai'
-import { silentLogger } from '../../src/base/logger.ts'
 import { below, pick } from '../../src/base/random.ts'
-import { Forgetting } from '../../src/wiring/eviction.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
 import type { Ip } from '../../src/net/ip.ts'
-import { MemoryStore } from '../../src/store/memory-store.ts'
 import type { SimulatedHost } from './ipam-host.ts'
 import { Observer } from './ipam-observer.ts'
 import { IpamWorld } from './ipam-world.ts'
@@ -16,32 +13,32 @@ const count = Number(process.env['SEEDS'] ?? 12)
 const subnet = '10.0.0.0/27'
 const poolId = `ts-overlay/${subnet}`
 const forgetAfterMs = 20_000
-/** Seats are lost long before. */
-const vacateAfterMs = 3000
 const phases = 6
-/** Hosts are apart, or off, for up to this long, ms: some are forgotten, others not. */
+/** Hosts are apart, or off, for up to this long, ms: some are evicted, others not. */
 const phaseMostMs = 3 * forgetAfterMs
 const burstMs = 500
 const burst = 3
-/** Containers are gone before their host may be forgotten: what runs on is another matter, a conflict. */
+/** Containers are gone before their host may be evicted: what runs on is another matter, a conflict. */
 const lifeMostMs = 2000
 
 /**
- * Hosts that are cut off or off for so long that the others forget them by themselves, and come back to a network
+ * Hosts that are cut off, or off, until the others evict them by themselves, and come back to a network
  * that is there or not. Containers come and go all the while.
  */
 class Absences {
   readonly world: IpamWorld
   readonly observer: Observer
-  readonly #forgettings = new Map<SimulatedHost, Forgetting>()
-  readonly #stores = new Map<SimulatedHost, MemoryStore>()
   #violation: Error | null = null
-  forgotten = 0
+  evicted = 0
 
   constructor(seed: number) {
     this.world = new IpamWorld(seed)
     this.world.gossipMs = 250
-    this.world.vacateAfterMs = vacateAfterMs
+    this.world.forgetAfterMs = forgetAfterMs
+    this.world.voters.onEvicted = (names) => {
+      this.observer.note(`evicted: ${names.join(' ')}`)
+      this.evicted += names.length
+    }
     this.observer = new Observer(this.world)
   }
 
@@ -53,10 +50,6 @@ class Absences {
       await world.run(host.ipam.requestPool({ ...wish, pool: parseCidr(subnet)! }))
       await world.run(host.ipam.requestAddress({ poolId, address: null, gateway: true }))
       await world.run(host.ipam.bindPool(subnet, 'network'))
-      host.forgetAfterMs = forgetAfterMs
-      this.#stores.set(host, new MemoryStore())
-      this.#stop(host)
-      await this.#start(host)
     }
     for (let phase = 0; phase < phases; phase++) {
       const apart = hosts.filter(() => world.chance(0.4))
@@ -66,50 +59,24 @@ class Absences {
       for (const host of off) this.#stop(host)
       await this.#live(hosts, below(world.random, phaseMostMs))
       for (const host of off) await this.#start(host)
-      this.#look()
       await this.#live(hosts, below(world.random, lifeMostMs + 3000))
       world.heal()
-      this.#look()
       await this.#live(hosts, 5000)
     }
   }
 
-  #look(): void {
-    for (const [{ up }, forgetting] of this.#forgettings) if (up) forgetting.look()
-  }
-
   end(): void {
-    for (const forgetting of this.#forgettings.values()) forgetting.stop()
     this.world.end()
   }
 
   #stop(host: SimulatedHost): void {
     this.observer.note(`${host.name} stops`)
-    this.#forgettings.get(host)?.stop()
     host.crash(false)
   }
 
   async #start(host: SimulatedHost): Promise<void> {
     this.observer.note(`${host.name} starts`)
     await this.world.run(host.start())
-    const { ipam } = host
-    const forgetting = new Forgetting({
-      clock: this.world.clock,
-      logger: silentLogger,
-      store: this.#stores.get(host)!,
-      members: () =>
-        ipam.members().map(({ name, state, seated }) => {
-          return { name, seated, away: state !== 'alive' }
-        }),
-      forget: async (members) => {
-        await ipam.forgetAway(...members)
-        this.observer.note(`${host.name} forgot ${members.join(' ')}`)
-        this.forgotten += members.length
-      },
-      afterMs: forgetAfterMs,
-    })
-    forgetting.start()
-    this.#forgettings.set(host, forgetting)
   }
 
   async #live(hosts: readonly SimulatedHost[], ms: number): Promise<void> {
@@ -144,12 +111,12 @@ class Absences {
   }
 }
 
-describe('hosts that are away until they are forgotten', function () {
+describe('hosts that are away until they are evicted', function () {
   this.timeout(0)
 
   it('never hand out what has become somebody else’s', async () => {
     const seeds = only === undefined ? Array.from({ length: count }, (_, i) => 1 + i) : [+only]
-    const sum: Record<string, number> = { given: 0, forgotten: 0 }
+    const sum: Record<string, number> = { given: 0, evicted: 0 }
     for (const seed of seeds) {
       const absences = new Absences(seed)
       const { observer } = absences
@@ -162,12 +129,12 @@ describe('hosts that are away until they are forgotten', function () {
         absences.end()
       }
       sum['given']! += observer.given
-      sum['forgotten']! += absences.forgotten
+      sum['evicted']! += absences.evicted
       for (const [code, times] of observer.refused) sum[code] = (sum[code] ?? 0) + times
     }
     if (process.env['SHOW'] !== undefined) process.stdout.write(`    ${JSON.stringify(sum)}\n`)
     if (only !== undefined) return
     expect(sum['given']).to.be.greaterThan(200 * count)
-    expect(sum['forgotten']).to.be.greaterThan(count)
+    expect(sum['evicted']).to.be.greaterThan(count)
   })
 })

@@ -13,26 +13,33 @@ const happenings = {
   loseDisk: 1,
   join: 1,
   leave: 1,
-  forget: 1,
+  evict: 1,
+  cutOneWay: 2,
+  skew: 1,
+  copyDisk: 3,
+  oldDisk: 2,
   fillDisk: 4,
   makeRoom: 4,
   remove: 3,
   idle: 1,
 } as const
 export type Happening = keyof typeof happenings
-const comings: readonly Happening[] = ['loseDisk', 'join', 'leave', 'forget']
+const comings: readonly Happening[] = ['loseDisk', 'join', 'leave', 'evict']
 /** What is given back while a disk is full must stay with its owner. */
 const fillings: readonly Happening[] = ['fillDisk', 'makeRoom', 'remove', 'idle']
+
+const oldDisks: readonly Happening[] = ['copyDisk', 'oldDisk']
 
 /** One of them at random; hosts come and go, and disks fill up, only if they may. */
 export function chooseHappening(
   random: Random,
-  { comingAndGoing, fullDisks = false }: { comingAndGoing: boolean; fullDisks?: boolean },
+  may: { comingAndGoing: boolean; fullDisks?: boolean; oldDisks?: boolean },
 ): Happening {
   const possible = (Object.keys(happenings) as Happening[]).filter(
     (happening) =>
-      (comingAndGoing || !comings.includes(happening)) &&
-      (fullDisks || !fillings.includes(happening)),
+      (may.comingAndGoing || !comings.includes(happening)) &&
+      (may.fullDisks === true || !fillings.includes(happening)) &&
+      (may.oldDisks === true || !oldDisks.includes(happening)),
   )
   const total = possible.reduce((sum, happening) => sum + happenings[happening], 0)
   let left = below(random, total)

@@ -1,15 +1,14 @@
 import type { Clock, Timer } from '../../src/base/clock.ts'
 import { failure } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/logger.ts'
+import type { AgreedClient } from '../../src/consensus/state/agreed-client.ts'
 import { type Random, seededRandom } from '../../src/base/random.ts'
 import { Ipam } from '../../src/ipam/ipam.ts'
 import type {
-  BlockRecord,
   IpamCluster,
   IpamSettings,
   IpamStore,
   Json,
-  PoolRecord,
   StoreChange,
 } from '../../src/ipam/ports.ts'
 import { type Cidr, parseCidr } from '../../src/net/cidr.ts'
@@ -23,6 +22,12 @@ export class SimulatedDisk {
   readonly tables = new Map<string, Map<string, string>>()
   full = false
 
+  copy(): SimulatedDisk {
+    const copy = new SimulatedDisk()
+    for (const [table, rows] of this.tables) copy.tables.set(table, new Map(rows))
+    return copy
+  }
+
   apply(changes: readonly StoreChange[]): void {
     for (const { table, key, value } of changes) {
       const rows = this.tables.get(table) ?? new Map<string, string>()
@@ -33,24 +38,12 @@ export class SimulatedDisk {
   }
 }
 
-/** What a member publishes about itself. */
-export interface Published {
-  readonly blocks: Map<string, BlockRecord>
-  readonly pools: Map<string, PoolRecord>
-}
-
-/** What another member knows of that. */
-interface Copy {
-  readonly blocks: BlockRecord[]
-  readonly pools: PoolRecord[]
-  /** On the world's clock, ms. */
-  readonly at: number
-}
-
 /** One life of the plugin on a host. After its end nothing it does has an effect. */
 export interface Life {
   readonly ipam: Ipam
-  readonly published: Published
+  readonly agreement: AgreedClient
+  /** Keys of the swarm's pools that it publishes. */
+  readonly published: Set<string>
   alive: boolean
   handler: ((from: string, message: Json) => Promise<Json>) | null
   listener: () => void
@@ -67,19 +60,16 @@ export class SimulatedHost {
   /** Prefixes that the host has routes to. */
   routes: readonly Cidr[] = []
   forgetAfterMs = 72 * 3_600_000
-  synced: boolean
+  /** How much its wall clock is off, ms. */
+  skewMs = 0
   /** Members heard of in this life, ourselves included. */
   readonly known = new Set<string>()
-  /** By member its records as they were when we last heard of it, and when that was. */
-  readonly copies = new Map<string, Copy>()
   readonly #random: Random
-  #starts = 0
 
   constructor(name: string, seeds: readonly string[], world: IpamWorld, seed: number) {
     this.name = name
     this.seeds = seeds
     this.world = world
-    this.synced = seeds.length === 0
     this.#random = seededRandom(seed)
   }
 
@@ -96,33 +86,36 @@ export class SimulatedHost {
   async start(settings: Partial<IpamSettings> = {}): Promise<void> {
     this.known.clear()
     this.known.add(this.name)
-    const founds = this.seeds.length === 0 && this.#starts++ === 0
-    this.copies.clear()
-    this.synced = founds
-    const published: Published = { blocks: new Map(), pools: new Map() }
-    const life: Omit<Life, 'ipam'> & { ipam?: Ipam } = {
+    const published = new Set<string>()
+    const life: Omit<Life, 'ipam' | 'agreement'> & { ipam?: Ipam; agreement?: AgreedClient } = {
       published,
       alive: true,
       handler: null,
       listener: () => {},
     }
+    const agreement = (life.agreement = this.world.voters.clientOf(this, life as Life))
     life.ipam = new Ipam({
       settings: {
         pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],
         scope: 'local',
         forgetAfterMs: this.forgetAfterMs,
-        vacateAfterMs: this.world.vacateAfterMs,
         ...settings,
       },
       store: this.#store(life as Life),
       cluster: this.#cluster(life as Life),
+      agreement,
+      consensus: {
+        voters: () => this.world.voters.names,
+        isLeader: () => this.world.voters.leader() === this.name,
+        onClusterChange: () => {},
+      },
       clock: this.#clock(life as Life),
       random: this.#random,
       hostRoutes: () => Promise.resolve(this.routes),
       logger: this.world.logger?.child(this.name) ?? silentLogger,
     })
     this.life = life as Life
-    if (!founds) this.#join(life as Life)
+    this.#join(life as Life)
     await life.ipam.start()
   }
 
@@ -151,7 +144,7 @@ export class SimulatedHost {
     const { clock } = this.world
     return {
       now: () => clock.now(),
-      wall: () => clock.wall(),
+      wall: () => clock.wall() + this.skewMs,
       setTimeout: (fn, ms): Timer => clock.setTimeout(() => life.alive && fn(), ms),
       clearTimeout: (timer) => clock.clearTimeout(timer),
     }
@@ -187,34 +180,17 @@ export class SimulatedHost {
     const { world, name } = this
     return {
       self: name,
-      synced: () => this.synced,
-      voters: () => world.membersSeenBy(this),
+      members: () => world.membersSeenBy(this),
       ask: (member, message, timeoutMs) => world.ask(life, name, member, message, timeoutMs),
       onAsk: (handler) => (life.handler = handler),
-      blocks: (poolKey) =>
-        [...life.published.blocks.values(), ...this.#copied(({ blocks }) => blocks)].filter(
-          (record) => poolKey === undefined || record.poolKey === poolKey,
+      publishSwarmPool: (poolKey) => life.published.add(poolKey),
+      withdrawSwarmPool: (poolKey) => life.published.delete(poolKey),
+      swarmPools: () =>
+        [...world.hosts.values()].flatMap((host) =>
+          host.name === name || host.life === null ? [] : [...host.life.published],
         ),
-      publishBlock: (block) =>
-        life.published.blocks.set(`${block.index} ${block.poolKey}`, {
-          ...block,
-          owner: name,
-          alive: true,
-        }),
-      withdrawBlock: ({ poolKey, index }) => life.published.blocks.delete(`${index} ${poolKey}`),
-      pools: () => [...life.published.pools.values(), ...this.#copied(({ pools }) => pools)],
-      publishPool: (pool) =>
-        life.published.pools.set(pool.poolKey, { ...pool, member: name, alive: true }),
-      withdrawPool: (poolKey) => life.published.pools.delete(poolKey),
       holderOf: (poolKey, ip) => world.holderOf(name, poolKey, ip),
-      onChange: (listener) => (life.listener = listener),
-    }
-  }
-
-  *#copied<T extends { alive: boolean }>(of: (copy: Copy) => T[]): Iterable<T> {
-    for (const [member, copy] of this.copies) {
-      const alive = this.world.reachable(this.name, member)
-      for (const record of of(copy)) yield { ...record, alive }
+      onMembers: (listener) => (life.listener = listener),
     }
   }
 }

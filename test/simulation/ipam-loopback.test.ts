@@ -33,20 +33,21 @@ describe(`addresses of ${hosts} plugins on loopback`, function () {
     expect(new Set(all).size).to.equal(1000)
   })
 
-  it('a block’s owner is dead and nobody gets its addresses; forgotten, and they are free', async () => {
+  it('a block’s owner is dead and nobody gets its addresses; evicted, and they are free', async () => {
     const pool = parseCidr('10.70.0.0/28')!
     const id = await plugins.create(hosts, pool)
     const had = (await plugins.take(hosts, id)).split('/')[0] as Ip
     await plugins.create(1, pool)
     await plugins.crash(hosts)
     const dead = (): boolean =>
-      plugins.status(1).roster!.voters.some(({ name, state }) => {
-        return name === `h${hosts}` && state === 'dead'
-      })
+      plugins
+        .plugin(1)
+        .cluster.members()
+        .some(({ name, state }) => name === `h${hosts}` && state === 'dead')
     await plugins.until(dead)
     const asked = await plugins.take(1, id, had).catch((error: Error) => error)
     expect(asked).to.have.property('code', 'MEMBER_AWAY')
-    await plugins.plugin(2).ipam.forget(`h${hosts}`)
+    await plugins.plugin(2).ipam.evict([`h${hosts}`])
     expect(await plugins.take(1, id, had)).to.equal(`${had}/28`)
     await plugins.start(hosts)
     const conflicts = (host: number) => plugins.status(host).conflicts

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { systemClock } from '../../src/base/clock.ts'
+import { type Clock, systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { systemRandom } from '../../src/base/random.ts'
 import {
@@ -9,6 +9,7 @@ import {
   gossipSockets,
 } from '../../src/cluster/gossip/memberlist-gossip.ts'
 import { MemoryDataplane } from '../../src/dataplane/memory/memory-dataplane.ts'
+import type { ConsensusStatus } from '../../src/consensus/ports.ts'
 import type { IpamStatus } from '../../src/ipam/status.ts'
 import type { Cidr } from '../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../src/net/ip.ts'
@@ -22,6 +23,8 @@ const port = 28_946
 interface Running {
   readonly plugin: Plugin
   readonly store: FileStore
+  /** Its timers fire no more once it is false. */
+  readonly life: { isAlive: boolean }
 }
 
 /** Several hosts' plugins in this process, in real time, on loopback addresses of their own. */
@@ -33,11 +36,11 @@ export class LoopbackPlugins {
     this.#directory = directory
   }
 
-  /** `count` hosts, 1 and up, that all have a seat among the voters. */
+  /** `count` hosts, 1 and up, that are all registered. */
   static async up(count: number): Promise<LoopbackPlugins> {
     const plugins = new LoopbackPlugins(await mkdtemp(join(tmpdir(), 'ts-overlay-ipam-')))
     for (let host = 1; host <= count; host++) await plugins.start(host)
-    await plugins.seated(count)
+    await plugins.ready(count)
     return plugins
   }
 
@@ -54,23 +57,29 @@ export class LoopbackPlugins {
       transport: gossipSockets({ bindAddress: address, port, advertise: address }),
     })
     const seeds = host === 1 ? [] : [`${addressOf(1)}:${port}`]
-    const ports = { store, gossip, clock: systemClock, random: systemRandom, problems: [] }
+    const life = { isAlive: true }
+    const clock: Clock = {
+      ...systemClock,
+      setTimeout: (fn, ms) => systemClock.setTimeout(() => life.isAlive && fn(), ms),
+    }
+    const ports = { store, gossip, clock, random: systemRandom, problems: [] }
     const plugin = new Plugin(
       { ...ports, logger: silentLogger, dataplane: new MemoryDataplane() },
       { ...options, member: `h${host}`, vtep: address, seeds },
     )
     await plugin.start()
-    this.#running.set(host, { plugin, store })
+    this.#running.set(host, { plugin, store, life })
   }
 
   /** Ends without a word to anybody. */
   async crash(host: number): Promise<void> {
-    const { plugin, store } = this.#running.get(host)!
+    const { plugin, store, life } = this.#running.get(host)!
     this.#running.delete(host)
     await plugin.ipam.stop()
     await plugin.cluster.close()
     await plugin.reconciler.stop()
     await plugin.network.stop()
+    life.isAlive = false
     await store.close()
   }
 
@@ -103,12 +112,13 @@ export class LoopbackPlugins {
     return this.plugin(host).ipam.requestAddress({ poolId, address, gateway: false })
   }
 
-  async seated(count: number): Promise<void> {
+  async ready(count: number): Promise<void> {
     const hosts = [...this.#running.keys()]
     await this.until(() =>
       hosts.every((host) => {
-        const { voter, roster } = this.status(host)
-        return voter.seated && roster?.voters.length === count
+        const { voters, leader } = this.plugin(host).status().consensus as ConsensusStatus
+        const isComplete = voters.length === Math.min(count, options.voters)
+        return this.status(host).member.registered && leader !== null && isComplete
       }),
     )
   }

@@ -1,11 +1,10 @@
 import { OverlayError } from '../../src/base/errors.ts'
 import { below, pick } from '../../src/base/random.ts'
 import type { Cidr } from '../../src/net/cidr.ts'
-import { compareBooks } from './ipam-books.ts'
-import type { SimulatedHost } from './ipam-host.ts'
+import { compareHoldings } from './ipam-books.ts'
+import type { SimulatedDisk, SimulatedHost } from './ipam-host.ts'
 import { chooseHappening, type Happening } from './ipam-happenings.ts'
 import { Observer } from './ipam-observer.ts'
-import { operate, seatsOfNobody, seatsShown } from './ipam-operator.ts'
 import { poolId, pools, Requests } from './ipam-requests.ts'
 import { IpamWorld } from './ipam-world.ts'
 
@@ -15,8 +14,10 @@ export interface StormOptions {
   readonly steps: number
   /** Whether disks may be lost, hosts join and leave, and dead ones be forgotten. */
   readonly comingAndGoing: boolean
-  /** Whether hosts see each other's records; true if left out. */
-  readonly records?: boolean
+  /** Whether a disk may be put back from an old copy; false if left out. */
+  readonly oldDisks?: boolean
+  /** The part of commands that are applied after their client gave up; 0 if left out. */
+  readonly late?: number
   /** Whether disks may be full for a while, and refuse to write; false if left out. */
   readonly fullDisks?: boolean
   /** How long a start takes to reach the other members, ms; 0 if left out. */
@@ -25,13 +26,6 @@ export interface StormOptions {
 
 /** So long that blocks which lie idle are given back, ms. */
 const idleMs = 70_000
-/** After how long dead a voter loses its seat, ms: in a third of the storms nobody does, in the others there are some hosts more to lose. */
-const vacateAfterMs: readonly number[] = [600_000, 100, 400]
-const moreHosts = 2
-
-/** An operator who is told that others are gone as well tries again, so often. */
-const operations = 4
-
 /**
  * Random allocation on several hosts while the network and the hosts fail, all from one seed; then calm, and the books must
  * agree. Throws with what happened when they do not, or when an address was given twice.
@@ -41,35 +35,33 @@ export class Storm {
   readonly observer: Observer
   readonly requests: Requests
   readonly #options: StormOptions
-  /** Hosts that are being forgotten: nobody starts them before that is done. */
-  readonly #forgetting = new Map<SimulatedHost, Promise<void>>()
-  /** Forgotten hosts whose containers are gone and whose disks are not. */
+  /** Hosts that are being evicted: nobody starts them before that is done. */
+  readonly #evicting = new Map<SimulatedHost, Promise<void>>()
+  readonly #copies = new Map<SimulatedHost, SimulatedDisk>()
+  /** Evicted hosts whose containers are gone and whose disks are not. */
   readonly #emptied = new Set<SimulatedHost>()
+  /** Hosts that left for good. */
+  readonly #gone = new Set<string>()
   #hostsAdded: number
-  #absent: ReadonlySet<string> = new Set()
-  seatsVacated = 0
 
   constructor(seed: number, options: StormOptions) {
     this.world = new IpamWorld(seed)
-    const kind = seed % vacateAfterMs.length
-    this.world.vacateAfterMs = vacateAfterMs[kind]!
-    this.#options = kind === 0 ? options : { ...options, hosts: options.hosts + moreHosts }
+    this.#options = options
     this.#hostsAdded = this.#options.hosts
     this.observer = new Observer(this.world)
     this.requests = new Requests(this.world, this.observer)
   }
 
   async blow(): Promise<void> {
-    const { steps, hosts, records = true, joinMs = 0 } = this.#options
-    this.world.records = records
+    const { steps, hosts, joinMs = 0, late = 0 } = this.#options
     this.world.joinMs = joinMs
+    this.world.voters.late = late
     await this.world.grow(hosts)
     for (const host of this.world.hosts.values()) await this.requests.attach(host)
     for (let step = 0; step < steps; step++) {
       this.requests.check()
       await this.#happen(chooseHappening(this.world.random, this.#options))
       await this.world.clock.advance(below(this.world.random, 200))
-      this.#countAbsent()
     }
     this.requests.check()
   }
@@ -79,58 +71,46 @@ export class Storm {
     const { world } = this
     this.#clearUp()
     for (const { disk } of world.hosts.values()) disk.full = false
-    await world.run(Promise.all(this.#forgetting.values()))
+    await world.run(Promise.all(this.#evicting.values()))
     for (const host of world.hosts.values()) if (!host.up) await this.#restart(host)
     await world.run(Promise.all(this.requests.open).then(() => {}))
-    const seated = (): boolean =>
-      [...world.hosts.values()].every(({ ipam }) => ipam.status().voter.seated)
-    const settled = (): boolean => seated() && seatsOfNobody(world).length === 0
-    // One that left may still be given the seat that it had asked for.
-    await world.clock.advance(10_000)
-    for (let tries = 0; tries < operations; tries++) {
-      await world.until(settled, 30_000).catch(() => operate(world, this.observer))
-    }
-    await world.until(seated, 30_000).catch(() => {
-      throw new Error(`not all have a seat: ${seatsShown(world)}`)
-    })
-    await world.clock.advance(30_000)
+    world.voters.late = 0
+    const registered = (): boolean =>
+      [...world.hosts.values()].every(({ ipam }) => ipam.status().member.registered)
+    if (world.voters.leader() === undefined) world.voters.recover()
+    await world.until(registered, 30_000)
+    await world.clock.advance(150_000)
     this.requests.check()
-    compareBooks(this.world, this.observer)
+    await compareHoldings(this.world, this.observer)
     for (const host of world.hosts.values()) await this.requests.take(host, pools[1]!)
     await world.run(Promise.all(this.requests.open).then(() => {}))
     this.requests.check()
   }
 
-  /** Every host lets go of every pool; no vote may be left anywhere. */
+  /** Every host lets go of every pool; nothing may be left of any. */
   async clear(): Promise<void> {
     const { world } = this
     for (const host of world.hosts.values()) {
       for (const cidr of pools) await world.run(host.ipam.releasePool(poolId(cidr)))
     }
-    const empty = (): boolean =>
-      [...world.hosts.values()].every(({ ipam }) => {
-        const { votes } = ipam.status()
-        return votes.given === 0 && votes.releasing === 0
-      })
-    await world.until(empty, 120_000).catch(() => {
-      const left = [...world.hosts.values()].map(({ name, ipam }) => [name, ipam.status().votes])
-      throw new Error(`votes are left over: ${JSON.stringify(left)}`)
-    })
+    const [host] = world.hosts.values()
+    const left = new Set<string>()
+    for (let tries = 0; tries < 30; tries++) {
+      left.clear()
+      const evicted = [...this.#gone].filter((name) => !world.hosts.has(name))
+      if (evicted.length > 0 && host !== undefined) await world.run(this.#evictGone(host, evicted))
+      for (const cidr of pools) {
+        const usage = await world.run(host!.life!.agreement.usage(cidr, 1000))
+        for (const { member, blocks } of usage) left.add(`${member} has ${blocks} of ${cidr}`)
+      }
+      if (left.size === 0) return
+      await world.clock.advance(10_000)
+    }
+    throw new Error(`blocks are left over: ${[...left].join(', ')}`)
   }
 
   end(): void {
     this.world.end()
-  }
-
-  /** Each host that loses its seat, as those that run know of it. */
-  #countAbsent(): void {
-    const absent = new Set<string>()
-    for (const { up, life } of this.world.hosts.values()) {
-      const roster = up ? life!.ipam.status().roster : null
-      for (const { name } of roster?.absent ?? []) absent.add(name)
-    }
-    for (const name of absent) if (!this.#absent.has(name)) this.seatsVacated++
-    this.#absent = absent
   }
 
   async #happen(happening: Happening): Promise<void> {
@@ -138,7 +118,7 @@ export class Storm {
     const host = world.anyUp()
     const down = pick(
       world.random,
-      [...world.hosts.values()].filter((host) => !host.up && !this.#forgetting.has(host)),
+      [...world.hosts.values()].filter((host) => !host.up && !this.#evicting.has(host)),
     )
     const names = [...world.hosts.keys()]
     switch (happening) {
@@ -185,8 +165,24 @@ export class Storm {
       case 'leave':
         if (host !== undefined) await this.#leave(host)
         return
-      case 'forget':
-        if (host !== undefined && down !== undefined) this.#forget(host, down)
+      case 'evict':
+        if (host !== undefined && down !== undefined) this.#evict(host, down)
+        return
+      case 'cutOneWay': {
+        const [from, to] = [pick(world.random, names)!, pick(world.random, names)!]
+        observer.note(`cut: ${from} is not heard by ${to}`)
+        world.cutOneWay(from, to)
+        return
+      }
+      case 'skew':
+        world.voters.skewMs = below(world.random, 7_200_000) - 3_600_000
+        if (host !== undefined) host.skewMs = below(world.random, 7_200_000) - 3_600_000
+        return
+      case 'copyDisk':
+        if (host !== undefined) this.#copies.set(host, host.disk.copy())
+        return
+      case 'oldDisk':
+        if (host !== undefined) this.#putBack(host)
         return
       case 'fillDisk':
       case 'makeRoom':
@@ -225,19 +221,25 @@ export class Storm {
     if (this.world.chance(0.3)) await this.requests.attach(host, [cidr])
   }
 
+  /** The host is put back from an old copy of its disk; its containers are gone. */
+  #putBack(host: SimulatedHost): void {
+    const copy = this.#copies.get(host)
+    if (copy === undefined) return
+    this.observer.note(`${host.name} is put back from an old disk`)
+    host.crash(false)
+    host.disk = copy.copy()
+    this.observer.loses(host.name)
+    this.#emptied.add(host)
+  }
+
   #clearUp(): void {
     this.world.heal()
     Object.assign(this.world.weather, { loss: 0, duplication: 0, jitterMs: 0.5 })
   }
 
-  /** Without most of the others, one that was forgotten a moment ago goes on with what it had: it cannot know. */
+  /** Without the voters, one that was evicted a moment ago goes on with what it had: it cannot know. */
   #mayReturn(host: SimulatedHost): boolean {
-    const seats = [...this.world.hosts.values()]
-      .filter(({ up }) => up)
-      .map(({ ipam }) => ipam.status())
-      .filter(({ voter }) => voter.seated)
-    const voters = Math.max(1, ...seats.map(({ roster }) => roster!.voters.length))
-    return !this.#emptied.has(host) || 2 * seats.length > voters
+    return !this.#emptied.has(host) || this.world.voters.leader() !== undefined
   }
 
   async #restart(host: SimulatedHost): Promise<void> {
@@ -281,28 +283,31 @@ export class Storm {
     this.observer.loses(host.name)
     await this.world.run(ipam.left())
     this.world.depart(host.name)
-    const stillVoter = ipam.status().voter.seated
-    if (!stillVoter) this.world.hosts.delete(host.name)
-    else this.observer.note(`${host.name} could not give up its seat`)
+    this.world.hosts.delete(host.name)
+    this.#gone.add(host.name)
   }
 
-  /** A dead host is gone for good, says an operator or the time that it was away; its containers are gone too, and its disk perhaps. */
-  #forget(host: SimulatedHost, gone: SimulatedHost): void {
-    this.observer.note(`${host.name} is told to forget ${gone.name}`)
+  /** A dead host is gone for good, says an operator; its containers are gone too, and its disk perhaps. */
+  #evict(host: SimulatedHost, gone: SimulatedHost): void {
+    this.observer.note(`${host.name} is told to evict ${gone.name}`)
     this.observer.loses(gone.name)
     if (this.world.chance(0.5)) gone.crash(true)
-    const byHand = this.world.chance(0.5)
-    const forgotten = byHand ? host.ipam.forget(gone.name) : host.ipam.forgetAway(gone.name)
     const { life } = host
-    const over = Promise.race([forgotten, this.requests.timeOut(life!)])
+    const evicted = host.ipam.evict([gone.name], { force: true })
+    const over = Promise.race([evicted, this.requests.timeOut(life!)])
       .then(() => {
         if (life?.alive !== true) throw new Error('nobody knows what came of it')
         this.#emptied.add(gone)
       })
       // It may still come about, so nobody starts it as it was.
       .catch(() => gone.crash(true))
-      .finally(() => this.#forgetting.delete(gone))
-    this.#forgetting.set(gone, over)
+      .finally(() => this.#evicting.delete(gone))
+    this.#evicting.set(gone, over)
+  }
+
+  /** Hosts that left while nobody could be told. */
+  async #evictGone(host: SimulatedHost, names: readonly string[]): Promise<void> {
+    for (const name of names) await host.ipam.evict([name], { force: true }).catch(() => {})
   }
 }
 

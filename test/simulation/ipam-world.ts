@@ -2,10 +2,10 @@ import { failure } from '../../src/base/errors.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import { pick, type Random, seededRandom } from '../../src/base/random.ts'
 import type { Json, MemberState } from '../../src/ipam/ports.ts'
-import { vacateAfterMs } from '../../src/ipam/voting/vacancies.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { type Life, SimulatedHost } from './ipam-host.ts'
+import { Voters } from './ipam-voters.ts'
 
 /** How bad the network is. */
 export interface Weather {
@@ -19,9 +19,6 @@ export interface Weather {
   jitterMs: number
 }
 
-/** The records of a member that was not heard of for this long are forgotten, ms: as in the cluster's `hiddenHoldMs`. */
-const hiddenMs = 600_000
-
 /**
  * Hosts, their disks and the network between them, in virtual time. Membership is an oracle: a member that cannot be
  * reached is dead at once. Everything is drawn from one seed.
@@ -33,16 +30,17 @@ export class IpamWorld {
   readonly weather: Weather = { loss: 0, duplication: 0, delayMs: 0.3, jitterMs: 0.5 }
   readonly endpoints = new Map<string, string>()
   logger: Logger | null = null
-  /** After how long dead a voter loses its seat, ms. */
-  vacateAfterMs = vacateAfterMs
-  /** Whether members see what others publish. It saves asking in vain; votes must do without. */
-  records = true
-  /** Members tell each other of records and members this often, ms. */
+  readonly voters = new Voters(this)
+  /** Members hear of each other this often, ms. */
   gossipMs = 80
+  /** FORGET_AFTER of hosts that are added from now on, ms. */
+  forgetAfterMs = 72 * 3_600_000
   /** How long a start takes to reach the other members, ms. */
   joinMs = 0
   /** Which side of a cut a host is on; hosts on different sides do not hear each other. */
   readonly #sides = new Map<string, number>()
+  /** Pairs of hosts, sender and receiver, of which nothing arrives. */
+  readonly #oneWay = new Set<string>()
   #gossiping = true
   messages = 0
 
@@ -64,16 +62,18 @@ export class IpamWorld {
   /** A new host; `seeds` as JOIN. */
   async add(name: string, seeds: readonly string[] = []): Promise<SimulatedHost> {
     const host = new SimulatedHost(name, seeds, this, this.random.uint32())
+    host.forgetAfterMs = this.forgetAfterMs
     this.hosts.set(name, host)
+    this.voters.add(name)
     await this.run(host.start())
     return host
   }
 
-  /** `count` hosts h1, h2, …: the first founds, the others join it; waits until all have a seat. */
+  /** `count` hosts h1, h2, …: the first founds, the others join it; waits until all are registered. */
   async grow(count: number): Promise<SimulatedHost[]> {
     const hosts: SimulatedHost[] = []
     for (let i = 1; i <= count; i++) hosts.push(await this.add(`h${i}`, i === 1 ? [] : ['h1']))
-    await this.until(() => hosts.every(({ ipam }) => ipam.status().voter.seated), 20_000)
+    await this.until(() => hosts.every(({ ipam }) => ipam.status().member.registered), 20_000)
     return hosts
   }
 
@@ -90,8 +90,14 @@ export class IpamWorld {
     this.#changed()
   }
 
+  /** What `from` sends does not reach `to`, though the other way it does. */
+  cutOneWay(from: string, to: string): void {
+    this.#oneWay.add(`${from} ${to}`)
+  }
+
   heal(): void {
     this.#sides.clear()
+    this.#oneWay.clear()
     this.#changed()
   }
 
@@ -99,6 +105,11 @@ export class IpamWorld {
     if (a === b) return true
     if (this.hosts.get(a)?.up !== true || this.hosts.get(b)?.up !== true) return false
     return (this.#sides.get(a) ?? 0) === (this.#sides.get(b) ?? 0)
+  }
+
+  /** Whether what one host sends reaches another. */
+  passes(from: string, to: string): boolean {
+    return this.reachable(from, to) && !this.#oneWay.has(`${from} ${to}`)
   }
 
   membersSeenBy(host: SimulatedHost): MemberState[] {
@@ -114,7 +125,6 @@ export class IpamWorld {
     for (const host of this.hosts.values()) {
       if (host.name === name) continue
       host.known.delete(name)
-      host.copies.delete(name)
     }
     this.#changed()
   }
@@ -169,7 +179,7 @@ export class IpamWorld {
   }
 
   #send(sender: Life, from: string, to: string, arrive: () => void): void {
-    if (!sender.alive || !this.reachable(from, to) || this.chance(this.weather.loss)) return
+    if (!sender.alive || !this.passes(from, to) || this.chance(this.weather.loss)) return
     const { delayMs, jitterMs } = this.weather
     const ms = delayMs + (jitterMs * this.random.uint32()) / 2 ** 32
     this.clock.setTimeout(() => {
@@ -185,44 +195,21 @@ export class IpamWorld {
     }, this.gossipMs)
   }
 
-  /** Every member takes over from every other it can reach, or from a few when there are many. */
+  /** Every member learns from every other it can reach whom that knows. */
   #gossip(): void {
+    this.voters.replaceDead()
     for (const host of this.hosts.values()) {
       if (!host.up) continue
-      let changed = false
+      const before = host.known.size
       for (const name of host.known) {
         const other = this.hosts.get(name)
-        if (name === host.name) continue
-        if (other === undefined || !this.reachable(host.name, name)) {
-          changed = this.#forgetRecords(host, name) || changed
-          continue
-        }
-        if (this.chance(this.weather.loss)) continue
-        host.synced = true
-        other.synced = true
-        changed = this.#copy(other, host) || changed
-        changed = this.#copy(host, other) || changed
+        if (name === host.name || other === undefined) continue
+        if (!this.reachable(host.name, name) || this.chance(this.weather.loss)) continue
+        for (const known of other.known) host.known.add(known)
+        other.known.add(host.name)
       }
-      if (changed) host.life?.listener()
+      if (host.known.size > before) host.life?.listener()
     }
-  }
-
-  #forgetRecords(host: SimulatedHost, member: string): boolean {
-    const copy = host.copies.get(member)
-    if (copy === undefined || this.clock.now() - copy.at < hiddenMs) return false
-    return host.copies.delete(member)
-  }
-
-  #copy(from: SimulatedHost, to: SimulatedHost): boolean {
-    const before = to.known.size
-    for (const name of from.known) to.known.add(name)
-    const published = from.life?.published
-    if (published === undefined) return false
-    if (!this.records) return to.known.size > before
-    const blocks = [...published.blocks.values()]
-    const pools = [...published.pools.values()]
-    to.copies.set(from.name, { blocks, pools, at: this.clock.now() })
-    return to.known.size > before || blocks.length + pools.length > 0
   }
 
   #changed(): void {

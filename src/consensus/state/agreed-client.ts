@@ -10,7 +10,8 @@ interface Source {
 
 /**
  * The replicated state as rooms use it: one method for each command and question, as their sections
- * describe them. Rejects with QUORUM within `timeoutMs`; then the command may still be applied later.
+ * describe them. Rejects with QUORUM within `timeoutMs`; then the command may still be applied
+ * later.
  */
 export class AgreedClient {
   readonly #client: Pick<ConsensusClient, 'submit' | 'query'>
@@ -61,8 +62,8 @@ export class AgreedClient {
     return this.#submit<PoolView>('choosePool', wish, timeoutMs)
   }
 
-  releasePool(pool: string, timeoutMs: number) {
-    return this.#submit<object>('releasePool', { pool }, timeoutMs)
+  releasePool(pool: string, grant: number, timeoutMs: number) {
+    return this.#submit<object>('releasePool', { pool, grant }, timeoutMs)
   }
 
   gateway(pool: string, wanted: string | null, timeoutMs: number) {
@@ -97,7 +98,8 @@ export class AgreedClient {
   }
 
   lend(pool: string, offset: number, to: string, timeoutMs: number) {
-    return this.#submit<PoolView>('lend', { pool, offset, to }, timeoutMs)
+    type Lent = { view: PoolView; grant: number }
+    return this.#submit<Lent>('lend', { pool, offset, to }, timeoutMs)
   }
 
   attachOverlay(
@@ -133,7 +135,7 @@ export class AgreedClient {
   }
 
   whoHas(pool: string, block: number, offset: number, timeoutMs: number) {
-    type Owners = { owner: string | null; borrower: string | null }
+    type Owners = { owner: string | null; borrower: string | null; reserver: string | null }
     return this.#ask<Owners>('whoHas', { pool, block, offset }, timeoutMs)
   }
 

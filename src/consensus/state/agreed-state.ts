@@ -16,11 +16,12 @@ interface Snapshot {
 }
 
 /**
- * What the cluster agrees on: members, pools with their blocks, overlays, network names. Commands are
- * wishes ("two blocks of this pool for me"), so that one round trip settles each.
+ * What the cluster agrees on: members, pools with their blocks, overlays, network names. Commands
+ * are wishes ("two blocks of this pool for me"), so that one round trip settles each.
  *
- * The invariant: every command is answered, the same on every voter, and one that is refused changes
- * nothing. No clock, no randomness: what a choice needs of either is in the command or the log.
+ * The invariant: every command is answered, the same on every voter, and one that is refused
+ * changes nothing. No clock, no randomness: what a choice needs of either is in the command or the
+ * log.
  */
 export class AgreedState implements StateMachine {
   readonly version = stateVersion

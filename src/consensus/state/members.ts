@@ -50,7 +50,7 @@ export class Members implements Section {
   readonly operations = {
     /** Registers the caller, or renews its membership. Refused to an evicted identity. */
     renew: openOperation(1, v.object({ id }), (command, at) => this.#renew(command.id, at.from)),
-    /** A leader has led for so long since its last tick, ms on its own monotonic clock. */
+    /** How long a leader has led since its last tick, ms on its own monotonic clock. */
     tick: openOperation(1, v.object({ elapsedMs: count }), ({ elapsedMs }, { timeMs }) => {
       const wallMs = Math.max(0, timeMs - this.#tickedAtMs)
       this.#tickedAtMs = Math.max(timeMs, this.#tickedAtMs)
@@ -81,7 +81,9 @@ export class Members implements Section {
     ),
   }
 
-  /** The cluster's random root: the identity of its first member ever. Empty before there is one. */
+  /**
+   * The cluster's random root: the identity of its first member ever. Empty before there is one.
+   */
   get root(): string {
     return this.#root
   }

@@ -39,8 +39,8 @@ export class Overlays implements Section {
 
   readonly operations = {
     /**
-     * The caller attaches to an overlay, whose VNI is the answer: what it has, else `vni`, else one that
-     * is free and none of `avoid`, searched from `start`.
+     * The caller attaches to an overlay, whose VNI is the answer: what it has, else `vni`, else one
+     * that is free and none of `avoid`, searched from `start`.
      */
     attachOverlay: memberOperation(
       1,

@@ -9,14 +9,17 @@ export interface PoolSource {
   readonly length: number
 }
 
-/** The part of a unique local address that is the same in the whole cluster (RFC 4193 section 3). */
+/**
+ * The part of a unique local address that is the same in the whole cluster (RFC 4193 section 3).
+ */
 const ulaPrefixLength = 48
 /** One link, one /64 (RFC 4291 section 2.5.4). */
 const ulaPoolLength = 64
 
 /**
- * Where IPv6 pools come from when none are set: the /64s of a unique local /48. Its 40 random bits are a hash of the
- * cluster's root, so that all members agree on it and other clusters have another (RFC 4193 section 3.2).
+ * Where IPv6 pools come from when none are set: the /64s of a unique local /48. Its 40 random bits
+ * are a hash of the cluster's root, so that all members agree on it and other clusters have another
+ * (RFC 4193 section 3.2).
  */
 export function ulaSource(root: string): PoolSource {
   const digest = createHash('sha256').update(`ts-overlay ula ${root}`).digest()
@@ -25,8 +28,8 @@ export function ulaSource(root: string): PoolSource {
 }
 
 /**
- * The pools of the sources that overlap none of `taken`, each once, lazily. It begins at a random place, so that hosts that
- * choose at the same moment rarely choose the same.
+ * The pools of the sources that overlap none of `taken`, each once, lazily. It begins at a random
+ * place, so that hosts that choose at the same moment rarely choose the same.
  */
 export function* freePools(
   sources: readonly PoolSource[],
@@ -69,7 +72,10 @@ interface Places {
   readonly last: bigint
 }
 
-/** Which of the source's places a prefix covers; outside of the source they are below 0 or past the end. */
+/**
+ * Which of the source's places a prefix covers; outside of the source they are below 0 or past the
+ * end.
+ */
 function placesOf(cidr: Cidr, base: bigint, size: bigint): Places {
   const start = ipToInteger(cidrBase(cidr)) - base
   const end = start + cidrSize(cidr) - 1n

@@ -8,8 +8,8 @@ export interface PoolView {
   readonly pool: string
   /** The state's place in the log: of two views the one with the larger is newer. */
   readonly index: number
-  /** Whether the member holds the pool; else only something of it is left. */
-  readonly held: boolean
+  /** The grant under which the member holds the pool; null when only something of it is left. */
+  readonly held: number | null
   readonly auto: boolean
   readonly gateway: Ip | null
   readonly reserved: readonly number[]
@@ -26,7 +26,7 @@ export interface PoolSnapshot {
   readonly auto: boolean
   readonly gateway: number | null
   readonly next: number
-  readonly holders: readonly number[]
+  readonly holders: readonly (readonly [member: number, grant: number])[]
   /** An offset, and the members that set it aside. */
   readonly reserved: readonly (readonly number[])[]
   /** A member, then index and grant of each of its blocks. */

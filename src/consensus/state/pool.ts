@@ -12,11 +12,11 @@ import type { PoolSnapshot, PoolView } from './pool-view.ts'
 import { Refused } from './section.ts'
 
 /** Bounds on what one member has of one pool: what it is told of it must fit into one answer. */
-export const maxBlocks = 384
-export const maxLoans = 64
+export const maxBlocks = 256
+export const maxLoans = 256
 /** In one pool, by all members. */
-const maxLoansOfPool = 512
-const maxReserved = 128
+const maxLoansOfPool = 384
+const maxReserved = 96
 /** One command grants at most so many blocks. */
 const maxGrants = 64
 
@@ -26,24 +26,28 @@ interface Loan {
 }
 
 /**
- * One pool of the cluster: who holds it, who owns which block, which addresses are lent or set aside.
- * Members are numbers. A block has one owner; an address that is lent or set aside is nobody's
- * to hand out but its borrower's, whoever owns its block.
+ * One pool of the cluster: who holds it, who owns which block, which addresses are lent or set
+ * aside. Members are numbers. A block has one owner; an address that is lent or set aside is
+ * nobody's to hand out but its borrower's, whoever owns its block.
  */
 export class AgreedPool {
   readonly key: string
   readonly name: PoolName
   readonly geometry: PoolGeometry
   readonly auto: boolean
-  readonly holders = new Set<number>()
+  /** By member the grant under which it holds the pool. */
+  readonly holders = new Map<number, number>()
   readonly #owners = new Map<number, number>()
   /** By owner the grants of its blocks. */
   readonly #blocks = new Map<number, Map<number, number>>()
   readonly #loans = new Map<number, Loan>()
   readonly #reserved = new Map<number, Set<number>>()
   #gateway: number | null = null
-  /** Where the search for an unowned block goes on, so that a freed one rests. */
-  #next = 0
+  /**
+   * Where the search for an unowned block goes on, so that a freed one rests. The first block, in
+   * which people expect the gateway, comes last.
+   */
+  #next = 1
 
   constructor(key: string, auto: boolean) {
     this.key = key
@@ -56,7 +60,7 @@ export class AgreedPool {
     const pool = new AgreedPool(snapshot.key, snapshot.auto)
     pool.#gateway = snapshot.gateway
     pool.#next = snapshot.next
-    for (const holder of snapshot.holders) pool.holders.add(holder)
+    for (const [holder, grant] of snapshot.holders) pool.holders.set(holder, grant)
     for (const [offset, ...members] of snapshot.reserved) {
       pool.#reserved.set(offset!, new Set(members))
     }
@@ -104,7 +108,7 @@ export class AgreedPool {
     return {
       pool: this.key,
       index,
-      held: this.holders.has(member),
+      held: this.holders.get(member) ?? null,
       auto: this.auto,
       gateway: this.#gateway === null ? null : addressAt(this.geometry, this.#gateway),
       reserved: [...this.#reserved.keys()],
@@ -114,13 +118,16 @@ export class AgreedPool {
     }
   }
 
-  /** A pool that nobody held has no gateway any more, nor what was set aside. */
-  hold(member: number): void {
+  /**
+   * Each time under a new grant, so that a late release ends no newer hold. A pool that nobody held
+   * has no gateway any more, nor what was set aside.
+   */
+  hold(member: number, grant: number): void {
     if (this.holders.size === 0) {
       this.#gateway = null
       this.#reserved.clear()
     }
-    this.holders.add(member)
+    this.holders.set(member, grant)
   }
 
   ownerOf(index: number): number | undefined {
@@ -129,6 +136,11 @@ export class AgreedPool {
 
   borrowerOf(offset: number): number | undefined {
     return this.#loans.get(offset)?.to
+  }
+
+  /** One of the members that set an address aside. */
+  reserverOf(offset: number): number | undefined {
+    return this.#reserved.get(offset)?.values().next().value
   }
 
   /** How many blocks each member owns. */
@@ -140,7 +152,9 @@ export class AgreedPool {
     return this.geometry.blockCount - this.#owners.size
   }
 
-  /** Grants unowned blocks until the member has `total` with addresses in `within`, or none is left. */
+  /**
+   * Grants unowned blocks until the member has `total` with addresses in `within`, or none is left.
+   */
   claim(member: number, total: number, within: OffsetRange, grant: number): void {
     const mine = this.#blocks.get(member) ?? new Map<number, number>()
     let had = 0
@@ -148,7 +162,8 @@ export class AgreedPool {
     let wanted = Math.min(total - had, maxGrants, maxBlocks - mine.size)
     const first = blockOf(this.geometry, within.first)
     const count = blockOf(this.geometry, within.last) - first + 1
-    const from = this.#next < first || this.#next >= first + count ? first : this.#next
+    const isInside = this.#next >= first && this.#next < first + count
+    const from = isInside ? this.#next : first
     for (let step = 0; step < count && wanted > 0; step++) {
       const index = first + ((from - first + step) % count)
       if (this.#owners.has(index) || !this.#hasFree(index, within)) continue
@@ -176,26 +191,29 @@ export class AgreedPool {
     if (loan?.to === member && loan.grant === grant) this.#loans.delete(offset)
   }
 
-  /** `owner` lends an address of its block; it has made sure that nobody has it. */
-  lend(owner: number, offset: number, to: number, grant: number): void {
+  /**
+   * `owner` lends an address of its block, which it has made sure that nobody has. Gives the grant.
+   */
+  lend(owner: number, offset: number, to: number, grant: number): number {
     if (this.#owners.get(blockOf(this.geometry, offset)) !== owner) throw new Refused('OWNED')
     const loan = this.#loans.get(offset)
-    if (loan?.to === to) return
+    if (loan?.to === to) return loan.grant
     if (loan !== undefined) throw new Refused('LENT')
     if (this.#isSetAside(offset)) throw new Refused('IN_USE')
     let borrowed = 0
     for (const loan of this.#loans.values()) if (loan.to === to) borrowed++
     if (this.#loans.size >= maxLoansOfPool || borrowed >= maxLoans) throw new Refused('QUOTA')
     this.#loans.set(offset, { to, grant })
+    return grant
   }
 
   /** The gateway, for all members: the present one, else `wanted`, else the first that is free. */
-  setGateway(member: number, wanted: number | null): void {
+  setGateway(wanted: number | null): void {
     if (this.#gateway !== null) {
       if (wanted === null || wanted === this.#gateway) return
       throw new Refused('OTHER_GATEWAY', { offset: this.#gateway })
     }
-    if (wanted !== null) this.#checkFree(wanted, member)
+    if (wanted !== null) this.#checkFree(wanted, null)
     this.#gateway = wanted ?? this.#firstUnowned()
   }
 
@@ -260,8 +278,8 @@ export class AgreedPool {
     return false
   }
 
-  /** Refuses an address that somebody else may hand out, or has. */
-  #checkFree(offset: number, member: number): void {
+  /** Refuses an address that somebody but `member` may hand out, or has. */
+  #checkFree(offset: number, member: number | null): void {
     if (!isUsable(this.geometry, offset)) throw new Refused('BAD_COMMAND')
     if (this.#isSetAside(offset)) throw new Refused('IN_USE', { offset })
     const borrower = this.#loans.get(offset)?.to

@@ -40,12 +40,12 @@ export class Pools implements Section {
 
   readonly operations = {
     /** The caller holds this pool. */
-    holdPool: memberOperation(1, v.object({ id, pool: poolKey }), ({ pool }, { member }) =>
-      this.#hold(pool, false, member.number),
+    holdPool: memberOperation(1, v.object({ id, pool: poolKey }), ({ pool }, call) =>
+      this.#hold(pool, false, call),
     ),
     /**
-     * The caller holds a pool that overlaps none of the cluster's and none of `avoid`: a prefix of the
-     * sources, searched from a place that `start` decides.
+     * The caller holds a pool that overlaps none of the cluster's and none of `avoid`: a prefix of
+     * the sources, searched from a place that `start` decides.
      */
     choosePool: memberOperation(
       1,
@@ -58,9 +58,10 @@ export class Pools implements Section {
         avoid: list(cidr, 1024),
         start: uint32,
       }),
-      (command, { member }) => {
+      (command, call) => {
         const { kind, ipv6, avoid, start, overlay } = command
-        const sources = ipv6 && command.sources.length === 0 ? [this.#ula()] : command.sources
+        const sources =
+          ipv6 && command.sources.length === 0 ? [ulaSource(this.#members.root)] : command.sources
         const taken: Cidr[] = [...avoid]
         for (const { name } of this.#pools.values()) taken.push(name.cidr)
         if (sources.length === 0) throw new Refused('NONE_LEFT')
@@ -68,15 +69,21 @@ export class Pools implements Section {
         if (cidr === undefined) throw new Refused('NONE_LEFT')
         const key = poolKeyOf({ kind, cidr, overlay })
         if (parsePoolKey(key) === null) throw new Refused('BAD_COMMAND')
-        return this.#hold(key, true, member.number)
+        return this.#hold(key, true, call)
       },
     ),
-    /** The caller lets go of the pool and of all that it has of it. */
-    releasePool: memberOperation(1, v.object({ id, pool: poolKey }), (command, { member }) => {
-      const pool = this.#pools.get(command.pool)
-      if (pool !== undefined) this.#drop(pool, member.number)
-      return {}
-    }),
+    /**
+     * The caller lets go of the pool and of all that it has of it, if it holds it under that grant.
+     */
+    releasePool: memberOperation(
+      1,
+      v.object({ id, pool: poolKey, grant: count }),
+      (command, { member }) => {
+        const pool = this.#pools.get(command.pool)
+        if (pool?.holders.get(member.number) === command.grant) this.#drop(pool, member.number)
+        return {}
+      },
+    ),
     gateway: memberOperation(
       1,
       v.object({ id, pool: poolKey, wanted: v.nullable(ip) }),
@@ -88,7 +95,7 @@ export class Pools implements Section {
         if (wanted !== null && (offset === null || !isUsable(pool.geometry, offset))) {
           throw new Refused('BAD_COMMAND')
         }
-        this.#blaming(pool, offset, () => pool.setGateway(member.number, offset))
+        this.#blaming(pool, offset, () => pool.setGateway(offset))
         return this.#view(pool, member.number)
       },
     ),
@@ -101,7 +108,7 @@ export class Pools implements Section {
      */
     claim: memberOperation(
       1,
-      v.object({ id, pool: poolKey, total: v.pipe(count, v.maxValue(maxBlocks)), ...window }),
+      v.object({ id, pool: poolKey, total: count, ...window }),
       (command, { at, member }) => {
         const pool = this.#held(command.pool, member.number)
         const first = Math.max(command.first, pool.geometry.first)
@@ -158,10 +165,10 @@ export class Pools implements Section {
           throw new Refused('NOT_HELD')
         }
         if (!isUsable(pool.geometry, command.offset)) throw new Refused('BAD_COMMAND')
-        this.#blaming(pool, command.offset, () =>
+        const grant = this.#blaming(pool, command.offset, () =>
           pool.lend(member.number, command.offset, to, at.index),
         )
-        return this.#view(pool, member.number)
+        return { view: this.#view(pool, member.number), grant }
       },
     ),
   }
@@ -179,23 +186,22 @@ export class Pools implements Section {
       const pools = page.map((key) => this.#view(this.#pools.get(key)!, member.number))
       return { known: true, index: this.#index(), pools, more: keys.length > maxViews }
     }),
-    /** Who owns the block of an address and who was lent it. */
+    /** Who owns the block of an address, who was lent it, and who set it aside. */
     whoHas: question(v.object({ pool: poolKey, block: count, offset: count }), (asked) => {
       const pool = this.#pools.get(asked.pool)
-      const owner = pool?.ownerOf(asked.block)
-      const borrower = pool?.borrowerOf(asked.offset)
-      return { owner: this.#nameOrNull(owner), borrower: this.#nameOrNull(borrower) }
+      const named = (number: number | undefined): string | null =>
+        number === undefined ? null : this.#members.nameOf(number)
+      return {
+        owner: named(pool?.ownerOf(asked.block)),
+        borrower: named(pool?.borrowerOf(asked.offset)),
+        reserver: named(pool?.reserverOf(asked.offset)),
+      }
     }),
     /** Who owns how many blocks of a pool. */
     usage: question(v.object({ pool: poolKey }), (asked) => {
       const pool = this.#pools.get(asked.pool)
       return pool === undefined ? [] : this.#owners(pool, Infinity)
     }),
-    pools: question(v.object({}), () =>
-      Array.from(this.#pools.values(), ({ key, auto, holders }) => {
-        return { pool: key, auto, holders: holders.size }
-      }),
-    ),
   }
 
   snapshot(): PoolSnapshot[] {
@@ -221,7 +227,7 @@ export class Pools implements Section {
     })
   }
 
-  #hold(key: string, auto: boolean, member: number): PoolView {
+  #hold(key: string, auto: boolean, { at, member: { number: member } }: Call): PoolView {
     const known = this.#pools.get(key)
     if (known === undefined) this.#refuseOverlap(key)
     if (known?.holders.has(member) !== true) {
@@ -232,7 +238,7 @@ export class Pools implements Section {
     }
     const pool = known ?? new AgreedPool(key, auto)
     this.#pools.set(key, pool)
-    pool.hold(member)
+    pool.hold(member, at.index)
     return this.#view(pool, member)
   }
 
@@ -256,9 +262,9 @@ export class Pools implements Section {
   }
 
   /** Names who is in the way when `work` is refused for an address. */
-  #blaming(pool: AgreedPool, offset: number | null, work: () => void): void {
+  #blaming<T>(pool: AgreedPool, offset: number | null, work: () => T): T {
     try {
-      work()
+      return work()
     } catch (error) {
       if (!(error instanceof Refused)) throw error
       const { code } = error.refusal
@@ -266,7 +272,7 @@ export class Pools implements Section {
       const blamed = {
         OWNED: pool.ownerOf(block),
         LENT: offset === null ? undefined : pool.borrowerOf(offset),
-        OTHER_GATEWAY: pool.holders.values().next().value,
+        OTHER_GATEWAY: pool.holders.keys().next().value,
       }[code as string]
       if (blamed === undefined) throw error
       throw new Refused(code, { ...error.refusal, member: this.#members.nameOf(blamed) })
@@ -285,16 +291,8 @@ export class Pools implements Section {
   }
 
   #someHolder(pool: AgreedPool): string {
-    const [holder] = pool.holders
+    const [holder] = pool.holders.keys()
     const [owner] = Array.from(pool.usage(), ([member]) => member)
     return this.#members.nameOf(holder ?? owner ?? 0)
-  }
-
-  #nameOrNull(member: number | undefined): string | null {
-    return member === undefined ? null : this.#members.nameOf(member)
-  }
-
-  #ula() {
-    return ulaSource(this.#members.root)
   }
 }

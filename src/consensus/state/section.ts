@@ -75,8 +75,8 @@ export interface Caller {
 }
 
 /**
- * A part of the state with commands of its own. Parts know nothing of each other; what concerns all is
- * that a member is gone.
+ * A part of the state with commands of its own. Parts know nothing of each other; what concerns all
+ * is that a member is gone.
  */
 export interface Section {
   readonly operations: Readonly<Record<string, Operation>>

@@ -1,14 +1,16 @@
 import type { Cluster } from '../../cluster/cluster.ts'
-import type { AnyRecord } from '../../cluster/wire/record-type.ts'
 import type { Driver } from '../../driver/driver.ts'
 import type { Peer } from '../../net/endpoint.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Vni } from '../../net/vni.ts'
 import type { IpamCluster } from '../../ipam/ports.ts'
-import { blockRecord, overlayRecord, poolRecord } from '../records.ts'
+import { overlayRecord, poolRecord } from '../records.ts'
 
 /** The channel of requests between members' address management. */
 const channel = 'ipam'
+
+/** Only the key of a swarm's pool matters to others. */
+const nothingSetAside = { gateway: null, reserved: [], auto: false, since: 0 } as const
 
 /** What address management asks of the rest of this host. */
 interface Neighbours {
@@ -20,25 +22,16 @@ interface Neighbours {
 export function ipamCluster(cluster: Cluster, self: string, neighbours: Neighbours): IpamCluster {
   return {
     self,
-    synced: () => cluster.synced(),
-    *voters() {
+    *members() {
       for (const { name, state } of cluster.members()) if (state !== 'left') yield { name, state }
     },
     ask: (member, message, timeoutMs) => cluster.request(member, channel, message, { timeoutMs }),
     onAsk: (handler) => cluster.handle(channel, handler),
-    *blocks(poolKey) {
-      for (const { origin, visible, record } of cluster.records(blockRecord, { hidden: true }))
-        if (poolKey === undefined || record.poolKey === poolKey)
-          yield { ...record, owner: origin, alive: visible }
+    publishSwarmPool: (poolKey) => cluster.put(poolRecord, { poolKey, ...nothingSetAside }),
+    withdrawSwarmPool: (poolKey) => cluster.remove(poolRecord, poolKey),
+    *swarmPools() {
+      for (const { record } of cluster.records(poolRecord, { hidden: true })) yield record.poolKey
     },
-    publishBlock: (block) => cluster.put(blockRecord, block),
-    withdrawBlock: ({ poolKey, index }) => cluster.remove(blockRecord, `${index} ${poolKey}`),
-    *pools() {
-      for (const { origin, visible, record } of cluster.records(poolRecord, { hidden: true }))
-        yield { ...record, member: origin, alive: visible }
-    },
-    publishPool: (pool) => cluster.put(poolRecord, pool),
-    withdrawPool: (poolKey) => cluster.remove(poolRecord, poolKey),
     holderOf: (poolKey, ip) => {
       for (const vni of vnisOf(cluster, neighbours, poolKey)) {
         const peer = neighbours.peersWithIp(vni, ip).find(({ live }) => live)
@@ -46,17 +39,8 @@ export function ipamCluster(cluster: Cluster, self: string, neighbours: Neighbou
       }
       return null
     },
-    onChange: (listener) => {
-      cluster.onMembers(listener)
-      cluster.onTransitions((batch) => {
-        if (batch.some(({ previous, next }) => isOfIpam(previous) || isOfIpam(next))) listener()
-      })
-    },
+    onMembers: (listener) => cluster.onMembers(listener),
   }
-}
-
-function isOfIpam(record: AnyRecord | null): boolean {
-  return blockRecord.is(record) || poolRecord.is(record)
 }
 
 /**

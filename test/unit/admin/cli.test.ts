@@ -1,11 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect } from 'chai'
 import { execa } from 'execa'
 import { adminRoutes } from '../../../src/admin/admin-routes.ts'
 import { systemClock } from '../../../src/base/clock.ts'
-import { failure, refusal } from '../../../src/base/errors.ts'
+import { refusal } from '../../../src/base/errors.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { CallStatistics } from '../../../src/engine-api/call-statistics.ts'
 import { PluginServer } from '../../../src/engine-api/plugin-server.ts'
@@ -15,7 +16,7 @@ const program = resolve(import.meta.dirname, '../../../src/cli.ts')
 describe('cli', () => {
   let folder: string
   let server: PluginServer
-  const forgotten: string[][] = []
+  const evicted: string[][] = []
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'ts-overlay-cli-'))
@@ -40,9 +41,10 @@ describe('cli', () => {
             { name: 'three\u001b[2J\u009b', address: '192.0.2.3', state: 'alive', self: false },
           ],
         }),
-        forget: async (members) => {
-          if (members.includes('one')) throw failure('NO_MAJORITY', 'one of two voters is away')
-          forgotten.push([...members])
+        evict: async (members, { force }) => {
+          if (members.includes('four')) throw refusal('MEMBER_UNKNOWN', 'no member four')
+          if (members.includes('one') && !force) throw refusal('MEMBER_ALIVE', 'one can be reached')
+          evicted.push([...members])
         },
         dropNetwork: async (id) => {
           if (id !== 'abc') throw refusal('NETWORK_NOT_FOUND', `0 networks begin with "${id}"`)
@@ -83,17 +85,35 @@ describe('cli', () => {
     expect(stdout).to.include('three\\u001b[2J\\u009b')
   })
 
-  it('forgets members by name, and says why it cannot', async () => {
-    expect(await run('forget', 'two', 'three')).to.include({
-      stdout: 'forgotten: two, three',
+  it('evicts members by name, and says why it cannot', async () => {
+    expect(await run('evict', 'two', 'three')).to.include({
+      stdout: 'evicted: two, three',
       exitCode: 0,
     })
-    expect(forgotten).to.deep.equal([['two', 'three']])
-    const refused = await run('forget', 'one')
-    expect(refused).to.include({
-      stderr: 'ts-overlay: one of two voters is away [NO_MAJORITY]',
+    expect(await run('evict', 'one')).to.include({
+      stderr: 'ts-overlay: one can be reached [MEMBER_ALIVE]',
       exitCode: 1,
     })
+    expect(await run('evict', '--force', 'one')).to.include({ exitCode: 0 })
+    expect(evicted).to.deep.equal([['two', 'three'], ['one']])
+    expect(await run('evict', 'four')).to.include({
+      stderr: 'ts-overlay: no member four [MEMBER_UNKNOWN]',
+      exitCode: 1,
+    })
+  })
+
+  it('answers with 404 for a member that the cluster does not have, 409 for a living one', async () => {
+    const statusOf = (path: string): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const socketPath = join(folder, 's.sock')
+        const call = request({ socketPath, method: 'DELETE', path }, (answer) => {
+          answer.resume()
+          resolve(answer.statusCode)
+        })
+        call.on('error', reject).end()
+      })
+    expect(await statusOf('/members/four')).to.equal(404)
+    expect(await statusOf('/members/one')).to.equal(409)
   })
 
   it('removes a network that the engine does not have, and says why it cannot', async () => {

@@ -37,21 +37,6 @@ describe('the gateway', () => {
       await refused(desk.create(one, { subnet, gateway: '10.10.0.0' }), 'ADDRESS_OUT_OF_POOL')
     }))
 
-  it('is taken over from a member only if a host of the pool may have it', () =>
-    Desk.with(3, async (desk, one, two, three) => {
-      await desk.create(one, { subnet })
-      await desk.gossip()
-      for (const nonsense of ['192.0.2.9', '10.10.0.255', 'fd00::1']) {
-        const notice = one.life!.published.pools.get(subnet)!
-        one.life!.published.pools.set(subnet, { ...notice, gateway: nonsense as Ip })
-        await desk.gossip()
-        const { id, gateway } = await desk.create(two, { subnet })
-        expect(gateway).to.equal('10.10.0.1/24')
-        await desk.remove(two, id)
-      }
-      expect((await desk.create(three, { subnet, gateway: '10.10.0.1' })).gateway).to.be.a('string')
-    }))
-
   it('its release changes nothing: the pool’s release follows', () =>
     Desk.with(1, async (desk, host) => {
       const { id, gateway } = await desk.create(host, { subnet })
@@ -127,9 +112,34 @@ describe('automatic addresses', () => {
   it('a freed address is not the next one', () =>
     Desk.with(1, async (desk, host) => {
       const { id } = await desk.create(host, { subnet })
+      const [first, second] = await desk.takeMany(host, id, 2)
+      for (const address of [first!, second!]) await desk.free(host, id, address)
+      expect([first, second]).to.not.include(await desk.take(host, id))
+    }))
+
+  it('a container that is restarted keeps its address', () =>
+    Desk.with(1, async (desk, host) => {
+      const { id } = await desk.create(host, { subnet })
       const first = await desk.take(host, id)
+      await desk.take(host, id)
       await desk.free(host, id, first)
-      expect(await desk.take(host, id)).to.not.equal(first)
+      await desk.pass(9000)
+      expect(await desk.take(host, id), 'the only one released in 10 s').to.equal(first)
+      await desk.free(host, id, first)
+      await desk.pass(11_000)
+      expect(await desk.take(host, id), 'later').to.not.equal(first)
+    }))
+
+  it('a container that is started again keeps its address where the engine tells its name', () =>
+    Desk.with(1, async (desk, host) => {
+      const { id } = await desk.create(host, { subnet })
+      const web = await desk.take(host, id, undefined, 'web')
+      const db = await desk.take(host, id, undefined, 'db')
+      for (const address of [web, db]) await desk.free(host, id, address)
+      await desk.pass(60_000)
+      expect(await desk.take(host, id, undefined, 'new')).to.not.be.oneOf([web, db])
+      expect(await desk.take(host, id, undefined, 'db')).to.equal(db)
+      expect(await desk.take(host, id, undefined, 'web')).to.equal(web)
     }))
 
   it('IPv6 with the same code', () =>
@@ -201,11 +211,10 @@ describe('a certain address', () => {
     }))
 
   it('its owner was not heard of yet, as after a start: it is waited for, and not for ever', () =>
-    Desk.with(2, async (desk, one, two) => {
+    Desk.with(3, async (desk, one, two) => {
       const { id } = await desk.create(one, { subnet })
       await desk.create(two, { subnet })
       await desk.take(one, id, '10.10.0.77')
-      await desk.gossip()
       two.known.delete('h1')
       desk.world.clock.setTimeout(() => two.known.add('h1'), 1000)
       expect(await desk.take(two, id, '10.10.0.78')).to.equal('10.10.0.78/24')

@@ -17,7 +17,7 @@ interface Doubled {
   readonly logged: (host: string) => string[]
 }
 
-/** h3 was forgotten while its container ran, h1 gave the container's address away, and h3 is back. */
+/** h3 was evicted while its container ran, h1 gave the container's address away, and h3 is back. */
 async function withDoubled(test: (doubled: Doubled) => Promise<void>): Promise<void> {
   const lines: string[] = []
   const desk = new Desk()
@@ -34,7 +34,7 @@ async function withDoubled(test: (doubled: Doubled) => Promise<void>): Promise<v
     await desk.pass(500)
     three.crash(false)
     await desk.pass(200)
-    await desk.run(one.ipam.forget('h3'))
+    await desk.run(one.ipam.evict(['h3']))
     await desk.gossip()
     expect(await desk.take(one, id, ip), 'free at once').to.equal(`${ip}/24`)
     await desk.run(three.start())
@@ -76,7 +76,7 @@ describe('an address that two hosts use', () => {
       }
     }))
 
-  it('is known on both again after either plugin started anew', () =>
+  it('is known on both again after either plugin was restarted', () =>
     withDoubled(async ({ desk, one, three, ip }) => {
       for (const host of [one, three]) {
         host.crash(false)
@@ -114,13 +114,13 @@ describe('an address that two hosts use', () => {
     }
   })
 
-  it('is over when its other host lost its disk, or is forgotten again', async () => {
-    for (const how of ['disk', 'forget'] as const) {
+  it('is over when its other host lost its disk, or is evicted again', async () => {
+    for (const how of ['disk', 'evict'] as const) {
       await withDoubled(async ({ desk, one, three }) => {
         three.crash(how === 'disk')
         await desk.pass(200)
         if (how === 'disk') await desk.run(three.start())
-        else await desk.run(one.ipam.forget('h3'))
+        else await desk.run(one.ipam.evict(['h3']))
         await desk.pass(60_000)
         expect(one.ipam.status().conflicts).to.deep.equal([])
       })
@@ -128,7 +128,7 @@ describe('an address that two hosts use', () => {
   })
 })
 
-describe('a member that was forgotten with many containers', () => {
+describe('a member that was evicted with many containers', () => {
   it('gets back each address that is still free, however many others are doubled', () =>
     Desk.with(3, async (desk, one, two, three) => {
       for (const host of [one, two, three]) await desk.create(host, { subnet })
@@ -137,12 +137,12 @@ describe('a member that was forgotten with many containers', () => {
       await desk.pass(500)
       three.crash(false)
       await desk.pass(200)
-      await desk.run(one.ipam.forget('h3'))
+      await desk.run(one.ipam.evict(['h3']))
       await desk.gossip()
       const doubled = had.filter((_, i) => i % 2 === 0)
       for (const [i, ip] of doubled.entries()) await desk.take([one, two][i % 2]!, id, ip)
       await desk.run(three.start())
-      await desk.world.until(() => three.ipam.status().voter.seated, 10_000)
+      await desk.world.until(() => three.ipam.status().member.registered, 10_000)
       await desk.pass(30_000)
       const reported = (host: SimulatedHost): string[] =>
         host.ipam.status().conflicts.map(({ ip }) => ip)

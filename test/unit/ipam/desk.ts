@@ -62,9 +62,14 @@ export class Desk {
     return { id: poolId, gateway }
   }
 
-  take(host: SimulatedHost, poolId: string, ip?: string): Promise<string> {
+  take(
+    host: SimulatedHost,
+    poolId: string,
+    ip?: string,
+    name: string | null = null,
+  ): Promise<string> {
     const address = ip === undefined ? null : parseIp(ip)
-    return this.run(host.ipam.requestAddress({ poolId, address, gateway: false }))
+    return this.run(host.ipam.requestAddress({ poolId, address, gateway: false, name }))
   }
 
   /** `count` addresses at once. */

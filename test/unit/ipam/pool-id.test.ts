@@ -1,7 +1,6 @@
 import { isOverlayId, parsePoolKey, poolKeyOf, type PoolName } from '../../../src/net/pool-key.ts'
 import { expect } from 'chai'
 import { parsePoolId, poolIdOf } from '../../../src/ipam/pool-id.ts'
-import { parseItemKey } from '../../../src/ipam/voting/items.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 
 const cidr = parseCidr('10.10.0.0/16')!
@@ -41,27 +40,5 @@ describe('pool ids', () => {
   it('an overlay id has no space or slash', () => {
     expect(['blue', 'a.b-c_d', '0'].every(isOverlayId)).to.equal(true)
     expect(['', ' ', 'a b', 'a/b', '-a', 'é', 'x'.repeat(64)].some(isOverlayId)).to.equal(false)
-  })
-})
-
-describe('item keys', () => {
-  it('name blocks and addresses inside their pool only', () => {
-    expect(parseItemKey('block 31 10.0.0.0/24')).to.deep.equal({
-      kind: 'block',
-      poolKey: '10.0.0.0/24',
-      number: 31,
-    })
-    expect(parseItemKey('address 255 10.0.0.0/24 blue')?.poolKey).to.equal('10.0.0.0/24 blue')
-    for (const key of [
-      'block 32 10.0.0.0/24',
-      'block -1 10.0.0.0/24',
-      'address 256 10.0.0.0/24',
-      'pool 1 10.0.0.0/24',
-      'block 1 10.0.0.1/24',
-      'vote 1 10.0.0.0/24',
-      'block 1',
-    ]) {
-      expect(parseItemKey(key), key).to.equal(null)
-    }
   })
 })

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { Desk, refused } from './desk.ts'
 
 describe('swarm', () => {
-  it('a manager keeps the books alone; workers take what they are told', () =>
+  it('a manager allocates alone; workers take what they are told', () =>
     Desk.with(3, async (desk, manager, worker, other) => {
       const told = { subnet: '10.30.0.0/24', space: 'ts-overlay-global', unbound: true }
       const { id, gateway } = await desk.create(manager, told)

@@ -1,5 +1,4 @@
 import type { AddressObserver } from '../engine.ts'
-import { blockRecord } from '../../../../src/wiring/records.ts'
 import type { Host } from '../host.ts'
 import { type Checker, differences } from './checker.ts'
 
@@ -79,13 +78,13 @@ function blocksOfTwo(hosts: readonly Host[]): string[] {
   const owners = new Map<string, string>()
   const lines: string[] = []
   for (const { name, process } of hosts)
-    for (const { self, record } of process?.plugin?.cluster.records(blockRecord) ?? []) {
-      const block = `block ${record.index} of ${record.poolKey}`
-      const other = owners.get(block)
-      if (!self) continue
-      if (other !== undefined) lines.push(`${block} is owned by ${other} and ${name}`)
-      owners.set(block, name)
-    }
+    for (const { poolKey, blocks } of process?.plugin?.ipam.status().pools ?? [])
+      for (const index of blocks.mine) {
+        const block = `block ${index} of ${poolKey}`
+        const other = owners.get(block)
+        if (other !== undefined) lines.push(`${block} is owned by ${other} and ${name}`)
+        owners.set(block, name)
+      }
   return lines
 }
 

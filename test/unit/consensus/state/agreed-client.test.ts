@@ -33,10 +33,14 @@ describe('the client of the agreed state', () => {
     ]
     for (const outcome of done) expect(outcome).to.have.property('ok')
     expect(await client.usage(pool, 1)).to.deep.equal([{ member: 'h1', blocks: 1 }])
-    expect(await client.whoHas(pool, 4, 33, 1)).to.deep.equal({ owner: null, borrower: null })
+    expect(await client.whoHas(pool, 4, 33, 1)).to.deep.equal({
+      owner: null,
+      borrower: null,
+      reserver: null,
+    })
     expect(await client.members(1)).to.have.length(1)
     expect(await client.lend(pool, 9, 'h3', 1)).to.deep.equal({ refused: { code: 'NOT_HELD' } })
-    expect(await client.releasePool(pool, 1)).to.deep.equal({ ok: {} })
+    expect(await client.releasePool(pool, 4, 1)).to.deep.equal({ ok: {} })
     expect(await client.leave(1)).to.deep.equal({ ok: {} })
     expect((await client.holdings(1)).known).to.equal(false)
   })

@@ -9,7 +9,11 @@ describe('the agreed state', () => {
     expect(machine.run('h1', 'holdPool', { pool: '10.1.0.0/24' })).to.have.property('ok')
     const stranger = machine.run('h2', 'holdPool', { pool: '10.1.0.0/24' })
     expect(stranger).to.deep.equal({ refused: { code: 'UNKNOWN_MEMBER' } })
-    const forged = machine.run('h2', 'releasePool', { id: machine.idOf('h1'), pool: '10.1.0.0/24' })
+    const forged = machine.run('h2', 'releasePool', {
+      id: machine.idOf('h1'),
+      pool: '10.1.0.0/24',
+      grant: 2,
+    })
     expect(forged).to.deep.equal({ refused: { code: 'UNKNOWN_MEMBER' } })
   })
 
@@ -37,6 +41,19 @@ describe('the agreed state', () => {
     machine.run('h1', 'claimBlock', { pool: '10.1.0.0/24', block: 3 })
     machine.run('h1', 'release', release)
     expect(grantOf()).to.be.greaterThan(late)
+  })
+
+  it('releases a pool only under the grant that it is held by', () => {
+    const machine = new AgreedMachine('h1')
+    const pool = '10.1.0.0/24'
+    machine.run('h1', 'holdPool', { pool })
+    const late = machine.view('h1', pool).held
+    machine.run('h1', 'holdPool', { pool })
+    machine.run('h1', 'claimBlock', { pool, block: 3 })
+    machine.run('h1', 'releasePool', { pool, grant: late })
+    expect(machine.view('h1', pool).blocks).to.have.length(1)
+    machine.run('h1', 'releasePool', { pool, grant: machine.view('h1', pool).held })
+    expect(machine.views('h1')).to.deep.equal([])
   })
 
   it('refuses a pool that overlaps another, and says which and whose', () => {
