@@ -1,6 +1,14 @@
 import { Netmask } from 'netmask'
 import { assert } from '../base/errors.ts'
-import { type Ip, type IpBits, ipBits, ipFromInteger, ipToInteger, parseIp } from './ip.ts'
+import {
+  type Ip,
+  type IpBits,
+  ipBits,
+  ipFromInteger,
+  ipToBytes,
+  ipToInteger,
+  parseIp,
+} from './ip.ts'
 
 /**
  * A prefix in canonical text, host bits zero: `10.0.0.0/8`, `fd00::/64`. Equal prefixes are the
@@ -76,7 +84,15 @@ export function offsetIn(cidr: Cidr, ip: Ip): bigint {
 
 /** Whether the prefix has this address. Addresses of the other family never are. */
 export function cidrContains(cidr: Cidr, ip: Ip): boolean {
-  return cidrBits(cidr) === ipBits(ip) && cidrOf(ip, cidrLength(cidr)) === cidr
+  const [base, length] = [cidrBase(cidr), cidrLength(cidr)]
+  if (ipBits(base) !== ipBits(ip)) return false
+  if (ipBits(ip) === 128) return cidrOf(ip, length) === cidr
+  // Without the netmask library, which builds strings: a dump asks this for every address.
+  return length === 0 || (ipv4Number(base) ^ ipv4Number(ip)) >>> (32 - length) === 0
+}
+
+function ipv4Number(ip: Ip): number {
+  return ipToBytes(ip).reduce((sum, byte) => (sum << 8) | byte, 0)
 }
 
 /** Whether the two prefixes have an address in common. */
