@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { MAX_HALF_CLOSED_STREAMS } from '../limits.ts'
+import type { Clock } from '../ports/clock.ts'
 
 /** How long the other side may take to close after we did, whatever it sends meanwhile. */
 const MAX_HALF_CLOSED_MS = 5000
@@ -10,7 +11,12 @@ const MAX_HALF_CLOSED_MS = 5000
  * longest time to read.
  */
 export class HalfClosedSockets {
+  readonly #clock: Clock
   readonly #sockets = new Set<Socket>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
 
   add(socket: Socket): void {
     if (socket.destroyed || this.#sockets.has(socket)) return
@@ -20,9 +26,9 @@ export class HalfClosedSockets {
       oldest.destroy()
     }
     this.#sockets.add(socket)
-    const timer = setTimeout(() => socket.destroy(), MAX_HALF_CLOSED_MS)
+    const timer = this.#clock.setTimeout(() => socket.destroy(), MAX_HALF_CLOSED_MS)
     socket.once('close', () => {
-      clearTimeout(timer)
+      this.#clock.clearTimeout(timer)
       this.#sockets.delete(socket)
     })
   }

@@ -48,7 +48,7 @@ export class SocketTransport implements Transport {
   readonly #clock: Clock
   readonly #mapped: boolean
   readonly #streams = new Set<Socket>()
-  readonly #halfClosed = new HalfClosedSockets()
+  readonly #halfClosed: HalfClosedSockets
   #receivePacket: PacketReceiver | undefined
   #receiveStream: StreamReceiver | undefined
   #closed = false
@@ -84,6 +84,7 @@ export class SocketTransport implements Transport {
     this.#udp = udp
     this.#tcp = tcp
     this.#clock = clock
+    this.#halfClosed = new HalfClosedSockets(clock)
     this.#mapped = mapped
     udp.on('message', (packet, from) => {
       const source = { address: unmapped(from.address), port: from.port }
