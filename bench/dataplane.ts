@@ -19,7 +19,7 @@ const peersCount = 10_000
 const endpointsCount = 100
 const rounds = 7
 const recordsAtOnce = 500
-const stormSize = 40
+const replacedAtOnce = 40
 
 const vni = 5001 as Vni
 const links: OverlayLinks = {
@@ -115,14 +115,14 @@ async function peers(dataplane: LinuxDataplane): Promise<void> {
 }
 
 /** All containers of the host are stopped at once and others started: how long is nobody else served meanwhile? */
-async function storm(dataplane: LinuxDataplane): Promise<void> {
+async function redeploy(dataplane: LinuxDataplane): Promise<void> {
   const reconciler = new PeeredReconciler({ dataplane, clock: systemClock, logger: silentLogger })
   await reconciler.attachOverlay(links)
   const endpoint = (i: number) => {
     const ip = addressAt(2_000_000 + i)
-    return endpointLink(`storm-${i}`, macOfIp(ip), { ips: [ip] })
+    return endpointLink(`redeployed-${i}`, macOfIp(ip), { ips: [ip] })
   }
-  const some = (from: number) => Array.from({ length: stormSize }, (_, i) => from + i)
+  const some = (from: number) => Array.from({ length: replacedAtOnce }, (_, i) => from + i)
   for (const i of some(0)) await reconciler.attachEndpoint('bench', endpoint(i))
   const pauses: number[] = []
   for (let round = 0; round < rounds; round++) {
@@ -134,10 +134,12 @@ async function storm(dataplane: LinuxDataplane): Promise<void> {
       if (!isOver) setImmediate(turn)
     }
     setImmediate(turn)
-    await timed(`${stormSize} endpoints go, as many come, all at once`, () =>
+    await timed(`${replacedAtOnce} endpoints go, as many come, all at once`, () =>
       Promise.all([
-        ...some(round * stormSize).map((i) => reconciler.detachEndpoint('bench', `storm-${i}`)),
-        ...some((round + 1) * stormSize).map((i) =>
+        ...some(round * replacedAtOnce).map((i) =>
+          reconciler.detachEndpoint('bench', `redeployed-${i}`),
+        ),
+        ...some((round + 1) * replacedAtOnce).map((i) =>
           reconciler.attachEndpoint('bench', endpoint(i)),
         ),
       ]),
@@ -151,7 +153,7 @@ async function storm(dataplane: LinuxDataplane): Promise<void> {
     ),
   )
   process.stdout.write(
-    `between two turns of the event loop in that storm, where 1 ms or more: median ${p50} ms, p99 ${p99} ms, max ${max} ms\n`,
+    `between two turns of the event loop in that redeployment, where 1 ms or more: median ${p50} ms, p99 ${p99} ms, max ${max} ms\n`,
   )
   await reconciler.stop()
 }
@@ -239,7 +241,7 @@ try {
   await dataplane.ensureOverlay(links)
   await endpoints(dataplane)
   await peers(dataplane)
-  await storm(dataplane)
+  await redeploy(dataplane)
   await timed(`removeOverlay, ${endpointsCount - 20} endpoints`, () =>
     dataplane.removeOverlay('bench'),
   )

@@ -17,7 +17,7 @@ import { cellsOf, linesOf } from './report.ts'
 /** One line a run, kept beside this file and out of the repository. */
 const historyFile = join(import.meta.dirname, 'history.jsonl')
 
-const e2eFiles = ['cut-off', 'redeploy-storm', 'surviving-plugin'].map(
+const e2eFiles = ['cut-off', 'redeploy', 'surviving-plugin'].map(
   (name) => `test/e2e/${name}.test.ts`,
 )
 const mocha = ['node_modules/mocha/lib/cli/cli.js', '--require', 'test/e2e/hooks.ts']

@@ -13,6 +13,7 @@ import type { Mac } from '../../src/net/mac.ts'
 import { type DriverWorld, createDriverWorld, driverPartsOf } from '../support/fake-driver-parts.ts'
 import { type BeforeCall, type Layer, watchCalls } from './kernel-calls.ts'
 import { LabHost } from './lab-host.ts'
+import { scaled } from '../support/time.ts'
 import { NetnsLab } from './netns-lab.ts'
 
 /** The overlay of the one network on a faulty host. */
@@ -90,7 +91,7 @@ export class FaultyHost {
     await this.host.close()
     this.lab.close()
     // Those of commands that have ended are closed within moments.
-    for (let wait = 0; wait < 100 && descriptors() > this.#descriptorsBefore; wait++)
+    for (let wait = 0; wait < scaled(100) && descriptors() > this.#descriptorsBefore; wait++)
       await sleep(20)
     expect(descriptors(), 'descriptors').to.be.at.most(this.#descriptorsBefore)
   }
@@ -134,7 +135,7 @@ export class FaultyHost {
 
   /** Lets time pass until `isSo`, and the machine have turns. */
   async until(isSo: () => boolean | Promise<boolean>): Promise<void> {
-    for (let wait = 0; wait < 50 && !(await isSo()); wait++) {
+    for (let wait = 0; wait < scaled(50) && !(await isSo()); wait++) {
       await this.linger()
       await sleep(20)
     }

@@ -5,12 +5,13 @@ import { execa, execaSync } from 'execa'
 import { inNewNetns, openOwnNetns } from '../../src/dataplane/linux/netns/netns.ts'
 import { pinFd, unpin } from '../../src/dataplane/linux/netns/pin.ts'
 import { removeLeftovers } from '../support/scratch.ts'
+import { scaled } from '../support/time.ts'
 
 /** What an overlay is made of. Tried with other tools than ours, or a bug of ours would look like a lack. */
 const devices = ['name v type veth', 'name b type bridge', 'name x type vxlan id 1 dstport 4789']
 
 /** How often a bridge is looked at until its ports forward: ten seconds or more. */
-const forwardingAttempts = 500
+const forwardingAttempts = scaled(500)
 
 /** What `ip -json` and `bridge -json` print, as far as tests look at it. */
 export interface Json {

@@ -2,26 +2,30 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Random, below, pick } from '../../src/base/random.ts'
 import type { Host } from '../support/lab/host.ts'
-import { type Stage, network } from './stage.ts'
+import { type SoakCluster, network } from './soak-cluster.ts'
 import type { Tallies } from './tallies.ts'
 
 const containersMost = 5
 
 export class Churn {
-  readonly #parts: { readonly stage: Stage; readonly random: Random; readonly tallies: Tallies }
+  readonly #parts: {
+    readonly cluster: SoakCluster
+    readonly random: Random
+    readonly tallies: Tallies
+  }
   /** Containers that were disconnected. */
   readonly #apart = new Set<string>()
   #next = 0
 
-  constructor(parts: { stage: Stage; random: Random; tallies: Tallies }) {
+  constructor(parts: { cluster: SoakCluster; random: Random; tallies: Tallies }) {
     this.#parts = parts
   }
 
   /** Goes on until told to stop. */
   async run(isOver: () => boolean): Promise<void> {
-    const { stage } = this.#parts
+    const { cluster } = this.#parts
     await Promise.all(
-      stage.hosts.map(async (on) => {
+      cluster.hosts.map(async (on) => {
         while (!isOver()) {
           await this.#step(on)
           await sleep(below(this.#parts.random, 800))
@@ -31,8 +35,8 @@ export class Churn {
   }
 
   async #step(on: Host): Promise<void> {
-    const { stage, random } = this.#parts
-    const present = (await stage.containers(on)).filter((name) => name.startsWith('c'))
+    const { cluster, random } = this.#parts
+    const present = (await cluster.containers(on)).filter((name) => name.startsWith('c'))
     const one = pick(random, present)
     const dice = below(random, 10)
     if (one === undefined || (present.length < containersMost && dice < 5)) await this.#start(on)
@@ -48,13 +52,13 @@ export class Churn {
   }
 
   async #start(on: Host): Promise<void> {
-    const { stage, random, tallies } = this.#parts
+    const { cluster, random, tallies } = this.#parts
     const args: string[] = []
     if (below(random, 3) === 0) args.push('--restart', 'always')
     // The few addresses of this range are wanted again and again, on every host.
     if (below(random, 4) === 0) args.push('--ip', `10.90.8.${1 + below(random, 12)}`)
     try {
-      await stage.run(on, `c${++this.#next}`, args)
+      await cluster.run(on, `c${++this.#next}`, args)
       tallies.count('containers started')
     } catch (error) {
       this.#refused('containers refused', on, error)

@@ -8,50 +8,49 @@ import { below, seededRandom, systemRandom } from '../../src/base/random.ts'
 import { bugsOf, leftovers, removeEverything } from '../e2e/leftovers.ts'
 import { type EngineVersion, parseEngineVersion } from '../support/lab/engines.ts'
 import { Churn } from './churn.ts'
-import { disturb } from './disturbances.ts'
-import { Stage } from './stage.ts'
+import { inject } from './nemesis.ts'
+import { SoakCluster } from './soak-cluster.ts'
 import { Tallies } from './tallies.ts'
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 const minutes = Number(process.env['MINUTES'] || 10)
 const seed = Number(process.env['SEED'] || systemRandom.uint32())
 /** Disturbances between two checks. */
-const disturbancesPerCheck = 8
+const faultsPerCheck = 8
 const pauseMs = 2500
 
 async function main(): Promise<void> {
   say(`soak: ${minutes} minutes, SEED=${seed}, engines ${enginesWanted().join(', ')}`)
   const tallies = new Tallies(say)
-  const stage = await Stage.build(enginesWanted(), tallies)
+  const cluster = await SoakCluster.build(enginesWanted(), tallies)
   try {
-    await soak(stage, tallies)
-    await removeEverything(stage.hosts)
-    for (const line of await bugsOf(stage.hosts)) tallies.violation(line)
-    for (const line of await leftovers(stage.hosts)) tallies.violation(`left behind: ${line}`)
+    await soak(cluster, tallies)
+    await removeEverything(cluster.hosts)
+    for (const line of await bugsOf(cluster.hosts)) tallies.violation(line)
+    for (const line of await leftovers(cluster.hosts)) tallies.violation(`left behind: ${line}`)
   } finally {
-    await stage.lab.destroy()
+    await cluster.lab.destroy()
   }
   say(`\nsoak of ${minutes} minutes, SEED=${seed}:\n${tallies.summary()}`)
   process.exitCode = tallies.violations.length === 0 ? 0 : 1
 }
 
-async function soak(stage: Stage, tallies: Tallies): Promise<void> {
+async function soak(cluster: SoakCluster, tallies: Tallies): Promise<void> {
   const random = seededRandom(seed)
   const end = performance.now() + minutes * 60_000
-  const churn = new Churn({ stage, tallies, random: seededRandom(random.uint32()) })
+  const churn = new Churn({ cluster, tallies, random: seededRandom(random.uint32()) })
   while (performance.now() < end) {
     let isCalm = false
     const churning = churn.run(() => isCalm)
-    for (let n = 0; n < disturbancesPerCheck && performance.now() < end; n++) {
-      await disturb({ stage, tallies, random: seededRandom(random.uint32()) }).catch(
-        (error: unknown) =>
-          tallies.violation(`a disturbance could not be undone: ${String(error)}`),
+    for (let n = 0; n < faultsPerCheck && performance.now() < end; n++) {
+      await inject({ cluster, tallies, random: seededRandom(random.uint32()) }).catch(
+        (error: unknown) => tallies.violation(`a fault could not be undone: ${String(error)}`),
       )
       await sleep(below(random, pauseMs))
     }
     isCalm = true
     await churning
-    await stage.check()
+    await cluster.check()
   }
 }
 

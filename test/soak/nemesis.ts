@@ -4,31 +4,31 @@ import { type Random, below, pick } from '../../src/base/random.ts'
 import { type Host, pluginName } from '../support/lab/host.ts'
 import { Pinger, faultsOf } from '../support/lab/pinger.ts'
 import { until } from '../support/lab/processes.ts'
-import { type Stage, network } from './stage.ts'
+import { type SoakCluster, network } from './soak-cluster.ts'
 import type { Tallies } from './tallies.ts'
 
 interface Parts {
-  readonly stage: Stage
+  readonly cluster: SoakCluster
   readonly random: Random
   readonly tallies: Tallies
 }
 
-type Disturbance = (parts: Parts, on: Host) => Promise<void>
+type Fault = (parts: Parts, on: Host) => Promise<void>
 
 const enginePause = 3000
 const cablePause = 12_000
 
 /** With how often each comes. Those of the plugin alone are watched by a ping, which must not lose a packet. */
-const ofThePlugin: readonly (readonly [string, number, Disturbance])[] = [
+const ofThePlugin: readonly (readonly [string, number, Fault])[] = [
   ['plugins killed', 6, (_, on) => killPlugin(on)],
   [
     'plugins killed on all hosts at once',
     1,
-    async ({ stage }) => void (await Promise.all(stage.hosts.map(killPlugin))),
+    async ({ cluster }) => void (await Promise.all(cluster.hosts.map(killPlugin))),
   ],
   ['plugins disabled and enabled', 3, disableAndEnable],
 ]
-const others: readonly (readonly [string, number, Disturbance])[] = [
+const others: readonly (readonly [string, number, Fault])[] = [
   ['engines killed and started', 3, (parts, on) => restartEngine(parts, on, 'SIGKILL', [])],
   [
     'engines killed and started, containers going on',
@@ -42,26 +42,25 @@ const others: readonly (readonly [string, number, Disturbance])[] = [
 ]
 
 /** One of them, and waits until it is over. What it leaves behind is the check's business. */
-export async function disturb(parts: Parts): Promise<void> {
-  const { stage, random, tallies } = parts
+export async function inject(parts: Parts): Promise<void> {
+  const { cluster, random, tallies } = parts
   const all = [...ofThePlugin, ...others]
   let dice = below(
     random,
     all.reduce((sum, [, weight]) => sum + weight, 0),
   )
-  const [what, , disturbance] = all.find(([, weight]) => (dice -= weight) < 0)!
-  const on = pick(random, stage.hosts)!
+  const [what, , fault] = all.find(([, weight]) => (dice -= weight) < 0)!
+  const on = pick(random, cluster.hosts)!
   tallies.note(`${what}: ${on.name}`)
   tallies.count(what)
-  if (ofThePlugin.some(([name]) => name === what))
-    await watched(parts, on, () => disturbance(parts, on))
-  else await disturbance(parts, on)
+  if (ofThePlugin.some(([name]) => name === what)) await watched(parts, on, () => fault(parts, on))
+  else await fault(parts, on)
 }
 
 /** Pings from the host to the next one's anchor and back meanwhile. */
 async function watched(parts: Parts, on: Host, work: () => Promise<void>): Promise<void> {
-  const { stage, tallies } = parts
-  const next = stage.hosts[on.index % stage.hosts.length]!
+  const { cluster, tallies } = parts
+  const next = cluster.hosts[on.index % cluster.hosts.length]!
   const pairs = [
     [on, next],
     [next, on],
@@ -71,12 +70,12 @@ async function watched(parts: Parts, on: Host, work: () => Promise<void>): Promi
     try {
       const brief = ['--stop-timeout', '1']
       const name = `p${from.index}`
-      const pinger = await Pinger.start(from, network, name, stage.anchorAddress(to), brief)
+      const pinger = await Pinger.start(from, network, name, cluster.anchorAddress(to), brief)
       watches.push({ pinger, from: await pinger.untilAnswered() })
     } catch (error) {
-      // An earlier disturbance is not over for this host: nothing to watch by.
+      // An earlier fault is not over for this host: nothing to watch by.
       tallies.note(`not watched from ${from.name}: ${String(error).split('\n')[0]}`)
-      tallies.count('pings that an earlier disturbance left without an answer, not counted')
+      tallies.count('pings that an earlier fault left without an answer, not counted')
       await from.docker(['rm', '-f', `p${from.index}`], { reject: false })
     }
   }

@@ -11,7 +11,7 @@ function id(name: string): string {
   return createHash('sha256').update(name).digest('hex')
 }
 
-describe('the whole plugin, under a storm', () => {
+describe('the whole plugin, under load', () => {
   let subject: ServerUnderTest
   let lone: LonePlugin
   let engine: FakeEngine

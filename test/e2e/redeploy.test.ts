@@ -37,7 +37,7 @@ interface Running {
   readonly ip: string | undefined
 }
 
-class Storm {
+class Redeployment {
   readonly #random: Random
   /** Free addresses, the one that was given up first in front, with the host that had it. */
   readonly #free: { ip: string; last: Host | undefined }[]
@@ -92,41 +92,41 @@ class Storm {
   }
 }
 
-describe('a redeploy storm', () => {
+describe('a redeployment', () => {
   it(`of ${containers} containers over three hosts leaves no row wrong or left over`, async function () {
     this.timeout(300_000)
     const seed = Number(process.env['SEED'] || systemRandom.uint32())
     await createNetwork(members(), 'n', [...ours, '--subnet', watched.subnet, '--ip-range', range])
     for (const on of members()) await start(on, 'n', 'anchor')
-    const storm = new Storm(seededRandom(seed))
+    const redeployment = new Redeployment(seededRandom(seed))
     const watch = new RowWatch(members(), watched, toleranceMs)
     let isOver = false
     const watching = watch.run(() => isOver)
-    await storm.run()
+    await redeployment.run()
     isOver = true
     await watching
     figure('hosts: longest time that a row is late', watch.longestMs)
-    const said = `${storm.started} started, ${storm.moved} with an address from another host`
+    const said = `${redeployment.started} started, ${redeployment.moved} with an address from another host`
     process.stdout.write(
-      `    storm: ${said}; ${watch.looks} looks, a row late by ${watch.longestMs} ms at most\n`,
+      `    redeployment: ${said}; ${watch.looks} looks, a row late by ${watch.longestMs} ms at most\n`,
     )
-    expect(storm.failures, `SEED=${seed}`).to.deep.equal([])
+    expect(redeployment.failures, `SEED=${seed}`).to.deep.equal([])
     expect(watch.violations, `SEED=${seed}`).to.deep.equal([])
-    await expectCalm(storm)
+    await expectCalm(redeployment)
     // Without them only the anchors' rows may be left.
-    for (const [on, list] of storm.running)
+    for (const [on, list] of redeployment.running)
       await Promise.all(list.map(({ name }) => removeContainer(on, name)))
     expect(await tableDifferences(members(), watched, toleranceMs)).to.deep.equal([])
     expect(await allContainers(members(), 'n')).to.have.length(members().length)
   })
 
   /** Each host has the right rows, so each address's row points at the host that has it, and it answers there. */
-  async function expectCalm(storm: Storm): Promise<void> {
+  async function expectCalm(redeployment: Redeployment): Promise<void> {
     expect(await tableDifferences(members(), watched, toleranceMs)).to.deep.equal([])
     const present = await allContainers(members(), 'n')
-    const meant = [...storm.running.values()].flat().length + members().length
+    const meant = [...redeployment.running.values()].flat().length + members().length
     expect(present).to.have.length(meant)
-    for (const [on, list] of storm.running)
+    for (const [on, list] of redeployment.running)
       for (const { name, ip } of list)
         if (ip !== undefined)
           expect(present.find((one) => one.ip === ip)).to.include({ host: on, name })

@@ -24,7 +24,7 @@ const calmWithinMs = 60_000
 const agreeWithinMs = 45_000
 const command = ['sleep', '86400']
 
-export class Stage {
+export class SoakCluster {
   readonly lab: Lab
   readonly #tallies: Tallies
 
@@ -33,25 +33,25 @@ export class Stage {
     this.#tallies = tallies
   }
 
-  static async build(engines: readonly EngineVersion[], tallies: Tallies): Promise<Stage> {
+  static async build(engines: readonly EngineVersion[], tallies: Tallies): Promise<SoakCluster> {
     await execa('node', ['--conditions=source', 'plugin/build.ts'], { cwd: projectDir })
     const lab = await Lab.create({ hosts: engines.length, engine: engines })
     const [first, ...others] = lab.hosts
     await first!.installPlugin(settings)
     await Promise.all(others.map((on) => on.installPlugin({ ...settings, JOIN: first!.address })))
-    const stage = new Stage(lab, tallies)
-    await Promise.all(lab.hosts.map((on) => stage.#untilAllAlive(on)))
+    const cluster = new SoakCluster(lab, tallies)
+    await Promise.all(lab.hosts.map((on) => cluster.#untilAllAlive(on)))
     const ours = ['-d', 'ts-overlay', '--ipam-driver', 'ts-overlay', '--subnet', subnet]
     for (const on of lab.hosts) {
       await on.docker(['network', 'create', ...ours, network])
-      await stage.run(on, stage.anchor(on), [
+      await cluster.run(on, cluster.anchor(on), [
         '--restart',
         'always',
         '--ip',
-        stage.anchorAddress(on),
+        cluster.anchorAddress(on),
       ])
     }
-    return stage
+    return cluster
   }
 
   get hosts(): readonly Host[] {
