@@ -1,5 +1,6 @@
 import { type Clock, sleep } from '../base/clock.ts'
 import { CodecError } from '../base/bytes.ts'
+import { withDeadline } from '../base/deadline.ts'
 import { type OverlayError, failure, isBug } from '../base/errors.ts'
 import { type Random, pick, shuffled } from '../base/random.ts'
 import type { ConsensusTransport, MemberState, SubmitOptions } from './ports.ts'
@@ -196,9 +197,10 @@ export class Client {
   }
 
   async #ask(member: string, request: Request, timeoutMs: number): Promise<Answer | null> {
-    const { self, transport, answerSelf } = this.#parts
+    const { self, clock, transport, answerSelf } = this.#parts
     try {
-      if (member === self) return await answerSelf(request)
+      if (member === self)
+        return await withDeadline(clock, timeoutMs, 'this server', answerSelf(request))
       return decodeAnswer(await transport.request(member, encodeRequest(request), timeoutMs))
     } catch (error) {
       if (isBug(error) && !(error instanceof CodecError)) throw error

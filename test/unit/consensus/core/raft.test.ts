@@ -85,6 +85,12 @@ describe('a voter', () => {
     expect(granted(receive(raft, 'b', vote({ lastIndex: 9 })))).to.deep.equal([false])
   })
 
+  it('writes a new term, in which it has voted for nobody', () => {
+    const raft = raftOf({ votedFor: 'b' })
+    const { hardState } = receive(raft, 'c', append({ term: 4 }))
+    expect(hardState).to.deep.equal({ term: 4, votedFor: null })
+  })
+
   it('remembers its vote after a restart', () => {
     const raft = raftOf({ term: 5, votedFor: 'b' })
     expect(granted(receive(raft, 'c', vote()))).to.deep.equal([false])
@@ -146,6 +152,13 @@ describe('a candidate', () => {
   it('writes its term and its vote for itself before it asks', () => {
     const ready = candidate().ready()
     expect(ready.hardState).to.deep.equal({ term: 2, votedFor: 'a' })
+  })
+
+  it('counts no answer to a pre-vote of another term', () => {
+    const raft = raftOf()
+    for (let ticks = 0; ticks < 2 * limits.electionTicks; ticks++) raft.tick(0)
+    raft.receive('b', { kind: 'voted', term: 9, isPre: true, granted: true }, 0)
+    expect(raft.role).to.equal('pre-candidate')
   })
 
   it('counts no vote that it asked for in an earlier term', () => {
