@@ -23,7 +23,7 @@ export function lifecyclesOf(
   { dataplane, logger }: PluginPorts,
   options: PluginOptions,
 ): Lifecycle[] {
-  const { cluster, consensus, reconciler, ipam, driver, findings, seedCache } = rooms
+  const { cluster, consensus, reconciler, ipam, driver, findings, seedCache, admission } = rooms
   return [
     { stop: () => dataplane.close() },
     { stop: () => findings.stop() },
@@ -40,6 +40,7 @@ export function lifecyclesOf(
       start: () => consensus.start(),
       stop: (isServing) => consensus.stop({ leaves: !isServing }),
     },
+    { start: () => admission?.start(), stop: () => admission?.stop() },
     reconciler,
     {
       start: () => driver.start(),

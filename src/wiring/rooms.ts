@@ -15,6 +15,9 @@ import { Seeds, consensusStore, consensusTransport } from './ports/consensus-por
 import { driverCluster, driverPools } from './ports/driver-ports.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
+import { Admission } from './admission/admission.ts'
+import { AdmissionSection } from './admission/admission-section.ts'
+import type { SealedHost } from './admission/sealed-host.ts'
 import { savedValue } from './ports/saved-value.ts'
 import { overlayRecord, recordTypes } from './records.ts'
 import { SeedCache } from './seed-cache.ts'
@@ -30,6 +33,8 @@ export interface Rooms {
   readonly findings: Findings
   readonly claims: ClaimFindings
   readonly seedCache: SeedCache
+  /** Null where gossip is open to all. */
+  readonly admission: Admission | null
 }
 
 /**
@@ -50,7 +55,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     epochStore: savedValue<number>(store, 'cluster', 'epoch'),
     records: recordTypes,
   })
-  const consensus = newConsensus(ports, options, cluster)
+  const { consensus, admission } = newAgreement(ports, options, cluster)
   const peers = new Peers()
   const reconciler = new Reconciler({
     dataplane,
@@ -87,7 +92,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const seedCache = new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
   const claims = new ClaimFindings(findings.room('cluster'))
   const agreed = { cluster, consensus, peers, reconciler }
-  const rooms = { ...agreed, ipam, driver, findings, claims, seedCache }
+  const rooms = { ...agreed, ipam, driver, findings, claims, seedCache, admission }
   connect(rooms, options)
   return rooms
 }
@@ -103,10 +108,18 @@ function connect(rooms: Rooms, { vtep }: PluginOptions): void {
   })
 }
 
-function newConsensus(ports: PluginPorts, options: PluginOptions, cluster: Cluster): Consensus {
-  const { clock, random, logger, store } = ports
+function newAgreement(
+  ports: PluginPorts,
+  options: PluginOptions,
+  cluster: Cluster,
+): Pick<Rooms, 'consensus' | 'admission'> {
+  const { clock, random, logger, store, sealed } = ports
   const seeds = new Seeds(cluster, clock, options.seeds, options.vtep)
-  return new Consensus(
+  let section: AdmissionSection | null = null
+  const state = new AgreedState((members) => ({
+    admission: (section = new AdmissionSection(members)),
+  }))
+  const consensus = new Consensus(
     {
       self: options.member,
       clock,
@@ -116,9 +129,37 @@ function newConsensus(ports: PluginPorts, options: PluginOptions, cluster: Clust
       store: consensusStore(store),
       members: () => cluster.members(),
     },
-    new AgreedState(),
+    state,
     { voters: options.voters, seeds: () => seeds.now(), isSynced: () => cluster.synced() },
   )
+  const admission =
+    sealed === undefined ? null : newAdmission(ports, sealed, { cluster, consensus }, section!)
+  return { consensus, admission }
+}
+
+function newAdmission(
+  { logger }: PluginPorts,
+  sealed: SealedHost,
+  { cluster, consensus }: Pick<Rooms, 'cluster' | 'consensus'>,
+  section: AdmissionSection,
+): Admission {
+  const log = logger.child('identity')
+  const admission = new Admission({
+    ...sealed.parts,
+    consensus,
+    section,
+    rotationMs: sealed.rotationMs,
+    voters: () => {
+      const { leader, voters } = consensus.status()
+      const names = leader === null ? voters : [leader, ...voters.filter((name) => name !== leader)]
+      const seeds = new Map(cluster.members().map(({ name, seed }) => [name, seed]))
+      return names.map((name) => seeds.get(name) ?? '').filter((seed) => seed !== '')
+    },
+    warn: (text) => log.warn(text),
+  })
+  sealed.admission = admission
+  consensus.onLeadership(() => admission.look())
+  return admission
 }
 
 /** The overlays among the cluster's transitions, as the driver accepts them. */

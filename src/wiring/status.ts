@@ -5,6 +5,7 @@ import { ipWithLength } from '../net/cidr.ts'
 import type { InconsistencyStatus } from '../driver/consistency.ts'
 import type { OrphanStatus } from '../driver/orphan-collector.ts'
 import type { IgnoredClaims } from './claim-validation.ts'
+import type { AdmissionStatus } from './admission/admission.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -26,6 +27,8 @@ export interface PluginStatus {
   readonly cluster: unknown
   /** What the members agree on by Raft: role, term, leader, voters, the log. */
   readonly consensus: ConsensusStatus
+  /** This host's certificate and keys; null where gossip is open to all. */
+  readonly admission: AdmissionStatus | null
   readonly dataplane: unknown
   /** Overlays that this host and another member have with different parameters or one address. */
   readonly disagreements: InconsistencyStatus
@@ -85,6 +88,7 @@ export function composeStatus(
     ipam: ipam.status(),
     cluster: cluster.status(),
     consensus: consensus.status(),
+    admission: rooms.admission?.status() ?? null,
     dataplane: reconciler.status(),
     disagreements: driver.inconsistencies(),
     ignoredClaims: claims.status(),

@@ -14,6 +14,8 @@ export interface MemberView {
   readonly self: boolean
   /** When its state last changed, in milliseconds of the clock. */
   readonly sinceMs: number
+  /** Where its gossip listens, as a seed is written; empty for ourselves. */
+  readonly seed: string
   /** Its plugin pauses and its endpoints live on, as it said before it stopped answering. */
   readonly restarting?: true
 }
@@ -22,8 +24,6 @@ export interface MemberView {
 export interface Member extends MemberView {
   readonly oid: Packed
   readonly epoch: number
-  /** Where its gossip listens, as a seed is written; empty for ourselves. */
-  readonly seed: string
 }
 
 /** Departed and dead members beyond this are forgotten, the departed and the longest gone first. */
@@ -146,8 +146,8 @@ export function isLive(member: Pick<MemberView, 'state'> | undefined): boolean {
   return member?.state === 'alive' || member?.state === 'suspect'
 }
 
-function viewOf({ name, address, state, self, sinceMs, restarting }: Member): MemberView {
-  const view = { name, address, state, self, sinceMs }
+function viewOf({ name, address, seed, state, self, sinceMs, restarting }: Member): MemberView {
+  const view = { name, address, seed, state, self, sinceMs }
   return restarting === true ? { ...view, restarting } : view
 }
 

@@ -29,6 +29,8 @@ import { type Founding, type HostParts, joinCluster } from './standing.ts'
 
 /** How often a member asks whether its grant is old. */
 const lookMs = 20_000
+/** After the start, and after an election: by then the leader can be asked. */
+const firstLookMs = 500
 /** By then each member that is not away has looked, and has asked for a new grant. */
 const settleMs = 3 * lookMs
 /** A command or a question; longer than an election takes. */
@@ -47,6 +49,17 @@ interface AdmissionParts extends HostParts {
   readonly warn: (text: string) => void
 }
 
+/** For `/status`. */
+export interface AdmissionStatus {
+  /** The first digits of the digest that a join token of this cluster has. */
+  readonly cluster: string
+  /** When this host's certificate expires. */
+  readonly certificateUntil: string
+  /** The epoch of the gossip key that this host seals with. */
+  readonly epoch: number
+  readonly evicted: number
+}
+
 export class Admission {
   readonly #parts: AdmissionParts
   readonly #looks: Every
@@ -58,7 +71,12 @@ export class Admission {
   }
 
   start(): void {
-    this.#looks.start()
+    this.#looks.start(firstLookMs)
+  }
+
+  /** Looks soon: this member begins or ends to lead. */
+  look(): void {
+    if (this.#looks.isStarted) this.#looks.start(firstLookMs)
   }
 
   stop(): void {
@@ -87,6 +105,16 @@ export class Admission {
     const issued: IssuedToken = { token, notAfter: clock.wall() + validMs, usesLeft: uses }
     await this.#submit('addToken', issued)
     return formatJoinToken(token)
+  }
+
+  status(): AdmissionStatus {
+    const { authority, certificate, keys, evicted } = this.#standing()
+    return {
+      cluster: keyDigest(authority.publicKey).slice(0, 16),
+      certificateUntil: new Date(certificate.notAfter).toISOString(),
+      epoch: keys.current,
+      evicted: evicted.size,
+    }
   }
 
   #standing(): Standing {

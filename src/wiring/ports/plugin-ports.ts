@@ -6,6 +6,7 @@ import type { Dataplane } from '../../dataplane/dataplane.ts'
 import type { Cidr } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Store } from '../../store/store.ts'
+import type { SealedHost } from '../admission/sealed-host.ts'
 
 /** What the plugin stands on: the real things in `main.ts`, virtual ones in a test. */
 export interface PluginPorts {
@@ -15,6 +16,8 @@ export interface PluginPorts {
   readonly store: Store
   readonly dataplane: Dataplane
   readonly gossip: GossipTransport
+  /** What the gossip goes through when it is for members only; absent in tests of other rooms. */
+  readonly sealed?: SealedHost
   /** The last warnings, for `/status`. */
   readonly problems: readonly LoggedProblem[]
   /** Prefixes that this host already routes, which automatic pools keep clear of. */

@@ -1,4 +1,8 @@
 import { type MemoryNetwork, seededRandom } from 'memberlist-js'
+import type { Random } from '../../../src/base/random.ts'
+import { parseJoinToken } from '../../../src/identity/enrolment/join-token.ts'
+import { SealedHost } from '../../../src/wiring/admission/sealed-host.ts'
+import { identityStore } from '../../../src/wiring/ports/identity-store.ts'
 import { type LoggedProblem, type Logger, createLogger } from '../../../src/base/logger.ts'
 import { createMemberlistGossip } from '../../../src/cluster/gossip/memberlist-gossip.ts'
 import { memberName } from '../../../src/host/member-name.ts'
@@ -26,6 +30,8 @@ export interface ProcessParts {
   /** Other settings than all hosts have. */
   readonly settings?: Partial<PluginOptions>
   readonly secret?: string | null
+  /** Gossip is for members only, who join with this token. */
+  readonly token?: string
   readonly onBug: (error: unknown) => void
   readonly onPlugin: (plugin: Plugin) => void
   readonly onLine: (line: string) => void
@@ -85,8 +91,11 @@ export class PluginProcess {
     const dataplane = kernel.of(life)
     await dataplane.start()
     const member = await memberName(savedValue(store, 'cluster', 'name'), random, host)
+    this.link = new Link(network, { address, port: gossipPort }, life)
+    const sealed = await this.#sealed(store, member, random)
     const plugin: Plugin = new Plugin(
       {
+        ...(sealed && { sealed }),
         clock: life,
         random,
         logger: this.#logger,
@@ -101,10 +110,7 @@ export class PluginProcess {
           secret: this.#parts.secret ?? null,
           forgetAfterMs: settings.forgetAfterMs,
           onNameClash: (...names) => plugin.noteNameClash(...names),
-          transport: async () => {
-            this.link = new Link(network, { address, port: gossipPort }, life)
-            return this.link
-          },
+          transport: async () => sealed?.transport ?? this.link!,
         }),
       },
       { ...settings, member, vtep: address, seeds, ...this.#parts.settings },
@@ -114,6 +120,24 @@ export class PluginProcess {
     await plugin.start()
     this.isReady = true
     this.calls.ready(plugin.handlers)
+  }
+
+  async #sealed(store: FileStore, name: string, random: Random): Promise<SealedHost | null> {
+    const { token, seeds, life: clock, address } = this.#parts
+    const parsed = parseJoinToken(token ?? '')
+    if (!('value' in parsed)) return null
+    return await SealedHost.open({
+      clock,
+      random,
+      name,
+      address,
+      store: identityStore(store),
+      inner: this.link!,
+      token: parsed.value,
+      seeds: seeds.map((host) => ({ host, port: gossipPort })),
+      rotationMs: 600_000,
+      note: (who, what, text) => this.#logger.warn(`${who} ${what}: ${text}`),
+    })
   }
 
   /** As at SIGTERM. */

@@ -37,9 +37,13 @@ export class WholeHosts {
 
   /** Adds a host, called host-1, host-2 and so on if it has no other name, and has it join the first. */
   async add(
-    options: Partial<PluginOptions> & { readonly name?: string; readonly secret?: string } = {},
+    options: Partial<PluginOptions> & {
+      readonly name?: string
+      readonly secret?: string
+      readonly token?: string
+    } = {},
   ): Promise<WholeHost> {
-    const { name = `host-${this.hosts.length + 1}`, secret = null, ...settings } = options
+    const { name = `host-${this.hosts.length + 1}`, secret = null, token, ...settings } = options
     const lines: string[] = []
     const fail = (error: unknown): never => {
       throw error
@@ -56,12 +60,16 @@ export class WholeHosts {
       kernel,
       network,
       secret,
+      ...(token !== undefined && { token }),
       settings,
       onBug: fail,
       onPlugin: () => {},
       onLine: (line) => lines.push(line),
     })
-    await this.done(process.start())
+    await this.done(process.start()).catch((error: unknown) => {
+      process.end(false)
+      throw error
+    })
     const neighbours = (overlayId: string): string[] => [
       ...(kernel.tables.overlay(overlayId)?.neighbours.keys() ?? []),
     ]

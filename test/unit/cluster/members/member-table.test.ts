@@ -20,8 +20,15 @@ describe('cluster/member-table', () => {
     const members = table()
     members.update(gossiped('alive'), 7)
     expect(members.all()).to.deep.equal([
-      { name: 'host-1', address: '192.0.2.1', state: 'alive', self: true, sinceMs: 0 },
-      { name: 'host-2', address: vtep, state: 'alive', self: false, sinceMs: 7 },
+      { name: 'host-1', address: '192.0.2.1', seed: '', state: 'alive', self: true, sinceMs: 0 },
+      {
+        name: 'host-2',
+        address: vtep,
+        seed: '10.0.0.2:7946',
+        state: 'alive',
+        self: false,
+        sinceMs: 7,
+      },
     ])
     expect(members.live()).to.deep.equal(['host-2'])
     expect(members.nameOf(oidOfName('host-2'))).to.equal('host-2')

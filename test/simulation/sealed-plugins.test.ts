@@ -1,0 +1,64 @@
+/** Whole plugins whose gossip is for members only, joined by a token. */
+import { expect } from 'chai'
+import { parseIpInCidr } from '../../src/net/cidr.ts'
+import { type WholeHost, WholeHosts } from './support/whole-hosts.ts'
+
+const token = '0123456789abcdef0123456789abcdef'
+const gateway = parseIpInCidr('10.10.0.1/16')!
+
+describe('hosts of a closed cluster', () => {
+  let world: WholeHosts
+
+  beforeEach(() => {
+    world = new WholeHosts()
+  })
+  afterEach(() => world.stop())
+
+  async function container(host: WholeHost, endpointId: string, address: string): Promise<void> {
+    const { network } = host.plugin
+    const pools = [{ addressSpace: 'null', pool: gateway.cidr, gateway }]
+    const options = { overlay: 'blue' }
+    await world.done(network.createNetwork({ networkId: 'n1', options, internal: false, pools }))
+    const addresses = [parseIpInCidr(address)!]
+    await world.done(network.createEndpoint({ networkId: 'n1', endpointId, addresses, mac: null }))
+    await world.done(network.join({ networkId: 'n1', endpointId }))
+  }
+
+  it('join by the token, and know of each other’s containers', async () => {
+    const hosts = [
+      await world.add({ token }),
+      await world.add({ token }),
+      await world.add({ token }),
+    ]
+    for (const [i, host] of hosts.entries()) await container(host, `e${i}`, `10.10.1.${i + 1}/16`)
+    await world.clock.advance(3000)
+    for (const { plugin, neighbours } of hosts) {
+      expect(plugin.cluster.members().filter(({ state }) => state === 'alive')).to.have.length(3)
+      expect(neighbours('blue')).to.have.length(2)
+    }
+    expect(hosts[0]!.plugin.status().consensus.leader).to.not.equal(null)
+  })
+
+  it('keep a host out that has another token or none, and say so on both sides', async () => {
+    const first = await world.add({ token })
+    const other = 'fedcba9876543210fedcba9876543210'
+    const refused = await world.add({ token: other }).catch((error: Error) => error.message)
+    expect(refused).to.match(/refuses this host: .*the cluster has no such token/)
+    expect(first.lines.join('\n')).to.match(/refused to enrol: .*no such token/)
+    const open = await world.add()
+    await world.clock.advance(5000)
+    for (const { plugin } of [first, open]) expect(plugin.cluster.members()).to.have.length(1)
+    for (const { lines } of [first, open])
+      expect(lines.join('\n')).to.not.match(new RegExp(`${token}|${other}`))
+  })
+
+  it('rotate their keys, and lose no member', async () => {
+    const hosts = [await world.add({ token }), await world.add({ token })]
+    for (let minute = 0; minute < 15; minute++) await world.clock.advance(60_000)
+    for (const { plugin, lines } of hosts) {
+      expect(plugin.cluster.members().filter(({ state }) => state === 'alive')).to.have.length(2)
+      expect(plugin.status().admission?.epoch).to.equal(2)
+      expect(lines.filter((line) => line.startsWith('warn'))).to.deep.equal([])
+    }
+  }).timeout(60_000)
+})
