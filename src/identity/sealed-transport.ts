@@ -51,7 +51,7 @@ export interface Membership {
   readonly isEvicted: (identity: string) => boolean
 }
 
-export interface SealedTransportParts {
+interface SealedTransportParts {
   readonly inner: Transport
   readonly clock: Clock
   readonly random: Random

@@ -44,7 +44,7 @@ const authorityValidityMs = 20 * 365 * 86_400_000
 const serialBytes = 16
 
 /** Whom a member's certificate is for. */
-export interface Subject {
+interface Subject {
   readonly name: string
   readonly address: Ip
   readonly publicKey: KeyObject

@@ -36,7 +36,7 @@ export interface AuthorityState {
   members(): Iterable<RegisteredMember>
 }
 
-export interface AuthorityParts {
+interface AuthorityParts {
   readonly clock: Clock
   readonly random: Random
   /** Of this voter; null while no authority is agreed on. */

@@ -30,7 +30,7 @@ import type { TlsStream } from '../streams/tls-stream.ts'
 export const enrolmentPurpose = 'enrolment 1'
 
 /** A member that is no voter says where these are, as `host:port`. */
-export interface Redirect {
+interface Redirect {
   readonly voters: readonly string[]
 }
 

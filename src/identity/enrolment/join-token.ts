@@ -67,7 +67,7 @@ export function tokenId({ secret }: JoinToken): string {
 }
 
 /** Who proves: a proof of one side is none of the other's. */
-export type ProofOf = 'newcomer' | 'cluster'
+type ProofOf = 'newcomer' | 'cluster'
 
 /**
  * Proves knowledge of the token over one TLS connection, for one message. `channel` is that

@@ -12,7 +12,7 @@ const maxAsked = 12
 /** A voter that has asked the others answers within this time. */
 const maxAskMs = 10_000
 
-export interface JoiningParts {
+interface JoiningParts {
   readonly clock: Clock
   /** Opens a stream without TLS. */
   readonly dial: (to: Endpoint, signal: AbortSignal) => Promise<Stream>

@@ -63,7 +63,7 @@ const maxEpochs = 3
 
 const none = new Uint8Array(sessionBytes)
 
-export interface PacketParts {
+interface PacketParts {
   readonly clock: Clock
   readonly random: Random
   /** Where the others reach this member. */

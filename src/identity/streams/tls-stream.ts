@@ -19,7 +19,7 @@ export function tlsContext(own?: { readonly key: KeyPair; readonly pem: string }
   })
 }
 
-export interface TlsOptions {
+interface TlsOptions {
   readonly context: SecureContext
   /** Application protocols (RFC 7301): what a client asks for, what a server has. */
   readonly protocols: readonly string[]

@@ -4,13 +4,12 @@
  */
 import type { JoinToken } from '../../identity/enrolment/join-token.ts'
 import { type IdentityStore, MemberIdentity } from '../../identity/member-identity.ts'
-import { maxSealBytes } from '../../identity/packets/sealed-packet.ts'
 import { type Membership, SealedTransport } from '../../identity/sealed-transport.ts'
 import type { Endpoint, Transport } from '../../identity/streams/transport.ts'
 import type { Admission } from './admission.ts'
 import { type HostParts, obtainStanding } from './standing.ts'
 
-export interface SealedHostParts extends Omit<HostParts, 'identity' | 'dial'> {
+interface SealedHostParts extends Omit<HostParts, 'identity' | 'dial'> {
   readonly store: IdentityStore
   /** Plain sockets, or a network in memory. */
   readonly inner: Transport
@@ -22,9 +21,6 @@ export interface SealedHostParts extends Omit<HostParts, 'identity' | 'dial'> {
   /** Reports who was refused and why. Comes at a bounded rate for each source. */
   readonly note: (who: string, what: string, text: string) => void
 }
-
-/** What is sealed in a packet has this many bytes less than the packet. */
-export const sealOverheadBytes = maxSealBytes
 
 export class SealedHost {
   readonly parts: HostParts
