@@ -39,7 +39,7 @@ async function openBench(): Promise<DataplaneBench> {
         neighbours: neighbours.map((row) => `${row.dst ?? ''} ${row.lladdr}`).sort(),
       }
     },
-    addStranger: async (vni) => {
+    addForeignDevice: async (vni) => {
       const type = ['type', 'vxlan', 'id', String(vni), 'dstport', '4789']
       await lab.run(host, 'ip', 'link', 'add', 'vx9', ...type)
     },

@@ -22,7 +22,7 @@ describe('the data plane in memory', () => {
           neighbours: [...neighbours].map(([ip, mac]) => `${ip} ${mac}`).sort(),
         }
       },
-      addStranger: async (vni) => dataplane.addForeignDevice(vni, 'vx9'),
+      addForeignDevice: async (vni) => dataplane.addForeignDevice(vni, 'vx9'),
       close: async () => {},
     }
   })

@@ -32,7 +32,7 @@ export interface DataplaneBench {
   /** What the kernel has by its own tools: MACs with their VTEPs, addresses with their MACs, sorted. */
   rows(overlayId: string): Promise<{ fdb: string[]; neighbours: string[] }>
   /** Puts a VXLAN device onto the host that is not ours. */
-  addStranger(vni: Vni): Promise<void>
+  addForeignDevice(vni: Vni): Promise<void>
   close(): Promise<void>
 }
 
@@ -189,8 +189,8 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       expect(await ips()).to.deep.equal(['10.20.0.2'])
     })
 
-    it("is refused a stranger's VNI", async () => {
-      await bench.addStranger(links.vni)
+    it('is refused the VNI of a foreign device', async () => {
+      await bench.addForeignDevice(links.vni)
       const error = await refusalOf(bench.dataplane.ensureOverlay(links))
       expect(error.code).to.equal('VNI_IN_USE')
       expect(error.message).to.include('5001')

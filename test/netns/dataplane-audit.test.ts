@@ -147,8 +147,8 @@ describe('the audit of a Linux kernel', function () {
 
   it("leaves alone what others put into an overlay's namespace, whatever its name", async () => {
     const [pin, add] = [hosts[0]!.pin('uber-net'), ['ip', 'link', 'add']]
-    const strangers = ['br1', 'vxlan1', 'tso0123456789ab', 'ts-overlay']
-    for (const name of strangers) await lab.run(pin, ...add, name, 'type', 'bridge')
+    const foreign = ['br1', 'vxlan1', 'tso0123456789ab', 'ts-overlay']
+    for (const name of foreign) await lab.run(pin, ...add, name, 'type', 'bridge')
     const veth = ['type', 'veth', 'peer', 'name', 'theirs2']
     await lab.run(pin, ...add, 'theirs', 'master', 'br0', ...veth)
     expect(await auditOnce()).to.equal(0)
@@ -156,7 +156,7 @@ describe('the audit of a Linux kernel', function () {
     await hosts[0]!.dataplane.start()
     expect(await auditOnce()).to.equal(0)
     const names = (await lab.json(pin, 'ip', 'link')).map(({ ifname }) => ifname)
-    expect(names).to.include.members([...strangers, 'theirs', 'theirs2'])
+    expect(names).to.include.members([...foreign, 'theirs', 'theirs2'])
     expect(await reach()).to.equal(true)
   })
 
@@ -168,7 +168,7 @@ describe('the audit of a Linux kernel', function () {
     expect(await reach()).to.equal(true)
   })
 
-  it('makes a veth pair anew that was removed in its container, and all that the engine had set', async () => {
+  it('recreates a veth pair that was removed in its container, with all that the engine had set', async () => {
     const engineMade = ['ip', 'link', 'add', 'eth1', 'type', 'bridge']
     await lab.run(near.netns, ...engineMade)
     const seen = async (): Promise<object> => {

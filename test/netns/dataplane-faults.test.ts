@@ -176,7 +176,7 @@ describe('a Linux kernel that does not play along', function () {
     }
   })
 
-  it("does not touch a stranger's links of our names, and says how to remove them", async () => {
+  it('does not touch foreign links of our names, and says how to remove them', async () => {
     const { dataplane } = host
     await dataplane.ensureOverlay(links)
     const name = sourceNameOf('uber-net', 'e1')
@@ -219,15 +219,15 @@ describe('a Linux kernel that does not play along', function () {
 
   it('tells a UDP port that somebody else has', async () => {
     const script = `const s = require('dgram').createSocket('udp4').bind(4789, () => console.log('bound')); setTimeout(() => s.close(), 3000)`
-    const holder = execa('nsenter', [`--net=${host.netns}`, process.execPath, '-e', script])
+    const user = execa('nsenter', [`--net=${host.netns}`, process.execPath, '-e', script])
     try {
-      await once(holder.stdout, 'data')
+      await once(user.stdout, 'data')
       const message = await messageOf(host.dataplane.ensureOverlay(links))
       expect(message).to.include('EADDRINUSE').and.include('4789')
       expect(await host.leftovers()).to.deep.equal([])
     } finally {
-      holder.kill()
-      await holder.catch(() => {})
+      user.kill()
+      await user.catch(() => {})
     }
   })
 })

@@ -19,7 +19,7 @@ import { NetnsLab } from './netns-lab.ts'
 /** The overlay of the one network on a faulty host. */
 export const overlayId = '10.30.0.0/16'
 export const gateway = parseIpInCidr('10.30.0.1/16')!
-/** A network is lingered for that long after its last container. */
+/** Longer than a network keeps its overlay after its last container, ms. */
 const teardownDelayMs = 1500
 
 /** What came of work during which something happened before one call. */
@@ -73,7 +73,7 @@ export class FaultyHost {
     const before = descriptors()
     const lab = await NetnsLab.create()
     const faulty = new FaultyHost(lab, await LabHost.alone(lab), before)
-    faulty.newLife()
+    faulty.restart()
     const pools = [{ addressSpace: 'ours', pool: gateway.cidr, gateway }]
     await faulty.driver.createNetwork({ networkId: 'n', options: {}, internal: false, pools })
     const { vni } = faulty.driver.networksWithEndpoints()[0]!.network
@@ -97,7 +97,7 @@ export class FaultyHost {
   }
 
   /** What a start of the process builds: the kernel and the disk stay. */
-  newLife(): void {
+  restart(): void {
     const { dataplane, vtep } = this.host
     const { clock, logger } = this.world
     this.reconciler = new PeeredReconciler({ dataplane, clock, logger })
@@ -109,7 +109,7 @@ export class FaultyHost {
     })
   }
 
-  /** @returns the name that the engine is told. */
+  /** @returns the name that the engine gets. */
   async join(id: string, ip: string, sandboxKey: string | null = null): Promise<string> {
     const addresses = [parseIpInCidr(`${ip}/16`)!]
     const endpoint = { networkId: 'n', endpointId: id }
@@ -122,12 +122,12 @@ export class FaultyHost {
     await this.driver.deleteEndpoint('n', id)
   }
 
-  /** Lets so much time pass that a network without containers goes. */
-  async linger(): Promise<void> {
+  /** Advances the clock until the overlay of a network without containers is removed. */
+  async waitForTeardown(): Promise<void> {
     await this.world.clock.advance(teardownDelayMs)
   }
 
-  /** Whether all that is wanted is believed to be in the kernel. */
+  /** Whether all rows are in the kernel, as far as is known. */
   get isSettled(): boolean {
     const [overlay] = this.reconciler.status().overlays
     return overlay !== undefined && overlay.endpoints === 1 && overlay.settled
@@ -136,7 +136,7 @@ export class FaultyHost {
   /** Lets time pass until `isSo`, and the machine have turns. */
   async until(isSo: () => boolean | Promise<boolean>): Promise<void> {
     for (let wait = 0; wait < scaled(50) && !(await isSo()); wait++) {
-      await this.linger()
+      await this.waitForTeardown()
       await sleep(20)
     }
   }

@@ -30,7 +30,7 @@ export function describeOperations(
     'the first container of a network is there or not, and is on the next try',
     async (...on) => {
       await joining(...on)
-      await on[0].linger()
+      await on[0].waitForTeardown()
     },
   )
   each('another container of a network is there or not, and is on the next try', async (...on) => {
@@ -72,7 +72,7 @@ const leaving: Trial = async (faulty, disturbed) => {
   await faulty.join('e', '10.30.0.2')
   const { note } = await disturbed(async () => {
     await faulty.remove('e')
-    await faulty.linger()
+    await faulty.waitForTeardown()
   })
   await faulty.remove('e')
   await faulty.expectNothing(note)
@@ -141,7 +141,7 @@ const starting: Trial = async (faulty, disturbed, nth) => {
     await faulty.reconciler.stop()
     await faulty.host.dataplane.close()
     await faulty.host.dataplane.start()
-    faulty.newLife()
+    faulty.restart()
     faulty.reconciler.applyPeers([{ previous: null, next: faulty.peer }])
     await faulty.driver.start()
   }

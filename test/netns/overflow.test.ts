@@ -45,7 +45,7 @@ describe('a netlink socket that overflows while rows are written', function () {
     }) as typeof setsockopt
   }
 
-  it('leads to an audit, which puts right what nobody knew of', async () => {
+  it('leads to an audit, which repairs what was not known', async () => {
     shrinkBuffers()
     const { dataplane } = host
     const links = await host.links('uber-net', 5001)

@@ -125,7 +125,7 @@ describe('a namespace that is pinned at two places', function () {
     expect([...readdirSync(first), ...readdirSync(spare)]).to.deep.equal([])
   })
 
-  it('is found beside things in its folder that are not to be removed, which are told', async () => {
+  it('is found beside things in its folder that are not to be removed, which are logged', async () => {
     await dataplane.close()
     mkdirSync(join(spare, 'lost+found'))
     const [mounted, bad] = [join(spare, 'mounted'), join(spare, pinName('bad'))]

@@ -76,7 +76,7 @@ describe('a veth pair that is recreated in its sandbox', function () {
     expect(await lab.ping(container, '10.30.0.1')).to.equal(true)
   })
 
-  it('has its IPv4 address where there can be no IPv6, and that is told', async () => {
+  it('has its IPv4 address where there can be no IPv6, and that is logged', async () => {
     expect(await dataplane.restoreEndpoint('uber-net', endpoint(1000))).to.equal('repaired')
     expect(await addresses()).to.deep.equal(['10.30.0.10/16'])
     expect(warnings).to.have.length(1)

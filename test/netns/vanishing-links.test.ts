@@ -36,7 +36,7 @@ describe('links that vanish between two calls', function () {
         }
         await host.expectWhole(`${victim} gone before call ${nth}, ${outcome.call}`, 'e')
         await host.remove('e')
-        await host.linger()
+        await host.waitForTeardown()
       }
     })
 

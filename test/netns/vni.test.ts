@@ -57,7 +57,7 @@ describe('a VNI that another device of the host has', function () {
     return held
   }
 
-  it("is told with its place where the device is a stranger's, and stays", async () => {
+  it('is reported with its place where the device is foreign, and stays', async () => {
     const { dataplane } = host
     const vxlan = ['type', 'vxlan', 'id', '5001', 'dstport', '4789']
     await lab.run(host.netns, 'ip', 'link', 'add', 'vx-here', ...vxlan)
@@ -103,7 +103,7 @@ describe('a VNI that another device of the host has', function () {
   })
 
   for (const whose of ['the same overlay', 'another overlay of ours'] as const)
-    it(`is free at once where the device is one of ${whose} that an earlier life lost`, async () => {
+    it(`is free at once where the device is one of ${whose} that was lost before a restart`, async () => {
       const { dataplane } = host
       await dataplane.ensureOverlay(links)
       const held = await loseThePin()
@@ -118,7 +118,7 @@ describe('a VNI that another device of the host has', function () {
       expect(await dataplane.ensureOverlay(wanted)).to.deep.equal([])
     })
 
-  it('is free where its overlay lives with another VNI, and the device is left of a former life', async () => {
+  it('is free where its overlay lives with another VNI, and the device is left from before', async () => {
     const { dataplane } = host
     await dataplane.ensureOverlay(links)
     const held = await loseThePin()

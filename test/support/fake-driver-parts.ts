@@ -15,10 +15,10 @@ export const orphanGraceMs = 60_000
 /** The gateway of every pool there. */
 const gatewayOfAll = parseIp('10.0.0.1')!
 
-/** What the driver's neighbours were told, and what they are to answer. */
+/** What the driver published and built, and what its neighbours answer. */
 export interface DriverWorld {
   readonly disk: Map<string, Map<string, unknown>>
-  readonly told: { overlays: Map<string, OverlayClaim>; endpoints: Map<string, EndpointClaim> }
+  readonly published: { overlays: Map<string, OverlayClaim>; endpoints: Map<string, EndpointClaim> }
   readonly kernel: Map<string, { links: OverlayLinks; endpoints: Map<string, LinkLocation> }>
   readonly knownOverlays: KnownOverlay[]
   /** By VNI and address, or VNI and MAC address. */
@@ -40,7 +40,7 @@ export interface DriverWorld {
 export function createDriverWorld(): DriverWorld {
   return {
     disk: new Map(),
-    told: { overlays: new Map(), endpoints: new Map() },
+    published: { overlays: new Map(), endpoints: new Map() },
     kernel: new Map(),
     knownOverlays: [],
     peers: new Map(),
@@ -88,10 +88,10 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
     },
     cluster: {
       self: 'here',
-      putOverlay: (overlay) => void world.told.overlays.set(overlay.overlayId, overlay),
-      removeOverlay: (overlayId) => void world.told.overlays.delete(overlayId),
-      putEndpoint: (endpoint) => void world.told.endpoints.set(endpoint.endpointId, endpoint),
-      removeEndpoint: (endpoint) => void world.told.endpoints.delete(endpoint.endpointId),
+      putOverlay: (overlay) => void world.published.overlays.set(overlay.overlayId, overlay),
+      removeOverlay: (overlayId) => void world.published.overlays.delete(overlayId),
+      putEndpoint: (endpoint) => void world.published.endpoints.set(endpoint.endpointId, endpoint),
+      removeEndpoint: (endpoint) => void world.published.endpoints.delete(endpoint.endpointId),
       overlays: () => world.knownOverlays,
     },
     peers: { withIp: peersWith, withMac: peersWith },

@@ -28,9 +28,9 @@ function create({ driver }: Side, options: Record<string, string> = {}, space = 
   return driver.createNetwork({ networkId: 'n1', options, internal: false, pools })
 }
 
-/** Tells `to` the overlays that `from` has told of. */
+/** Hands the overlays that `from` has published to `to`. */
 function tell(from: Side, member: string, to: Side): void {
-  const known = [...from.world.told.overlays.values()].map((told) => ({ ...told, member }))
+  const known = [...from.world.published.overlays.values()].map((told) => ({ ...told, member }))
   to.world.knownOverlays.splice(0, Infinity, ...known)
   to.driver.overlaysChanged(known.map((now) => ({ member, overlayId: now.overlayId, now })))
 }
@@ -58,7 +58,7 @@ const peer = (fields: Partial<Peer> = {}): Peer => ({
 })
 
 describe('an overlay that two hosts see differently', () => {
-  it('is told on both when the later one has a smaller MTU: who, both figures and what to do', async () => {
+  it('is reported on both when the later one has a smaller MTU: who, both figures and what to do', async () => {
     const [a, b] = [host(), host()]
     await create(a)
     tell(a, 'host-a', b)
@@ -80,7 +80,7 @@ describe('an overlay that two hosts see differently', () => {
         message: a.driver.inconsistencies().list[0]!.message,
       },
     ])
-    // What the message advises helps, and the end is told, too; each thing once.
+    // The advice of the message helps, and the end is logged, too; each once.
     await a.driver.deleteNetwork('n1')
     await create(a)
     tell(a, 'host-a', b)
@@ -93,7 +93,7 @@ describe('an overlay that two hosts see differently', () => {
     for (const { driver } of [a, b]) await driver.stop()
   })
 
-  it('is told when two clusters meet: another VNI, other subnets, a VNI of two overlays', async () => {
+  it('is reported when two clusters meet: another VNI, other subnets, a VNI of two overlays', async () => {
     const a = host()
     await create(a, { overlay: 'blue', vni: '7000' })
     const theirs = (fields: Partial<KnownOverlay>): KnownOverlay => ({
@@ -127,7 +127,7 @@ describe('an overlay that two hosts see differently', () => {
   it('does not fill the log when all others see it so', async () => {
     const a = host()
     await create(a)
-    const [told] = a.world.told.overlays.values()
+    const [told] = a.world.published.overlays.values()
     const claims = Array.from({ length: 1000 }, (_, i) => {
       return { ...told!, mtu: 1400, member: `host-${i}` }
     })
@@ -174,7 +174,7 @@ describe('a MAC address', () => {
     expect(await refusal(endpoint(a, 'e1', '10.10.0.2/16', mac))).to.match(
       /MAC address 02:aa:00:00:00:01 on overlay .* member host-b \(192\.0\.2\.2\) by endpoint feed.*--mac-address/,
     )
-    expect(a.world.told.endpoints.size).to.equal(0)
+    expect(a.world.published.endpoints.size).to.equal(0)
     a.world.peers.set(`7000 ${mac}`, peer({ live: false }))
     await endpoint(a, 'e1', '10.10.0.2/16', mac)
     expect(await refusal(endpoint(a, 'e2', '10.10.0.3/16', mac))).to.match(
@@ -196,7 +196,7 @@ describe('a MAC address', () => {
     await a.driver.stop()
   })
 
-  it('that two hosts turn out to have is told: address, endpoint, member, remedy', async () => {
+  it('that two hosts have is reported: address, endpoint, member, remedy', async () => {
     const a = host()
     await create(a, { vni: '7000' })
     await endpoint(a, 'e1', '10.10.0.2/16', mac)
@@ -228,7 +228,7 @@ describe('a MAC address', () => {
 })
 
 describe('an address under another IPAM driver', () => {
-  it('that two hosts turn out to have is told; one of our pools is left to address management', async () => {
+  it('that two hosts have is reported; one of our pools is left to IPAM', async () => {
     for (const [space, kinds] of [
       ['LocalDefault', ['address']],
       ['ours', []],

@@ -41,9 +41,9 @@ describe('driver', () => {
     })
     expect(world.kernel.get('10.10.0.0/16')?.links).to.include({ mtu: 1450, port: 4789 })
     expect(world.kernel.get('10.10.0.0/16')?.links.gateways).to.deep.equal(['10.10.0.1/16'])
-    expect(world.told.endpoints.get('e1')?.ips).to.deep.equal(['10.10.0.2'])
+    expect(world.published.endpoints.get('e1')?.ips).to.deep.equal(['10.10.0.2'])
     await driver.leave('n1', 'e1')
-    expect(world.told.endpoints.size).to.equal(0)
+    expect(world.published.endpoints.size).to.equal(0)
     await driver.deleteEndpoint('n1', 'e1')
     expect(world.kernel.get('10.10.0.0/16')?.endpoints.size).to.equal(0)
     await world.clock.advance(1000)
@@ -51,7 +51,7 @@ describe('driver', () => {
     // The engine releases the pool first.
     world.pools.clear()
     await driver.deleteNetwork('n1')
-    expect(world.kernel.size + world.told.overlays.size + world.bound.size).to.equal(0)
+    expect(world.kernel.size + world.published.overlays.size + world.bound.size).to.equal(0)
     for (const [table, rows] of world.disk) expect(rows.size, table).to.equal(0)
   })
 
@@ -93,14 +93,14 @@ describe('driver', () => {
     await driver.createNetwork(network('n1', { overlay: 'blue' }))
     await driver.createNetwork(network('n2'))
     await driver.createNetwork(network('n3', {}, 'LocalDefault'))
-    expect([...world.told.overlays.keys()]).to.deep.equal(['blue', '10.10.0.0/16', 'n3'])
+    expect([...world.published.overlays.keys()]).to.deep.equal(['blue', '10.10.0.0/16', 'n3'])
   })
 
   it('refuses an address that another member has, names it, and changes nothing', async () => {
     const world = createDriverWorld()
     const driver = new Driver(driverPartsOf(world))
     await driver.createNetwork(network('n1', { vni: '7000', overlay: 'blue' }, 'LocalDefault'))
-    const holder: Peer = {
+    const peer: Peer = {
       vni: 7000 as Vni,
       ips: [parseIp('10.10.0.2')!],
       mac: parseMac('02:42:0a:0a:00:02')!,
@@ -110,12 +110,12 @@ describe('driver', () => {
       claimedAt: 1,
       live: true,
     }
-    world.peers.set('7000 10.10.0.2', holder)
+    world.peers.set('7000 10.10.0.2', peer)
     expect(await refusedWith(driver.createEndpoint(endpoint('n1', 'e1')))).to.match(
       /10\.10\.0\.2 on overlay "blue" is in use on member host-b \(192\.0\.2\.2\) by endpoint feed/,
     )
-    expect(world.told.endpoints.size + (world.disk.get('endpoints')?.size ?? 0)).to.equal(0)
-    world.peers.set('7000 10.10.0.2', { ...holder, live: false })
+    expect(world.published.endpoints.size + (world.disk.get('endpoints')?.size ?? 0)).to.equal(0)
+    world.peers.set('7000 10.10.0.2', { ...peer, live: false })
     await driver.createEndpoint(endpoint('n1', 'e1'))
   })
 
@@ -185,7 +185,7 @@ describe('driver', () => {
     world.failNext = 'detachOverlay'
     await driver.deleteNetwork('n1')
     await driver.createNetwork(network('n2'))
-    expect(world.told.overlays.size).to.equal(1)
+    expect(world.published.overlays.size).to.equal(1)
   })
 
   it('leaves nothing of a network that cannot be written down', async () => {
@@ -193,7 +193,7 @@ describe('driver', () => {
     const driver = new Driver(driverPartsOf(world))
     world.failNext = 'write'
     expect(await refusedWith(driver.createNetwork(network('n1')))).to.match(/write failed/)
-    expect(world.told.overlays.size).to.equal(0)
+    expect(world.published.overlays.size).to.equal(0)
     await driver.createNetwork(network('n1'))
   })
 
@@ -284,7 +284,7 @@ describe('driver', () => {
 })
 
 describe('driver, coming back', () => {
-  it('takes over what is in the kernel, tells the cluster again, removes what is in no book', async () => {
+  it('adopts what is in the kernel, publishes it again, removes what is not in the store', async () => {
     const world = createDriverWorld()
     const before = new Driver(driverPartsOf(world))
     await before.createNetwork(network('n1'))
@@ -292,14 +292,14 @@ describe('driver, coming back', () => {
     await before.join({ networkId: 'n1', endpointId: 'e1' })
     const links = world.kernel.get('10.10.0.0/16')!.links
     world.kernel.set('stranded', { links, endpoints: new Map() })
-    world.told.endpoints.clear()
-    world.told.overlays.clear()
+    world.published.endpoints.clear()
+    world.published.overlays.clear()
 
     const after = new Driver(driverPartsOf(world))
     await after.start()
     expect([...world.kernel.keys()]).to.deep.equal(['10.10.0.0/16'])
-    expect([...world.told.endpoints.keys()]).to.deep.equal(['e1'])
-    expect([...world.told.overlays.keys()]).to.deep.equal(['10.10.0.0/16'])
+    expect([...world.published.endpoints.keys()]).to.deep.equal(['e1'])
+    expect([...world.published.overlays.keys()]).to.deep.equal(['10.10.0.0/16'])
   })
 
   it('tells of no endpoint whose link a reboot took, and works on', async () => {
@@ -309,11 +309,11 @@ describe('driver, coming back', () => {
     await before.createEndpoint(endpoint('n1', 'e1'))
     await before.join({ networkId: 'n1', endpointId: 'e1' })
     world.kernel.clear()
-    world.told.endpoints.clear()
+    world.published.endpoints.clear()
 
     const after = new Driver(driverPartsOf(world))
     await after.start()
-    expect(world.told.endpoints.size + world.kernel.size).to.equal(0)
+    expect(world.published.endpoints.size + world.kernel.size).to.equal(0)
     await after.deleteEndpoint('n1', 'e1')
     await after.createEndpoint(endpoint('n1', 'e2'))
     await after.join({ networkId: 'n1', endpointId: 'e2' })
@@ -326,12 +326,12 @@ describe('driver, coming back', () => {
     await before.createNetwork(network('n1'))
     await before.createEndpoint(endpoint('n1', 'e1'))
     await before.join({ networkId: 'n1', endpointId: 'e1' })
-    world.told.endpoints.clear()
+    world.published.endpoints.clear()
     world.failNext = 'endpointsPresent'
     const after = new Driver(driverPartsOf(world))
     await after.start()
     // Its container may be at work: the others go on knowing it.
-    expect([...world.told.endpoints.keys()]).to.deep.equal(['e1'])
+    expect([...world.published.endpoints.keys()]).to.deep.equal(['e1'])
     for (const [verb, retryMs] of [
       ['attachOverlay', 1000],
       ['attachEndpoint', 2000],
@@ -408,10 +408,10 @@ describe('driver, options and overlays', () => {
     expect(await refusedWith(elsewhere)).to.match(/has the subnets 10\.11\.0\.0\/16, not 10\.10/)
     world.knownOverlays[0] = other({})
     await driver.createNetwork(network('n1', { overlay: 'blue' }))
-    expect(world.told.overlays.get('blue')).to.include({ vni: 7000, mtu: 1400 })
+    expect(world.published.overlays.get('blue')).to.include({ vni: 7000, mtu: 1400 })
   })
 
-  it("keeps the VNI of a swarm's network, whoever had it at first, also after a restart", async () => {
+  it("keeps the VNI of a swarm's network, whichever host had it first, also after a restart", async () => {
     const world = createDriverWorld()
     const networkId = 'y6rz292ak19tg2jdnz2t36ue3'
     const wish = { networkId, options: {}, pools: network(networkId).pools }

@@ -33,7 +33,7 @@ describe('a network that the engine does not have', () => {
   it('is removed by the beginning of its id, and its pool after it', async () => {
     expect(await driver.dropNetwork('abc')).to.equal('abc1')
     expect(driver.networksWithEndpoints()).to.deep.equal([])
-    expect(world.told.overlays.size + world.bound.size).to.equal(0)
+    expect(world.published.overlays.size + world.bound.size).to.equal(0)
     await world.clock.advance(orphanGraceMs * 1.6)
     expect(world.pools.size).to.equal(0)
   })
@@ -59,8 +59,8 @@ describe('a network that the engine does not have', () => {
     world.failNext = 'write'
     expect(await messageOf(driver.deleteNetwork('abc1'))).to.match(/write/)
     expect(driver.networksWithEndpoints()).to.have.length(1)
-    expect([...world.told.overlays.keys()]).to.deep.equal([poolKey])
+    expect([...world.published.overlays.keys()]).to.deep.equal([poolKey])
     await driver.deleteNetwork('abc1')
-    expect(world.told.overlays.size).to.equal(0)
+    expect(world.published.overlays.size).to.equal(0)
   })
 })

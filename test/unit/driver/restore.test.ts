@@ -25,14 +25,14 @@ describe('a start after a stop', () => {
       await before.join({ networkId: id, endpointId: `e-${id}` })
     }
     const parts = driverPartsOf(world)
-    world.told.endpoints.clear()
+    world.published.endpoints.clear()
     const putOverlay: typeof parts.cluster.putOverlay = (overlay) => {
       if (overlay.overlayId === 'n1') throw refusal('BAD_REQUEST', 'a record with a bad field')
       parts.cluster.putOverlay(overlay)
     }
     const after = new Driver({ ...parts, cluster: { ...parts.cluster, putOverlay } })
     await after.start()
-    expect([...world.told.endpoints.keys()]).to.deep.equal(['e-n2'])
+    expect([...world.published.endpoints.keys()]).to.deep.equal(['e-n2'])
     await after.stop()
   })
 
@@ -67,10 +67,10 @@ describe('a start after a stop', () => {
       await before.join({ networkId: 'n1', endpointId: id })
     }
     await before.leave('n1', 'e1')
-    world.told.endpoints.clear()
+    world.published.endpoints.clear()
     const after = new Driver(driverPartsOf(world))
     await after.start()
-    expect([...world.told.endpoints.keys()]).to.deep.equal(['e2'])
+    expect([...world.published.endpoints.keys()]).to.deep.equal(['e2'])
     expect([...world.kernel.get('n1')!.endpoints.keys()]).to.deep.equal(['e1', 'e2'])
     await after.stop()
   })

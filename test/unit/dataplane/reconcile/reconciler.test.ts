@@ -131,7 +131,7 @@ describe('the reconciler', () => {
     expect((await reconciler.audit())[0]!.drift.sources).to.equal(0)
   })
 
-  it("writes no row for the address of the overlay's own bridge, whoever claims it", async () => {
+  it("writes no row for the address of the overlay's own bridge, whichever peer claims it", async () => {
     const gateway = ipOf(4)
     reconciler.applyPeers([appears(peer({ ips: [ipOf(2), gateway] }))])
     await reconciler.attachOverlay({ ...linksOf(1), gateways: [`${gateway}/24`] })
@@ -221,7 +221,7 @@ describe('the reconciler', () => {
     await reconciler.detachOverlay('o1')
   })
 
-  it('removes overlays of an earlier life', async () => {
+  it('removes overlays from before a restart', async () => {
     await kernel.ensureOverlay(linksOf(1))
     await reconciler.detachOverlay('o1')
     expect(await kernel.overlays()).to.deep.equal([])
@@ -329,7 +329,7 @@ describe('the reconciler', () => {
     expect(await rows()).to.deep.equal(plain)
   })
 
-  it('writes all rows anew when the tunnel becomes another one', async () => {
+  it('writes all rows again when the tunnel changes', async () => {
     reconciler.applyPeers([appears(peer()), appears(peer({ vni: vniOf(2), mac: macOf(2) }))])
     await reconciler.attachOverlay(linksOf(1))
     await reconciler.attachOverlay({ ...linksOf(1), port: 4790 })
@@ -370,7 +370,7 @@ describe('the reconciler', () => {
       expect(inside.endpoints.get('l1')!.portConfigured).to.equal(true)
     })
 
-    it('leave one VTEP where a stranger gave a MAC address more, and lose none of them', async () => {
+    it('leave one VTEP where a MAC address was given more, and lose none of them', async () => {
       const wanted = await rows()
       const { fdb } = kernel.overlay('o1')!
       fdb.set(macOf(2), [vtepOf(3), vtepOf(1), vtepOf(2)])
@@ -483,7 +483,7 @@ describe('the reconciler', () => {
       expect(caught).to.be.instanceOf(TypeError)
     })
 
-    it('build a whole overlay anew after everything was lost', async () => {
+    it('build a whole overlay again after everything was lost', async () => {
       const wanted = await rows()
       kernel.clear()
       const [report] = await reconciler.audit()

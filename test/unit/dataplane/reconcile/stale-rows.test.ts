@@ -43,7 +43,7 @@ describe('stale rows', () => {
   const rowsOf = (...some: Peer[]): string[] =>
     some.flatMap(({ mac, vtep, ips }) => [`${mac} ${vtep}`, `${ips[0]} ${mac}`]).sort()
 
-  /** A reconciler that knows nothing, in a kernel where another one had told all peers. */
+  /** A reconciler that knows no peers, in a kernel where an earlier one wrote all rows. */
   beforeEach(async () => {
     clock = new VirtualClock()
     kernel = new MemoryDataplane()
@@ -91,7 +91,7 @@ describe('stale rows', () => {
     expect(await rows()).to.deep.equal(rowsOf(...peers))
   })
 
-  it('give way to a claim at once, and go with it when it goes', async () => {
+  it('are replaced by a claim at once, and go with it', async () => {
     const moved = peer({ mac: macOf(1), ips: [ipOf(1)], vtep: vtepOf(5), origin: 'c' })
     tell(moved)
     await clock.advance(10)
