@@ -9,15 +9,15 @@ export interface ClusterStatus {
   readonly epoch: number
   readonly synced: boolean
   readonly members: readonly { name: string; address: string; state: string; self: boolean }[]
-  /** Live records: our own, and those of others by whether they count. */
+  /** Live records: our own, and those of others by visibility. */
   readonly records: { readonly own: number; readonly visible: number; readonly hidden: number }
-  /** Members whose records are here, counting or not. */
+  /** Members whose records are here, visible or not. */
   readonly origins: number
   readonly tombstones: number
-  /** Members of whose records something is missing at the moment. */
+  /** Members whose records are incomplete here at the moment. */
   readonly incomplete: number
   readonly epochTombstones: number
-  /** Records and epochs of those who are no live member. */
+  /** Origins that write or send and are no live members here. */
   readonly unknownOrigins: number
   /** Of everything here; equal roots are equal replicas. */
   readonly root: string

@@ -44,9 +44,9 @@ import { type TransitionListener, Transitions } from './transitions.ts'
 
 export type { Transition } from './transitions.ts'
 
-/** Goodbyes have this many ticks to spread before we stop. */
+/** Ticks that our leave has to spread before we stop. */
 const leaveTicks = 3
-/** That we pause is gossiped every 200 ms, to three members each time, who pass it on. */
+/** A restart is announced by gossip, every 200 ms to three members, who pass it on. */
 const restartSpreadMs = 700
 
 export class Cluster {
@@ -61,7 +61,7 @@ export class Cluster {
   readonly requests: Requests
   readonly #gracefulRestarts: GracefulRestarts
   readonly #memberListeners = new Set<(members: readonly MemberView[]) => void>()
-  #telling = false
+  #notifying = false
   /** Leaving or closed. */
   #ending = false
   #restarting = false
@@ -136,24 +136,24 @@ export class Cluster {
   }
 
   /**
-   * Calls `listener` with what changes in the others' visible records, in batches. The first
-   * listener is told all that is visible. Returns how to stop.
+   * Calls `listener` with the changes of the others' visible records, in batches. The first
+   * listener gets all visible records first. Returns how to stop.
    */
   onTransitions(listener: TransitionListener): () => void {
     return this.#transitions.listen(listener, this.#replica.origins)
   }
 
-  /** Ourselves first, then everybody we know of, the dead and departed too. */
+  /** Ourselves first, then all known members, dead and departed ones too. */
   members(): MemberView[] {
     return this.#members.all()
   }
 
-  /** Seeds that would lead back to this cluster, the most promising first. */
+  /** Addresses that lead back to this cluster as seeds, live members first. */
   seeds(): string[] {
     return this.#members.seeds()
   }
 
-  /** Whether all is here that the member with this VTEP has told, or it is known to be gone. */
+  /** Whether everything that the member with this VTEP has published is here, or it has gone. */
   hasAllOf(address: Ip): boolean {
     return hasAllOf(address, this.#members, this.#replica)
   }
@@ -201,12 +201,12 @@ export class Cluster {
     await this.#joining.join(seeds)
   }
 
-  /** Whether an exchange of state was completed, or there was nobody to exchange with. */
+  /** Whether the initial sync is done, or there was no member to sync with. */
   synced(): boolean {
     return this.#protocol.initialSync.done
   }
 
-  /** Tells the others that we go, so that they forget our records. Takes less than 4 s. */
+  /** Leaves: the others drop our records. Takes less than 4 s. */
   async leave(): Promise<void> {
     const { clock, gossip, logger } = this.#settings
     const { tickMs, leaveMs } = this.#options
@@ -225,7 +225,7 @@ export class Cluster {
     if (this.#hasCompany) await sleep(this.#settings.clock, restartSpreadMs)
   }
 
-  /** Stops. Without `leave` or `pause` before, the others see a crash. Idempotent. */
+  /** Stops. Without `leave` or `announceRestart` before, the others see a crash. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = this.#ending = true
@@ -247,7 +247,7 @@ export class Cluster {
     })
   }
 
-  /** Whether anybody is there to hear us. */
+  /** Whether there is another live member. */
   get #hasCompany(): boolean {
     return this.#members.live().length > 0
   }
@@ -267,7 +267,7 @@ export class Cluster {
     this.#follow(member)
     if (!isLive(member)) this.requests.onAway(member.name)
     this.#protocol.onMember(member, before)
-    this.#tellMembers()
+    this.#notifyMembers()
   }
 
   /** Lets a member's records count or not. */
@@ -280,7 +280,7 @@ export class Cluster {
     const member = this.#members.left(oid, epoch, this.#settings.clock.now())
     if (member === null) return
     this.requests.onAway(member.name)
-    this.#tellMembers()
+    this.#notifyMembers()
   }
 
   async #onOwnAhead(seen: number): Promise<void> {
@@ -289,11 +289,11 @@ export class Cluster {
     this.#protocol.announce()
   }
 
-  #tellMembers(): void {
-    if (this.#telling) return
-    this.#telling = true
+  #notifyMembers(): void {
+    if (this.#notifying) return
+    this.#notifying = true
     this.#settings.clock.setTimeout(() => {
-      this.#telling = false
+      this.#notifying = false
       for (const listener of this.#memberListeners) listener(this.members())
     }, 0)
   }

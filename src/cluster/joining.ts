@@ -1,7 +1,4 @@
-/**
- * Finding the cluster: contacts seeds and waits for the first exchange of state, though not for
- * ever.
- */
+/** Joining: contacts the seeds and waits for the initial sync, up to a limit. */
 import type { Clock } from '../base/clock.ts'
 import { withDeadline } from '../base/deadline.ts'
 import { OverlayError, failure, messageOf } from '../base/errors.ts'
@@ -55,8 +52,7 @@ export class Joining {
     if (seeds.length === 0) return initialSync.skip()
     const { contacted, own, errors } = await gossip.join(seeds)
     for (const error of errors) logger.warn(`a seed does not answer, trying on: ${error.message}`)
-    // Who believes to be alone may found a cluster: that takes a seed that is us, not just the lack
-    // of others.
+    // Only a host whose seeds are all itself may found a cluster: other members may be away.
     if (own > 0 && contacted === 0 && errors.length === 0) initialSync.skip()
   }
 }

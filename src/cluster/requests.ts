@@ -1,7 +1,7 @@
 /**
- * Request and answer between two members. A request is a packet that is repeated until the answer
- * or the time-out comes, or, when it is too long for a packet, a stream; the answer likewise. The
- * one who answers remembers what it answered, so a request that came twice is handled once.
+ * Requests between two members. A request is a packet that is repeated until the answer or the
+ * time-out comes, or, when it is too long for a packet, a stream; the answer likewise. The callee
+ * remembers its answers, so a request that arrives twice is handled once.
  */
 import { type Packed, pack, unpack } from '../base/bytes.ts'
 import type { Clock, Timer } from '../base/clock.ts'
@@ -9,10 +9,10 @@ import { AssertionError, type ErrorCode, OverlayError, failure, messageOf } from
 import type { Random } from '../base/random.ts'
 import { type Frame, encodeFrame, envelopeBytes } from './wire/frames.ts'
 
-/** The first repetition; each later wait is twice as long, up to `repeatMostMs`. */
+/** The first repetition; each later wait is twice as long, up to `maxRepeatMs`. */
 const minRepeatMs = 100
 const maxRepeatMs = 1000
-/** How long an answer is remembered: longer than anybody goes on asking. */
+/** How long an answer is remembered: longer than a request is repeated. */
 const rememberMs = 60_000
 /**
  * Remembered answers together; beyond, the oldest go, and a request that repeats is handled again.
@@ -59,7 +59,7 @@ export class Requests {
 
   constructor(ports: RequestsPorts) {
     this.#ports = ports
-    // Far from what a former run of ours used, so that nobody takes a new request for an old one.
+    // Far from the ids of an earlier run, so that a new request is not mistaken for an old one.
     this.#nextId = ports.random.uint32() * 0x1_0000
   }
 
@@ -130,7 +130,7 @@ export class Requests {
     outstanding.settle(ok ? { value } : { error: errorOf(from, value) })
   }
 
-  /** A member went away: nobody waits for it any more. */
+  /** A member went away: its requests fail. */
   onAway(member: string): void {
     for (const outstanding of this.#outstanding.values()) {
       if (outstanding.member === member) outstanding.settle({ error: awayError(member) })
@@ -163,12 +163,12 @@ export class Requests {
       const limit = clock.setTimeout(() => settle({ error: failure('DEADLINE', late) }), timeoutMs)
       const abort = (): void => settle({ error: signal?.reason })
       signal?.addEventListener('abort', abort)
-      const tell = (wait: number): void => {
+      const repeatedly = (wait: number): void => {
         send(member, [frame])
-        repeat = clock.setTimeout(() => tell(Math.min(2 * wait, maxRepeatMs)), wait)
+        repeat = clock.setTimeout(() => repeatedly(Math.min(2 * wait, maxRepeatMs)), wait)
       }
       this.#outstanding.set(frame.id, { member, settle })
-      tell(streamed ? maxRepeatMs : minRepeatMs)
+      repeatedly(streamed ? maxRepeatMs : minRepeatMs)
     })
   }
 
@@ -202,16 +202,16 @@ export class Requests {
    */
   #makeRoom(): boolean {
     const { clock, maxRequests } = this.#ports
-    const most = 4 * maxRequests
+    const limit = 4 * maxRequests
     const before = clock.now() - rememberMs
     for (const [key, { answer, atMs, chars }] of this.#answered) {
-      const isTooMuch = this.#answered.size >= most || this.#chars > maxRememberedChars
+      const isTooMuch = this.#answered.size >= limit || this.#chars > maxRememberedChars
       if (!isTooMuch && atMs >= before) break
       if (answer === null) continue
       this.#answered.delete(key)
       this.#chars -= chars
     }
-    return this.#answered.size < most
+    return this.#answered.size < limit
   }
 }
 
@@ -234,7 +234,7 @@ function errorBody(error: unknown): Json {
     : { message }
 }
 
-/** The error as its handler threw it, as far as it can be told over the wire. */
+/** The error that the handler threw, as far as the wire carries it. */
 function errorOf(from: string, body: Json): OverlayError {
   const fields = typeof body === 'object' && body !== null ? (body as Record<string, Json>) : {}
   const { kind, code, message } = fields

@@ -51,10 +51,10 @@ export class Transitions {
   ) {
     this.#types = types
     this.#options = options
-    this.#timeout = new Timeout(clock, () => this.#tell())
+    this.#timeout = new Timeout(clock, () => this.#deliver())
   }
 
-  /** Adds a listener; the first is told all that is visible in `origins`. Returns how to stop. */
+  /** Adds a listener; the first gets all visible records of `origins`. Returns how to stop. */
   listen(listener: TransitionListener, origins: Iterable<Origin>): () => void {
     if (this.#listeners.size === 0) {
       for (const origin of origins) {
@@ -77,7 +77,7 @@ export class Transitions {
     this.#timeout.setIfIdle(this.#options.transitionDelayMs)
   }
 
-  /** Tells nothing any more. */
+  /** Stops. */
   close(): void {
     this.#listeners.clear()
     this.#marks.clear()
@@ -85,7 +85,7 @@ export class Transitions {
   }
 
   /** One batch a turn of the event loop, so that a burst leaves room for probes. */
-  #tell(): void {
+  #deliver(): void {
     const batch: Transition[] = []
     for (const [origin, marks] of this.#marks) {
       for (const [id, before] of marks) {

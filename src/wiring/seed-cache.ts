@@ -14,13 +14,13 @@ interface SeedCacheParts {
   readonly clock: Clock
   readonly store: Store
   readonly logger: Logger
-  /** Where the other members are to be found now, the most promising first. */
+  /** The addresses of the other members, live ones first. */
   readonly seeds: () => readonly string[]
 }
 
 /**
- * Remembers on disk where other members were last found. The first host of a cluster has no `JOIN`
- * that would lead it back, and the hosts that another one names may have gone.
+ * Saves the addresses of other members, to join them after a restart. The first host of a cluster
+ * has no `JOIN` that would lead it back, and the hosts in another one's `JOIN` may have gone.
  */
 export class SeedCache {
   readonly #parts: SeedCacheParts

@@ -5,8 +5,8 @@ import { forSeeds, long, seedsOf } from './support/seeds.ts'
 import { World } from './support/world.ts'
 
 /*
- * A thousand members, or as many as SIM_HOSTS says, over the model of membership. Takes minutes and
- * some gigabytes with a thousand, so by default there are 150, for whom the limits are tighter.
+ * Many members, as many as SIM_HOSTS says. By default 150; a thousand take long to find each other
+ * in one process, and some gigabytes.
  */
 const hosts = Number(process.env['SIM_HOSTS'] ?? (long ? 1000 : 150))
 /** Times spread widely at a thousand members: a median of twenty says little there. */

@@ -14,7 +14,7 @@ import { runMocha } from './run-mocha.ts'
 /** Figures and limits of time are left out: their bounds are for many runs, not for the worst of all. */
 const patterns = [
   'packages/memberlist-js/test/simulation/{chaos,faults,lifeguard}.test.ts',
-  'test/simulation/{claims,cluster-cuts,cluster-faults,cluster-join,cluster-library,cluster-pause,disagreements,ipam*,simulator}.test.ts',
+  'test/simulation/{claims,cluster-cuts,cluster-faults,cluster-join,cluster-pause,disagreements,ipam*,simulator}.test.ts',
   '{test,packages/memberlist-js/test}/unit/**/*.test.ts',
 ]
 

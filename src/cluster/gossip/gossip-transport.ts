@@ -31,7 +31,7 @@ export interface GossipHooks {
   onAck(member: string, payload: Uint8Array): void
 }
 
-/** What became of the first attempt to join. Each seed adds to one of the three at least. */
+/** The result of the first attempt to join. Each seed adds to one of the three at least. */
 export interface JoinOutcome {
   /** How many addresses of others answered. */
   readonly contacted: number
@@ -55,18 +55,13 @@ export interface GossipTransport {
   join(seeds: readonly string[]): Promise<JoinOutcome>
   /** Spreads what `hooks.meta()` says now. */
   updateMeta(): void
-  /**
-   * A datagram to a member, the dead too; may be lost. Nothing happens when the member is unknown.
-   */
   /** Exchanges membership with some member now, out of turn; at most once a second or so. */
   refresh(): void
+  /** A datagram to a member; may be lost. Nothing happens when the member is unknown. */
   sendUnreliable(member: string, bytes: Uint8Array): void
   /** Over a stream; resolves when it was handed over, rejects when it could not be. */
   sendReliable(member: string, bytes: Uint8Array): Promise<void>
-  /**
-   * Tells the others that we go, and waits until they have had time to hear it. Nothing is sent
-   * afterwards.
-   */
+  /** Leaves, and waits until the others have had time to learn it. Nothing is sent afterwards. */
   leave(timeoutMs: number): Promise<void>
   /** Stops listening. Idempotent. */
   close(): Promise<void>

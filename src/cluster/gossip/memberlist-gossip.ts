@@ -22,9 +22,8 @@ const delegateVersions = [16, 16, 16] as const
 type Tuning = Exclude<ConfigInput, string>
 
 /**
- * A member that does not answer is sought for a month: after a cut its halves may have no other way
- * to find each other, since seeds may all be on one side. Whom one seeks for ever, others have to
- * wait for.
+ * A dead member is contacted for a month: after a partition the halves may have no other way to
+ * find each other, since all seeds may be on one side. Not for ever, since it may be gone for good.
  */
 const reconnectMs = 30 * 24 * 3_600_000
 
@@ -34,7 +33,7 @@ export const gossipTuning: Tuning = {
   probeIntervalMs: 500,
   probeTimeoutMs: 200,
   suspicionMult: 3,
-  // A dial into a cut cable blocks the next one for so long, and with it the way back.
+  // A dial across a partition blocks the next attempt for this long.
   tcpTimeoutMs: 2000,
   // Our transfers are packed already.
   compression: 'none',
@@ -51,9 +50,9 @@ interface MemberlistGossipOptions {
   /** Encrypts all gossip; null or empty: in the clear. */
   readonly secret?: string | null
   readonly config?: Tuning
-  /** Two hosts call themselves by one name: `known` is the one that has it, for us. */
+  /** Two hosts have one name; `known` is the address of the one that is a member. */
   readonly onNameClash?: (name: string, known: string, claimant: string) => void
-  /** After how long away members are forgotten, ms: so long they are sought at the least. */
+  /** After how long dead members are evicted, ms; they are contacted for twice as long. */
   readonly forgetAfterMs?: number
   /** Opens the sockets, or a test's. */
   readonly transport: () => Promise<Transport>
@@ -74,7 +73,7 @@ export function createMemberlistGossip(options: MemberlistGossipOptions): Gossip
   return new MemberlistGossip(options)
 }
 
-/** One past what a list that has not started says; the least IPv6 path leaves this much. */
+/** The payload of a packet before the list has started: what the smallest IPv6 path carries. */
 const payloadBeforeStart = 1200
 
 class MemberlistGossip implements GossipTransport {
@@ -115,16 +114,16 @@ class MemberlistGossip implements GossipTransport {
         onMessage: (bytes) => hooks.onMessage(bytes),
       },
     })
-    const tell = (member: Member, state: MemberState = member.state): void => {
+    const report = (member: Member, state: MemberState = member.state): void => {
       const host = parseIp(member.address)
       if (host === null) return
       hooks.onMember({ name: member.name, host, port: member.port, state, meta: member.meta })
     }
-    list.on('join', (member) => tell(member))
-    list.on('update', (member) => tell(member))
-    list.on('suspect', (member) => tell(member))
-    list.on('refuted', (member) => tell(member))
-    list.on('leave', (member, how) => tell(member, how === 'left' ? 'left' : 'dead'))
+    list.on('join', (member) => report(member))
+    list.on('update', (member) => report(member))
+    list.on('suspect', (member) => report(member))
+    list.on('refuted', (member) => report(member))
+    list.on('leave', (member, how) => report(member, how === 'left' ? 'left' : 'dead'))
     const { onNameClash } = this.#options
     list.on('conflict', (known, claimant) => {
       onNameClash?.(known.name, known.address, claimant.address)

@@ -33,7 +33,7 @@ export function covers(coverage: Coverage, version: number): boolean {
 }
 
 /**
- * The coverage with one more range; unchanged when that would make more than `rangesMost` ranges.
+ * The coverage with one more range; unchanged when that would make more than `maxRanges` ranges.
  */
 export function withRange(coverage: Coverage, { from, to }: Range): Coverage {
   if (to <= coverage.prefix || to <= from) return coverage

@@ -6,13 +6,13 @@ import type { Packed } from '../../base/bytes.ts'
 
 interface EpochTombstone {
   readonly epoch: number
-  /** Its owner has left. False: the owner was dead for so long that its records were dropped. */
+  /** Its owner has left. False: its records were dropped because it was dead for too long. */
   readonly left: boolean
   /** When it may be dropped, in milliseconds of the clock. */
   readonly untilMs: number
 }
 
-/** Above it the oldest are dropped: no cluster sees so many restarts or departures in a day. */
+/** Above it the oldest are dropped: no cluster has that many restarts in a day. */
 const maxEpochTombstones = 4096
 
 /** The epoch tombstones of a replica, one for an origin. */

@@ -185,12 +185,12 @@ export class OriginLog {
   }
 
   /**
-   * Drops tombstones written before `before`, and beyond `most` the oldest. Only those in the
+   * Drops tombstones written before `before`, and above `limit` the oldest. Only those in the
    * prefix go, since the floor speaks for everything below it.
    */
-  dropTombstones(before: number, most: number): void {
+  dropTombstones(before: number, limit: number): void {
     if (this.#tombstones === 0) return
-    let excess = this.#tombstones - most
+    let excess = this.#tombstones - limit
     for (const entry of this.#order) {
       if (entry.version > this.#coverage.prefix) break
       if (entry.replaced || entry.value !== null) continue

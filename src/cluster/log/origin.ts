@@ -2,7 +2,7 @@
  * One member's records in a replica, and whether they are visible. Death hides them, because the
  * member may only be cut off: when it answers again they are visible at once, and nothing has to be
  * sent. Leaving drops them, because the owner said so. Records whose owner is not a member (yet)
- * are kept hidden: a record often overtakes the news that its owner has joined.
+ * are kept hidden: a record often arrives before the join of its owner.
  */
 import type { Ip } from '../../net/ip.ts'
 import type { Packed } from '../../base/bytes.ts'

@@ -1,6 +1,6 @@
 /**
  * What this member publishes. A change gets its version when it is sent, so a record that is
- * written twice in between takes one version, and nobody sees a hole. A token bucket limits the
+ * written twice in between takes one version, and no member sees a hole. A token bucket limits the
  * versions per second; changes above it wait, and only the last value of a record is sent.
  */
 import type { Packed } from '../../base/bytes.ts'

@@ -160,8 +160,8 @@ export class Replica {
   }
 
   /**
-   * An epoch is over, and records of a later one are here. Nobody may ever report the end of that
-   * one, so they are hidden until its owner is known to be alive.
+   * An epoch is over, and records of a later one are here. Its end may
+   * never be reported, so they are hidden until its owner is known to be alive.
    */
   #suspectLaterRun(oid: Packed, epoch: number, now: number): void {
     const origin = this.#origins.get(oid)

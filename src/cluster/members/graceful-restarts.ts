@@ -1,8 +1,7 @@
 /**
- * Members whose plugin pauses while their containers run on, as it does for an upgrade. They said
- * so before they stopped answering, and their records count although gossip takes them for dead,
- * for a bounded time: who does not come back by then is gone. A member that dies without a word
- * gets none of this.
+ * Graceful restarts: members whose plugin stops while their containers run on, as in an upgrade.
+ * They announced it before they stopped answering, and their records stay visible although gossip
+ * reports them dead, for a limited time. A member that dies without a word is hidden at once.
  */
 import type { Clock } from '../../base/clock.ts'
 import { Timeout } from '../../base/timers.ts'
@@ -10,9 +9,8 @@ import type { MemberState } from '../gossip/gossip-transport.ts'
 import type { Member } from './member-table.ts'
 
 /**
- * How long a pause may last, in milliseconds. An upgrade takes seconds, one with a slow download
- * some minutes; and the containers of a host that broke down meanwhile are looked for in vain for
- * that long.
+ * How long a restart may take, in milliseconds. An upgrade takes seconds, one with a slow download
+ * some minutes. If the host breaks down meanwhile, its containers are unreachable for that long.
  */
 const maxRestartMs = 10 * 60_000
 
@@ -24,20 +22,20 @@ interface GracefulRestartsParts {
 
 export class GracefulRestarts {
   readonly #parts: GracefulRestartsParts
-  /** By name, the members that pause, each with the epoch and with the end of its time. */
+  /** The restarting members by name, each with its epoch and its timeout. */
   readonly #running = new Map<string, { readonly epoch: number; readonly end: Timeout }>()
-  /** The epoch whose time is up. */
+  /** The epoch whose restart took too long, by name. */
   readonly #over = new Map<string, number>()
 
   constructor(parts: GracefulRestartsParts) {
     this.#parts = parts
   }
 
-  /** The state by which a member's records count now. */
+  /** The state by which a member's records are visible or not. */
   effectiveState(member: Member): MemberState {
     const { name, epoch, state } = member
-    const pausing = state === 'dead' && member.restarting === true
-    if (!pausing) {
+    const isRestarting = state === 'dead' && member.restarting === true
+    if (!isRestarting) {
       this.#forget(name)
       if (state !== 'dead') this.#over.delete(name)
       return state

@@ -16,7 +16,7 @@ export interface MemberView {
   readonly sinceMs: number
   /** Where its gossip listens, as a seed is written; empty for ourselves. */
   readonly seed: string
-  /** Its plugin pauses and its endpoints live on, as it said before it stopped answering. */
+  /** It announced a graceful restart: its endpoints live on. */
   readonly restarting?: true
 }
 
@@ -79,10 +79,10 @@ export class MemberTable {
   }
 
   /**
-   * Follows what gossip says of another member. Returns it when that changed anything; null when it
-   * did not, or when the member is none of ours. Who said goodbye stays away for that epoch,
-   * whatever gossip has yet to hear. Who comes back with metadata of another release's is as good
-   * as dead: what we know is of its former run, and what it says now cannot be read.
+   * Applies what gossip reports of another member. Returns it when that changed anything; null when
+   * it did not, or when the member is not one of this format. A member that left stays away for
+   * that epoch, whatever gossip reports later. One that comes back with metadata of another release
+   * counts as dead: what is here is of its former run, and its new records cannot be read.
    */
   update(member: GossipMember, now: number): Member | null {
     const before = this.#members.get(member.name)
@@ -109,7 +109,7 @@ export class MemberTable {
     return before !== undefined && sameFacts(before, next) ? null : next
   }
 
-  /** A member said that it leaves. Returns it when that was news. */
+  /** A member leaves. Returns it when that was new. */
   left(oid: Packed, epoch: number, now: number): Member | null {
     const before = this.#members.get(this.#names.get(oid) ?? '')
     if (before === undefined || before.self || before.state === 'left') return null
@@ -141,7 +141,7 @@ export class MemberTable {
   }
 }
 
-/** Whether it counts: a suspect does until it is dead, somebody unknown does not. */
+/** Whether it is alive or suspect; false for an unknown member. */
 export function isLive(member: Pick<MemberView, 'state'> | undefined): boolean {
   return member?.state === 'alive' || member?.state === 'suspect'
 }

@@ -2,7 +2,7 @@
  * Sync on join: sends members that are new, or back from the dead, a summary of our own log. They
  * request what they missed, and we request from those that were away what we missed of theirs. So a
  * member that was cut off is up to date as soon as it is a member again. When we join ourselves,
- * and many members are new at once, all are told everything.
+ * and many members are new at once, all get everything.
  */
 import type { Timer } from '../../base/clock.ts'
 import { oidOfName } from '../log/digest.ts'
@@ -16,7 +16,7 @@ const maxPerTurn = 64
 interface JoinSyncPorts extends SyncContext {
   /** Whether others may know how far our own log is. */
   readonly isOpen: () => boolean
-  /** Tells all members, unless that was done. */
+  /** Sends all members our summary and records, unless that was done. */
   readonly announce: () => void
 }
 

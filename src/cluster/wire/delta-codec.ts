@@ -167,7 +167,7 @@ function secondOf(epoch: number): number {
   return Math.min(Math.floor(epoch / 1000), maxClaimedAt)
 }
 
-/** Whether it is an endpoint that can be told without the lengths of its parts. */
+/** Whether it is an endpoint that can be written without the lengths of its parts. */
 function isCompact(id: Packed, value: Packed | null): boolean {
   const isEndpoint = id.charCodeAt(0) === endpointKind && id.length === 1 + endpointKeyBytes
   return isEndpoint && (value === null || isEndpointValue(value))

@@ -17,7 +17,7 @@
  *
  *     cluster.put(hostRecord, { hostId, prefixes })       // publish
  *     cluster.remove(hostRecord, hostId)                  // withdraw, by key
- *     cluster.records(hostRecord)                         // everybody's, typed
+ *     cluster.records(hostRecord)                         // all members', typed
  *     cluster.onTransitions((batch) => { if (hostRecord.is(batch[0].next)) … })
  *
  * The schema reads what other members sent, of any release: give new fields `v.optional`, bound the
