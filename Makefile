@@ -6,7 +6,7 @@ export NODE_COMPILE_CACHE := $(CURDIR)/node_modules/.cache/compiled
 run = node --conditions=source
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugin test check lint types unit contract conformance interop sim hostile hunt netns e2e e2e-all soak \
+.PHONY: help setup build plugin test check lint types unit contract conformance interop sim sim-long hostile hunt netns e2e e2e-all soak \
 	demo bench bench-scale mutants fmt clean ci root
 
 help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and `types` run one level of test
@@ -41,6 +41,9 @@ sim: setup ## simulations of many members in virtual time
 
 hostile: setup ## strangers and members that misbehave, against the gossip of whole members
 	@$(run) test/support/run-levels.ts hostile
+
+sim-long: setup ## the same with the sizes and numbers of seeds that figures are made with; hours
+	@SIM_LONG=1 $(run) test/support/run-levels.ts simulation
 
 hunt: setup ## new seeds for the simulations and properties, which otherwise draw the same numbers; MINUTES=10
 	@MINUTES=$(MINUTES) $(run) test/support/hunt.ts

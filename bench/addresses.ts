@@ -1,5 +1,6 @@
 /**
- * How long addresses take, with real disks: from an owned block on a host that is alone, and on five hosts with real sockets.
+ * How long addresses take, with real disks: from an owned block on a host that is alone, and on
+ * five hosts with real sockets.
  *
  *     node --conditions=source bench/addresses.ts
  */

@@ -1,4 +1,7 @@
-/** What a figure must not pass. Those that tests asserted before they stopped asserting time are all here. */
+/**
+ * What a figure must not pass. Those that tests asserted before they stopped asserting time are all
+ * here.
+ */
 export interface Bar {
   readonly unit: string
   readonly atMost?: number

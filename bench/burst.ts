@@ -8,7 +8,10 @@ import { figure, median, print, spread, table } from './figures.ts'
 
 const rounds = 7
 
-/** What one round took, in milliseconds: by the clock, of CPU, and of CPU in the longer turns of the event loop (p99). */
+/**
+ * What one round took, in milliseconds: by the clock, of CPU, and of CPU in the longer turns of the
+ * event loop (p99).
+ */
 interface Round {
   readonly wall: number
   readonly cpu: number

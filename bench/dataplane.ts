@@ -114,7 +114,10 @@ async function peers(dataplane: LinuxDataplane): Promise<void> {
   }
 }
 
-/** All containers of the host are stopped at once and others started: how long is nobody else served meanwhile? */
+/**
+ * All containers of the host are stopped at once and others started: how long is nobody else served
+ * meanwhile?
+ */
 async function redeploy(dataplane: LinuxDataplane): Promise<void> {
   const reconciler = new PeeredReconciler({ dataplane, clock: systemClock, logger: silentLogger })
   await reconciler.attachOverlay(links)
@@ -190,7 +193,9 @@ function quantile(times: readonly number[], share: number): string {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]!.toFixed(2)
 }
 
-/** The processor time of each turn of the event loop while it watches: how long others have to wait. */
+/**
+ * The processor time of each turn of the event loop while it watches: how long others have to wait.
+ */
 class Turns {
   readonly #ms: number[] = []
   #isOver = false

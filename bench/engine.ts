@@ -1,7 +1,7 @@
 /**
- * ts-overlay against Docker's own overlay, on the same two Docker hosts, in the same run, taking turns:
- * how long `docker run … true` takes, and TCP throughput between containers on two hosts. Also how long
- * our CreateEndpoint and Join take inside the plugin.
+ * ts-overlay against Docker's own overlay, on the same two Docker hosts, in the same run, taking
+ * turns: how long `docker run … true` takes, and TCP throughput between containers on two hosts.
+ * Also how long our CreateEndpoint and Join take inside the plugin.
  *
  *     node --conditions=source bench/engine.ts        RUNS=15 STREAM_SECONDS=5 STREAMS=5
  */

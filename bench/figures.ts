@@ -31,7 +31,10 @@ export interface Figure {
   readonly value: number
 }
 
-/** Tells `bench/run.ts` a figure; does nothing in a program that runs alone. Of a name told twice the largest value counts. */
+/**
+ * Tells `bench/run.ts` a figure; does nothing in a program that runs alone. Of a name told twice
+ * the largest value counts.
+ */
 export function figure(name: string, value: number): void {
   const path = process.env['BENCH_FIGURES']
   if (path !== undefined) appendFileSync(path, `${JSON.stringify({ name, value })}\n`)

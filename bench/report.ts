@@ -13,7 +13,10 @@ export interface Line {
   readonly keepsBar: boolean
 }
 
-/** One line for each figure, with its bar and the last runs before it. `history` has one list of figures a run, oldest first. */
+/**
+ * One line for each figure, with its bar and the last runs before it. `history` has one list of
+ * figures a run, oldest first.
+ */
 export function linesOf(
   figures: readonly Figure[],
   history: readonly (readonly Figure[])[],

@@ -1,6 +1,6 @@
 /**
- * How long a plugin takes from its start to its first answer that has 20 networks of five containers in its store, and seeds
- * that do not answer. It is killed before each start.
+ * How long a plugin takes from its start to its first answer that has 20 networks of five
+ * containers in its store, and seeds that do not answer. It is killed before each start.
  *
  *     node --conditions=source bench/restart.ts        as root; RUNS=15
  */

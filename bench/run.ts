@@ -1,9 +1,11 @@
 /**
- * Runs all benches, or those named, and shows each figure with its bar and its trend over the last runs on this machine:
+ * Runs all benches, or those named, and shows each figure with its bar and its trend over the last
+ * runs on this machine:
  *
  *     make bench ONLY=start,burst
  *
- * Ends with 1 when a figure misses its bar. On a busy machine look at ratios; they are taken within one run.
+ * Ends with 1 when a figure misses its bar. On a busy machine look at ratios; they are taken within
+ * one run.
  */
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

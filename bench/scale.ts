@@ -3,8 +3,8 @@
  *
  *     node --conditions=source bench/scale.ts [members…]
  *
- * Prints one line for each figure and ends with 1 when a bar is missed. Bytes are those of Raft and of
- * requests between members, without the headers of gossip.
+ * Prints one line for each figure and ends with 1 when a bar is missed. Bytes are those of Raft and
+ * of requests between members, without the headers of gossip.
  */
 import { encodeOperation } from '../test/simulation/raft/register-map.ts'
 import { ConsensusWorld } from '../test/simulation/consensus/world.ts'

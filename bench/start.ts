@@ -1,5 +1,6 @@
 /**
- * From the start of the plugin's process to its first answer, with the bundle and the binary that ship.
+ * From the start of the plugin's process to its first answer, with the bundle and the binary that
+ * ship.
  *
  *     node --conditions=source bench/start.ts         RUNS=15        (after `make plugin`)
  */

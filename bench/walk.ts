@@ -1,11 +1,12 @@
 /**
- * Which files of src and of memberlist-js the code of a call or of a packet runs through, by V8's precise
- * coverage of functions:
+ * Which files of src and of memberlist-js the code of a call or of a packet runs through, by V8's
+ * precise coverage of functions:
  *
  *     node --conditions=source bench/walk.ts
  *
- * The calls are those of one container, through the engine's protocol, with store and kernel in memory. The packet is the one that brings an endpoint to another host, from its arrival to the rows in the
- * kernel.
+ * The calls are those of one container, through the engine's protocol, with store and kernel in
+ * memory. The packet is the one that brings an endpoint to another host, from its arrival to the
+ * rows in the kernel.
  */
 import { Session } from 'node:inspector/promises'
 import { join, relative } from 'node:path'

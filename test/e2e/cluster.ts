@@ -1,6 +1,6 @@
 /**
- * What the end-to-end tests do on the hosts of their one lab: hosts 1 to 3 have the plugin and are members of one cluster,
- * host 4 has an engine and nothing else.
+ * What the end-to-end tests do on the hosts of their one lab: hosts 1 to 3 have the plugin and are
+ * members of one cluster, host 4 has an engine and nothing else.
  */
 import { expect } from 'chai'
 import type { Host } from '../support/lab/host.ts'
@@ -65,7 +65,10 @@ export async function start(
   return addressOf(on, network, name)
 }
 
-/** `docker run --rm` of one command in a container on the network; a failure is returned, not thrown. */
+/**
+ * `docker run --rm` of one command in a container on the network; a failure is returned, not
+ * thrown.
+ */
 export async function runOnce(
   on: Host,
   network: string,

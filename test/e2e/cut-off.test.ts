@@ -1,4 +1,7 @@
-/** A host whose cable is pulled is gone from the others' tables, and back once the cable is. How soon is printed. */
+/**
+ * A host whose cable is pulled is gone from the others' tables, and back once the cable is. How
+ * soon is printed.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { figure } from '../../bench/figures.ts'

@@ -1,4 +1,7 @@
-/** What two hosts cannot both have of one overlay: refused where it is known, and told on both where it is not. */
+/**
+ * What two hosts cannot both have of one overlay: refused where it is known, and told on both where
+ * it is not.
+ */
 import { expect } from 'chai'
 import { createNetwork, expectRefusal, host, ours, runOnce, start } from './cluster.ts'
 

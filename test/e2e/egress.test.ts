@@ -1,4 +1,7 @@
-/** The way out and in: `docker_gwbridge` does for our networks what it does for Docker's own overlay. */
+/**
+ * The way out and in: `docker_gwbridge` does for our networks what it does for Docker's own
+ * overlay.
+ */
 import { expect } from 'chai'
 import { outsideAddress } from '../support/lab/underlay.ts'
 import { createNetwork, expectAnswers, expectAnswersIn, host, ours, start } from './cluster.ts'

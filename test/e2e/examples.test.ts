@@ -1,4 +1,7 @@
-/** The scripts of `examples/` do what their READMEs say. That of the swarm is run by `swarm.test.ts`. */
+/**
+ * The scripts of `examples/` do what their READMEs say. That of the swarm is run by
+ * `swarm.test.ts`.
+ */
 import { expect } from 'chai'
 import { host } from './cluster.ts'
 import { labImage } from '../support/lab/image.ts'

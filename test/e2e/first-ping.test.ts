@@ -1,4 +1,7 @@
-/** The first packet to a new container is answered, from whichever host, as soon as `docker run -d` has returned. */
+/**
+ * The first packet to a new container is answered, from whichever host, as soon as `docker run -d`
+ * has returned.
+ */
 import { expect } from 'chai'
 import { createNetwork, long, members, ours, start } from './cluster.ts'
 import {
@@ -12,7 +15,9 @@ import {
 import type { Host } from '../support/lab/host.ts'
 
 const starts = long ? 100 : 50
-/** An unanswered ARP request is not repeated, so that a late row cannot hide behind the second one. */
+/**
+ * An unanswered ARP request is not repeated, so that a late row cannot hide behind the second one.
+ */
 const arp = { mcast_solicit: 1, retrans_time_ms: 10_000 }
 const waitSeconds = 10
 

@@ -1,4 +1,7 @@
-/** Mocha's root hooks for the end-to-end tests: one lab for all files, and a look after every test at what is left. */
+/**
+ * Mocha's root hooks for the end-to-end tests: one lab for all files, and a look after every test
+ * at what is left.
+ */
 import { execa } from 'execa'
 import { Lab } from '../support/lab/lab.ts'
 import { projectDir } from '../support/lab/paths.ts'
@@ -50,7 +53,10 @@ export const mochaHooks = {
   },
 }
 
-/** Shows the last lines of each host's plugin: what a failure in a container is most often explained by. */
+/**
+ * Shows the last lines of each host's plugin: what a failure in a container is most often explained
+ * by.
+ */
 async function reportPluginLogs(title: string): Promise<void> {
   report(`the plugins' last words in "${title}":`)
   for (const host of theLab().hosts) {
@@ -63,8 +69,8 @@ async function reportPluginLogs(title: string): Promise<void> {
 }
 
 /**
- * Two hosts and the host without the plugin have the engine that is asked for, the third another one. With `mixed`, each of
- * the three has an engine of its own.
+ * Two hosts and the host without the plugin have the engine that is asked for, the third another
+ * one. With `mixed`, each of the three has an engine of its own.
  */
 function engines(): EngineVersion[] {
   const wanted = process.env['ENGINE'] || '28.5'

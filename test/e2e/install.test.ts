@@ -1,4 +1,7 @@
-/** The plugin as a user installs it: through a registry, with settings on the command line, and with wrong ones. */
+/**
+ * The plugin as a user installs it: through a registry, with settings on the command line, and with
+ * wrong ones.
+ */
 import { expect } from 'chai'
 import { guest } from '../support/lab/paths.ts'
 import { registryAddress } from '../support/lab/registry.ts'

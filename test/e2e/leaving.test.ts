@@ -1,6 +1,7 @@
 /**
- * What is left when containers stop and networks go: nothing, on any host. After every test a hook looks at interfaces,
- * namespaces and books; here also at the rows that other hosts have, and at each way of ending.
+ * What is left when containers stop and networks go: nothing, on any host. After every test a hook
+ * looks at interfaces, namespaces and books; here also at the rows that other hosts have, and at
+ * each way of ending.
  */
 import { expect } from 'chai'
 import { createNetwork, expectAnswers, expectAnswersIn, host, ours, start } from './cluster.ts'
@@ -8,7 +9,9 @@ import { overlayKernel, overlayPins } from '../support/lab/overlay-kernel.ts'
 import { until } from '../support/lab/processes.ts'
 import { leftovers, onlyVni } from './leftovers.ts'
 
-/** The rows that host 1 has for other hosts' endpoints on its only overlay: FDB rows and neighbours. */
+/**
+ * The rows that host 1 has for other hosts' endpoints on its only overlay: FDB rows and neighbours.
+ */
 async function rowsOnHost1(): Promise<string[]> {
   const kernel = await overlayKernel(host(1), await onlyVni(host(1)))
   return [

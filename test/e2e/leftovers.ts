@@ -6,7 +6,10 @@ import type { Host, Status } from '../support/lab/host.ts'
 import { scaled } from '../support/time.ts'
 import { hostLinks, overlayPins } from '../support/lab/overlay-kernel.ts'
 
-/** What tests have left behind so far. A hook that fails would end the whole run, so a test of its own looks at it. */
+/**
+ * What tests have left behind so far. A hook that fails would end the whole run, so a test of its
+ * own looks at it.
+ */
 export const leftBehind: string[] = []
 
 /** Notes what the test left that was not there before it. */
@@ -17,7 +20,10 @@ export function noteWhatIsLeft(test: string, left: readonly string[]): void {
   }
 }
 
-/** Removes all containers and networks of the hosts. `docker_gwbridge` is the engine's own and stays. */
+/**
+ * Removes all containers and networks of the hosts. `docker_gwbridge` is the engine's own and
+ * stays.
+ */
 export async function removeEverything(hosts: readonly Host[]): Promise<void> {
   const script = `
     containers=$(docker ps --all --quiet); [ -z "$containers" ] || docker rm --force $containers
@@ -26,10 +32,16 @@ export async function removeEverything(hosts: readonly Host[]): Promise<void> {
   await Promise.all(hosts.map((host) => host.exec(['sh', '-c', script])))
 }
 
-/** A block from which another host has borrowed an address is given back some three seconds after the pool. */
+/**
+ * A block from which another host has borrowed an address is given back some three seconds after
+ * the pool.
+ */
 const patienceMs = 10_000
 
-/** One line for each thing of ours that hosts without containers and networks still have after some patience. */
+/**
+ * One line for each thing of ours that hosts without containers and networks still have after some
+ * patience.
+ */
 export async function leftovers(hosts: readonly Host[]): Promise<string[]> {
   const deadline = performance.now() + scaled(patienceMs)
   for (;;) {
@@ -39,7 +51,10 @@ export async function leftovers(hosts: readonly Host[]): Promise<string[]> {
   }
 }
 
-/** The first line of each bug that ended a plugin's process; the engine starts it again, so nobody else may notice. */
+/**
+ * The first line of each bug that ended a plugin's process; the engine starts it again, so nobody
+ * else may notice.
+ */
 export async function bugsOf(hosts: readonly Host[]): Promise<string[]> {
   const found = await Promise.all(
     hosts.map(async (host) => {

@@ -1,6 +1,7 @@
 /**
- * 40 containers started on each of three hosts at the same moment, in one /24, with a cable cut in the middle: no address
- * twice, all reach each other afterwards, and the books are right. What cannot be had meanwhile is refused with the reason.
+ * 40 containers started on each of three hosts at the same moment, in one /24, with a cable cut in
+ * the middle: no address twice, all reach each other afterwards, and the books are right. What
+ * cannot be had meanwhile is refused with the reason.
  */
 import { expect } from 'chai'
 import type { IpamStatus } from '../../src/ipam/status.ts'
@@ -21,7 +22,10 @@ const each = 40
 const watched = { network: 'n', subnet: '10.18.0.0/24', gateway: '10.18.0.1' }
 /** The cable goes when that many have started on the host. */
 const beforeTheCut = 8
-/** More than the host can have without asking: its share of the pool is 40 addresses, and it claims ahead. */
+/**
+ * More than the host can have without asking: its share of the pool is 40 addresses, and it claims
+ * ahead.
+ */
 const moreAtMost = 40
 const cut = (): Host => host(3)
 
@@ -48,7 +52,10 @@ async function startAll(on: Host, onStarted: () => void): Promise<Refused> {
   return refused
 }
 
-/** Goes on, one by one, until there is nothing more to be had without asking. Returns the names of those that started. */
+/**
+ * Goes on, one by one, until there is nothing more to be had without asking. Returns the names of
+ * those that started.
+ */
 async function startUntilRefused(on: Host, refused: Refused): Promise<string[]> {
   const started: string[] = []
   for (let i = each; refused.size === 0 && i < each + moreAtMost; i++) {
@@ -68,7 +75,10 @@ async function untilAllAlive(on: Host): Promise<void> {
   await until(isWhole, `${on.name} sees all`, 10_000, 50)
 }
 
-/** Engine 20.10 may lose count when many go at once, and then takes the network for one that is in use. */
+/**
+ * Engine 20.10 may lose count when many go at once, and then takes the network for one that is in
+ * use.
+ */
 async function removeInTurn(some: readonly Placed[]): Promise<void> {
   for (const one of some) await removeContainer(one.host, one.name)
 }
@@ -138,7 +148,10 @@ describe(`${each} containers on each of three hosts at once, and a cable cut mea
     return [elsewhere, { refused, more: more.length + (isMore ? 1 : 0), seconds }]
   }
 
-  /** Each host's leases are its containers' addresses, no block has two owners, and nothing is pending. */
+  /**
+   * Each host's leases are its containers' addresses, no block has two owners, and nothing is
+   * pending.
+   */
   async function expectBooks(all: readonly Placed[]): Promise<void> {
     const isSettled = async (): Promise<boolean> =>
       (await books()).every(({ pools }) => pools.every(({ blocks }) => blocks.releasing === 0))

@@ -1,4 +1,7 @@
-/** Containers on different hosts reach each other, from the first packet on, by either name of the driver. */
+/**
+ * Containers on different hosts reach each other, from the first packet on, by either name of the
+ * driver.
+ */
 import { expect } from 'chai'
 import {
   addressOf,

@@ -1,6 +1,7 @@
 /**
- * Containers started and removed on all hosts at once, with the same few addresses moving from host to host: no row is wrong
- * for longer than it takes to tell, and none is wrong or left over when it is calm again.
+ * Containers started and removed on all hosts at once, with the same few addresses moving from host
+ * to host: no row is wrong for longer than it takes to tell, and none is wrong or left over when it
+ * is calm again.
  */
 import { expect } from 'chai'
 import { type Random, below, pick, seededRandom, systemRandom } from '../../src/base/random.ts'
@@ -120,7 +121,10 @@ describe('a redeployment', () => {
     expect(await allContainers(members(), 'n')).to.have.length(members().length)
   })
 
-  /** Each host has the right rows, so each address's row points at the host that has it, and it answers there. */
+  /**
+   * Each host has the right rows, so each address's row points at the host that has it, and it
+   * answers there.
+   */
   async function expectCalm(redeployment: Redeployment): Promise<void> {
     expect(await tableDifferences(members(), watched, toleranceMs)).to.deep.equal([])
     const present = await allContainers(members(), 'n')

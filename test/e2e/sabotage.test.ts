@@ -1,6 +1,6 @@
 /**
- * The kernel is a cache: what somebody changes by hand is put right within seconds, counted and shown, and what is not ours is
- * left alone, however it is called.
+ * The kernel is a cache: what somebody changes by hand is put right within seconds, counted and
+ * shown, and what is not ours is left alone, however it is called.
  */
 import { expect } from 'chai'
 import type { ReconcilerStatus } from '../../src/dataplane/reconcile/reconciler.ts'
@@ -18,7 +18,10 @@ const thereMac = '02:42:0a:52:00:14'
 const here = '10.82.0.10'
 const hereMac = '02:42:0a:52:00:0a'
 
-/** What is done in the overlay's namespace, and the kind of drift that it counts as. PORT: the container's port. */
+/**
+ * What is done in the overlay's namespace, and the kind of drift that it counts as. PORT: the
+ * container's port.
+ */
 const sabotage: readonly (readonly [string, keyof ReconcilerStatus['drift']])[] = [
   [`bridge fdb del ${thereMac} dev vxlan0 dst 192.168.200.2 self`, 'fdb'],
   [`bridge fdb replace ${thereMac} dev vxlan0 dst 192.168.200.9 self permanent`, 'fdb'],

@@ -1,6 +1,6 @@
 /**
- * Through the end of an engine, sudden or in good order, with and without live-restore, and of a whole host: what comes back
- * works, what does not leaves nothing, and all agree afterwards.
+ * Through the end of an engine, sudden or in good order, with and without live-restore, and of a
+ * whole host: what comes back works, what does not leaves nothing, and all agree afterwards.
  */
 import { expect } from 'chai'
 import { disagreements } from '../support/lab/agreement.ts'
@@ -30,7 +30,10 @@ const isRunning = async (name: string): Promise<boolean> =>
   (await host(1).docker(['inspect', '--format', '{{.State.Running}}', name])).stdout.trim() ===
   'true'
 
-/** On host 1 a container that comes back with its address, one with any, and one that does not; on host 2 one to talk to. */
+/**
+ * On host 1 a container that comes back with its address, one with any, and one that does not; on
+ * host 2 one to talk to.
+ */
 async function containers(subnet: string): Promise<void> {
   await createNetwork(members(), 'n', [...ours, '--subnet', `${subnet}.0/24`])
   await start(host(1), 'n', 'fixed', [...brief, ...always, '--ip', `${subnet}.77`])
@@ -39,7 +42,10 @@ async function containers(subnet: string): Promise<void> {
   await start(host(2), 'n', 'other', ['--ip', `${subnet}.88`])
 }
 
-/** The containers that come back are reached, with the address that was asked for, and everybody agrees. */
+/**
+ * The containers that come back are reached, with the address that was asked for, and everybody
+ * agrees.
+ */
 async function expectBack(subnet: string): Promise<void> {
   for (const name of ['fixed', 'any'])
     await until(() => isRunning(name), `${name} to be back`, 20_000, 100)
@@ -79,7 +85,8 @@ describe('an engine that comes back', () => {
       await host(1).killEngine(signal)
       await host(1).startEngine(live)
     }
-    // An engine that stops unmounts what plugins pinned; a plugin that is killed then must not take the namespaces along.
+    // An engine that stops unmounts what plugins pinned; a plugin that is killed then must not take
+    // the namespaces along.
     await host(1).exec(['kill', '-9', String(await host(1).pluginPid())])
     await expectBack('10.81.2')
     expect(await isRunning('mortal')).to.equal(true)

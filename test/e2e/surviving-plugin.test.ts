@@ -1,6 +1,7 @@
 /**
- * Traffic goes on whatever happens to the plugin: killed, disabled and enabled, upgraded from a registry, on one host or on
- * several at once. While it is away containers run, and when it is back new ones work.
+ * Traffic goes on whatever happens to the plugin: killed, disabled and enabled, upgraded from a
+ * registry, on one host or on several at once. While it is away containers run, and when it is back
+ * new ones work.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'

@@ -1,4 +1,7 @@
-/** In swarm mode: a service's tasks on two nodes, on a network that the swarm's leader made, reach each other by name and address. */
+/**
+ * In swarm mode: a service's tasks on two nodes, on a network that the swarm's leader made, reach
+ * each other by name and address.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { Host } from '../support/lab/host.ts'

@@ -1,4 +1,7 @@
-/** Runs after the other files: what their tests have left behind on any host once all containers and networks were removed. */
+/**
+ * Runs after the other files: what their tests have left behind on any host once all containers and
+ * networks were removed.
+ */
 import { expect } from 'chai'
 import { leftBehind } from './leftovers.ts'
 

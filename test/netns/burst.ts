@@ -1,4 +1,7 @@
-/** A host in a namespace that 10,000 records of others reach at once, for the test and for the figures of `bench/`. */
+/**
+ * A host in a namespace that 10,000 records of others reach at once, for the test and for the
+ * figures of `bench/`.
+ */
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { systemRandom } from '../../src/base/random.ts'
@@ -157,7 +160,10 @@ async function allThere(reconciler: PeeredReconciler): Promise<void> {
   }
 }
 
-/** A burst that is about to come: `run` ends when all of it is in the kernel's tables of overlay `burst`. */
+/**
+ * A burst that is about to come: `run` ends when all of it is in the kernel's tables of overlay
+ * `burst`.
+ */
 export interface Burst {
   run(): Promise<void>
   end(): Promise<void>

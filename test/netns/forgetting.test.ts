@@ -6,8 +6,8 @@ import { NetnsLab } from './netns-lab.ts'
 import { gossipMostMs, type PluginHost, PluginHosts } from './plugin-hosts.ts'
 
 /*
- * A host that is gone is forgotten with the command line, as an operator does it, and returns after all: three plugins, each a
- * process in a network namespace of its own, on one underlay.
+ * A host that is gone is forgotten with the command line, as an operator does it, and returns after
+ * all: three plugins, each a process in a network namespace of its own, on one underlay.
  */
 
 const obstacle = NetnsLab.obstacle()

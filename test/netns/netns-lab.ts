@@ -7,7 +7,10 @@ import { pinFd, unpin } from '../../src/dataplane/linux/netns/pin.ts'
 import { removeLeftovers } from '../support/scratch.ts'
 import { scaled } from '../support/time.ts'
 
-/** What an overlay is made of. Tried with other tools than ours, or a bug of ours would look like a lack. */
+/**
+ * What an overlay is made of. Tried with other tools than ours, or a bug of ours would look like a
+ * lack.
+ */
 const devices = ['name v type veth', 'name b type bridge', 'name x type vxlan id 1 dstport 4789']
 
 /** How often a bridge is looked at until its ports forward: ten seconds or more. */
@@ -31,8 +34,9 @@ export interface Json {
 }
 
 /**
- * Network namespaces for tests, under a folder that no other run has. Nothing is made in the machine's
- * own namespace. What is there is looked at with `ip` and `bridge`, not with the code under test.
+ * Network namespaces for tests, under a folder that no other run has. Nothing is made in the
+ * machine's own namespace. What is there is looked at with `ip` and `bridge`, not with the code
+ * under test.
  */
 export class NetnsLab {
   readonly directory: string
@@ -110,8 +114,8 @@ export class NetnsLab {
   }
 
   /**
-   * Waits until all bridge ports in a namespace forward. The kernel sees to that after a link came up, by a worker that
-   * waits for its lock on links, which may take a second on a busy machine.
+   * Waits until all bridge ports in a namespace forward. The kernel sees to that after a link came
+   * up, by a worker that waits for its lock on links, which may take a second on a busy machine.
    */
   async forwarding(path: string): Promise<void> {
     for (let attempt = 1; ; attempt++) {
@@ -126,7 +130,10 @@ export class NetnsLab {
     }
   }
 
-  /** Whether one packet is answered within a second. `size` is the inner IPv4 packet's, not to be cut. */
+  /**
+   * Whether one packet is answered within a second. `size` is the inner IPv4 packet's, not to be
+   * cut.
+   */
   async ping(path: string, address: string, size?: number): Promise<boolean> {
     const sized = size === undefined ? [] : ['-M', 'do', '-s', String(size - 28)]
     const args = [`--net=${path}`, 'ping', '-n', '-c', '1', '-W', '1', ...sized, address]

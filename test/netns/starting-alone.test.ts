@@ -5,8 +5,9 @@ import { NetnsLab } from './netns-lab.ts'
 import { type PluginHost, PluginHosts } from './plugin-hosts.ts'
 
 /*
- * One of three hosts starts again while the other two are off: three plugins as processes. What it has on its disk it answers
- * with; what it cannot have without the others it refuses. That neither waits is asserted in virtual time (test/unit/ipam).
+ * One of three hosts starts again while the other two are off: three plugins as processes. What it
+ * has on its disk it answers with; what it cannot have without the others it refuses. That neither
+ * waits is asserted in virtual time (test/unit/ipam).
  */
 
 const obstacle = NetnsLab.obstacle()

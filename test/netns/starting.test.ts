@@ -11,8 +11,8 @@ import { encodeRecord } from '../../src/store/record.ts'
 import { NetnsLab } from './netns-lab.ts'
 
 /*
- * The real plugin, as the process that the engine starts: what it does when the network is not there yet, the other
- * hosts are away, the disk is full or what is on it cannot be read.
+ * The real plugin, as the process that the engine starts: what it does when the network is not
+ * there yet, the other hosts are away, the disk is full or what is on it cannot be read.
  */
 
 const obstacle = NetnsLab.obstacle()
@@ -100,7 +100,8 @@ describe('a plugin that starts', function () {
       const { endpointId } = await story.with(engine).start(`c${n}`)
       await story.with(engine).stop(endpointId)
     }
-    // A subnet of its own needs others that it has never heard: one answer or the other, but no silence.
+    // A subnet of its own needs others that it has never heard: one answer or the other, but no
+    // silence.
     const other = new EngineStory(engine, '10.71.0.0/24')
     await messageOf(other.createNetwork().then(() => other.start('nowhere')))
     engine.close()

@@ -14,7 +14,7 @@ import {
   trouble,
   writeUnheard,
 } from './support/faults.ts'
-import { forSeeds, seedsOf } from './support/seeds.ts'
+import { forSeeds, long, seedsOf } from './support/seeds.ts'
 import { World } from './support/world.ts'
 
 /*
@@ -150,7 +150,7 @@ const pinned: readonly number[] = [
 describe('simulation/cluster faults', () => {
   it('ends with everybody knowing the truth, whatever happened', async function () {
     this.timeout(0)
-    await forSeeds(file, seedsOf(30), run)
+    await forSeeds(file, seedsOf(long ? 300 : 12), run)
   })
 
   it('does so in the worlds where it once did not', async function () {

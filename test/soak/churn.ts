@@ -1,4 +1,7 @@
-/** What users do all the time: containers come and go. While something is being disturbed a command may fail, and says why. */
+/**
+ * What users do all the time: containers come and go. While something is being disturbed a command
+ * may fail, and says why.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Random, below, pick } from '../../src/base/random.ts'
 import type { Host } from '../support/lab/host.ts'

@@ -18,7 +18,10 @@ type Fault = (parts: Parts, on: Host) => Promise<void>
 const enginePause = 3000
 const cablePause = 12_000
 
-/** With how often each comes. Those of the plugin alone are watched by a ping, which must not lose a packet. */
+/**
+ * With how often each comes. Those of the plugin alone are watched by a ping, which must not lose a
+ * packet.
+ */
 const ofThePlugin: readonly (readonly [string, number, Fault])[] = [
   ['plugins killed', 6, (_, on) => killPlugin(on)],
   [

@@ -1,6 +1,6 @@
 /**
- * The hosts of a soak: three engines with the plugin, one network, and on each host an anchor, a container that always comes back
- * with the same address, from which everything else is reached.
+ * The hosts of a soak: three engines with the plugin, one network, and on each host an anchor, a
+ * container that always comes back with the same address, from which everything else is reached.
  */
 import { execa } from 'execa'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,7 +18,10 @@ export const network = 'soak'
 const subnet = '10.90.0.0/20'
 /** Short, so that what is forgotten is released within a check. */
 const settings = { ORPHAN_AFTER: '10s', AUDIT_SECONDS: '5' }
-/** Engines, plugins and membership have that long to be as they should be once nothing disturbs them. */
+/**
+ * Engines, plugins and membership have that long to be as they should be once nothing disturbs
+ * them.
+ */
 const calmWithinMs = 60_000
 /** The grace period for what was forgotten, its looks, and the engines' own tidying up. */
 const agreeWithinMs = 45_000
@@ -72,14 +75,19 @@ export class SoakCluster {
     await on.docker(['run', '-d', ...options, labImage, ...command], { timeout: 40_000 })
   }
 
-  /** The names of the host's containers; none while its engine does not answer or the host is down. */
+  /**
+   * The names of the host's containers; none while its engine does not answer or the host is down.
+   */
   async containers(on: Host): Promise<string[]> {
     const list = ['ps', '--all', '--format', '{{.Names}}']
     const listed = await on.docker(list, { timeout: 20_000 }).catch(() => ({ stdout: '' }))
     return listed.stdout.split('\n').filter(Boolean)
   }
 
-  /** Waits until nothing is in motion any more, then has the observer look, and tries what has to work. */
+  /**
+   * Waits until nothing is in motion any more, then has the observer look, and tries what has to
+   * work.
+   */
   async check(): Promise<void> {
     try {
       await Promise.all(this.hosts.map((on) => this.#untilAllAlive(on)))

@@ -1,7 +1,8 @@
 /**
- * `make soak MINUTES=10`: three real Docker hosts; containers start and go at random, and plugins, engines, cables and hosts are
- * disturbed at random; every now and then all is left alone, and an observer of its own compares engines, plugins and kernels.
- * SEED repeats the choices of a run, though not the moments at which they meet; ENGINE names one engine, or `mixed`.
+ * `make soak MINUTES=10`: three real Docker hosts; containers start and go at random, and plugins,
+ * engines, cables and hosts are disturbed at random; every now and then all is left alone, and an
+ * observer of its own compares engines, plugins and kernels. SEED repeats the choices of a run,
+ * though not the moments at which they meet; ENGINE names one engine, or `mixed`.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { below, seededRandom, systemRandom } from '../../src/base/random.ts'

@@ -1,6 +1,8 @@
 import { type Server, type Socket, connect, createServer } from 'node:net'
 
-/** When the connection of a call breaks: before the plugin has heard of it, or after it has done it. */
+/**
+ * When the connection of a call breaks: before the plugin has heard of it, or after it has done it.
+ */
 export type BreakPoint = 'before' | 'after'
 
 /** A unix socket in front of the plugin's, which breaks a connection when it is told to. */

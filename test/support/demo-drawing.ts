@@ -1,4 +1,7 @@
-/** Draws two or more hosts and an overlay across them with box characters. Pure: a picture of plain values. */
+/**
+ * Draws two or more hosts and an overlay across them with box characters. Pure: a picture of plain
+ * values.
+ */
 
 export interface DrawnHost {
   readonly name: string

@@ -1,6 +1,7 @@
 /**
- * `make demo`: two real Docker hosts on this one machine, the plugin as a user installs it, one network, a ping across, and a
- * drawing of what was built. With KEEP=1 the hosts stay, and the last lines say how to look around.
+ * `make demo`: two real Docker hosts on this one machine, the plugin as a user installs it, one
+ * network, a ping across, and a drawing of what was built. With KEEP=1 the hosts stay, and the last
+ * lines say how to look around.
  */
 import { execa } from 'execa'
 import { drawOverlay, type DrawnHost } from './demo-drawing.ts'
@@ -73,7 +74,10 @@ async function shell(host: Host, command: string): Promise<void> {
   say(stdout.replaceAll(/^/gm, '  '))
 }
 
-/** What the plugin says of itself and what iproute2 shows in the overlay's namespace, once the peers' rows are there. */
+/**
+ * What the plugin says of itself and what iproute2 shows in the overlay's namespace, once the
+ * peers' rows are there.
+ */
 async function describeHost(host: Host, peers: number): Promise<DrawnHost> {
   const status = await host.pluginStatusWhen(({ overlays }) => overlays[0]?.peers.length === peers)
   const overlay = status.overlays[0]!

@@ -4,9 +4,9 @@ import { parseIp } from '../../src/net/ip.ts'
 import { parseMac } from '../../src/net/mac.ts'
 
 /*
- * What an engine does with an answer of status 200. Some of it fails the user's command, some of it only
- * does silent harm; here all of it is a fault. Keys that are not named are faults as well, because
- * each key of these answers has an effect.
+ * What an engine does with an answer of status 200. Some of it fails the user's command, some of it
+ * only does silent harm; here all of it is a fault. Keys that are not named are faults as well,
+ * because each key of these answers has an effect.
  */
 
 type Answer = Readonly<Record<string, unknown>>
@@ -79,8 +79,8 @@ function addressFault(request: { Address: string }, answer: Answer): string | nu
 }
 
 /**
- * A field may be filled only when it arrived empty, even with an equal value. A MAC address has to be
- * filled when none was asked for, or `docker inspect` shows none.
+ * A field may be filled only when it arrived empty, even with an equal value. A MAC address has to
+ * be filled when none was asked for, or `docker inspect` shows none.
  */
 function endpointFault(
   request: { Interface: { MacAddress: string } },

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import type { FakeEngine } from './fake-engine.ts'
 
 /**
- * What an engine does for the commands of a user, call by call, with what it does when a call fails: how it rolls back, and which
- * errors it only logs. After a failure it has forgotten what it was doing.
+ * What an engine does for the commands of a user, call by call, with what it does when a call
+ * fails: how it rolls back, and which errors it only logs. After a failure it has forgotten what it
+ * was doing.
  */
 export class EngineStory {
   readonly networkId: string
@@ -47,7 +48,10 @@ export class EngineStory {
     }
   }
 
-  /** `docker run`, with any address or `--ip`. Returns the endpoint's id, and the name of the link that the engine moves. */
+  /**
+   * `docker run`, with any address or `--ip`. Returns the endpoint's id, and the name of the link
+   * that the engine moves.
+   */
   async start(container: string, ip = ''): Promise<{ endpointId: string; link: string }> {
     const endpointId = idOf(`endpoint ${container}`)
     const ids = { NetworkID: this.networkId, EndpointID: endpointId }

@@ -48,8 +48,8 @@ export class FakeEngine {
   }
 
   /**
-   * Makes a call, and repeats it as the engine does when no reply comes: with its body lost. Resolves
-   * with the answer once it has passed the engine's checks, else throws EngineError.
+   * Makes a call, and repeats it as the engine does when no reply comes: with its body lost.
+   * Resolves with the answer once it has passed the engine's checks, else throws EngineError.
    */
   async call(name: string, body: string | null): Promise<Readonly<Record<string, unknown>>> {
     const delays = this.#options.retryDelaysMs ?? []
@@ -108,8 +108,8 @@ export class FakeEngine {
 }
 
 /**
- * The answer in a reply, or an EngineError. A reply that is not 200 is an error, told by `Err` or by the
- * whole text; in a 200 the network side takes `Err` for one, and the address side `Error`.
+ * The answer in a reply, or an EngineError. A reply that is not 200 is an error, told by `Err` or
+ * by the whole text; in a 200 the network side takes `Err` for one, and the address side `Error`.
  */
 function answerOf(name: string, { status, text }: Reply): Readonly<Record<string, unknown>> {
   const answer = jsonObjectIn(text)

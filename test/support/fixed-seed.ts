@@ -1,6 +1,6 @@
 /**
- * Properties draw the same values in every run, so that a change is never blamed for a rare case that was there before.
- * `SEED=…` draws others; `make hunt` tries many.
+ * Properties draw the same values in every run, so that a change is never blamed for a rare case
+ * that was there before. `SEED=…` draws others; `make hunt` tries many.
  */
 import fc from 'fast-check'
 

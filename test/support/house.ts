@@ -60,9 +60,9 @@ export function fileGraph(files: readonly string[]): Graph {
 }
 
 /**
- * Which folder imports which folder beside it. An import from one folder into another is one between the
- * folders of the two that are children of the same folder; a folder and the files right above it are one
- * thing.
+ * Which folder imports which folder beside it. An import from one folder into another is one
+ * between the folders of the two that are children of the same folder; a folder and the files right
+ * above it are one thing.
  */
 export function folderGraph(files: readonly string[]): Graph {
   const graph = new Map<string, Set<string>>()
@@ -78,7 +78,9 @@ export function folderGraph(files: readonly string[]): Graph {
   return graph
 }
 
-/** One circle of the graph, as the nodes on it with the first one repeated; null when there is none. */
+/**
+ * One circle of the graph, as the nodes on it with the first one repeated; null when there is none.
+ */
 export function circleIn(graph: Graph): string[] | null {
   const done = new Set<string>()
   const walk = (node: string, path: readonly string[]): string[] | null => {
@@ -100,8 +102,9 @@ export function circleIn(graph: Graph): string[] | null {
 }
 
 /**
- * The functions with a body of several lines, each with its first line and its number of lines. Relies on the
- * formatting of prettier: a body ends at the first line with the indentation of its head that begins with `}`.
+ * The functions with a body of several lines, each with its first line and its number of lines.
+ * Relies on the formatting of prettier: a body ends at the first line with the indentation of its
+ * head that begins with `}`.
  */
 export function functionsOf(file: string): { readonly line: number; readonly lines: number }[] {
   const lines = linesOf(file)

@@ -1,17 +1,21 @@
 /**
- * Looks for seeds that fail. The levels of test draw the same numbers in every run; this draws others, for so long:
+ * Looks for seeds that fail. The levels of test draw the same numbers in every run; this draws
+ * others, for so long:
  *
  *     MINUTES=10 node --conditions=source test/support/hunt.ts [file or pattern…]
  *
- * Each round draws a seed and runs all that is random and real in nothing, or the files named. For each failure it prints
- * the command that shows it again, and it ends with 1 when there was one.
+ * Each round draws a seed and runs all that is random and real in nothing, or the files named. For
+ * each failure it prints the command that shows it again, and it ends with 1 when there was one.
  */
 import { globSync } from 'node:fs'
 import { systemRandom } from '../../src/base/random.ts'
 import { projectDir } from './lab/paths.ts'
 import { runMocha } from './run-mocha.ts'
 
-/** Figures and limits of time are left out: their bounds are for many runs, not for the worst of all. */
+/**
+ * Figures and limits of time are left out: their bounds are for many runs, not for the worst of
+ * all.
+ */
 const patterns = [
   'packages/memberlist-js/test/simulation/{chaos,faults,lifeguard}.test.ts',
   'test/simulation/{claims,cluster-cuts,cluster-faults,cluster-join,cluster-pause,disagreements,ipam*,simulator}.test.ts',

@@ -7,7 +7,10 @@ export interface Level {
   readonly name: string
   /** Test files, for levels that mocha runs. */
   readonly files?: readonly string[]
-  /** Files that are run by a process of their own each, because they take long; another one runs the rest. */
+  /**
+   * Files that are run by a process of their own each, because they take long; another one runs the
+   * rest.
+   */
   readonly apart?: readonly string[]
   /** How many processes share the files that are not `apart`; one by default. */
   readonly processes?: number
@@ -15,7 +18,10 @@ export interface Level {
   readonly command?: readonly string[]
   /** More arguments for mocha. */
   readonly mochaArgs?: readonly string[]
-  /** How much of a processor each of its processes takes; less than 1 where tests wait for the kernel or for others. */
+  /**
+   * How much of a processor each of its processes takes; less than 1 where tests wait for the
+   * kernel or for others.
+   */
   readonly load: number
   /** Why the level cannot run on this machine; undefined when it can. */
   readonly obstacle?: () => Promise<string | undefined>
@@ -50,6 +56,7 @@ export const levels: readonly Level[] = [
     name: 'simulation',
     files: ['test/simulation/**/*.test.ts', 'packages/*/test/simulation/**/*.test.ts'],
     apart: ['test/simulation/ipam.test.ts', 'test/simulation/ipam-churn.test.ts'],
+    processes: 2,
     mochaArgs: ['--timeout', '60000'],
     load: 1,
   },
@@ -72,7 +79,9 @@ export const levels: readonly Level[] = [
 /** What `make check` runs: no root, under a minute. */
 export const quickLevels: readonly string[] = ['lint', 'types', 'unit', 'contract']
 
-/** The files of a level for each of its processes, sorted; none where nobody has written any yet. */
+/**
+ * The files of a level for each of its processes, sorted; none where nobody has written any yet.
+ */
 export function partsOf(level: Level): string[][] {
   const { files = [], apart = [], processes = 1 } = level
   const all = globSync([...files], { cwd: projectDir }).sort()

@@ -4,8 +4,8 @@ interface Waiting {
 }
 
 /**
- * Lets work run side by side as long as its load is within a limit. Work that was asked for first goes first, but lighter
- * work may go before what has no room yet.
+ * Lets work run side by side as long as its load is within a limit. Work that was asked for first
+ * goes first, but lighter work may go before what has no room yet.
  */
 export class LoadLimit {
   readonly #limit: number

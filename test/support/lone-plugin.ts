@@ -31,7 +31,10 @@ const nobodyElse: GossipTransport = {
   close: async () => {},
 }
 
-/** Builds and starts it, in the time of a TurnClock. A second call with the same parts is the host after a crash. */
+/**
+ * Builds and starts it, in the time of a TurnClock. A second call with the same parts is the host
+ * after a crash.
+ */
 export async function startLonePlugin(
   parts: Omit<LonePlugin, 'plugin'> = {
     dataplane: new MemoryDataplane(),

@@ -1,4 +1,7 @@
-/** The real plugin as a process of its own: the bundle that the image has, in a network and a mount namespace of its own. */
+/**
+ * The real plugin as a process of its own: the bundle that the image has, in a network and a mount
+ * namespace of its own.
+ */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cp, mkdir, mkdtemp, rm, readFile } from 'node:fs/promises'
@@ -43,8 +46,8 @@ export class PluginProcess {
   /** The socket that the command line asks. */
   readonly socket: string
   /**
-   * Milliseconds from the start of the process to its first answer, less those in which it could have gone on and other
-   * programs had the processors.
+   * Milliseconds from the start of the process to its first answer, less those in which it could
+   * have gone on and other programs had the processors.
    */
   answeredAfterMs = 0
   readonly #child: ChildProcess

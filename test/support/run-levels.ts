@@ -1,11 +1,13 @@
 /**
- * Runs levels of test, all or those named, side by side as far as the processors allow, and sums up:
+ * Runs levels of test, all or those named, side by side as far as the processors allow, and sums
+ * up:
  *
  *     node --conditions=source test/support/run-levels.ts [level…]
  *
- * `check` stands for the levels that are quick and need no root. What a level says is shown when it ends. The last line is
- * `N passed, N failed`, with `, N skipped` where there are any. A level that cannot run here says why in one line and counts
- * as one skipped test. Ends with 1 when anything failed.
+ * `check` stands for the levels that are quick and need no root. What a level says is shown when it
+ * ends. The last line is `N passed, N failed`, with `, N skipped` where there are any. A level that
+ * cannot run here says why in one line and counts as one skipped test. Ends with 1 when anything
+ * failed.
  */
 import { availableParallelism } from 'node:os'
 import path from 'node:path'

@@ -28,7 +28,10 @@ const mochaProgram = 'node_modules/mocha/lib/cli/cli.js'
 /** Tests are over, so what is left running is a leak: a socket, a timer, a process. */
 const exitGraceMs = scaled(10_000)
 
-/** Failures are shown as they happen. A process that dies before its end, or does not end, counts as one more failure. */
+/**
+ * Failures are shown as they happen. A process that dies before its end, or does not end, counts as
+ * one more failure.
+ */
 export async function runMocha(options: MochaOptions): Promise<Outcome> {
   const { files, args, timeoutMs, say } = options
   const program = ['--conditions=source', mochaProgram, '--reporter', 'json-stream']

@@ -1,6 +1,6 @@
 /**
- * A temporary folder for each test process: `os.tmpdir()` is in it, and it goes with the process. What a killed process left is
- * removed by the next one.
+ * A temporary folder for each test process: `os.tmpdir()` is in it, and it goes with the process.
+ * What a killed process left is removed by the next one.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs'

@@ -6,8 +6,8 @@ interface Pending {
 }
 
 /**
- * Virtual time that moves on by a millisecond with each turn of the event loop, for what talks over sockets within this
- * process: a message takes a few turns, on a busy machine as on a quiet one.
+ * Virtual time that moves on by a millisecond with each turn of the event loop, for what talks over
+ * sockets within this process: a message takes a few turns, on a busy machine as on a quiet one.
  */
 export class TurnClock implements Clock {
   #now = 0
@@ -22,7 +22,9 @@ export class TurnClock implements Clock {
     return Date.UTC(2026, 0, 1) + this.#now
   }
 
-  /** Timers that fall due in the same turn fire in the order of their times, then of their setting. */
+  /**
+   * Timers that fall due in the same turn fire in the order of their times, then of their setting.
+   */
   setTimeout(fn: () => void, ms: number): Timer {
     const pending = { at: this.#now + Math.max(0, ms), fn }
     this.#pending.add(pending)

@@ -1,4 +1,7 @@
-/** An observer that believes nobody: compares what the engines, the plugins and the kernels say of the same containers. */
+/**
+ * An observer that believes nobody: compares what the engines, the plugins and the kernels say of
+ * the same containers.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { IpamStatus } from '../../../src/ipam/status.ts'
 import { scaled } from '../time.ts'

@@ -1,8 +1,9 @@
 /**
  * Whether all containers of a network reach each other, at less than a millisecond a pair.
  *
- * A kernel keeps at most 1024 neighbours (net.ipv4.neigh.default.gc_thresh3) for all namespaces together, and the hosts of the
- * lab have one kernel. So the pairs are tried in batches, and what the containers have learned is dropped after each.
+ * A kernel keeps at most 1024 neighbours (net.ipv4.neigh.default.gc_thresh3) for all namespaces
+ * together, and the hosts of the lab have one kernel. So the pairs are tried in batches, and what
+ * the containers have learned is dropped after each.
  */
 import { type Placed, inspectContainer } from './containers.ts'
 import type { Host } from './host.ts'
@@ -11,8 +12,8 @@ import type { Host } from './host.ts'
 const groupSize = 15
 
 /**
- * Standard input: containers, each with what it pings. Prints who did not answer, and that all were tried. By its shell,
- * busybox's ping needs no new program.
+ * Standard input: containers, each with what it pings. Prints who did not answer, and that all were
+ * tried. By its shell, busybox's ping needs no new program.
  */
 const pingAll = `
   while read pid from addresses; do
@@ -24,7 +25,10 @@ const forgetAll = `
 
 type Pinger = Placed & { readonly pid: number }
 
-/** One packet for each pair, which has to find its way there and the answer back. Returns the pairs without an answer. */
+/**
+ * One packet for each pair, which has to find its way there and the answer back. Returns the pairs
+ * without an answer.
+ */
 export async function unreachedPairs(network: string, all: readonly Placed[]): Promise<string[]> {
   const hosts = [...new Set(all.map(({ host }) => host))]
   const pingers = await Promise.all(
@@ -43,7 +47,8 @@ export async function unreachedPairs(network: string, all: readonly Placed[]): P
     for (const to of groups.slice(i)) {
       const found = await Promise.all(hosts.map((on) => unreachedFrom(on, from, to)))
       unreached.push(...found.flat())
-      // Not before all have their answers: what is forgotten too early takes a packet that waits for it along.
+      // Not before all have their answers: what is forgotten too early takes a packet that waits
+      // for it along.
       await Promise.all(hosts.map((on) => forget(on, [...new Set([...from, ...to])])))
     }
   }

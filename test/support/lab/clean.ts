@@ -1,6 +1,6 @@
 /**
- * Removes labs that a crashed or kept run left behind: `make clean`. With `--cache` also the root file systems and images,
- * which the next run builds again.
+ * Removes labs that a crashed or kept run left behind: `make clean`. With `--cache` also the root
+ * file systems and images, which the next run builds again.
  */
 import { rm } from 'node:fs/promises'
 import { cacheDir } from './paths.ts'

@@ -1,6 +1,7 @@
 /**
- * Containers by the engine's API: the calls that `docker run -d` and `docker rm -f` make, without the client's process, so that
- * hundreds cost little and the call's end is known to the millisecond.
+ * Containers by the engine's API: the calls that `docker run -d` and `docker rm -f` make, without
+ * the client's process, so that hundreds cost little and the call's end is known to the
+ * millisecond.
  */
 import type { Host } from './host.ts'
 import { labImage } from './image.ts'
@@ -54,7 +55,10 @@ export async function createContainer(
   })
 }
 
-/** Starts what was created, or what an earlier start was refused for. The error has the engine's message. */
+/**
+ * Starts what was created, or what an earlier start was refused for. The error has the engine's
+ * message.
+ */
 export async function startContainer(on: Host, name: string): Promise<void> {
   await call(on, 'POST', `/containers/${name}/start`)
 }

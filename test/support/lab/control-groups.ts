@@ -1,7 +1,8 @@
 /**
- * Control groups are the one thing of a container that the kernel does not remove with its last process. Containers of
- * a lab are in a parent group of the lab's name; a managed plugin's group has the plugin's id and lies wherever the
- * engine found itself. Both are on every hierarchy: one on cgroup v2, a dozen on v1.
+ * Control groups are the one thing of a container that the kernel does not remove with its last
+ * process. Containers of a lab are in a parent group of the lab's name; a managed plugin's group
+ * has the plugin's id and lies wherever the engine found itself. Both are on every hierarchy: one
+ * on cgroup v2, a dozen on v1.
  */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
@@ -13,7 +14,10 @@ const mountPoint = '/sys/fs/cgroup'
 const attempts = 20
 const pauseMs = 50
 
-/** Removes the control groups of a lab, whose processes must be gone and whose folder must still be there. */
+/**
+ * Removes the control groups of a lab, whose processes must be gone and whose folder must still be
+ * there.
+ */
 export async function removeControlGroups(labDir: string): Promise<void> {
   const names = [path.basename(labDir), ...(await pluginIds(labDir))]
   const matching = names.flatMap((name) => [

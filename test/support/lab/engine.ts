@@ -1,6 +1,6 @@
 /**
- * A Docker Engine in a lab machine: containerd and dockerd as a service manager would run them, two processes, so that
- * containers and plugins outlive a killed dockerd as they do on a real host.
+ * A Docker Engine in a lab machine: containerd and dockerd as a service manager would run them, two
+ * processes, so that containers and plugins outlive a killed dockerd as they do on a real host.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
@@ -14,7 +14,10 @@ import { callUnixSocket, canConnect, type Answer } from './unix-http.ts'
 const containerdSocket = '/run/containerd/containerd.sock'
 const engineSocket = '/run/docker.sock'
 
-/** The engine waits for plugins and for containers that restart before it answers; a minute is the sign of a hang. */
+/**
+ * The engine waits for plugins and for containers that restart before it answers; a minute is the
+ * sign of a hang.
+ */
 const startTimeoutMs = 60_000
 /** dockerd itself gives containers 15 s and plugins 10 s to end. */
 const stopTimeoutMs = 40_000
@@ -33,7 +36,9 @@ export class Engine {
     this.logFile = path.join(machine.dir, 'dockerd.log')
   }
 
-  /** Starts containerd, where it does not run already, and dockerd, and waits until the API answers. */
+  /**
+   * Starts containerd, where it does not run already, and dockerd, and waits until the API answers.
+   */
   async start(flags: readonly string[] = []): Promise<void> {
     await this.#startContainerd()
     const known = ['--host', `unix://${engineSocket}`, '--containerd', containerdSocket]
@@ -47,7 +52,10 @@ export class Engine {
     )
   }
 
-  /** Ends dockerd (not containerd, nor containers that the engine leaves running) and waits until it is gone. */
+  /**
+   * Ends dockerd (not containerd, nor containers that the engine leaves running) and waits until it
+   * is gone.
+   */
   async kill(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const dockerd = this.#dockerd
     if (dockerd === undefined || hasEnded(dockerd)) return

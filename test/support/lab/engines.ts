@@ -1,6 +1,7 @@
 /**
- * Which Docker Engine comes from which Debian release. Debian builds the engine from source, keeps each version for
- * years and needs no image registry, so a root file system made by `debootstrap` is the shortest way to a stock engine.
+ * Which Docker Engine comes from which Debian release. Debian builds the engine from source, keeps
+ * each version for years and needs no image registry, so a root file system made by `debootstrap`
+ * is the shortest way to a stock engine.
  */
 
 export type EngineVersion = '28.5' | '26.1' | '20.10'
@@ -13,7 +14,10 @@ export interface EngineSource {
   readonly packages: readonly string[]
 }
 
-/** What a lab machine needs besides the engine: its init, the network tools, and what goes into the container image. */
+/**
+ * What a lab machine needs besides the engine: its init, the network tools, and what goes into the
+ * container image.
+ */
 const toolPackages = [
   'busybox-static',
   'ca-certificates',

@@ -1,4 +1,7 @@
-/** A Docker host of the lab: a machine on the underlay with an engine. What a test or a person does on one host. */
+/**
+ * A Docker host of the lab: a machine on the underlay with an engine. What a test or a person does
+ * on one host.
+ */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MethodSummary } from '../../../src/engine-api/call-statistics.ts'
 import type { PluginStatus } from '../../../src/wiring/status.ts'
@@ -123,7 +126,10 @@ export class Host {
     await this.#underlay.setLoss(this.index, percent)
   }
 
-  /** `docker plugin create`, `set` and `enable` from a folder of the checkout, as `make plugin` leaves it. */
+  /**
+   * `docker plugin create`, `set` and `enable` from a folder of the checkout, as `make plugin`
+   * leaves it.
+   */
   async installPlugin(
     settings: Readonly<Record<string, string>> = {},
     options: { name?: string; folder?: string } = {},
@@ -153,7 +159,9 @@ export class Host {
     return Number(file.stdout)
   }
 
-  /** Where the host has the plugin's `propagatedMount`: its state and its pinned network namespaces. */
+  /**
+   * Where the host has the plugin's `propagatedMount`: its state and its pinned network namespaces.
+   */
   async pluginData(name = pluginName): Promise<string> {
     return `/var/lib/docker/plugins/${await this.pluginId(name)}/propagated-mount`
   }

@@ -1,6 +1,6 @@
 /**
- * The one container image of the lab, made from the lab's own Debian packages: static busybox, `ping` and `iperf3`
- * with the libraries they need. Every engine loads the same archive.
+ * The one container image of the lab, made from the lab's own Debian packages: static busybox,
+ * `ping` and `iperf3` with the libraries they need. Every engine loads the same archive.
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -11,7 +11,10 @@ import { cacheDir } from './paths.ts'
 
 export const labImage = 'lab:latest'
 
-/** Returns the image as a tar archive for `docker import`, made on first use. `root` is an engine's root file system. */
+/**
+ * Returns the image as a tar archive for `docker import`, made on first use. `root` is an engine's
+ * root file system.
+ */
 export async function ensureImageArchive(root: string): Promise<string> {
   const script = path.join(import.meta.dirname, 'image.sh')
   const recipe = createHash('sha256')

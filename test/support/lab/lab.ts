@@ -4,8 +4,9 @@
  *     await using lab = await Lab.create({ hosts: 2 })
  *     await lab.host(1).docker(['run', '--rm', labImage, 'echo', 'hello'])
  *
- * Invariant: after `destroy` (which also runs when this process ends in any way) no process, mount, namespace or file of
- * the lab is left. Needs root; touches nothing of the machine's own Docker, network or firewall.
+ * Invariant: after `destroy` (which also runs when this process ends in any way) no process, mount,
+ * namespace or file of the lab is left. Needs root; touches nothing of the machine's own Docker,
+ * network or firewall.
  */
 import { copyFile, mkdtemp, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -37,7 +38,10 @@ export interface LabOptions {
   readonly report?: (line: string) => void
 }
 
-/** Room in `sun_path` (108 bytes) for what engines put below the lab's folder is not needed, but for readable paths it is. */
+/**
+ * Room in `sun_path` (108 bytes) for what engines put below the lab's folder is not needed, but for
+ * readable paths it is.
+ */
 const labDirLengthMax = 80
 
 export class Lab {
@@ -54,7 +58,10 @@ export class Lab {
     this.#entry = entry
   }
 
-  /** Builds what is missing of the root file systems and the image, then boots all machines side by side. */
+  /**
+   * Builds what is missing of the root file systems and the image, then boots all machines side by
+   * side.
+   */
   static async create(options: LabOptions): Promise<Lab> {
     if (process.getuid?.() !== 0)
       throw new Error('the lab makes namespaces and mounts: run as root')
@@ -127,7 +134,9 @@ export class Lab {
     await writeFile(file, `#!/bin/sh\nexec ${command}\n`, { mode: 0o755 })
   }
 
-  /** Ctrl-C takes the lab down before the process. Were we killed, the machines end by themselves. */
+  /**
+   * Ctrl-C takes the lab down before the process. Were we killed, the machines end by themselves.
+   */
   #destroyOnSignals(): void {
     if (this.#entry.keep) return
     for (const [signal, exitCode] of [

@@ -1,9 +1,10 @@
 /**
  * A machine of the lab: a process tree in namespaces of its own, with a Debian root file system.
  *
- * Invariant: everything a machine is made of (processes, mounts, network devices) hangs on its first process. When that
- * one ends the kernel removes the rest, so nothing can be left behind but files. Unless the lab is to be kept, the first
- * process itself ends with ours, even if we are killed.
+ * Invariant: everything a machine is made of (processes, mounts, network devices) hangs on its
+ * first process. When that one ends the kernel removes the rest, so nothing can be left behind but
+ * files. Unless the lab is to be kept, the first process itself ends with ours, even if we are
+ * killed.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -70,7 +71,10 @@ export class Machine {
     this.dir = path.join(options.labDir, options.name)
   }
 
-  /** The machine's first process as the real machine counts; `/proc/PID/root` is the machine's file system. */
+  /**
+   * The machine's first process as the real machine counts; `/proc/PID/root` is the machine's file
+   * system.
+   */
   get initPid(): number {
     if (this.#initPid === 0) throw new Error(`${this.name} is not running`)
     return this.#initPid
@@ -125,7 +129,10 @@ export class Machine {
     return ['nsenter', '--target', String(this.initPid), ...which, ...command]
   }
 
-  /** Runs a command in the machine and waits for its end. Throws an error with its output when it fails. */
+  /**
+   * Runs a command in the machine and waits for its end. Throws an error with its output when it
+   * fails.
+   */
   async exec(command: readonly string[], options: RunOptions = {}): Promise<Ran> {
     // The time-out must act inside: killing nsenter would not end what it started.
     const seconds = String(scaled(options.timeout ?? defaultTimeoutMs) / 1000)
@@ -133,7 +140,10 @@ export class Machine {
     return run(this.enter(bounded), `${this.name}: ${command.join(' ')}`, options)
   }
 
-  /** Runs a program of the real machine in this machine's network, where process ids are the real machine's. */
+  /**
+   * Runs a program of the real machine in this machine's network, where process ids are the real
+   * machine's.
+   */
   async execFromOutside(command: readonly string[]): Promise<Ran> {
     return run(this.enter(command, ['--net']), `${this.name}: ${command.join(' ')}`, {})
   }

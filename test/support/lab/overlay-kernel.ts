@@ -1,4 +1,7 @@
-/** What the plugin has made in a host's kernel, as iproute2 shows it: the oracle of tests, and what the demo draws. */
+/**
+ * What the plugin has made in a host's kernel, as iproute2 shows it: the oracle of tests, and what
+ * the demo draws.
+ */
 import path from 'node:path'
 import type { Host } from './host.ts'
 
@@ -28,8 +31,9 @@ export async function hostLinks(host: Host): Promise<LinkJson[]> {
 }
 
 /**
- * The files at which plugins have pinned network namespaces, one for each overlay in use on the host. Each has two; the one
- * in the engine's plugin directory is seen from the host in any case, the other only until the engine clears it away.
+ * The files at which plugins have pinned network namespaces, one for each overlay in use on the
+ * host. Each has two; the one in the engine's plugin directory is seen from the host in any case,
+ * the other only until the engine clears it away.
  */
 export async function overlayPins(host: Host): Promise<string[]> {
   const places =

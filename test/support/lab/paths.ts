@@ -12,7 +12,10 @@ export const projectDir = path.resolve(import.meta.dirname, '../../..')
 /** Kept between runs; `TS_OVERLAY_CACHE_DIR` moves it. */
 export const cacheDir = process.env['TS_OVERLAY_CACHE_DIR'] ?? '/var/cache/ts-overlay'
 
-/** A lab's folder is `PREFIX` and a random tail; `TS_OVERLAY_LAB_DIR` names the folder to put them in. */
+/**
+ * A lab's folder is `PREFIX` and a random tail; `TS_OVERLAY_LAB_DIR` names the folder to put them
+ * in.
+ */
 export const labParentDir = process.env['TS_OVERLAY_LAB_DIR'] ?? tmpdir()
 export const labDirPrefix = 'ts-overlay-lab-'
 

@@ -20,9 +20,15 @@ const onTheWayMost = 10
 export interface Tally {
   /** As ping itself counts them. */
   readonly sent: number
-  /** Those without an answer, wherever they stand, but for those that may have been on their way at the end. */
+  /**
+   * Those without an answer, wherever they stand, but for those that may have been on their way at
+   * the end.
+   */
   readonly lost: number
-  /** The longest time without an answer, at the beginning and at the end too, in milliseconds. A busy machine makes it longer. */
+  /**
+   * The longest time without an answer, at the beginning and at the end too, in milliseconds. A
+   * busy machine makes it longer.
+   */
   readonly silentMs: number
 }
 
@@ -43,7 +49,8 @@ export class Pinger {
     address: string,
     args: readonly string[] = [],
   ): Promise<Pinger> {
-    // By its path: busybox's shell would take its own ping. To a file: nobody reads its output while no engine runs.
+    // By its path: busybox's shell would take its own ping. To a file: nobody reads its output
+    // while no engine runs.
     const ping = `/usr/bin/ping -n -D -i ${pingEveryMs / 1000} ${address} > ${file} 2>&1`
     const options = ['--name', name, '--network', network, ...args]
     await host.docker(['run', '-d', ...options, labImage, 'sh', '-c', `${ping}; sleep 3600`])
@@ -57,7 +64,10 @@ export class Pinger {
     return Number(answerPattern.exec(stdout)?.[2] ?? 0)
   }
 
-  /** Waits until 20 more requests are answered; throws when they are not. Returns the number of the last. */
+  /**
+   * Waits until 20 more requests are answered; throws when they are not. Returns the number of the
+   * last.
+   */
   async untilAnswered(): Promise<number> {
     const before = await this.answered()
     let last = before
@@ -77,7 +87,10 @@ export class Pinger {
   }
 }
 
-/** Counts the requests after number `from` in the output of a ping that has ended; throws when it has not. */
+/**
+ * Counts the requests after number `from` in the output of a ping that has ended; throws when it
+ * has not.
+ */
 export function tallyOf(output: string, from = 0): Tally {
   const summary = summaryPattern.exec(output)
   if (summary === null) throw new Error(`no end of a ping: …${output.slice(-200)}`)
@@ -98,7 +111,10 @@ export function tallyOf(output: string, from = 0): Tally {
   return { sent: last - from, lost: due - from - numbers.size, silentMs: Math.round(silentMs) }
 }
 
-/** What is wrong with traffic that nothing should have touched; nothing when every request was answered. */
+/**
+ * What is wrong with traffic that nothing should have touched; nothing when every request was
+ * answered.
+ */
 export function faultsOf({ sent, lost }: Tally): string[] {
   const faults: string[] = []
   if (sent === 0) faults.push('nothing was sent')

@@ -27,7 +27,9 @@ export async function killMarked(mark: ProcessMark, timeoutMs = 10_000): Promise
   await until(async () => !(await isAlive(mark)), `end of process ${mark.pid}`, timeoutMs)
 }
 
-/** The start of a living process; undefined for none and for a zombie, which holds nothing any more. */
+/**
+ * The start of a living process; undefined for none and for a zombie, which holds nothing any more.
+ */
 async function readStartTicks(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   // The second field is the program's name in brackets and may hold spaces.
@@ -42,7 +44,10 @@ export async function childrenOf(pid: number): Promise<number[]> {
   return text.split(' ').filter(Boolean).map(Number)
 }
 
-/** Polls until `condition` holds; the error says what was waited for and for how long. The time-out is scaled. */
+/**
+ * Polls until `condition` holds; the error says what was waited for and for how long. The time-out
+ * is scaled.
+ */
 export async function until(
   condition: () => Promise<boolean> | boolean,
   what: string,

@@ -1,6 +1,6 @@
 /**
- * The list of labs that exist on this machine, one file each, so that what a crashed or kept run left is found again.
- * A file names the folder to remove and the process that made the lab.
+ * The list of labs that exist on this machine, one file each, so that what a crashed or kept run
+ * left is found again. A file names the folder to remove and the process that made the lab.
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -23,7 +23,10 @@ export async function writeEntry(entry: LabEntry): Promise<void> {
   await writeFile(fileOf(entry.dir), JSON.stringify(entry))
 }
 
-/** Ends the lab's processes, removes its folder and its entry. What the kernel held for it goes with the processes. */
+/**
+ * Ends the lab's processes, removes its folder and its entry. What the kernel held for it goes with
+ * the processes.
+ */
 export async function removeLab(entry: LabEntry): Promise<void> {
   await stopMachines(entry.dir)
   await removeControlGroups(entry.dir)
@@ -32,7 +35,10 @@ export async function removeLab(entry: LabEntry): Promise<void> {
   await rm(fileOf(entry.dir), { force: true })
 }
 
-/** Removes labs whose owner is gone; with `kept` also those that were to outlive it. Returns their folders. */
+/**
+ * Removes labs whose owner is gone; with `kept` also those that were to outlive it. Returns their
+ * folders.
+ */
 export async function sweepLabs(options: { kept: boolean }): Promise<string[]> {
   const names = await readdir(labRegisterDir).catch(() => [])
   const removed: string[] = []

@@ -1,8 +1,10 @@
 /**
- * Root file systems of the lab's machines, built once by `debootstrap` and shared, read-only, by all of them.
+ * Root file systems of the lab's machines, built once by `debootstrap` and shared, read-only, by
+ * all of them.
  *
- * Invariant: a folder under its final name is complete. A root is built under another name, gets a marker that names
- * what is in it, and is renamed last; a build that was cut short is thrown away by the next one.
+ * Invariant: a folder under its final name is complete. A root is built under another name, gets a
+ * marker that names what is in it, and is renamed last; a build that was cut short is thrown away
+ * by the next one.
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -21,7 +23,9 @@ const markerName = 'ts-overlay-root.json'
 /** Ten minutes: a root takes about 40 s here, a slow mirror some times that. */
 const buildTimeoutMs = 600_000
 
-/** Returns the folder of the engine's root file system and builds it first if it is not there yet. */
+/**
+ * Returns the folder of the engine's root file system and builds it first if it is not there yet.
+ */
 export async function ensureRoot(
   version: EngineVersion,
   report: (line: string) => void = () => {},
@@ -29,7 +33,10 @@ export async function ensureRoot(
   return ensureDebianRoot(engineSources[version], `Docker ${version}`, report)
 }
 
-/** As `ensureRoot`, for any Debian release and list of packages; `what` names it in progress reports. */
+/**
+ * As `ensureRoot`, for any Debian release and list of packages; `what` names it in progress
+ * reports.
+ */
 export async function ensureDebianRoot(
   source: EngineSource,
   what: string,
@@ -73,7 +80,10 @@ async function build(root: string, source: EngineSource): Promise<void> {
   await rename(partial, root)
 }
 
-/** debootstrap's own folder, or a copy of it that knows a release younger than this machine's debootstrap. */
+/**
+ * debootstrap's own folder, or a copy of it that knows a release younger than this machine's
+ * debootstrap.
+ */
 async function debootstrapFolder(source: EngineSource): Promise<string> {
   const known = '/usr/share/debootstrap'
   if (existsSync(path.join(known, 'scripts', source.suite))) return known
@@ -85,7 +95,10 @@ async function debootstrapFolder(source: EngineSource): Promise<string> {
   return copy
 }
 
-/** Drops what no lab machine reads: the downloaded packages, indexes and documentation, about 180 MB. */
+/**
+ * Drops what no lab machine reads: the downloaded packages, indexes and documentation, about 180
+ * MB.
+ */
 async function trim(root: string): Promise<void> {
   for (const unused of ['var/cache/apt', 'var/lib/apt/lists', 'usr/share/doc', 'usr/share/man']) {
     await rm(path.join(root, unused), { recursive: true, force: true })
@@ -99,7 +112,9 @@ async function writeMarker(root: string, source: EngineSource): Promise<void> {
   await writeFile(path.join(root, markerName), `${JSON.stringify(marker, null, 1)}\n`)
 }
 
-/** Removes a root, also one whose build died with /proc mounted in it: debootstrap mounts it there. */
+/**
+ * Removes a root, also one whose build died with /proc mounted in it: debootstrap mounts it there.
+ */
 async function removeTree(root: string): Promise<void> {
   if (!existsSync(root)) return
   await execa('umount', ['--lazy', path.join(root, 'proc')], { reject: false })
@@ -107,7 +122,10 @@ async function removeTree(root: string): Promise<void> {
   await execa('rm', ['-rf', '--one-file-system', root])
 }
 
-/** Runs `act` while no other process of this machine holds the lock; the kernel drops it should we die. */
+/**
+ * Runs `act` while no other process of this machine holds the lock; the kernel drops it should we
+ * die.
+ */
 async function withFileLock(file: string, act: () => Promise<void>): Promise<void> {
   const holder = spawn('flock', [file, 'sh', '-c', 'echo held; exec cat'], {
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -1,6 +1,7 @@
 /**
- * An observer while containers come and go: at each look it asks the engines what runs and reads the kernels' tables, nothing
- * else. What is wrong at one look may be on its way; what is wrong at all looks of a while is a violation.
+ * An observer while containers come and go: at each look it asks the engines what runs and reads
+ * the kernels' tables, nothing else. What is wrong at one look may be on its way; what is wrong at
+ * all looks of a while is a violation.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { scaled } from '../time.ts'
@@ -46,7 +47,10 @@ export class RowWatch {
     return this.#looks
   }
 
-  /** The longest time for which one row was wrong or missing, or an address had by two, as far as looks can tell, ms. */
+  /**
+   * The longest time for which one row was wrong or missing, or an address had by two, as far as
+   * looks can tell, ms.
+   */
   get longestMs(): number {
     return Math.round(this.#longestMs)
   }
@@ -57,7 +61,8 @@ export class RowWatch {
 
   async #look(pins: readonly string[]): Promise<void> {
     const now = performance.now()
-    // Tables between two questions to the engines: what is right by either was right at some moment between.
+    // Tables between two questions to the engines: what is right by either was right at some moment
+    // between.
     const before = await allContainers(this.#hosts, this.#watched.network)
     const tables = await Promise.all(this.#hosts.map((on, i) => rowsAt(on, pins[i]!)))
     const after = await allContainers(this.#hosts, this.#watched.network)
@@ -81,7 +86,10 @@ export class RowWatch {
   }
 }
 
-/** Addresses that the same two containers have at both times: not one that moves from one to the other. */
+/**
+ * Addresses that the same two containers have at both times: not one that moves from one to the
+ * other.
+ */
 function doubles(before: readonly Placed[], after: readonly Placed[]): string[] {
   const pairsOf = (all: readonly Placed[]): string[] =>
     all.flatMap((one) =>

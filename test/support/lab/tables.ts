@@ -1,6 +1,7 @@
 /**
- * What the kernels' tables of one network must be by what the engines say of their containers, and where they are not. No word
- * of the plugin's is believed. The hosts must have no other network of ours.
+ * What the kernels' tables of one network must be by what the engines say of their containers, and
+ * where they are not. No word of the plugin's is believed. The hosts must have no other network of
+ * ours.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { scaled } from '../time.ts'
@@ -35,7 +36,10 @@ interface RouteJson {
 
 const readTables = 'bridge -j fdb; echo; echo; ip -j neigh; echo; echo; ip -j -4 route'
 
-/** FDB, neighbours and routes of the namespace at `pin`, a line each. Learned and temporary rows would be lines, too. */
+/**
+ * FDB, neighbours and routes of the namespace at `pin`, a line each. Learned and temporary rows
+ * would be lines, too.
+ */
 export async function rowsAt(host: Host, pin: string): Promise<string[]> {
   const ran = await host.exec(['nsenter', `--net=${pin}`, 'sh', '-c', readTables])
   const [fdb, neighbours, routes] = ran.stdout.split('\n\n')
@@ -102,8 +106,8 @@ export async function allContainers(hosts: readonly Host[], network: string): Pr
 }
 
 /**
- * Compares each host's tables with the containers of all of these hosts until nothing is wrong, or until the time is up, and
- * returns what still is. Each host must have a container.
+ * Compares each host's tables with the containers of all of these hosts until nothing is wrong, or
+ * until the time is up, and returns what still is. Each host must have a container.
  */
 export async function tableDifferences(
   hosts: readonly Host[],

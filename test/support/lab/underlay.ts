@@ -1,6 +1,6 @@
 /**
- * The network between the lab's hosts: a machine of its own that is their switch, their default gateway and the world
- * outside, with cables that can be pulled and made to lose packets.
+ * The network between the lab's hosts: a machine of its own that is their switch, their default
+ * gateway and the world outside, with cables that can be pulled and made to lose packets.
  */
 import { Machine } from './machine.ts'
 import { until } from './processes.ts'
@@ -17,7 +17,10 @@ export const underlayAddress = (index: number): string => `${underlayPrefix}.${i
 const bridge = 'switch'
 const portName = (index: number): string => `port${index}`
 
-/** Packet filter on the switch: `lost` holds one rule a lossy port, `cut` one a pair of hosts kept apart. */
+/**
+ * Packet filter on the switch: `lost` holds one rule a lossy port, `cut` one a pair of hosts kept
+ * apart.
+ */
 const filterRules = `
 table bridge lab {
   chain lost { type filter hook forward priority 0; }
@@ -48,7 +51,10 @@ export class Underlay {
     await this.machine.exec(['nft', '-f', '-'], { input: filterRules })
   }
 
-  /** Gives the machine its `eth0`, address and default route, and puts the other end into the switch. */
+  /**
+   * Gives the machine its `eth0`, address and default route, and puts the other end into the
+   * switch.
+   */
   async plug(machine: Machine, index: number): Promise<void> {
     const port = portName(index)
     // After a power cut the kernel removes the old cable with the old namespace, but not at once.
@@ -73,8 +79,9 @@ export class Underlay {
   }
 
   /**
-   * Resolves when the switch forwards what comes through it. A worker of the kernel's sees to that and to the host's carrier, and
-   * waits for its lock on links, which all hosts of the machine share: it once took 3.9 s.
+   * Resolves when the switch forwards what comes through it. A worker of the kernel's sees to that
+   * and to the host's carrier, and waits for its lock on links, which all hosts of the machine
+   * share: it once took 3.9 s.
    */
   async mendCable(index: number): Promise<void> {
     const port = portName(index)
@@ -88,7 +95,10 @@ export class Underlay {
     return link?.state === 'forwarding'
   }
 
-  /** Drops this share of what the host sends and of what it is sent; 0 ends it. Only frames between hosts count. */
+  /**
+   * Drops this share of what the host sends and of what it is sent; 0 ends it. Only frames between
+   * hosts count.
+   */
   async setLoss(index: number, percent: number): Promise<void> {
     if (!(percent >= 0 && percent <= 100)) throw new Error(`loss of ${percent} percent`)
     if (percent === 0) this.#lossPercent.delete(index)
@@ -99,7 +109,10 @@ export class Underlay {
     await this.#loadRules('lost', rules)
   }
 
-  /** Parts the cluster: hosts of different groups do not hear each other, though all have carrier. No groups: whole again. */
+  /**
+   * Parts the cluster: hosts of different groups do not hear each other, though all have carrier.
+   * No groups: whole again.
+   */
   async partition(...groups: readonly (readonly number[])[]): Promise<void> {
     const rules = groups.flatMap((group) =>
       groups

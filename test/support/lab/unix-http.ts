@@ -9,7 +9,10 @@ export interface Answer {
   readonly body: unknown
 }
 
-/** Sends one request. `body`, where given, is sent as JSON; the call fails after `timeoutMs` without an answer, scaled. */
+/**
+ * Sends one request. `body`, where given, is sent as JSON; the call fails after `timeoutMs` without
+ * an answer, scaled.
+ */
 export async function callUnixSocket(
   socketPath: string,
   method: string,
