@@ -15,6 +15,8 @@ const usage = `usage: ts-overlay [--socket PATH] COMMAND
   evict [--force] MEMBER...
                      these hosts are gone for good, and their containers with them: their addresses are
                      free. A host that can be reached is evicted only with --force
+  recover [--force]  a majority of the voters is gone for good: makes a new cluster out of what this host
+                     has agreed on. The other hosts join it. With --force also while a majority answers
   drop-network ID    removes a network that this host's engine does not have (docker network ls), as after
                      the engine was killed while it created it; the first digits of its id will do
 `
@@ -50,6 +52,14 @@ async function main(): Promise<void> {
     const path = `/members/${names.map(encodeURIComponent).join(',')}`
     await ask(values.socket, 'DELETE', values.force ? `${path}?force=true` : path)
     return print(`evicted: ${printable(names.join(', '))}\n`)
+  }
+  if (command === 'recover' && names.length === 0) {
+    const answer = await ask(
+      values.socket,
+      'POST',
+      values.force ? '/recover?force=true' : '/recover',
+    )
+    return print(`recovered: ${printable((JSON.parse(answer) as { cluster: string }).cluster)}\n`)
   }
   if (command === 'drop-network' && names.length === 1) {
     await ask(values.socket, 'DELETE', `/networks/${encodeURIComponent(names[0]!)}`)

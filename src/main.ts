@@ -105,6 +105,7 @@ function createServer({ scope }: Settings, plugin: Plugin): PluginServer {
     hostRoutes: adminRoutes({
       status: () => ({ ...plugin.status(), calls: calls.summary() }),
       evict: (members, options) => plugin.ipam.evict(members, options),
+      recover: (options) => plugin.consensus.recover(options),
       dropNetwork: (id) => plugin.network.dropNetwork(id),
     }),
     onBug: endOnBug,

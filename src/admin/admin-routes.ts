@@ -1,5 +1,10 @@
 import { Router } from 'express'
-import { type EvictOptions, memberRoutes } from './member-routes.ts'
+import {
+  type EvictOptions,
+  type RecoverOptions,
+  memberRoutes,
+  recoveryRoutes,
+} from './member-routes.ts'
 import { networkRoutes } from './network-routes.ts'
 import { statusRoutes } from './status-routes.ts'
 
@@ -9,6 +14,8 @@ interface Administration {
   readonly status: () => unknown
   /** Evicts members. Fails with MEMBER_UNKNOWN, MEMBER_ALIVE or QUORUM. */
   readonly evict: (members: readonly string[], options: EvictOptions) => Promise<void>
+  /** Makes a new cluster out of what this host has agreed on; resolves with its id. */
+  readonly recover: (options: RecoverOptions) => Promise<string>
   /**
    * Removes a network that the engine does not have, by (the beginning of) its id; resolves with
    * the id.
@@ -24,5 +31,6 @@ export function adminRoutes(administration: Administration): Router {
   return Router()
     .use(statusRoutes(administration.status))
     .use(memberRoutes(administration.evict))
+    .use(recoveryRoutes(administration.recover))
     .use(networkRoutes(administration.dropNetwork))
 }

@@ -21,6 +21,7 @@ describe('the whole plugin, under load', () => {
     const hostRoutes = adminRoutes({
       status: () => lone.plugin.status(),
       evict: (members, options) => lone.plugin.ipam.evict(members, options),
+      recover: async () => '',
       dropNetwork: (id) => lone.plugin.network.dropNetwork(id),
     })
     const { handlers } = lone.plugin

@@ -67,7 +67,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     names: { max: 700 },
     admin: { max: 700 },
     wiring: { max: 1950, target: 600 },
-    top: { max: 300 },
+    top: { max: 325 },
   }
 
 /** What src is to have in all, with all rooms of the plan. */

@@ -81,7 +81,7 @@ export class ServerHost {
   async recover(): Promise<string> {
     const server = this.#server
     if (server === null)
-      throw refusal('BAD_REQUEST', 'this host has no log of the cluster; recover on one that votes')
+      throw refusal('QUORUM', 'this host has no log of the cluster; recover on one that votes')
     server.stop()
     const clusterId = recoveredId(this.#clusterId, this.#hex(4))
     await this.#begin(clusterId, server.recovered())

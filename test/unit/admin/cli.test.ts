@@ -46,6 +46,10 @@ describe('cli', () => {
           if (members.includes('one') && !force) throw refusal('MEMBER_ALIVE', 'one can be reached')
           evicted.push([...members])
         },
+        recover: async ({ force }) => {
+          if (!force) throw refusal('MEMBER_ALIVE', 'a majority still answers; two leads it')
+          return 'ab.1.cd'
+        },
         dropNetwork: async (id) => {
           if (id !== 'abc') throw refusal('NETWORK_NOT_FOUND', `0 networks begin with "${id}"`)
           return 'abcdef'
@@ -83,6 +87,13 @@ describe('cli', () => {
     const { stdout } = await run('status')
     expect(JSON.parse(stdout)).to.have.nested.property('members[2].name', 'three\u001b[2J\u009b')
     expect(stdout).to.include('three\\u001b[2J\\u009b')
+  })
+
+  it('recovers a cluster, and says why it does not', async () => {
+    const refused = await run('recover')
+    expect(refused.stderr).to.include('a majority still answers; two leads it [MEMBER_ALIVE]')
+    expect(refused.exitCode).to.equal(1)
+    expect(await run('recover', '--force')).to.include({ stdout: 'recovered: ab.1.cd' })
   })
 
   it('evicts members by name, and says why it cannot', async () => {
