@@ -4,11 +4,12 @@
  *
  *     node --conditions=source bench/walk.ts
  *
- * The calls are those of one container, through the engine's protocol, with store and kernel in
- * memory. The packet is the one that brings an endpoint to another host, from its arrival to the
- * rows in the kernel.
+ * The calls are those of the first container of an overlay, up to the answer (gossip follows it),
+ * through the engine's protocol, with store and kernel in memory. The packet is the one that brings
+ * an endpoint to another host, from its arrival to the rows in the kernel.
  */
 import { Session } from 'node:inspector/promises'
+import { setTimeout } from 'node:timers/promises'
 import { join, relative } from 'node:path'
 import { endpointRecord } from '../src/cluster/wire/endpoint-record.ts'
 import { macOfIp } from '../src/net/mac.ts'
@@ -22,6 +23,10 @@ import { addressSpaces } from '../src/ipam/pool-id.ts'
 
 /** One-way delay of the packet, ms: long enough to tell sending from receiving. */
 const delayMs = 40
+/** Between two calls, ms. */
+const settleMs = 50
+/** Calls of each kind. */
+const repetitions = 10
 const root = join(import.meta.dirname, '..')
 const session = new Session()
 session.connect()
@@ -37,52 +42,73 @@ async function filesSince(): Promise<Set<string>> {
   return new Set(files.filter((file) => /^(src|packages\/memberlist-js\/src)\//.test(file)))
 }
 
-async function walk(name: string, work: () => Promise<unknown>): Promise<void> {
+/** The files of one piece of work. */
+async function filesOf(work: () => Promise<unknown>): Promise<Set<string>> {
+  // What the call before left to timers is done by then.
+  await setTimeout(settleMs)
   await filesSince()
   await work()
-  print(name, await filesSince())
+  return filesSince()
 }
 
-/** Value types and the base kit are used everywhere; they are no step of a walk. */
+/**
+ * Value types and the base kit are used everywhere, and Raft's clock ticks all the time: no steps
+ * of a walk.
+ */
 function print(name: string, files: ReadonlySet<string>): void {
-  const steps = [...files].filter((file) => /^src\/(?!base\/|net\/)/.test(file)).sort()
-  process.stdout.write(`${name}: ${steps.length} files of src without base and net, `)
-  process.stdout.write(`${files.size} with these and memberlist-js\n`)
+  const steps = [...files].filter((file) => /^src\/(?!base|net|consensus)/.test(file)).sort()
+  process.stdout.write(`${name}: ${steps.length} steps, `)
+  process.stdout.write(`${files.size} files in all\n`)
   for (const file of steps) process.stdout.write(`  ${file}\n`)
 }
 
+/**
+ * Several containers, each the first on its overlay: what few of them ran through is background
+ * work.
+ */
 async function walkCalls(): Promise<void> {
   const { plugin } = await startLonePlugin()
   const server = await startServer({ introduction: { addressSpaces }, handlers: plugin.handlers })
   const engine = new FakeEngine({ socket: server.managed, version: '28.5.2' })
   const call = (method: string, body: object) => engine.call(method, JSON.stringify(body))
-  const [NetworkID, EndpointID] = ['a'.repeat(64), 'b'.repeat(64)]
-  const { PoolID } = await call('IpamDriver.RequestPool', {
-    AddressSpace: addressSpaces.local,
-    Pool: '10.10.0.0/16',
-  })
-  const pool = { AddressSpace: addressSpaces.local, Pool: '10.10.0.0/16', Gateway: '10.10.0.1/16' }
-  await call('IpamDriver.RequestAddress', {
-    PoolID,
-    Address: '10.10.0.1',
-    Options: { RequestAddressType: 'com.docker.network.gateway' },
-  })
-  await call('NetworkDriver.CreateNetwork', { NetworkID, Options: {}, IPv4Data: [pool] })
-  const { Address } = await call('IpamDriver.RequestAddress', { PoolID, Address: '' })
-  const endpoint = { NetworkID, EndpointID }
-  await walk('CreateEndpoint', () =>
-    call('NetworkDriver.CreateEndpoint', {
-      ...endpoint,
-      Interface: { Address, MacAddress: '' },
-      Options: {},
-    }),
-  )
-  await walk('Join', () =>
-    call('NetworkDriver.Join', { ...endpoint, SandboxKey: '/run/docker/netns/walk', Options: {} }),
-  )
+  const create: Set<string>[] = []
+  const join: Set<string>[] = []
+  for (let n = 10; n < 10 + repetitions; n++) {
+    const endpoint = { NetworkID: `${n}`.repeat(32), EndpointID: `${n}`.repeat(32) }
+    const address = await createNetwork(call, endpoint.NetworkID, `10.${n}.0`)
+    const created = { ...endpoint, Interface: { Address: address, MacAddress: '' }, Options: {} }
+    create.push(await filesOf(() => call('NetworkDriver.CreateEndpoint', created)))
+    const joined = { ...endpoint, SandboxKey: `/run/docker/netns/${n}`, Options: {} }
+    join.push(await filesOf(() => call('NetworkDriver.Join', joined)))
+  }
+  print('CreateEndpoint', common(create))
+  print('Join', common(join))
   engine.close()
   await server.dispose()
   await plugin.stop()
+}
+
+/** A network with a subnet of its own. Resolves with an address of it. */
+async function createNetwork(
+  call: (method: string, body: object) => Promise<Readonly<Record<string, unknown>>>,
+  NetworkID: string,
+  prefix: string,
+): Promise<unknown> {
+  const space = { AddressSpace: addressSpaces.local, Pool: `${prefix}.0/24` }
+  const { PoolID } = await call('IpamDriver.RequestPool', space)
+  const gateway = { RequestAddressType: 'com.docker.network.gateway' }
+  await call('IpamDriver.RequestAddress', { PoolID, Address: `${prefix}.1`, Options: gateway })
+  const IPv4Data = [{ ...space, Gateway: `${prefix}.1/24` }]
+  await call('NetworkDriver.CreateNetwork', { NetworkID, Options: {}, IPv4Data })
+  const { Address } = await call('IpamDriver.RequestAddress', { PoolID, Address: '' })
+  return Address
+}
+
+/** What most repetitions ran through. */
+function common(sets: readonly Set<string>[]): Set<string> {
+  const isCommon = (file: string): boolean =>
+    sets.filter((files) => files.has(file)).length > sets.length / 2
+  return new Set(sets.flatMap((files) => [...files]).filter(isCommon))
 }
 
 async function walkPacket(): Promise<void> {
@@ -106,9 +132,9 @@ async function walkPacket(): Promise<void> {
   sender.plugin.cluster.put(endpointRecord, record)
   // The packet has been sent by then and has not arrived.
   await hosts.clock.advance(delayMs / 2)
-  await walk('Gossip packet', async () => {
-    while (receiver.neighbours(overlayId).length === 0) await hosts.clock.advance(0.25)
-  })
+  await filesSince()
+  while (receiver.neighbours(overlayId).length === 0) await hosts.clock.advance(0.25)
+  print('Gossip packet', await filesSince())
   await hosts.stop()
 }
 
