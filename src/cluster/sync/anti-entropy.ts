@@ -6,8 +6,8 @@
  *
  * Invariant: what was requested is not requested again before it had time to come.
  */
-import type { Timer } from '../../base/clock.ts'
 import { below, pick } from '../../base/random.ts'
+import { Timeout } from '../../base/timers.ts'
 import type { Packed } from '../../base/bytes.ts'
 import type { Hash } from '../log/digest.ts'
 import type { DeltaRequest, Frame } from '../wire/frames.ts'
@@ -33,8 +33,8 @@ interface Asked {
 export class AntiEntropy {
   readonly #ports: AntiEntropyPorts
   readonly #asked = new Map<Packed, Asked>()
-  #roundTimer: Timer | null = null
-  #holeTimer: Timer | null = null
+  readonly #nextRound: Timeout
+  readonly #nextFill: Timeout
   #comparedMs = -Infinity
   #digestMs = -Infinity
   #appliedMs = -Infinity
@@ -42,6 +42,8 @@ export class AntiEntropy {
 
   constructor(ports: AntiEntropyPorts) {
     this.#ports = ports
+    this.#nextRound = new Timeout(ports.clock, () => this.#round())
+    this.#nextFill = new Timeout(ports.clock, () => this.#fillHoles())
   }
 
   /** Digests sent so far. */
@@ -54,9 +56,8 @@ export class AntiEntropy {
   }
 
   close(): void {
-    const { clock } = this.#ports
-    for (const timer of [this.#roundTimer, this.#holeTimer]) if (timer) clock.clearTimeout(timer)
-    this.#roundTimer = this.#holeTimer = null
+    this.#nextRound.stop()
+    this.#nextFill.stop()
     this.#asked.clear()
   }
 
@@ -184,9 +185,8 @@ export class AntiEntropy {
   }
 
   #armRound(): void {
-    const { clock, random, options } = this.#ports
-    const wait = options.antiEntropyMs * (0.75 + below(random, 512) / 1024)
-    this.#roundTimer = clock.setTimeout(() => this.#round(), wait)
+    const { random, options } = this.#ports
+    this.#nextRound.set(options.antiEntropyMs * (0.75 + below(random, 512) / 1024))
   }
 
   #round(): void {
@@ -215,16 +215,14 @@ export class AntiEntropy {
   }
 
   #armHoles(): void {
-    const { clock, options, replica } = this.#ports
-    if (this.#holeTimer !== null || replica.incomplete.size === 0) return
-    this.#holeTimer = clock.setTimeout(() => this.#fillHoles(), options.holeMs / 2)
+    const { options, replica } = this.#ports
+    if (replica.incomplete.size > 0) this.#nextFill.setIfIdle(options.holeMs / 2)
   }
 
   /**
    * Requests what is missing: half of the time from its owner, who has it, else from any member.
    */
   #fillHoles(): void {
-    this.#holeTimer = null
     const { clock, random, options, replica, members, sender } = this.#ports
     const now = clock.now()
     const live = members.live()

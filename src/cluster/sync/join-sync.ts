@@ -4,7 +4,7 @@
  * member that was cut off is up to date as soon as it is a member again. When we join ourselves,
  * and many members are new at once, all get everything.
  */
-import type { Timer } from '../../base/clock.ts'
+import { Timeout } from '../../base/timers.ts'
 import { oidOfName } from '../log/digest.ts'
 import type { Frame } from '../wire/frames.ts'
 import { summaryOf } from '../log/origin.ts'
@@ -24,10 +24,11 @@ export class JoinSync {
   readonly #ports: JoinSyncPorts
   /** The members to sync with, and whether they were away. */
   readonly #waiting = new Map<string, boolean>()
-  #timer: Timer | null = null
+  readonly #timeout: Timeout
 
   constructor(ports: JoinSyncPorts) {
     this.#ports = ports
+    this.#timeout = new Timeout(ports.clock, () => this.#send())
   }
 
   /** Syncs with a member soon. One that `wasAway` may have written what did not reach us. */
@@ -48,18 +49,15 @@ export class JoinSync {
   }
 
   close(): void {
-    if (this.#timer !== null) this.#ports.clock.clearTimeout(this.#timer)
-    this.#timer = null
+    this.#timeout.stop()
     this.#waiting.clear()
   }
 
   #arm(): void {
-    const { clock, options } = this.#ports
-    this.#timer ??= clock.setTimeout(() => this.#send(), options.eagerDelayMs)
+    this.#timeout.setIfIdle(this.#ports.options.eagerDelayMs)
   }
 
   #send(): void {
-    this.#timer = null
     this.#ports.announce()
     let sent = 0
     for (const [member, wasAway] of this.#waiting) {

@@ -2,9 +2,10 @@
  * The sync protocol: decodes messages, routes their frames to the parts, and connects the parts. It
  * knows no kinds of records.
  */
-import type { Clock, Timer } from '../../base/clock.ts'
+import type { Clock } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
 import { type Random, sample } from '../../base/random.ts'
+import { Every, Timeout } from '../../base/timers.ts'
 import { CodecError, type Packed } from '../../base/bytes.ts'
 import type { ClusterOptions } from './options.ts'
 import { InitialSync } from './initial-sync.ts'
@@ -62,8 +63,8 @@ export class SyncProtocol {
   readonly #ports: SyncProtocolPorts
   readonly #unknownOrigins: UnknownOrigins
   readonly #joinSync: JoinSync
-  #publishTimer: Timer | null = null
-  #housekeepingTimer: Timer | null = null
+  readonly #nextPublish: Timeout
+  readonly #housekeeping: Every
   #opened = false
   #announced = false
   #closed = false
@@ -73,6 +74,12 @@ export class SyncProtocol {
     const { clock, random, options, replica, members, gossip } = ports
     const sender = (this.sender = new Sender(gossip, replica))
     const shared = { clock, random, options, replica, members, sender }
+    this.#nextPublish = new Timeout(clock, () => this.#publish())
+    this.#housekeeping = new Every({
+      clock,
+      intervalMs: housekeepingMs,
+      run: () => replica.expire(clock.now(), members.size),
+    })
     this.own = new OwnRecords(replica, options, clock.now())
     this.disseminator = new Disseminator(shared)
     this.server = new SyncServer(shared)
@@ -97,7 +104,7 @@ export class SyncProtocol {
 
   start(): void {
     this.antiEntropy.start()
-    this.#armHousekeeping()
+    this.#housekeeping.start()
   }
 
   /** Tells the others that we leave. Nothing is published afterwards. */
@@ -118,9 +125,8 @@ export class SyncProtocol {
     const { antiEntropy, initialSync, disseminator, server } = this
     const parts = [antiEntropy, initialSync, disseminator, server]
     for (const part of [...parts, this.#unknownOrigins, this.#joinSync]) part.close()
-    for (const timer of [this.#publishTimer, this.#housekeepingTimer]) {
-      if (timer !== null) this.#ports.clock.clearTimeout(timer)
-    }
+    this.#nextPublish.stop()
+    this.#housekeeping.stop()
   }
 
   /** Sets one of our records, or with null deletes it. */
@@ -249,11 +255,10 @@ export class SyncProtocol {
   }
 
   #armPublish(ms: number): void {
-    this.#publishTimer ??= this.#ports.clock.setTimeout(() => this.#publish(), ms)
+    this.#nextPublish.setIfIdle(ms)
   }
 
   #publish(): void {
-    this.#publishTimer = null
     if (!this.#opened) return
     const { clock, members, replica, options } = this.#ports
     const entries = this.own.publish(clock.now(), members.live().length > 0)
@@ -261,13 +266,5 @@ export class SyncProtocol {
     this.disseminator.flush()
     if (this.own.waiting === 0) return
     this.#armPublish(Math.max(options.eagerDelayMs, this.own.delayMs(clock.now())))
-  }
-
-  #armHousekeeping(): void {
-    const { clock, replica, members } = this.#ports
-    this.#housekeepingTimer = clock.setTimeout(() => {
-      replica.expire(clock.now(), members.size)
-      this.#armHousekeeping()
-    }, housekeepingMs)
   }
 }

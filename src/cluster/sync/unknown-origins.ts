@@ -4,7 +4,7 @@
  * half a minute later, and may not show the records until then. So when an origin stays unknown,
  * membership is refreshed out of turn.
  */
-import type { Timer } from '../../base/clock.ts'
+import { Timeout } from '../../base/timers.ts'
 import type { Packed } from '../../base/bytes.ts'
 import { isLive } from '../members/member-table.ts'
 import type { SyncContext } from './context.ts'
@@ -21,10 +21,11 @@ interface UnknownOriginsPorts extends SyncContext {
 
 export class UnknownOrigins {
   readonly #ports: UnknownOriginsPorts
-  #timer: Timer | null = null
+  readonly #timeout: Timeout
 
   constructor(ports: UnknownOriginsPorts) {
     this.#ports = ports
+    this.#timeout = new Timeout(ports.clock, () => this.#resolve())
   }
 
   /** A message came from this member. */
@@ -40,18 +41,15 @@ export class UnknownOrigins {
 
   /** Looks at the unknown origins soon, if there are any. */
   check(): void {
-    const { clock, options, replica } = this.#ports
-    if (this.#timer !== null || replica.unknownOrigins.size === 0) return
-    this.#timer = clock.setTimeout(() => this.#resolve(), options.resolveUnknownMs)
+    const { options, replica } = this.#ports
+    if (replica.unknownOrigins.size > 0) this.#timeout.setIfIdle(options.resolveUnknownMs)
   }
 
   close(): void {
-    if (this.#timer !== null) this.#ports.clock.clearTimeout(this.#timer)
-    this.#timer = null
+    this.#timeout.stop()
   }
 
   #resolve(): void {
-    this.#timer = null
     const { clock, options, replica, refresh } = this.#ports
     const now = clock.now()
     let isOverdue = false

@@ -10,7 +10,7 @@
  *
  * Any other flag is a later release's: [more] follows, a length and bytes, which are skipped. So a
  * later release may add to a delta, but must not change the rest: a member that cannot read a delta
- * would lack its versions for ever.
+ * would lack its versions forever.
  *
  * Numbers without a size are varints. A record's version is its distance from the one before it in
  * the range, less one; a last record at the range's end leaves it out. An endpoint's tag is the
