@@ -24,15 +24,31 @@ export interface AuditReport {
   readonly failure: string | null
 }
 
-export const noDrift: Drift = { links: 0, endpoints: 0, fdb: 0, neighbours: 0, sources: 0 }
+/** What audits found since the start. */
+export class AuditTotals {
+  #drift: Drift = { links: 0, endpoints: 0, fdb: 0, neighbours: 0, sources: 0 }
+  #audits = 0
+  #lastAuditAt: string | null = null
 
-export function addDrift(a: Drift, b: Drift): Drift {
-  return {
-    links: a.links + b.links,
-    endpoints: a.endpoints + b.endpoints,
-    fdb: a.fdb + b.fdb,
-    neighbours: a.neighbours + b.neighbours,
-    sources: a.sources + b.sources,
+  /** One overlay was audited. */
+  addDrift({ links, endpoints, fdb, neighbours, sources }: Drift): void {
+    this.#drift = {
+      links: this.#drift.links + links,
+      endpoints: this.#drift.endpoints + endpoints,
+      fdb: this.#drift.fdb + fdb,
+      neighbours: this.#drift.neighbours + neighbours,
+      sources: this.#drift.sources + sources,
+    }
+  }
+
+  /** All overlays were audited, by `wallMs` of the wall clock. */
+  addAudit(wallMs: number): void {
+    this.#audits++
+    this.#lastAuditAt = new Date(wallMs).toISOString()
+  }
+
+  status(): { drift: Drift; audits: number; lastAuditAt: string | null } {
+    return { drift: this.#drift, audits: this.#audits, lastAuditAt: this.#lastAuditAt }
   }
 }
 

@@ -7,14 +7,7 @@ import type { AddressSet } from '../../net/endpoint.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Vni } from '../../net/vni.ts'
 import type { Dataplane, EndpointLink, OverlayLinks } from '../dataplane.ts'
-import {
-  type AuditReport,
-  type Drift,
-  addDrift,
-  auditOverlay,
-  driftTotal,
-  noDrift,
-} from './audit.ts'
+import { type AuditReport, AuditTotals, type Drift, auditOverlay, driftTotal } from './audit.ts'
 import { type PeerClaims, addressesOf } from './desired-rows.ts'
 import { OverlayRemover } from './overlay-remover.ts'
 import { OverlayRows } from './overlay-rows.ts'
@@ -72,9 +65,7 @@ export class Reconciler {
   readonly #sweep: Timeout
   readonly #dirty = new Set<string>()
   #stopped = false
-  #drift: Drift = noDrift
-  #audits = 0
-  #lastAuditAt: string | null = null
+  readonly #totals = new AuditTotals()
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts
@@ -197,8 +188,7 @@ export class Reconciler {
       const report = await this.#queue.run(overlayId, () => this.#auditOne(overlayId))
       if (report !== null) reports.push(report)
     }
-    this.#audits++
-    this.#lastAuditAt = new Date(this.#parts.clock.wall()).toISOString()
+    this.#totals.addAudit(this.#parts.clock.wall())
     return reports
   }
 
@@ -208,9 +198,7 @@ export class Reconciler {
       overlays: Array.from(this.#overlays.values(), (overlay) =>
         overlay.status(peers.count(overlay.rows.links.vni)),
       ),
-      drift: this.#drift,
-      audits: this.#audits,
-      lastAuditAt: this.#lastAuditAt,
+      ...this.#totals.status(),
     }
   }
 
@@ -282,7 +270,7 @@ export class Reconciler {
     )
     if (report === null) return null
     overlay.missing = report.missing
-    this.#drift = addDrift(this.#drift, report.drift)
+    this.#totals.addDrift(report.drift)
     if (driftTotal(report.drift) > 0)
       logger.warn(`overlay ${overlayId}: the kernel had drifted and was repaired`, {
         ...report.drift,
