@@ -105,6 +105,8 @@ interface RequestAddressCall {
   readonly address: Ip | null
   /** Whether it is for the network's gateway. */
   readonly gateway: boolean
+  /** The container's name, which engines tell from 29 on. */
+  readonly name: string | null
 }
 
 /**

@@ -35,6 +35,7 @@ export const ipamMethods: Methods = new Map([
         poolId: r.PoolID,
         address: r.Address,
         gateway: isForGateway(r),
+        name: nameIn(r),
       })
       return { Address, Data: {} } satisfies messages.RequestAddressResponse
     },
@@ -49,6 +50,15 @@ export const ipamMethods: Methods = new Map([
     return {}
   }),
 ])
+
+/** Longer names are no container's. */
+const maxNameLength = 255
+
+/** The container's name, where the engine tells it. */
+function nameIn({ Options }: messages.RequestAddressRequest): string | null {
+  const name = Options[messages.endpointNameOption] ?? ''
+  return name === '' || name.length > maxNameLength ? null : name
+}
 
 function isForGateway(request: messages.RequestAddressRequest): boolean {
   return request.Options.RequestAddressType === messages.gatewayType

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { failure } from '../base/errors.ts'
 import { parsePoolKey } from '../net/pool-key.ts'
-import type { IpamCluster, Json, MemberState } from './ports.ts'
+import type { IpamCluster, MemberState } from './ports.ts'
 
 /**
  * What members ask each other about addresses, besides what the voters decide. What comes in passes
@@ -79,7 +79,7 @@ export class PeerRequests {
     member: string,
     body: Extract<Request, { kind: K }>,
   ): Promise<AnswerTo<K>> {
-    const raw = await this.#cluster.ask(member, body as unknown as Json, answerMs)
+    const raw = await this.#cluster.ask(member, body, answerMs)
     const parsed = v.safeParse(answer, raw)
     const kinds: readonly string[] = answersTo[body.kind]
     if (parsed.success && kinds.includes(parsed.output.kind)) return parsed.output as AnswerTo<K>
@@ -93,7 +93,7 @@ export class PeerRequests {
         throw failure('MEMBER_ERROR', `an odd request about addresses from ${from}`)
       const body = parsed.output
       const respond = responders[body.kind] as (from: string, request: Request) => Promise<Answer>
-      return (await respond(from, body)) as unknown as Json
+      return respond(from, body)
     })
   }
 

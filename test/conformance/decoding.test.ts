@@ -80,7 +80,8 @@ function expectedCall(name: string, text: string | null): HandledCall | null {
     case 'requestAddress': {
       const gateway = body.Options !== null && 'RequestAddressType' in body.Options
       const address = body.Address === '' ? null : body.Address
-      return { method, args: [{ poolId: body.PoolID, address, gateway }] }
+      const name = body.Options?.['com.docker.network.endpoint.name'] ?? null
+      return { method, args: [{ poolId: body.PoolID, address, gateway, name }] }
     }
     case 'releaseAddress':
       return { method, args: [{ poolId: body.PoolID, address: body.Address }] }

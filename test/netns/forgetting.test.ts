@@ -6,14 +6,14 @@ import { NetnsLab } from './netns-lab.ts'
 import { gossipMostMs, type PluginHost, PluginHosts } from './plugin-hosts.ts'
 
 /*
- * A host that is gone is forgotten with the command line, as an operator does it, and returns after
+ * A host that is gone is evicted with the command line, as an operator does it, and returns after
  * all: three plugins, each a process in a network namespace of its own, on one underlay.
  */
 
 const obstacle = NetnsLab.obstacle()
 const subnet = '10.70.0.0/24'
 
-describe('a host that is forgotten by hand', function () {
+describe('a host that is evicted by hand', function () {
   this.timeout(120_000)
   let all: PluginHosts
 
@@ -56,9 +56,9 @@ describe('a host that is forgotten by hand', function () {
       await until(() => isDead(on), `${on.name}: host-3 is dead`, gossipMostMs, 200)
     expect(await refusalOf(one.story.start('too early', taken))).to.contain(taken)
 
-    expect(await cli(one, 'forget', 'host-3')).to.include({
+    expect(await cli(one, 'evict', 'host-3')).to.include({
       exitCode: 0,
-      stdout: 'forgotten: host-3',
+      stdout: 'evicted: host-3',
     })
     const { endpointId } = await one.story.start('takes it', taken)
     expect(one.story.containers.get(endpointId)).to.equal(`${taken}/24`)

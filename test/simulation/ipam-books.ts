@@ -14,7 +14,9 @@ export async function compareHoldings(world: IpamWorld, observer: Observer): Pro
       const view = agreed.pools.find(({ pool }) => pool === poolKey)
       const granted = view?.blocks.map(([index]) => index).sort((a, b) => a - b) ?? []
       if (JSON.stringify(granted) !== JSON.stringify(blocks.mine)) {
-        throw new Error(`${name} has blocks ${blocks.mine} of ${poolKey} and was given ${granted}`)
+        throw new Error(
+          `${name} has blocks ${blocks.mine.join()} of ${poolKey} and was given ${granted.join()}`,
+        )
       }
       for (const index of blocks.mine) {
         const block = `block ${index} of ${poolKey}`

@@ -69,7 +69,7 @@ export class Churn {
       await this.world.clock.advance(cycleMs)
       await this.#look()
     }
-    if (this.#dead.size > 0) throw new Error(`${[...this.#dead.keys()]} were not evicted`)
+    if (this.#dead.size > 0) throw new Error(`${[...this.#dead.keys()].join(' ')} were not evicted`)
     if (this.#violation !== null) throw this.#violation
   }
 

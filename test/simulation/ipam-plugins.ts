@@ -9,7 +9,6 @@ import {
   gossipSockets,
 } from '../../src/cluster/gossip/memberlist-gossip.ts'
 import { MemoryDataplane } from '../../src/dataplane/memory/memory-dataplane.ts'
-import type { ConsensusStatus } from '../../src/consensus/ports.ts'
 import type { IpamStatus } from '../../src/ipam/status.ts'
 import type { Cidr } from '../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../src/net/ip.ts'
@@ -116,7 +115,7 @@ export class LoopbackPlugins {
     const hosts = [...this.#running.keys()]
     await this.until(() =>
       hosts.every((host) => {
-        const { voters, leader } = this.plugin(host).status().consensus as ConsensusStatus
+        const { voters, leader } = this.plugin(host).status().consensus
         const isComplete = voters.length === Math.min(count, options.voters)
         return this.status(host).member.registered && leader !== null && isComplete
       }),

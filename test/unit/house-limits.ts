@@ -61,7 +61,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     consensus: { max: 5300, target: 1600 },
     cluster: { max: 4700, target: 4000 },
     peers: { max: 350 },
-    ipam: { max: 7000, target: 3000 },
+    ipam: { max: 3950, target: 3000 },
     dataplane: { max: 6000, target: 5200 },
     driver: { max: 1990, target: 1900 },
     names: { max: 700 },
@@ -74,9 +74,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
 export const targetOfSrc = 23_500
 
 /** Folders with more files than they should have, each with how many it may have. */
-export const crowdedFolders: Readonly<Record<string, number>> = {
-  'src/ipam/voting': 20,
-}
+export const crowdedFolders: Readonly<Record<string, number>> = {}
 
 /** Files with a function that is longer than it should be, each with how long it may be. */
 export const longFunctions: Readonly<Record<string, number>> = {}

@@ -16,10 +16,19 @@ export const poolRequest = field.objectOf({ PoolID: field.someText })
 /** The value of `RequestAddressType` that marks the address of a network's gateway. */
 export const gatewayType = 'com.docker.network.gateway'
 
+/** The container's name, from engine 29 on. */
+export const endpointNameOption = 'com.docker.network.endpoint.name'
+
 export const requestAddressRequest = field.objectOf({
   PoolID: field.someText,
   Address: field.ipOrNull,
-  Options: v.nullish(field.objectOf({ RequestAddressType: v.nullish(v.string(), '') }), {}),
+  Options: v.nullish(
+    field.objectOf({
+      RequestAddressType: v.nullish(v.string(), ''),
+      [endpointNameOption]: v.nullish(v.string(), ''),
+    }),
+    {},
+  ),
 })
 
 export const releaseAddressRequest = field.objectOf({ PoolID: field.someText, Address: field.ip })

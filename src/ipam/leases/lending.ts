@@ -53,7 +53,10 @@ export class Lending {
     try {
       const answer = await attempt(
         () => peers.ask(owner, { kind: 'lend', pool: pool.key, offset }),
-        (error) => void logger.debug('an owner does not answer', { owner, error }),
+        (error) => {
+          logger.debug('an owner does not answer', { owner, error })
+          return undefined
+        },
       )
       if (answer === undefined) return 'away'
       if (answer.kind === 'refused') return answer.reason
@@ -88,7 +91,10 @@ export class Lending {
     try {
       const grant = await attempt(
         () => this.#agree(pool, offset, from),
-        (error) => void logger.debug('a loan is not agreed on', { pool: key, offset, error }),
+        (error) => {
+          logger.debug('a loan is not agreed on', { pool: key, offset, error })
+          return undefined
+        },
       )
       if (grant === undefined) return { kind: 'refused', reason: 'later' }
       return grant === null ? { kind: 'refused', reason: 'in use' } : { kind: 'lent', grant }
