@@ -27,7 +27,20 @@ const skipped: Outcome = { passed: 0, failed: 0, skipped: 1 }
 type Say = (line: string) => void
 const print: Say = (line) => void process.stdout.write(`${line}\n`)
 
+/** What levels that have not ended have said so far. */
+const unfinished = new Map<string, string[]>()
+
+/** Shows it when the run is stopped: a failure before that is worth knowing. */
+function stopOn(signal: NodeJS.Signals): void {
+  process.once(signal, () => {
+    for (const [name, said] of unfinished)
+      print([`${name.padEnd(12)} stopped by ${signal}`, ...said].join('\n'))
+    process.exit(1)
+  })
+}
+
 async function main(names: readonly string[]): Promise<void> {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) stopOn(signal)
   // Where `make setup` unpacks programs that it does not install.
   process.env['PATH'] += `:${path.join(cacheDir, 'tools/usr/bin')}:/usr/sbin:/sbin`
   const limit = new LoadLimit(availableParallelism())
@@ -64,6 +77,7 @@ async function report(
     return skipped
   }
   const said: string[] = []
+  unfinished.set(level.name, said)
   let startedAt: number | undefined
   const parts = partsToRun(level, (line) => said.push(line))
   const outcomes = await Promise.all(
@@ -76,6 +90,7 @@ async function report(
   )
   const seconds = ((performance.now() - (startedAt ?? performance.now())) / 1000).toFixed(1)
   const outcome = sum(outcomes)
+  unfinished.delete(level.name)
   print([`${level.name.padEnd(12)} ${countsOf(outcome)}  (${seconds} s)`, ...said].join('\n'))
   return outcome
 }
