@@ -39,6 +39,12 @@ export class Inbox {
   }
 
   #route(message: Message, from: SocketAddress, receivedAt: number): void {
+    // Only after the message, which may be the refutation. Pings have the sender's name.
+    this.#handle(message, from, receivedAt)
+    if (message.type !== 'ping') this.#parts.reprober.heardFrom(from)
+  }
+
+  #handle(message: Message, from: SocketAddress, receivedAt: number): void {
     const { membership, pings, relay, count, onUserMessage } = this.#parts
     switch (message.type) {
       case 'ping':
@@ -60,7 +66,6 @@ export class Inbox {
         membership.heardDead({ ...message.body, name: message.body.node })
         return this.#correct(message.body, from)
       case 'user':
-        this.#parts.reprober.heardFrom(from)
         return onUserMessage(message.body, from)
       case 'error':
         return count('packet-unknown-type')
