@@ -36,7 +36,8 @@ function hunt(directory: string, { file, from, to }: Mutant): string | null {
     path,
     text.replace(from, () => to),
   )
-  const tests = ['test/unit/consensus/core/raft.test.ts', 'test/simulation/raft.test.ts']
+  const unit = ['raft', 'log'].map((name) => `test/unit/consensus/core/${name}.test.ts`)
+  const tests = [...unit, 'test/simulation/raft.test.ts']
   const args = ['--no-config', '--bail', '--timeout', '0', '--node-option', 'conditions=source']
   const mocha = join(directory, 'node_modules/.bin/mocha')
   const env = { ...process.env, SIM_SEEDS: seeds }
