@@ -25,26 +25,24 @@ export class ConsensusDisk {
 
   constructor(store: ConsensusStore) {
     this.#store = store
-    for (const [key] of store.entries()) if (key.startsWith('log/')) this.#rows.add(indexOf(key))
   }
 
-  get clusterId(): string {
-    return (this.#row('cluster') as string | undefined) ?? ''
-  }
-
-  /** The server that this host has; null when it is only a client. */
-  server(): StoredServer | null {
-    const id = this.#row('server') as ServerId | undefined
-    if (id === undefined) return null
-    const { data, ...place } = this.#row('snapshot') as Omit<Snapshot, 'data'> & { data: string }
+  /** The cluster's id, empty when there is none, and the server, null when this is only a client. */
+  load(): { readonly clusterId: string; readonly server: StoredServer | null } {
+    const rows = new Map(this.#store.entries())
+    this.#rows.clear()
+    for (const key of rows.keys()) if (key.startsWith('log/')) this.#rows.add(indexOf(key))
+    const clusterId = (rows.get('cluster') as string | undefined) ?? ''
+    const id = rows.get('server') as ServerId | undefined
+    if (id === undefined) return { clusterId, server: null }
+    const { data, ...place } = rows.get('snapshot') as Omit<Snapshot, 'data'> & { data: string }
     const snapshot: Snapshot = { ...place, data: Buffer.from(data, 'base64') }
-    const [term, votedFor] = this.#row('term') as [number, ServerId | null]
-    const entries = this.#store
-      .entries()
-      .filter(([key]) => key.startsWith('log/') && indexOf(key) > snapshot.index)
-      .map(([key, value]) => decodeEntry(Buffer.from(value as string, 'base64'), indexOf(key)))
-      .toSorted((a, b) => a.index - b.index)
-    return { id, persistent: { term, votedFor, snapshot, entries } }
+    const [term, votedFor] = rows.get('term') as [number, ServerId | null]
+    const entries = [...this.#rows]
+      .filter((index) => index > snapshot.index)
+      .toSorted((a, b) => a - b)
+      .map((index) => decodeEntry(Buffer.from(rows.get(`log/${index}`) as string, 'base64'), index))
+    return { clusterId, server: { id, persistent: { term, votedFor, snapshot, entries } } }
   }
 
   /**
@@ -84,10 +82,6 @@ export class ConsensusDisk {
   /** Makes all the changes or none. */
   write(changes: readonly Change[]): Promise<void> {
     return this.#store.write(changes)
-  }
-
-  #row(name: string): unknown {
-    return this.#store.entries().find(([key]) => key === name)?.[1]
   }
 
   #remove(has: (index: number) => boolean): Change[] {

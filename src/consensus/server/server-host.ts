@@ -60,8 +60,7 @@ export class ServerHost {
 
   /** Goes on with what the disk has. */
   start(): void {
-    this.#clusterId = this.#disk.clusterId
-    this.#run()
+    this.#clusterId = this.#run()
     if (this.#clusterId === '') return
     const part = this.#server === null ? 'as a client' : `with server ${this.#server.raft.id}`
     this.#parts.ports.logger.info(`goes on in cluster ${this.#clusterId} ${part}`)
@@ -168,16 +167,18 @@ export class ServerHost {
     })
   }
 
-  #run(): void {
-    const stored = this.#disk.server()
+  /** Runs the server that the disk has, if any. Returns the cluster's id. */
+  #run(): string {
+    const { clusterId, server: stored } = this.#disk.load()
     this.#server = null
-    if (stored === null) return
+    if (stored === null) return clusterId
     const { state, onChange } = this.#parts
     const { clock, random, logger } = this.#parts.ports
     const send = (to: ServerId, message: Message): void => this.#send(stored.id, to, message)
     const common = { clock, random, logger, state, onChange }
     this.#server = new RaftServer({ ...common, disk: this.#disk, stored, send })
     this.#server.start()
+    return clusterId
   }
 
   #moved(clusterId: string): void {
