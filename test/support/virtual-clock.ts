@@ -28,13 +28,13 @@ export class VirtualClock extends LibraryClock implements Clock {
   }
 
   override async advance(ms: number): Promise<void> {
-    await this.settle()
+    await this.settled()
     await super.advance(ms)
-    await this.settle()
+    await this.settled()
   }
 
   /** Lets promises settle without moving the time. */
-  override async settle(): Promise<void> {
+  async settled(): Promise<void> {
     for (let turn = 0; turn < turnsAfterTimer; turn++) await new Promise(setImmediate)
   }
 }
@@ -66,6 +66,6 @@ export class HostClock implements Clock {
   }
 
   clearTimeout(timer: Timer): void {
-    this.#clock.clearTimeout(timer as ReturnType<LibraryClock['setTimeout']>)
+    this.#clock.clearTimeout(timer)
   }
 }

@@ -223,20 +223,20 @@ describe('PluginServer', () => {
 
     it('gets its call failed at the deadline, goes on, and is noted when it is done', async () => {
       finish()
-      await clock.settle()
+      await clock.settled()
       expect(subject.log.at(-1)).to.match(/warn .*Leave finished after its deadline/)
     })
 
     it('has its late failure noted', async () => {
       finish(failure('KERNEL', 'no such device'))
-      await clock.settle()
+      await clock.settled()
       expect(subject.log.at(-1)).to.match(/warn .*Leave, after its deadline failed: no such device/)
       expect(subject.bugs).to.deep.equal([])
     })
 
     it('has its late bug reported', async () => {
       finish(new TypeError('late'))
-      await clock.settle()
+      await clock.settled()
       expect(subject.bugs).to.have.length(1)
     })
   })
@@ -279,7 +279,7 @@ describe('PluginServer', () => {
       await clock.advance(8000)
       expect((await call).message).to.match(/did not finish within/)
       finish()
-      await clock.settle()
+      await clock.settled()
       const asked = handled
         .map(({ method: name, args }) => `${name} ${JSON.stringify(args)}`)
         .slice(1)

@@ -167,7 +167,7 @@ describe('the reconciler', () => {
     reconciler.applyPeers([appears(peer())])
     reconciler.applyPeers([appears(peer({ vni: vniOf(2) }))])
     reconciler.applyPeers([appears(peer({ origin: 'b', vtep: vtepOf(2), claimedAt: 2 }))])
-    await clock.settle()
+    await clock.settled()
     expect(kernel.batches).to.deep.equal([])
     await clock.advance(1)
     expect(kernel.batches).to.deep.equal([
