@@ -64,7 +64,7 @@ export class Requests {
   async take(host: SimulatedHost, cidr: Cidr): Promise<void> {
     const count = 1 + below(this.world.random, 4)
     for (let i = 0; i < count; i++) this.#ask(host, cidr, null)
-    await this.world.clock.settle()
+    await this.world.clock.settled()
   }
 
   async takeThis(host: SimulatedHost): Promise<void> {
@@ -75,7 +75,7 @@ export class Requests {
       ? `${base}${offset.toString(16)}`
       : base.replace(/0$/, `${offset}`)
     this.#ask(host, cidr, parseIp(text))
-    await this.world.clock.settle()
+    await this.world.clock.settled()
   }
 
   #ask(host: SimulatedHost, cidr: Cidr, address: Ip | null): void {
