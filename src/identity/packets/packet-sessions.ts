@@ -51,7 +51,7 @@ const maxChallengeMs = 5000
 const maxHeldPackets = 8
 const maxHeldMs = 2000
 /** Keys are derived for packets of unknown sessions, some 20 µs each, at this rate per source. */
-const unconfirmed = { perSecond: 200, burst: 400 }
+const derivations = { perSecond: 200, burst: 400 }
 /**
  * Challenges returned to one peer. Who repeats one that was recorded gets no more than this
  * reflected.
@@ -60,6 +60,8 @@ const minReplyMs = 20
 
 /** Keys kept of one peer: of the epochs that open at one time. */
 const maxEpochs = 3
+
+const unconfirmed = 'sealed-unconfirmed'
 
 const none = new Uint8Array(sessionBytes)
 
@@ -77,6 +79,8 @@ interface PacketParts {
   readonly count: (what: string) => void
 }
 
+type Early = { header: PacketHeader; plain: Uint8Array; receivedAt: number }
+
 interface Peer {
   readonly endpoint: Endpoint
   readonly bytes: Uint8Array
@@ -88,6 +92,8 @@ interface Peer {
   drawnAt: number
   askedAt: number
   repliedAt: number
+  /** What came before the answer that confirms its session, overtaking it. */
+  early: Early[]
   held: { readonly plain: Uint8Array; readonly at: number }[]
 }
 
@@ -107,7 +113,7 @@ export class PacketSessions {
   constructor(parts: PacketParts) {
     this.#parts = parts
     this.#self = encodeEndpoint(parts.self)!
-    this.#unconfirmed = new SourceBudgets(parts.clock, unconfirmed)
+    this.#unconfirmed = new SourceBudgets(parts.clock, derivations)
     this.#session = parts.random.bytes(sessionBytes)
   }
 
@@ -148,6 +154,8 @@ export class PacketSessions {
     const fault = this.#dataFault(peer, header)
     if (fault === null) return this.#parts.deliver(plain, peer.endpoint, receivedAt)
     count(fault)
+    if (fault === unconfirmed && peer.early.length < maxHeldPackets)
+      peer.early.push({ header, plain, receivedAt })
     // Each of these is also what an honest peer's first packets look like after a restart of one of
     // us.
     this.#ask(peer)
@@ -155,7 +163,7 @@ export class PacketSessions {
 
   #dataFault(peer: Peer, { receiver, session, counter }: PacketHeader): string | null {
     if (!isSame(receiver, this.#session)) return 'sealed-stale'
-    if (peer.session === null || !isSame(peer.session, session)) return 'sealed-unconfirmed'
+    if (peer.session === null || !isSame(peer.session, session)) return unconfirmed
     return peer.window.take(counter) ? null : 'sealed-replayed'
   }
 
@@ -186,6 +194,9 @@ export class PacketSessions {
     peer.session = Uint8Array.from(session)
     peer.window = new ReplayWindow(counter)
     peer.keys = new Map()
+    for (const { header, plain, receivedAt } of peer.early.splice(0))
+      if (isSame(header.session, session) && peer.window.take(header.counter))
+        this.#parts.deliver(plain, peer.endpoint, receivedAt)
   }
 
   /** Begins a session: other members learn of it when they next send. */
@@ -265,6 +276,7 @@ export class PacketSessions {
       drawnAt: 0,
       askedAt: Number.NEGATIVE_INFINITY,
       repliedAt: Number.NEGATIVE_INFINITY,
+      early: [],
       held: [],
     }
     this.#peers.set(name, peer)

@@ -286,6 +286,23 @@ describe('identity/packet-sessions', () => {
     expect(right.got.length).to.equal(before)
   })
 
+  it('loses no first packet that overtakes the answer before it, and delivers it once', () => {
+    const { wire, left, right } = pair()
+    const late: Uint8Array[] = []
+    wire.passes = (packet, to) => {
+      const isAnswer = to === b && wire.log.length === 3
+      if (isAnswer) late.push(packet)
+      return !isAnswer
+    }
+    left.send(b, 'first')
+    expect(right.got).to.deep.equal([])
+    expect(late).to.have.length(1)
+    wire.hand(late[0]!, b)
+    expect(right.got).to.deep.equal([`${a} first`])
+    for (const { packet } of [...wire.log]) wire.hand(packet, b)
+    expect(right.got).to.deep.equal([`${a} first`])
+  })
+
   it('meets again whom loss kept it from meeting', async () => {
     const { wire, left, right } = pair()
     wire.passes = () => false
