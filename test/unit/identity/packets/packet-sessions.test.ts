@@ -299,7 +299,8 @@ describe('identity/packet-sessions', () => {
     expect(late).to.have.length(1)
     wire.hand(late[0]!, b)
     expect(right.got).to.deep.equal([`${a} first`])
-    for (const { packet } of [...wire.log]) wire.hand(packet, b)
+    const recorded = wire.log.map(({ packet }) => packet)
+    for (const packet of recorded) wire.hand(packet, b)
     expect(right.got).to.deep.equal([`${a} first`])
   })
 
