@@ -19,7 +19,7 @@ const attemptMs = 1500
 const minPauseMs = 50
 const maxPauseMs = 400
 
-export interface ClientParts {
+interface ClientParts {
   readonly self: string
   readonly clock: Clock
   readonly random: Random
@@ -230,7 +230,7 @@ export class Client {
 }
 
 /** Who does not answer, and what to do: every voter that is dead, gone or silent, by name. */
-export function whyNoQuorum(
+function whyNoQuorum(
   { clusterId, voters }: ClusterView,
   silent: ReadonlySet<string>,
   members: readonly MemberState[],

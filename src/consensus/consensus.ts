@@ -154,10 +154,10 @@ export class Consensus implements ConsensusClient {
   }
 
   /**
-   * For when a majority of the voters is gone for good: makes a new cluster out of what this member's
-   * server has, with itself as the only voter. The other members find out, join it, and vote again.
-   * What only the lost voters knew is lost. Rejects with MEMBER_ALIVE when the voters have a leader
-   * (unless forced), with QUORUM when this member has no server.
+   * For when a majority of the voters is gone for good: makes a new cluster out of what this
+   * member's server has, with itself as the only voter. The other members find out, join it, and
+   * vote again. What only the lost voters knew is lost. Rejects with MEMBER_ALIVE when the voters
+   * have a leader (unless forced), with QUORUM when this member has no server.
    */
   async recover({ force = false } = {}): Promise<string> {
     const leader = this.#host.server?.raft.leaderId ?? null

@@ -5,7 +5,7 @@ import type { ServerHost } from './server/server-host.ts'
 import type { RaftServer } from './server/server.ts'
 import type { Voters } from './voters/voters.ts'
 
-export interface ServiceParts {
+interface ServiceParts {
   readonly host: ServerHost
   readonly machine: StateMachine
   readonly voters: Voters

@@ -3,7 +3,7 @@ import type { Logger } from '../base/logger.ts'
 import type { IpamStore, StoreChange } from './ports.ts'
 
 /** Reverts in memory what a refused write said, and gives the rows as they are then. */
-export type Revert = () => readonly StoreChange[]
+type Revert = () => readonly StoreChange[]
 
 /** A caller that waits until all that was written so far is on the disk. */
 interface Waiting {

@@ -13,7 +13,7 @@
 import { attempt } from '../base/errors.ts'
 import { type Cidr, ipWithLength } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
-import { parsePoolKey, poolKeyOf } from '../net/pool-key.ts'
+import { poolKeyOf } from '../net/pool-key.ts'
 import { BlockAllocator } from './blocks/block-allocator.ts'
 import { Spares } from './blocks/spares.ts'
 import { poolNotFound, requireHeld } from './errors.ts'
@@ -52,7 +52,7 @@ interface HeldLease extends Pick<Lease, 'since' | 'kind'> {
 }
 
 /** What the engine asks for; `name` is the container's, where the engine tells it. */
-export interface AddressWish {
+interface AddressWish {
   readonly poolId: string
   readonly address: Ip | null
   readonly gateway: boolean
@@ -279,9 +279,4 @@ export class Ipam {
       .all()
       .reduce((sum, pool) => sum + pool.blocks.size + pool.leases.size, 0)
   }
-}
-
-/** Whether the cluster shares the pool of that key; swarm's managers have theirs for themselves. */
-export function isSharedPool(poolKey: string): boolean {
-  return parsePoolKey(poolKey)?.kind === 'shared'
 }

@@ -53,7 +53,7 @@ export type AnswerTo<K extends Request['kind']> = {
 export type Item = v.InferOutput<typeof items>[number]
 
 /** How a member answers each kind of request. */
-export type Responders = {
+type Responders = {
   readonly [K in Request['kind']]: (
     from: string,
     request: Extract<Request, { kind: K }>,

@@ -89,7 +89,7 @@ export interface Usage {
 }
 
 /** The wish for a pool of the cluster's choice. */
-export interface AutoPoolWish {
+interface AutoPoolWish {
   readonly kind: 'shared' | 'books'
   readonly overlay: string | null
   readonly ipv6: boolean

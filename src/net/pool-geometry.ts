@@ -6,7 +6,7 @@ import type { Ip } from './ip.ts'
  * Of an IPv6 pool only the first 2^24 addresses are handed out: a /64 has more than can be counted
  * in a number, and 16 million are more than any cluster has containers.
  */
-const ipv6HostBitsMost = 24
+const maxIpv6HostBits = 24
 
 /** Pools with at most this many host bits (16 addresses) are handed out address by address. */
 const tinyHostBits = 4
@@ -32,12 +32,13 @@ export interface OffsetRange {
 /**
  * The division of a pool. Half of the host bits, less one, go into a block: a /24 has 32 blocks of
  * 8, a /16 has 512 blocks of 128. So a small cluster wastes little of a small pool, and a large
- * pool needs few votes. The same on every member, for ever: blocks are voted on by their number.
+ * pool needs few votes. The same on every member and in every version: blocks are agreed on by
+ * number.
  */
 export function geometryOf(cidr: Cidr): PoolGeometry {
   const ipv6 = cidrBits(cidr) === 128
   const allHostBits = cidrBits(cidr) - cidrLength(cidr)
-  const hostBits = ipv6 ? Math.min(allHostBits, ipv6HostBitsMost) : allHostBits
+  const hostBits = ipv6 ? Math.min(allHostBits, maxIpv6HostBits) : allHostBits
   const blockBits = hostBits <= tinyHostBits ? 0 : Math.floor((hostBits - 2) / 2)
   const span = 2 ** hostBits
   const { first, last } = usableRange(ipv6, hostBits, span)

@@ -23,7 +23,7 @@ type Tuning = Exclude<ConfigInput, string>
 
 /**
  * A dead member is contacted for a month: after a partition the halves may have no other way to
- * find each other, since all seeds may be on one side. Not for ever, since it may be gone for good.
+ * find each other, since all seeds may be on one side. Not forever, since it may be gone for good.
  */
 const reconnectMs = 30 * 24 * 3_600_000
 

@@ -66,12 +66,12 @@ export function readTexts(reader: ByteReader, maxCount: number): string[] {
   return Array.from({ length: bounded(reader.varint(), maxCount) }, () => readText(reader))
 }
 
-export function writeConfiguration(writer: ByteWriter, configuration: Configuration): void {
+function writeConfiguration(writer: ByteWriter, configuration: Configuration): void {
   writeTexts(writer, configuration.voters)
   writeTexts(writer, configuration.learners)
 }
 
-export function readConfiguration(reader: ByteReader): Configuration {
+function readConfiguration(reader: ByteReader): Configuration {
   const voters: ServerId[] = readTexts(reader, limits.maxServers)
   const learners: ServerId[] = readTexts(reader, limits.maxServers)
   return { voters, learners }

@@ -3,7 +3,7 @@ import type { RaftLog } from './log.ts'
 import type { Message, MessageOf, ServerId, Snapshot } from './types.ts'
 
 /** What a follower uses of the server that it is a role of. */
-export interface FollowerHost {
+interface FollowerHost {
   readonly log: RaftLog
   readonly term: number
   readonly commit: number

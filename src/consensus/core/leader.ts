@@ -4,7 +4,7 @@ import { Progress } from './progress.ts'
 import { type Configuration, type Message, type MessageOf, type ServerId, limits } from './types.ts'
 
 /** What a leader uses of the server that it is a role of. */
-export interface LeaderHost {
+interface LeaderHost {
   readonly id: ServerId
   readonly log: RaftLog
   readonly term: number

@@ -13,7 +13,7 @@ import {
  * What the log says of configuration and command version, and at which entry the configuration
  * came.
  */
-export interface InForce {
+interface InForce {
   readonly configuration: Configuration
   readonly version: number
   readonly since: number

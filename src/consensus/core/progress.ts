@@ -30,7 +30,9 @@ export class Progress {
     this.next = next
   }
 
-  /** It lacks what it had: its disk was restored from an old copy. A late message is no such sign. */
+  /**
+   * It lacks what it had: its disk was restored from an old copy. A late message is no such sign.
+   */
   get isLapsed(): boolean {
     return this.#lapses >= limits.maxLapses
   }

@@ -24,7 +24,7 @@ import {
   limits,
 } from './types.ts'
 
-export interface RaftOptions {
+interface RaftOptions {
   readonly id: ServerId
   readonly random: Random
   /** The newest command version that this server can apply. */

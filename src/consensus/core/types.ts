@@ -41,7 +41,7 @@ export interface Snapshot {
 }
 
 /** What must be on the disk before a message of that term leaves (thesis figure 3.1). */
-export interface HardState {
+interface HardState {
   readonly term: number
   readonly votedFor: ServerId | null
 }

@@ -7,7 +7,7 @@ export const foundingStepMs = 5000
 /** How long a first host waits for gossip to find others at the most, ms. */
 const maxSyncMs = 5000
 
-export interface FoundingState {
+interface FoundingState {
   readonly seeds: readonly Seed[]
   /** What live members said; null for one that was not heard yet. */
   readonly views: readonly (ClusterView | null)[]
@@ -15,14 +15,14 @@ export interface FoundingState {
   readonly waitedMs: number
 }
 
-export type FoundingStep =
+type FoundingStep =
   | { readonly kind: 'found' | 'wait'; readonly why: string }
   | { readonly kind: 'join'; readonly clusterId: string; readonly why: string }
 
 /**
- * What a member without a state of its own does. Whoever hears of a cluster joins it. Otherwise the
- * first entry of JOIN that is alive founds one, if it is this member; a later one waits for those
- * before it.
+ * What a member without a state of its own does. A member that hears of a cluster joins it.
+ * Otherwise the first entry of JOIN that is alive founds one, if it is this member; a later one
+ * waits for those before it.
  */
 export function foundingStep({ seeds, views, isSynced, waitedMs }: FoundingState): FoundingStep {
   const clusterId = prevailing(views.map((view) => view?.clusterId ?? ''))

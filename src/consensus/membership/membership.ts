@@ -8,10 +8,10 @@ import { type ClusterView, memberOf } from '../requests.ts'
 /** Between two looks at the whole membership before a cluster is merged into another one, ms. */
 const secondLookMs = 10_000
 const pollsAtOnce = 32
-/** So many members are asked at a time by one that cannot found a cluster itself. */
+/** Members asked at a time by one that cannot found a cluster itself. */
 const joinSample = 8
 
-export interface MembershipParts {
+interface MembershipParts {
   readonly self: string
   readonly clock: Clock
   readonly random: Random

@@ -27,7 +27,9 @@ export class ConsensusDisk {
     this.#store = store
   }
 
-  /** The cluster's id, empty when there is none, and the server, null when this is only a client. */
+  /**
+   * The cluster's id, empty when there is none, and the server, null when this is only a client.
+   */
   load(): { readonly clusterId: string; readonly server: StoredServer | null } {
     const rows = new Map(this.#store.entries())
     this.#rows.clear()

@@ -19,7 +19,7 @@ interface Waiting<T> {
   readonly reject: (reason: NotServed) => void
 }
 
-export interface Proposal extends Waiting<Outcome> {
+interface Proposal extends Waiting<Outcome> {
   readonly data: Uint8Array
 }
 

@@ -21,7 +21,7 @@ const handOverMs = 1000
 const raftKind = 0
 const goneKind = 1
 
-export interface ServerHostParts {
+interface ServerHostParts {
   readonly ports: ConsensusPorts
   readonly state: ReplicatedState
   /** The server, or what it knows, may have changed. */

@@ -25,7 +25,7 @@ const diskRetryMs = 1000
 /** The log is compacted when its entries have this many bytes, and as many as the snapshot. */
 const minCompactBytes = 256 * 1024
 
-export interface ServerParts {
+interface ServerParts {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger

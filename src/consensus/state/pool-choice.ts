@@ -4,7 +4,7 @@ import { type Cidr, cidrBase, cidrBits, cidrOf, cidrSize } from '../../net/cidr.
 import { ipFromBytes, ipFromInteger, ipToInteger } from '../../net/ip.ts'
 
 /** Where automatic pools may come from: prefixes of `length` within `cidr`. */
-export interface PoolSource {
+interface PoolSource {
   readonly cidr: Cidr
   readonly length: number
 }

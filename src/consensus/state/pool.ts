@@ -17,7 +17,7 @@ export const maxLoans = 256
 /** In one pool, by all members. */
 const maxLoansOfPool = 384
 const maxReserved = 96
-/** One command grants at most so many blocks. */
+/** Blocks that one command grants, at most. */
 const maxGrants = 64
 
 interface Loan {
@@ -28,7 +28,7 @@ interface Loan {
 /**
  * One pool of the cluster: who holds it, who owns which block, which addresses are lent or set
  * aside. Members are numbers. A block has one owner; an address that is lent or set aside is
- * nobody's to hand out but its borrower's, whoever owns its block.
+ * nobody's to hand out but its borrower's, no matter who owns its block.
  */
 export class AgreedPool {
   readonly key: string

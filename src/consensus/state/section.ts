@@ -19,7 +19,7 @@ export interface Call {
 }
 
 /** Why a command was refused, with what a message to people needs. */
-export interface Refusal {
+interface Refusal {
   readonly code: RefusalCode
   /** The member, pool, overlay or address in the way. */
   readonly member?: string
@@ -61,7 +61,7 @@ export class Refused extends Error {
 }
 
 /** One command: what it must look like and what it does. Never throws anything but `Refused`. */
-export interface Operation {
+interface Operation {
   /** The command version that brought it; see `StateMachine.version`. */
   readonly since: number
   readonly run: (command: unknown, caller: Caller) => unknown

@@ -9,7 +9,7 @@ import type { RaftServer } from '../server/server.ts'
 /** A learner this many entries behind may vote: the rest reaches it in one message. */
 const readyEntries = 200
 
-export interface VotersParts {
+interface VotersParts {
   readonly self: string
   readonly clock: Clock
   readonly logger: Logger

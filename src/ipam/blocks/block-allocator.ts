@@ -18,7 +18,7 @@ const aheadMs = 3000
 const minEmptyMs = 60_000
 
 /** What came of asking for more: addresses of ours now, or single ones that others would lend. */
-export interface Supplied {
+interface Supplied {
   readonly gained: boolean
   readonly offers: readonly Offer[]
   /** Who owns most blocks, when none is left. */

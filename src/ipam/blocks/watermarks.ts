@@ -29,7 +29,7 @@ export function spareAddresses({ blockSize }: PoolGeometry): number {
 }
 
 /** What a pool's stock on this host is, for the decision to get more. */
-export interface Stock {
+interface Stock {
   readonly blocks: number
   /** Addresses that could be handed out at once. */
   readonly fresh: number

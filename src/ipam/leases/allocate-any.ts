@@ -52,7 +52,7 @@ export async function allocateAny(
 }
 
 /** The offset that a request for any address would get here at once; null when there is none. */
-export function nextOwn(
+function nextOwn(
   { cluster, clock }: Pick<AllocateParts, 'cluster' | 'clock'>,
   pool: LocalPool,
   name: string | null,

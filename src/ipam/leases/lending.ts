@@ -21,7 +21,7 @@ interface LendingParts {
 }
 
 /** What came of asking an owner. `away`: it did not answer. */
-export type Borrowed = 'got' | 'in use' | 'not ours' | 'later' | 'away'
+type Borrowed = 'got' | 'in use' | 'not ours' | 'later' | 'away'
 
 /**
  * Single addresses out of another member's block. The owner gives its consent, since it alone knows

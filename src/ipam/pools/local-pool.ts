@@ -32,7 +32,7 @@ export interface PoolRow {
 }
 
 /** What the cluster has agreed on, as far as this host needs it without asking. */
-export interface Agreed {
+interface Agreed {
   readonly gateway: Ip | null
   /** Offsets that are set aside in the cluster. */
   readonly reserved: readonly number[]
@@ -46,7 +46,7 @@ export interface Block {
   readonly since: number
 }
 
-export interface Adopted {
+interface Adopted {
   readonly changes: StoreChange[]
   /** Blocks that we took for ours and that are not: this member was evicted. */
   readonly lost: readonly number[]
