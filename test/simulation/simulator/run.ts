@@ -4,9 +4,10 @@
  *     SEED=7 HOSTS=5 node --conditions=source test/simulation/simulator/run.ts
  *
  * SEEDS (1) seeds from SEED (1) on; HOSTS (5); SECONDS (60) of faults; FAULTS (one for each two seconds); SHOW=1 prints
- * what happens; WITHOUT=3,4 leaves planned faults out; SHRINK=1 looks for the faults that it takes. Ends with 1 when a
+ * what happens; ONLY=crash:3,partition:1 draws these kinds of faults, so often; WITHOUT=3,4 leaves planned faults out; SHRINK=1 looks for the faults that it takes. Ends with 1 when a
  * seed failed.
  */
+import type { FaultWeights } from './faults.ts'
 import { shrink } from './shrink.ts'
 import { replayOf, Simulation, type SimulationOptions } from './simulation.ts'
 
@@ -20,6 +21,7 @@ const common = {
   troubleMs: seconds * 1000,
   faults: number('FAULTS', Math.ceil(seconds / 2)),
   isShown: process.env['SHOW'] === '1',
+  ...only(process.env['ONLY'] ?? ''),
   without: new Set((process.env['WITHOUT'] ?? '').split(',').filter(Boolean).map(Number)),
 }
 let failed = 0
@@ -30,6 +32,12 @@ process.on('unhandledRejection', (error) => {
 for (let seed = first; seed < first + number('SEEDS', 1); seed++)
   if (!(await runs({ ...common, seed }))) failed++
 process.exitCode = failed > 0 ? 1 : 0
+
+function only(text: string): { only?: FaultWeights } {
+  if (text === '') return {}
+  const pairs = text.split(',').map((pair) => pair.split(':'))
+  return { only: Object.fromEntries(pairs.map(([kind, weight]) => [kind, Number(weight ?? 1)])) }
+}
 
 async function runs(options: SimulationOptions): Promise<boolean> {
   const simulation = new Simulation(options)
