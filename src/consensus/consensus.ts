@@ -11,7 +11,7 @@
  * anything that follows from a state that is not on the disk.
  */
 import { sleep } from '../base/clock.ts'
-import { refusal } from '../base/errors.ts'
+import { attempt, refusal } from '../base/errors.ts'
 import { Every } from '../base/timers.ts'
 import { Client } from './client.ts'
 import { Membership } from './membership/membership.ts'
@@ -124,9 +124,12 @@ export class Consensus implements ConsensusClient {
     await this.#host.handOver()
     const { server } = this.#host
     if (leaves && server !== null && server.raft.configuration.voters.length > 1)
-      await this.#client.leave(server.raft.id, { timeoutMs: leaveMs }).then(
-        () => this.#host.moveTo(this.#host.clusterId),
-        () => this.#ports.logger.warn('left without its vote being removed'),
+      await attempt(
+        async () => {
+          await this.#client.leave(server.raft.id, { timeoutMs: leaveMs })
+          await this.#host.moveTo(this.#host.clusterId)
+        },
+        (reason) => this.#ports.logger.warn(`left without its vote being removed: ${reason}`),
       )
     this.#host.stop()
   }
@@ -264,8 +267,13 @@ export class Consensus implements ConsensusClient {
   async #merge(into: string): Promise<void> {
     if (this.#isMerging) return
     this.#isMerging = true
-    if (this.isLeader()) await sleep(this.#ports.clock, mergeMs)
-    await this.#host.moveTo(into)
+    await attempt(
+      async () => {
+        if (this.isLeader()) await sleep(this.#ports.clock, mergeMs)
+        await this.#host.moveTo(into)
+      },
+      (reason) => this.#ports.logger.warn(`cluster ${into} is not joined yet: ${reason}`),
+    )
     this.#isMerging = false
   }
 

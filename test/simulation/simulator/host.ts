@@ -143,7 +143,10 @@ export class Host {
     if (process === null || !process.isReady) return
     this.isHeldDown = true
     process.isReady = false
-    await Promise.race([process.stop(), process.life.ended])
+    const stopped = process.stop().catch((error: unknown) => {
+      this.#parts.onBug(this.name, error)
+    })
+    await Promise.race([stopped, process.life.ended])
     if (this.process !== process) return
     this.#endProcess(false)
     if (!this.#isHeld()) this.start()
