@@ -61,6 +61,7 @@ const weights: Readonly<Record<FaultKind['kind'], number>> = {
   clock: 3,
   diskFull: 3,
   diskLost: 1,
+  // Not drawn unless asked for: a voter that forgets how it voted may vote twice in a term.
   diskOld: 0,
   kernelFailures: 2,
   brokenCalls: 3,
