@@ -2,7 +2,6 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ConsensusStatus } from '../../src/consensus/ports.ts'
 import type { IpamStatus } from '../../src/ipam/status.ts'
 import { EngineStory } from '../support/engine-story.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
@@ -65,7 +64,7 @@ export class PluginHost {
 
   /** Names of the members that vote. */
   async voters(): Promise<readonly string[]> {
-    return ((await this.plugin.status()).consensus as ConsensusStatus).voters
+    return (await this.plugin.status()).consensus.voters
   }
 
   /** Whether the journal on its disk has that word. */
