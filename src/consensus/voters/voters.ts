@@ -64,11 +64,19 @@ export class Voters {
       })
   }
 
-  /** Proposes a configuration without that server, because its member leaves. */
+  /**
+   * Proposes a configuration without that server, because its member leaves. Not while most of the
+   * others are silent: they could not commit it, nor elect a leader once the server has stopped.
+   */
   async remove(server: RaftServer, id: ServerId): Promise<void> {
     const { voters, learners } = server.raft.configuration
     const not = (other: ServerId): boolean => other !== id
-    await server.configure({ voters: voters.filter(not), learners: learners.filter(not) })
+    const next = { voters: voters.filter(not), learners: learners.filter(not) }
+    const answering = next.voters.filter((voter) => {
+      const { silentMs, isGone } = this.#healthOf(server, voter)
+      return silentMs === 0 && !isGone
+    })
+    if (answering.length > next.voters.length / 2) await server.configure(next)
   }
 
   async #prepare(
