@@ -30,6 +30,8 @@ interface ClientParts {
   /** What is known of the cluster; learned from answers too. */
   readonly view: () => ClusterView
   readonly learn: (from: string, view: ClusterView) => void
+  /** Why this member's own server takes no part; null while it does, or when there is none. */
+  readonly ownFailure: () => string | null
 }
 
 /** What one call has found out about the voters. */
@@ -214,7 +216,9 @@ export class Client {
   }
 
   #failure({ silent }: Search): OverlayError {
-    return failure('QUORUM', whyNoQuorum(this.#parts.view(), silent, this.#parts.members()))
+    const why = whyNoQuorum(this.#parts.view(), silent, this.#parts.members())
+    const own = this.#parts.ownFailure()
+    return failure('QUORUM', own === null ? why : `${own}; until then ${why}`)
   }
 
   #sessionOf(clusterId: string): Session {

@@ -84,6 +84,7 @@ export class Consensus implements ConsensusClient {
       view,
       answerSelf: (request) => this.#service.answer(self, request),
       learn: (from, other) => this.#learn(from, other),
+      ownFailure: () => this.#host.server?.diskFailure ?? null,
     })
     const enroll = (member: string) => this.#client.enroll(member, this.#host.clusterId, enrollMs)
     this.#voters = new Voters({ ...common, wanted: settings.voters, enroll })

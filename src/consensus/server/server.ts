@@ -42,6 +42,8 @@ interface ServerParts {
  * before the next. A disk that does not take a write keeps the server silent until it does.
  */
 export class RaftServer {
+  /** Why the disk does not take what this server has to write; null while it does. */
+  diskFailure: string | null = null
   readonly #parts: ServerParts
   readonly #raft: Raft
   readonly #ticks: Every
@@ -244,9 +246,12 @@ export class RaftServer {
     const { disk, logger, clock } = this.#parts
     for (let failures = 0; changes.length > 0 && !this.#isStopped; failures++) {
       try {
-        return await disk.write(changes)
+        await disk.write(changes)
+        this.diskFailure = null
+        return
       } catch (error) {
         if (isBug(error)) throw error
+        this.diskFailure = messageOf(error)
         if (failures === 0) logger.warn(`takes no part until the disk does: ${messageOf(error)}`)
         await sleep(clock, diskRetryMs)
       }
