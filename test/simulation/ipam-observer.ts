@@ -65,6 +65,11 @@ export class Observer {
     return held
   }
 
+  /** The host that holds an address. */
+  holderOf(poolKey: string, ip: string): string | undefined {
+    return this.#holders.get(`${poolKey} ${ip}`)
+  }
+
   get size(): number {
     return this.#holders.size
   }
