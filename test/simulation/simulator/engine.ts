@@ -166,6 +166,8 @@ export class Engine {
     const wish = { AddressSpace, Pool: subnet, SubPool: '', Options: {}, V6: isIpv6(subnet) }
     const granted = await this.#call('IpamDriver.RequestPool', wish)
     const [PoolID, Pool] = [String(granted['PoolID']), String(granted['Pool'])]
+    // An engine that dies now has never heard of the pool.
+    this.unheard.add(Pool)
     let gateway = ''
     try {
       const type = { RequestAddressType: 'com.docker.network.gateway' }
@@ -187,6 +189,7 @@ export class Engine {
         containers: new Map(),
         isBeingDeleted: false,
       })
+      this.unheard.delete(Pool)
     } catch (error) {
       if (gateway !== '')
         await this.#quietly('IpamDriver.ReleaseAddress', { PoolID, Address: plain(gateway) })
