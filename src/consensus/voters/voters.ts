@@ -20,6 +20,9 @@ interface VotersParts {
   readonly enroll: (member: string) => Promise<ServerId | null>
 }
 
+/** A voter that was heard within this is not silent, ms. */
+const quietMs = 2000
+
 /** The leader's care for the voters: carries out one change of autopilot.ts at a time. */
 export class Voters {
   readonly #parts: VotersParts
@@ -72,9 +75,11 @@ export class Voters {
     const { voters, learners } = server.raft.configuration
     const not = (other: ServerId): boolean => other !== id
     const next = { voters: voters.filter(not), learners: learners.filter(not) }
+    const now = this.#parts.clock.now()
+    // What a voter said before this server led it says nothing of now.
+    const earliest = Math.max(this.#leading?.sinceMs ?? now, now - quietMs)
     const answering = next.voters.filter((voter) => {
-      const { silentMs, isGone } = this.#healthOf(server, voter)
-      return silentMs === 0 && !isGone
+      return voter === server.raft.id || server.heardMs(voter) > earliest
     })
     if (answering.length > next.voters.length / 2) await server.configure(next)
   }
@@ -97,14 +102,14 @@ export class Voters {
     const member = members().find(({ name }) => name === memberOf(id))
     const now = clock.now()
     const isDead = member?.state === 'dead' || member?.state === 'left'
-    const quietMs = now - Math.max(server.heardMs(id), this.#leading?.sinceMs ?? now)
+    const unheardMs = now - Math.max(server.heardMs(id), this.#leading?.sinceMs ?? now)
     const deadMs = isDead ? now - member.sinceMs : 0
     const progress = raft.leader?.progressOf(id)
     const { version } = raft.log.inForce()
     return {
       // A member that failure detection has known as dead is dead; one that it sees alive must be
       // heard, too.
-      silentMs: quietMs < 2000 ? 0 : Math.max(quietMs, deadMs),
+      silentMs: unheardMs < quietMs ? 0 : Math.max(unheardMs, deadMs),
       isGone: this.#gone.has(id) || member?.state === 'left' || progress?.isLapsed === true,
       isReady:
         progress !== undefined &&
