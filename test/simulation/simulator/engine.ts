@@ -58,14 +58,16 @@ export class Engine {
   readonly #changing = new Set<string>()
   /** How many commands are under way, by subnet. */
   readonly #busy = new Map<string, number>()
-  #isBooting = false
+  #isBooting: boolean
   /** Commands that failed. */
   failures = 0
   /** Commands that were carried out. */
   successes = 0
 
-  constructor(parts: EngineParts) {
+  /** An engine that `boots` is busy until `boot` has ended. */
+  constructor(parts: EngineParts, { boots }: { readonly boots: boolean }) {
     this.#parts = parts
+    this.#isBooting = boots
   }
 
   get networks(): ReadonlyMap<string, EngineNetwork> {
@@ -123,7 +125,6 @@ export class Engine {
 
   /** The engine starts: ends what its last life left, then starts the containers that are to be up. */
   async boot(): Promise<void> {
-    this.#isBooting = true
     const wanted: EngineNetwork[] = []
     for (const network of this.networks.values()) {
       for (const container of network.containers.values()) {

@@ -62,7 +62,7 @@ export class Host {
     this.#random = seededRandom(seed)
     this.disk = new SimulatedDisk(parts.clock, seededRandom(seed + 1))
     this.kernel = new SimulatedKernel(parts.clock, seededRandom(seed + 2))
-    this.#startEngine()
+    this.#startEngine(false)
   }
 
   /** Where its gossip listens, as the network calls it. */
@@ -210,7 +210,7 @@ export class Host {
   }
 
   #bootLater(): void {
-    this.#startEngine()
+    this.#startEngine(true)
     const { engine } = this
     this.#startLater(bootMs, () => {
       if (this.engine === engine) void engine.boot()
@@ -225,7 +225,7 @@ export class Host {
     }, ms)
   }
 
-  #startEngine(): void {
+  #startEngine(boots: boolean): void {
     const { clock, note, observer, onBug } = this.#parts
     const life = new Life(clock, this.time, (error) => onBug(`the engine of ${this.name}`, error))
     this.#engineLife = life
@@ -236,15 +236,18 @@ export class Host {
       (line) => note(`${this.name} ${line}`),
     )
     const { name: host, kernel } = this
-    this.engine = new Engine({
-      host,
-      life,
-      client,
-      kernel,
-      random: this.#random,
-      observer,
-      networks: this.#networks,
-      unheard: this.#unheard,
-    })
+    this.engine = new Engine(
+      {
+        host,
+        life,
+        client,
+        kernel,
+        random: this.#random,
+        observer,
+        networks: this.#networks,
+        unheard: this.#unheard,
+      },
+      { boots },
+    )
   }
 }
