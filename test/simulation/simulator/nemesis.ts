@@ -88,7 +88,7 @@ export class Nemesis {
         return null
       case 'crashAtDisk':
         host.disk.crashAfter(fault.operations, () => host.crash())
-        return null
+        return () => host.disk.crashAfter(0, () => {})
       case 'powerLoss':
         host.losePower()
         return null

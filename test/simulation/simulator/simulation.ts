@@ -42,6 +42,7 @@ const lookEveryMs = 1000
 const maxFindings = 10
 /** A command that needs others is tried again so often after the faults. */
 const maxTries = 10
+const betweenTriesMs = 5000
 
 /** Servers of Raft are looked at this often, ms. */
 const lookAtRaftMs = 25
@@ -199,6 +200,12 @@ export class Simulation {
       for (let tries = maxTries; tries > 0; tries--) {
         await engine.createNetwork(subnet)
         if (await engine.run(subnet)) return
+        await new Promise<void>((resolve) => {
+          this.clock.setTimeout(() => {
+            this.clock.settle()
+            resolve()
+          }, betweenTriesMs)
+        })
       }
       this.#violate(`${name} could not start a container in ${subnet}`)
     }
