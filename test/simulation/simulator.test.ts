@@ -12,7 +12,8 @@ describe('whole plugins under faults', () => {
   }
 
   // A voter that left while another was dead took the majority with it.
-  for (const seed of [70_018, 70_044]) works({ seed, hosts: 3, troubleMs: 20_000, faults: 15 })
+  for (const seed of [70_018, 70_044, 160_491])
+    works({ seed, hosts: 3, troubleMs: 20_000, faults: 15 })
 
   function works(options: SimulationOptions): void {
     it(`${options.hosts} hosts, seed ${options.seed}`, async () => {

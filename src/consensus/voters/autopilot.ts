@@ -13,6 +13,8 @@ export const deadMs = 30_000
 export interface ServerHealth {
   /** Since when nothing is heard from it or its member is dead, ms ago; 0 while it answers. */
   readonly silentMs: number
+  /** It was heard a moment ago, by this leader. */
+  readonly isAnswering: boolean
   /** Its member left, or runs another server now: it never comes back. */
   readonly isGone: boolean
   /** It has nearly all of the log and knows the command version. */
@@ -99,9 +101,12 @@ export function wantedOf(wanted: number, members: number): number {
   return most > 2 && most % 2 === 0 ? most - 1 : most
 }
 
-/** Whether a majority of these voters answers. */
-function isSafe({ voters }: Configuration, health: VotersState['health']): boolean {
-  const answering = voters.filter((id) => health(id).silentMs < deadMs && !health(id).isGone)
+/**
+ * Whether a majority of these voters answers: the others could not commit such a configuration, nor
+ * elect a leader with it.
+ */
+export function isSafe({ voters }: Configuration, health: VotersState['health']): boolean {
+  const answering = voters.filter((id) => health(id).isAnswering && !health(id).isGone)
   return answering.length > voters.length / 2
 }
 

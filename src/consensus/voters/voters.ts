@@ -1,6 +1,12 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
-import { type ServerHealth, type VotersChange, nextVotersChange, sparesOf } from './autopilot.ts'
+import {
+  type ServerHealth,
+  type VotersChange,
+  isSafe,
+  nextVotersChange,
+  sparesOf,
+} from './autopilot.ts'
 import type { Configuration, ServerId } from '../core/types.ts'
 import type { MemberState } from '../ports.ts'
 import { memberOf } from '../requests.ts'
@@ -75,13 +81,7 @@ export class Voters {
     const { voters, learners } = server.raft.configuration
     const not = (other: ServerId): boolean => other !== id
     const next = { voters: voters.filter(not), learners: learners.filter(not) }
-    const now = this.#parts.clock.now()
-    // What a voter said before this server led it says nothing of now.
-    const earliest = Math.max(this.#leading?.sinceMs ?? now, now - quietMs)
-    const answering = next.voters.filter((voter) => {
-      return voter === server.raft.id || server.heardMs(voter) > earliest
-    })
-    if (answering.length > next.voters.length / 2) await server.configure(next)
+    if (isSafe(next, (voter) => this.#healthOf(server, voter))) await server.configure(next)
   }
 
   async #prepare(
@@ -98,11 +98,14 @@ export class Voters {
   #healthOf(server: RaftServer, id: ServerId): ServerHealth {
     const { self, members, clock } = this.#parts
     const { raft } = server
-    if (memberOf(id) === self) return { silentMs: 0, isGone: id !== raft.id, isReady: true }
+    if (memberOf(id) === self)
+      return { silentMs: 0, isAnswering: true, isGone: id !== raft.id, isReady: true }
     const member = members().find(({ name }) => name === memberOf(id))
     const now = clock.now()
     const isDead = member?.state === 'dead' || member?.state === 'left'
-    const unheardMs = now - Math.max(server.heardMs(id), this.#leading?.sinceMs ?? now)
+    const sinceMs = this.#leading?.sinceMs ?? now
+    const heardMs = server.heardMs(id)
+    const unheardMs = now - Math.max(heardMs, sinceMs)
     const deadMs = isDead ? now - member.sinceMs : 0
     const progress = raft.leader?.progressOf(id)
     const { version } = raft.log.inForce()
@@ -110,6 +113,8 @@ export class Voters {
       // A member that failure detection has known as dead is dead; one that it sees alive must be
       // heard, too.
       silentMs: unheardMs < quietMs ? 0 : Math.max(unheardMs, deadMs),
+      // What a voter said before this server led says nothing of now.
+      isAnswering: heardMs > sinceMs && now - heardMs < quietMs,
       isGone: this.#gone.has(id) || member?.state === 'left' || progress?.isLapsed === true,
       isReady:
         progress !== undefined &&

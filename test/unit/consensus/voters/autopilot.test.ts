@@ -11,8 +11,13 @@ import {
 } from '../../../../src/consensus/voters/autopilot.ts'
 import { isSingleChange } from '../../../../src/consensus/core/configuration.ts'
 
-const healthy: ServerHealth = { silentMs: 0, isGone: false, isReady: true }
-const dead: ServerHealth = { ...healthy, silentMs: deadMs, isReady: false }
+const healthy: ServerHealth = {
+  silentMs: 0,
+  isAnswering: true,
+  isGone: false,
+  isReady: true,
+}
+const dead: ServerHealth = { ...healthy, silentMs: deadMs, isAnswering: false, isReady: false }
 const gone: ServerHealth = { ...healthy, isGone: true }
 
 function stateOf(
@@ -55,6 +60,12 @@ describe('the voters and their replacement', () => {
       'a#1',
       'b#1',
     ])
+  })
+
+  it('keep one that has left while the one that would be left over has not been heard', () => {
+    const silent = { ...healthy, isAnswering: false }
+    const ill = { 'b#1': silent, 'c#1': gone }
+    expect(nextVotersChange(stateOf(['a#1', 'b#1', 'c#1'], { ill }))).to.equal(null)
   })
 
   it('lose a dead one only when another is ready, so that it may come back', () => {
