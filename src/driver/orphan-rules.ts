@@ -110,9 +110,14 @@ function endpointKind(
  * is one whose answer it never got; one with a gateway may be another network driver's, unless it
  * was ours.
  */
-function isOrphanPool(pool: RequestedPool, { leases, danglingPools }: OrphanSnapshot): boolean {
+function isOrphanPool(
+  pool: RequestedPool,
+  { networks, leases, danglingPools }: OrphanSnapshot,
+): boolean {
   const { poolKey, networkId, gateway, since, isShared } = pool
-  if (networkId !== null || !isShared) return false
+  if (!isShared) return false
+  // Bound before its network was written, by a call that a crash cut short.
+  if (networkId !== null) return !networks.some(({ network }) => network.networkId === networkId)
   const outlived = danglingPools.get(poolKey) === since
   const inUse = !outlived && leases.some((lease) => lease.poolKey === poolKey)
   return outlived || (gateway === null && !inUse)

@@ -206,6 +206,14 @@ describe('what nothing uses', () => {
     expect(fixture.world.leases).to.have.length(2)
   })
 
+  it('is a pool that is bound to a network which was never written', async () => {
+    const held = fixture.world.pools.get(poolKey)!
+    const other = { ...held, poolKey: '10.20.0.0/16', networkId: 'never written' }
+    fixture.world.pools.set(other.poolKey, other)
+    await fixture.advance(longEnoughMs)
+    expect([...fixture.world.pools.keys()]).to.deep.equal([poolKey])
+  })
+
   it('is a pool that outlived its network, also after a restart', async () => {
     await fixture.driver.deleteNetwork('n1')
     expect(fixture.world.pools.get(poolKey)?.networkId).to.equal(null)
