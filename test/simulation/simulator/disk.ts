@@ -135,7 +135,7 @@ export class SimulatedDisk {
     if (!life.isAlive) return new Promise(() => {})
     if (this.#crashIn > 0 && --this.#crashIn === 0) {
       // Between this operation and the one before; the caller sees neither.
-      this.#clock.setTimeout(() => this.#crash(), 0)
+      this.#clock.setTimeout(this.#crash, 0)
       return new Promise(() => {})
     }
     this.operations++
