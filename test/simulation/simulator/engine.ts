@@ -90,7 +90,8 @@ export class Engine {
 
   /** `docker network create` with `--subnet`, or without when it is empty. Whether it succeeded. */
   createNetwork(subnet: string): Promise<boolean> {
-    if (this.networks.has(subnet) || this.#busy.has(subnet)) return Promise.resolve(false)
+    if (this.#isBooting || this.networks.has(subnet) || this.#busy.has(subnet))
+      return Promise.resolve(false)
     return this.#alone(subnet, () => this.#createNetwork(subnet))
   }
 
@@ -105,7 +106,8 @@ export class Engine {
   /** `docker run`, with `--ip` when `ip` is not empty. */
   run(subnet: string, ip = ''): Promise<boolean> {
     const network = this.networks.get(subnet)
-    if (network === undefined || this.#changing.has(subnet)) return Promise.resolve(false)
+    if (this.#isBooting || network === undefined || this.#changing.has(subnet))
+      return Promise.resolve(false)
     return this.#command(subnet, () => this.#start(network, ip))
   }
 
@@ -135,8 +137,8 @@ export class Engine {
     for (const network of this.networks.values())
       if (network.isBeingDeleted)
         await this.#alone(network.subnet, () => this.#removeNetwork(network))
-    for (const network of wanted) await this.run(network.subnet)
     this.#isBooting = false
+    for (const network of wanted) await this.run(network.subnet)
   }
 
   /** A command that changes the network itself. */
