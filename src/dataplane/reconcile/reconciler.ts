@@ -120,7 +120,7 @@ export class Reconciler {
       rows.links = links
       this.#overlays.set(overlayId, overlay)
       await write(overlay)
-      if (rows.hasStaleRows && !this.#stopped) this.#sweep.setIfIdle(sweepIntervalMs)
+      this.#scheduleSweep(rows)
     })
   }
 
@@ -243,8 +243,13 @@ export class Reconciler {
     const { clock, isKnown = () => true } = this.#parts
     for (const [overlayId, { rows }] of this.#overlays) {
       if (rows.sweepStaleRows(clock.now(), isKnown)) this.#markDirty(overlayId)
-      if (rows.hasStaleRows) this.#sweep.setIfIdle(sweepIntervalMs)
+      this.#scheduleSweep(rows)
     }
+  }
+
+  /** Stale rows are adopted when the kernel is first read, which may be at a retry. */
+  #scheduleSweep(rows: OverlayRows): void {
+    if (rows.hasStaleRows && !this.#stopped) this.#sweep.setIfIdle(sweepIntervalMs)
   }
 
   #retry(overlayId: string, rows: OverlayRows): void {
@@ -268,6 +273,7 @@ export class Reconciler {
       () => auditOverlay(dataplane, overlay.rows),
       ({ failure: message }) => message,
     )
+    this.#scheduleSweep(overlay.rows)
     if (report === null) return null
     overlay.missing = report.missing
     this.#totals.addDrift(report.drift)

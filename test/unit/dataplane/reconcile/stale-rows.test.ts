@@ -72,6 +72,17 @@ describe('stale rows', () => {
     })
   })
 
+  it('go as well where the kernel could not be read at first', async () => {
+    await reconciler.stop()
+    const parts = { dataplane: kernel, clock, logger: silentLogger, auditIntervalMs: 2000 }
+    reconciler = new PeeredReconciler({ ...parts, isKnown: () => true })
+    kernel.failCall('dump')
+    reconciler.start()
+    await reconciler.attachOverlay(links)
+    await clock.advance(10_000)
+    expect(await rows()).to.deep.equal([])
+  })
+
   it('go once their member is known and does not claim them', async () => {
     known.add(vtepOf(1))
     tell(first)
