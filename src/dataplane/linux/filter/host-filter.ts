@@ -17,8 +17,6 @@ export interface HostFilter {
   release(tunnel: Tunnel): void
   sources(vni: Vni): Ip[]
   setSources(vni: Vni, vteps: readonly Ip[]): void
-  /** Packets dropped since the filter was made. */
-  dropped(): number
   close(): void
 }
 
@@ -46,10 +44,6 @@ export class NoFilter implements HostFilter {
 
   setSources(vni: Vni, vteps: readonly Ip[]): void {
     this.#sources.set(vni, vteps)
-  }
-
-  dropped(): number {
-    return 0
   }
 
   close(): void {}

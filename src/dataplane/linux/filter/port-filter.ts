@@ -193,12 +193,10 @@ export class PortFilter {
    */
   set(port: string, source: PortSource | null): string[] {
     const wanted = source === null ? [[], [], []] : keysOf(port, source)
+    const owns = (key: Buffer): boolean => portOfKey(key) === port
     let changed = 0
-    for (const [index, set] of sourceSets.entries()) {
-      const found = this.#table.elements(set).filter((key) => portOfKey(key) === port)
-      const remove = found.filter((key) => !wanted[index]!.some((other) => other.equals(key)))
-      changed += this.#table.change(set, { add: wanted[index]!, remove })
-    }
+    for (const [index, set] of sourceSets.entries())
+      changed += this.#table.replace(set, owns, wanted[index]!)
     return changed === 0 ? [] : [`addresses of port ${port} repaired`]
   }
 

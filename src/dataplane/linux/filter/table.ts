@@ -75,17 +75,14 @@ export class Table {
   }
 
   /**
-   * Adds keys to a set and removes others, in one transaction; what is so already stays.
+   * Makes `keys` the only ones in a set among those that `owns` holds for, in one transaction.
    * @returns how many keys it changed.
    */
-  change(
-    set: string,
-    { add, remove }: { add: readonly Buffer[]; remove: readonly Buffer[] },
-  ): number {
-    if (add.length + remove.length === 0) return 0
-    const there = new Set(this.elements(set).map(textOf))
-    const gone = remove.filter((key) => there.has(textOf(key)))
-    const fresh = add.filter((key) => !there.has(textOf(key)))
+  replace(set: string, owns: (key: Buffer) => boolean, keys: readonly Buffer[]): number {
+    const found = this.elements(set)
+    const [there, wanted] = [new Set(found.map(textOf)), new Set(keys.map(textOf))]
+    const gone = found.filter((key) => owns(key) && !wanted.has(textOf(key)))
+    const fresh = keys.filter((key) => !there.has(textOf(key)))
     this.#transact([...deleteElements(this.spec, set, gone), ...addElements(this.spec, set, fresh)])
     return gone.length + fresh.length
   }

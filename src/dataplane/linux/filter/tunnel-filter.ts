@@ -87,7 +87,8 @@ export class TunnelFilter implements HostFilter {
   /** Filters a tunnel. @returns what was changed, in words; empty when all was right. */
   ensure(tunnel: Tunnel): string[] {
     const changed = this.#table.ensure()
-    const added = this.#table.change(vnis, { add: [tunnelKey(tunnel)], remove: [] })
+    const key = tunnelKey(tunnel)
+    const added = this.#table.replace(vnis, (other) => other.equals(key), [key])
     return added === 0 ? changed : [...changed, `tunnel of VNI ${tunnel.vni} filtered`]
   }
 
@@ -95,7 +96,8 @@ export class TunnelFilter implements HostFilter {
   release(tunnel: Tunnel): void {
     if (!this.#table.exists()) return
     this.setSources(tunnel.vni, [])
-    this.#table.change(vnis, { add: [], remove: [tunnelKey(tunnel)] })
+    const key = tunnelKey(tunnel)
+    this.#table.replace(vnis, (other) => other.equals(key), [])
     if (this.#table.elements(vnis).length === 0) this.#table.remove()
   }
 
@@ -103,25 +105,16 @@ export class TunnelFilter implements HostFilter {
   sources(vni: Vni): Ip[] {
     if (!this.#table.exists()) return []
     const keys = [sources4, sources6].flatMap((set) => this.#table.elements(set))
-    return keys
-      .filter((key) => key.subarray(0, 4).equals(vniKey(vni)))
-      .map((key) => ipFromBytes(key.subarray(4))!)
+    return keys.filter((key) => isOf(vni, key)).map((key) => ipFromBytes(key.subarray(4))!)
   }
 
   /** Lets these VTEPs send frames of an overlay, and no others. */
   setSources(vni: Vni, vteps: readonly Ip[]): void {
-    const keyOf = (vtep: Ip): Buffer => Buffer.concat([vniKey(vni), ipToBytes(vtep)])
-    const gone = this.sources(vni).filter((vtep) => !vteps.includes(vtep))
     for (const [set, bits] of [[sources4, 32] as const, [sources6, 128] as const]) {
-      const keys = (some: readonly Ip[]): Buffer[] =>
-        some.filter((vtep) => ipBits(vtep) === bits).map(keyOf)
-      this.#table.change(set, { add: keys(vteps), remove: keys(gone) })
+      const some = vteps.filter((vtep) => ipBits(vtep) === bits)
+      const keys = some.map((vtep) => Buffer.concat([vniKey(vni), ipToBytes(vtep)]))
+      this.#table.replace(set, (key) => isOf(vni, key), keys)
     }
-  }
-
-  /** Packets dropped since the table was made. */
-  dropped(): number {
-    return this.#table.counters().get(tunnelDropReason) ?? 0
   }
 
   /** Removes the table. None is no error. */
@@ -140,4 +133,8 @@ function tunnelKey({ port, vni }: Tunnel): Buffer {
 
 function vniKey(vni: Vni): Buffer {
   return Buffer.from([vni >>> 16, (vni >>> 8) & 255, vni & 255, 0])
+}
+
+function isOf(vni: Vni, key: Buffer): boolean {
+  return key.subarray(0, 4).equals(vniKey(vni))
 }
