@@ -6,7 +6,7 @@ export NODE_COMPILE_CACHE := $(CURDIR)/node_modules/.cache/compiled
 run = node --conditions=source
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugin test check lint types unit contract conformance interop sim sim-long hostile hunt netns e2e e2e-all soak \
+.PHONY: help setup build plugin cli test check lint types unit contract conformance interop sim sim-long hostile hunt netns e2e e2e-all soak \
 	demo bench bench-scale mutants fmt clean ci root
 
 help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and `types` run one level of test
@@ -22,7 +22,10 @@ root:
 plugin: setup ## build/plugin, what `docker plugin create` takes (DOCKER=1: with plugin/Dockerfile)
 	@$(run) plugin/build.ts $(if $(DOCKER),--docker)
 
-build: plugin
+build: plugin cli
+
+cli: setup ## build/cli/docker-ts-overlay, the command line as one file: `docker ts-overlay …`
+	@$(run) plugin/build-cli.ts
 
 check: setup ## lint, types, unit and contract tests side by side; no root, under a minute
 	@$(run) test/support/run-levels.ts check

@@ -12,6 +12,7 @@ import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { execa } from 'execa'
+import { buildCli } from './build-cli.ts'
 import { bundle, copyKoffi } from './bundle.ts'
 import { buildRootfsWithDocker } from './docker-build.ts'
 import { copyDebianLicences, copyPackageLicences } from './licences.ts'
@@ -81,14 +82,13 @@ async function buildRootfs(root: string, mainFile: string): Promise<void> {
   )
 }
 
-/** /app: the bundles and koffi. Returns the folders of npm packages in it. */
+/** /app: the plugin, the command line and koffi. Returns the folders of npm packages in it. */
 async function addOwnPrograms(root: string, mainFile: string): Promise<string[]> {
   const app = path.join(root, 'app')
-  const cli = path.join(projectDir, 'src/cli.ts')
-  const entries = { main: path.resolve(mainFile), ...(existsSync(cli) ? { cli } : {}) }
-  const bundled = await bundle(entries, app)
+  const bundled = await bundle({ main: path.resolve(mainFile) }, app)
+  const inCli = await buildCli(app)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(app, 'start.cjs'))
-  return [...bundled, await copyKoffi(app), nodePackage()]
+  return [...new Set([...bundled, ...inCli]), await copyKoffi(app), nodePackage()]
 }
 
 /** Node itself and the diagnostic programs. Returns the files of this machine that were copied. */

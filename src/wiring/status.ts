@@ -6,6 +6,12 @@ import type { InconsistencyStatus } from '../driver/consistency.ts'
 import type { OrphanStatus } from '../driver/orphan-collector.ts'
 import type { IgnoredClaims } from './claim-validation.ts'
 import type { AdmissionStatus } from './admission/admission.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import type { ClusterStatus } from '../cluster/cluster-status.ts'
+import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
+import type { ReconcilerStatus } from '../dataplane/reconcile/reconciler.ts'
+import type { IpamStatus } from '../ipam/status.ts'
+import { overlayRecord } from './records.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -14,22 +20,15 @@ export interface PluginStatus {
   readonly version: string
   readonly member: string
   readonly vtep: string
-  readonly members: readonly {
-    name: string
-    address: string
-    state: string
-    self: boolean
-    /** Its plugin restarts and its endpoints stay. */
-    paused: boolean
-  }[]
+  readonly members: readonly MemberStatus[]
   readonly overlays: readonly OverlayStatus[]
-  readonly ipam: unknown
-  readonly cluster: unknown
+  readonly ipam: IpamStatus
+  readonly cluster: ClusterStatus
   /** What the members agree on by Raft: role, term, leader, voters, the log. */
   readonly consensus: ConsensusStatus
   /** This host's certificate and keys; null where gossip is open to all. */
   readonly admission: AdmissionStatus | null
-  readonly dataplane: unknown
+  readonly dataplane: ReconcilerStatus
   /** Overlays that this host and another member have with different parameters or one address. */
   readonly disagreements: InconsistencyStatus
   /**
@@ -48,9 +47,30 @@ export interface PluginStatus {
   readonly problems: readonly LoggedProblem[]
 }
 
-interface OverlayStatus {
+/** A host of the cluster as this one sees it. */
+export interface MemberStatus {
+  readonly name: string
+  readonly address: string
+  readonly state: 'alive' | 'suspect' | 'dead' | 'left'
+  readonly self: boolean
+  /** Its plugin restarts and its endpoints stay. */
+  readonly paused: boolean
+  /** When it came to be in this state, ISO 8601 in UTC. */
+  readonly since: string
+  /** The round trip of the last direct probe by gossip, ms; null for this host, or before one. */
+  readonly rttMs: number | null
+  /** How many overlays and endpoints it has published. */
+  readonly overlays: number
+  readonly endpoints: number
+}
+
+export interface OverlayStatus {
   readonly overlayId: string
   readonly networkId: string
+  /** The members that take part in it, this one included. */
+  readonly members: readonly string[]
+  /** The addresses of its first pool; null when another IPAM driver has it. */
+  readonly addresses: { readonly used: number; readonly usable: number } | null
   readonly vni: number
   readonly mtu: number
   readonly pools: readonly string[]
@@ -73,19 +93,31 @@ interface OverlayStatus {
 /** Asks every room for its part. */
 export function composeStatus(
   rooms: Rooms,
-  { gossip, problems }: PluginPorts,
+  { clock, gossip, problems }: PluginPorts,
   options: PluginOptions,
 ): PluginStatus {
   const { cluster, consensus, reconciler, ipam, driver, findings, claims } = rooms
+  const published = new Published(cluster)
+  const addresses = ipam.status()
   return {
     version: options.version,
     member: options.member,
     vtep: options.vtep,
-    members: cluster.members().map(({ name, address, state, self, restarting = false }) => {
-      return { name, address, state, self, paused: restarting }
+    members: cluster.members().map((member) => {
+      const { name, address, state, self, restarting = false, sinceMs } = member
+      return {
+        name,
+        address,
+        state,
+        self,
+        paused: restarting,
+        since: new Date(clock.wall() - clock.now() + sinceMs).toISOString(),
+        rttMs: gossip.rttMs?.(name) ?? null,
+        ...published.countsOf(name),
+      }
     }),
-    overlays: overlaysOf(rooms),
-    ipam: ipam.status(),
+    overlays: overlaysOf(rooms, published, addresses),
+    ipam: addresses,
     cluster: cluster.status(),
     consensus: consensus.status(),
     admission: rooms.admission?.status() ?? null,
@@ -99,26 +131,66 @@ export function composeStatus(
   }
 }
 
-function overlaysOf({ driver, peers }: Rooms): OverlayStatus[] {
-  return driver.networksWithEndpoints().map(({ network, endpoints }) => ({
-    overlayId: network.overlayId,
-    networkId: network.networkId,
-    vni: network.vni,
-    mtu: network.mtu,
-    pools: network.pools,
-    gateways: network.gateways,
-    endpoints: endpoints.map(({ endpointId, addresses, mac, joined }) => ({
-      endpointId,
-      addresses: addresses.map(({ ip, cidr }) => ipWithLength(ip, cidr)),
-      mac,
-      joined,
-    })),
-    peers: peers.of(network.vni).map(({ origin, vtep, endpointId, ips, mac }) => ({
-      member: origin,
-      vtep,
-      endpointId,
-      ips,
-      mac,
-    })),
-  }))
+function overlaysOf(
+  { driver, peers }: Rooms,
+  published: Published,
+  { pools }: IpamStatus,
+): OverlayStatus[] {
+  return driver.networksWithEndpoints().map(({ network, endpoints }) => {
+    const remote = peers.of(network.vni)
+    const pool = pools.find(({ poolKey }) => network.poolKeys[0] === poolKey)
+    const used = endpoints.length + remote.length
+    return {
+      overlayId: network.overlayId,
+      networkId: network.networkId,
+      members: published.membersOf(network.overlayId),
+      addresses: pool === undefined ? null : { used, usable: pool.addresses.usable },
+      vni: network.vni,
+      mtu: network.mtu,
+      pools: network.pools,
+      gateways: network.gateways,
+      endpoints: endpoints.map(({ endpointId, addresses, mac, joined }) => ({
+        endpointId,
+        addresses: addresses.map(({ ip, cidr }) => ipWithLength(ip, cidr)),
+        mac,
+        joined,
+      })),
+      peers: remote.map(({ origin, vtep, endpointId, ips, mac }) => ({
+        member: origin,
+        vtep,
+        endpointId,
+        ips,
+        mac,
+      })),
+    }
+  })
+}
+
+/** What the members have published, by member and by overlay. */
+class Published {
+  readonly #overlays = new Map<string, string[]>()
+  readonly #counts = new Map<string, { overlays: number; endpoints: number }>()
+
+  constructor(cluster: Cluster) {
+    for (const { origin, record } of cluster.records(overlayRecord)) {
+      this.#countsOf(origin).overlays++
+      const members = this.#overlays.get(record.overlayId) ?? []
+      this.#overlays.set(record.overlayId, [...members, origin])
+    }
+    for (const { origin } of cluster.records(endpointRecord)) this.#countsOf(origin).endpoints++
+  }
+
+  membersOf(overlayId: string): string[] {
+    return (this.#overlays.get(overlayId) ?? []).toSorted()
+  }
+
+  countsOf(member: string): { readonly overlays: number; readonly endpoints: number } {
+    return { ...this.#countsOf(member) }
+  }
+
+  #countsOf(member: string): { overlays: number; endpoints: number } {
+    const counts = this.#counts.get(member) ?? { overlays: 0, endpoints: 0 }
+    this.#counts.set(member, counts)
+    return counts
+  }
 }

@@ -51,7 +51,7 @@ describe('a host that is evicted by hand', function () {
 
     await three.kill()
     const isDead = async (on: PluginHost): Promise<boolean> =>
-      (await cli(on, 'members')).stdout.includes('host-3\t192.0.2.3\tdead')
+      /^host-3 +192\.0\.2\.3 +dead /m.test((await cli(on, 'members')).stdout)
     for (const on of [one, two])
       await until(() => isDead(on), `${on.name}: host-3 is dead`, gossipMostMs, 200)
     expect(await refusalOf(one.story.start('too early', taken))).to.contain(taken)

@@ -22,7 +22,9 @@ export interface Program {
 
 export async function bundleProgram(): Promise<Program> {
   const folder = await mkdtemp(path.join(tmpdir(), 'ts-overlay-program-'))
-  const [main, cli] = ['src/main.ts', 'src/cli.ts'].map((file) => path.join(projectDir, file))
+  const [main, cli] = ['src/main.ts', 'packages/cli/src/main.ts'].map((file) =>
+    path.join(projectDir, file),
+  )
   await bundle({ main: main!, cli: cli! }, folder)
   await copyKoffi(folder)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(folder, 'start.cjs'))

@@ -26,7 +26,6 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
 /** The files at the top of src, and what of src they may import: rooms and other such files; `*` is all. */
 export const topArrows: Readonly<Record<string, readonly string[]>> = {
   'src/version.ts': [],
-  'src/cli.ts': ['base'],
   'src/plugin.ts': ['wiring', 'cluster', 'dataplane', 'consensus', 'driver', 'ipam'],
   'src/main.ts': ['*'],
 }
@@ -67,7 +66,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     names: { max: 700 },
     admin: { max: 700 },
     wiring: { max: 1950, target: 600 },
-    top: { max: 325 },
+    top: { max: 216 },
   }
 
 /** What src is to have in all, with all rooms of the plan. */

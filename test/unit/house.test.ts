@@ -91,6 +91,15 @@ describe('the house', () => {
     }
   })
 
+  it('has a command line that takes from the plugin what has no state, and types', () => {
+    for (const file of filesUnder('packages/cli/src')) {
+      const statements = textOf(file).matchAll(/^import (type )?[^']*'(?:\.\.\/)+src\/([^']+)'/gm)
+      for (const [, type, target] of statements)
+        if (type === undefined)
+          expect(target, file).to.match(/^(base\/(printable|errors)|version)\.ts$/)
+    }
+  })
+
   it('takes time and chance only from its ports', () => {
     const impure =
       /\bDate\.now\b|\bnew Date\(\)|(?<!\.)\bsetTimeout\(|(?<!\.)\bsetInterval\(|\bMath\.random\b/
@@ -104,8 +113,8 @@ describe('the house', () => {
   })
 
   it('has no file that nobody imports', () => {
-    const entries = ['src/main.ts', 'src/cli.ts', 'src/settings/docs.ts']
-    const importers = ['src', 'plugin', 'bench', 'test'].flatMap(filesUnder)
+    const entries = ['src/main.ts', 'src/settings/docs.ts']
+    const importers = ['src', 'plugin', 'bench', 'test', 'packages'].flatMap(filesUnder)
     const used = new Set(importers.flatMap(filesImportedBy))
     for (const file of sources.filter((name) => !entries.includes(name)))
       expect(used.has(file), `nobody imports ${file}`).to.equal(true)
@@ -113,7 +122,9 @@ describe('the house', () => {
 
   it('exports only what another file imports', () => {
     const texts = new Map(
-      ['src', 'plugin', 'bench', 'test'].flatMap(filesUnder).map((file) => [file, textOf(file)]),
+      ['src', 'plugin', 'bench', 'test', 'packages/cli']
+        .flatMap(filesUnder)
+        .map((file) => [file, textOf(file)]),
     )
     const pattern =
       /^export (?:async |abstract )?(?:function|class|const|interface|type)\*? (\w+)/gm

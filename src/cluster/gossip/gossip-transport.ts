@@ -45,6 +45,8 @@ export interface GossipTransport {
   readonly maxPacketPayload: number
   /** How often what came was dropped, refused or odd since the start, by reason; for `/status`. */
   readonly counters?: Readonly<Record<string, number>>
+  /** The round trip of the last direct probe that a member answered, ms; null before the first. */
+  rttMs?(member: string): number | null
   /** Listens. May fail: the address is in use, or not ours. */
   start(hooks: GossipHooks): Promise<void>
   /**

@@ -78,6 +78,7 @@ const payloadBeforeStart = 1200
 
 class MemberlistGossip implements GossipTransport {
   readonly #options: MemberlistGossipOptions
+  readonly #rttMs = new Map<string, number>()
   #list: Memberlist | null = null
   #running = false
 
@@ -91,6 +92,10 @@ class MemberlistGossip implements GossipTransport {
 
   get counters(): Readonly<Record<string, number>> {
     return this.#list?.counters ?? {}
+  }
+
+  rttMs(member: string): number | null {
+    return this.#rttMs.get(member) ?? null
   }
 
   async start(hooks: GossipHooks): Promise<void> {
@@ -110,7 +115,10 @@ class MemberlistGossip implements GossipTransport {
       delegate: {
         meta: () => hooks.meta(),
         ackPayload: () => hooks.ackPayload(),
-        onAck: (member, _rttMs, payload) => hooks.onAck(member.name, payload),
+        onAck: ({ name }, rttMs, payload) => {
+          this.#rttMs.set(name, rttMs)
+          hooks.onAck(name, payload)
+        },
         onMessage: (bytes) => hooks.onMessage(bytes),
       },
     })
@@ -123,7 +131,10 @@ class MemberlistGossip implements GossipTransport {
     list.on('update', (member) => report(member))
     list.on('suspect', (member) => report(member))
     list.on('refuted', (member) => report(member))
-    list.on('leave', (member, how) => report(member, how === 'left' ? 'left' : 'dead'))
+    list.on('leave', (member, how) => {
+      this.#rttMs.delete(member.name)
+      report(member, how === 'left' ? 'left' : 'dead')
+    })
     const { onNameClash } = this.#options
     list.on('conflict', (known, claimant) => {
       onNameClash?.(known.name, known.address, claimant.address)

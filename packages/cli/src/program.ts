@@ -1,0 +1,171 @@
+import { Command, CommanderError } from 'commander'
+import { printable } from '../../../src/base/printable.ts'
+import { version } from '../../../src/version.ts'
+import { AdminSocket, socketDefault } from './admin-socket.ts'
+import { completionScripts, completions } from './completion.ts'
+import { print, printJson } from './output.ts'
+import { writeReport } from './report.ts'
+import { type Status, printMembers, printNetworks, printStatus, troublesOf } from './status-view.ts'
+import { findPlaces, printPlaces } from './where.ts'
+
+/** Of `status`: all well, something wrong, no answer. Other commands: done, refused, no answer. */
+export const exitCodes = { ok: 0, trouble: 1, away: 2 } as const
+
+interface Options {
+  readonly socket?: string
+  readonly json?: boolean
+  readonly all?: boolean
+  readonly force?: boolean
+  readonly output?: string
+}
+
+/** What a command is given. */
+interface Call {
+  readonly socket: AdminSocket
+  readonly options: Options
+  readonly args: readonly string[]
+}
+
+type Run = (call: Call) => Promise<number | void>
+
+/** All commands. Each talks to the plugin of this host only, and knows nothing by itself. */
+export function createProgram(): Command {
+  const program = new Command('ts-overlay')
+    .description('Looks at and operates the overlay networks of ts-overlay on this host.')
+    .version(version, '--version', 'the version of this command line')
+    .option('--socket <path>', `the plugin's socket (default: ${socketDefault})`)
+    .helpCommand(false)
+    .enablePositionalOptions()
+    .exitOverride()
+  addViews(program)
+  addActions(program)
+  addShellCommands(program)
+  return program
+}
+
+/** Adds a command with `--socket` and `--json`, which may also stand before its name. */
+function add(program: Command, usage: string, summary: string, run: Run): Command {
+  return program
+    .command(usage)
+    .summary(summary)
+    .description(summary)
+    .option('--socket <path>', `the plugin's socket (default: ${socketDefault})`)
+    .option('--json', 'answer in JSON, as docs/cli.md describes')
+    .exitOverride()
+    .action(async (...given: unknown[]) => {
+      const command = given.at(-1) as Command
+      const options = command.optsWithGlobals<Options>()
+      const code = await run({
+        socket: new AdminSocket(options.socket),
+        options,
+        args: command.args,
+      })
+      if (typeof code === 'number') process.exitCode = code
+    })
+}
+
+function addViews(program: Command): void {
+  add(program, 'status', 'hosts, networks, and what is wrong', async ({ socket, options }) => {
+    const status = await statusOf(socket)
+    if (options.json) printJson(status)
+    else printStatus(status)
+    return troublesOf(status).length === 0 ? exitCodes.ok : exitCodes.trouble
+  })
+  add(program, 'members', 'the hosts of the cluster', async ({ socket, options }) => {
+    const status = await statusOf(socket)
+    const all = options.all ?? false
+    if (options.json) printJson(status.members.filter(({ state }) => all || state !== 'left'))
+    else printMembers(status, { all })
+  }).option('--all', 'those that have left, too')
+  add(program, 'networks', 'the networks of this host', async ({ socket, options }) => {
+    const status = await statusOf(socket)
+    if (options.json) printJson(status.overlays)
+    else printNetworks(status)
+  })
+  const what = 'where an address, MAC address, container or network is'
+  add(program, 'where <what>', what, async ({ socket, options, args: [wanted] }) => {
+    const places = findPlaces(await statusOf(socket), wanted!)
+    if (options.json) printJson(places)
+    else if (places.length > 0) printPlaces(places)
+    else process.stderr.write(`ts-overlay: no network of this host has ${printable(wanted!)}\n`)
+    return places.length > 0 ? exitCodes.ok : exitCodes.trouble
+  })
+}
+
+function addActions(program: Command): void {
+  add(
+    program,
+    'invite',
+    'print the line that installs the plugin on another host',
+    async (call) => {
+      const answer = await call.socket.ask<{ line: string }>('POST', '/invite')
+      if (call.options.json) printJson(answer)
+      else print(printable(answer.line))
+    },
+  )
+  add(program, 'evict <host...>', 'hosts are gone for good: free their addresses', async (call) => {
+    const { socket, options, args } = call
+    const path = `/members/${args.map(encodeURIComponent).join(',')}${forced(options)}`
+    const answer = await socket.ask<{ evicted: string[] }>('DELETE', path)
+    if (options.json) printJson(answer)
+    else print(`evicted: ${printable(answer.evicted.join(', '))}`)
+  }).option('--force', 'also hosts that can be reached')
+  add(program, 'recover', 'make a new cluster when a majority is gone for good', async (call) => {
+    const answer = await call.socket.ask<{ cluster: string }>(
+      'POST',
+      `/recover${forced(call.options)}`,
+    )
+    if (call.options.json) printJson(answer)
+    else print(`recovered: ${printable(answer.cluster)}`)
+  }).option('--force', 'also while a majority answers')
+  const drop = 'remove a network that this host’s engine does not have'
+  add(program, 'drop-network <id>', drop, async ({ socket, options, args: [id] }) => {
+    const path = `/networks/${encodeURIComponent(id!)}`
+    const answer = await socket.ask<{ removed: string }>('DELETE', path)
+    if (options.json) printJson(answer)
+    else print(`removed: ${printable(answer.removed)}`)
+  })
+  add(program, 'keys', 'this host’s certificate and the gossip key in use', async (call) => {
+    const { admission } = await statusOf(call.socket)
+    if (call.options.json) return printJson(admission)
+    if (admission === null) return print('gossip is open to all: there are no keys')
+    print(`cluster ${admission.cluster}, gossip key ${admission.epoch}`)
+    print(`certificate until ${admission.certificateUntil}; ${admission.evicted} evicted`)
+  })
+  const report = 'write an archive for a bug report, without secrets'
+  add(program, 'report', report, async ({ socket, options }) => {
+    const { output = `ts-overlay-report-${process.pid}.tar.gz` } = options
+    const tell = (step: string): void => void process.stderr.write(`${step}\n`)
+    const files = await writeReport(socket, output, options.json ? () => {} : tell)
+    if (options.json) printJson({ archive: output, files })
+    else print(output)
+  }).option('-o, --output <file>', 'where to write it')
+}
+
+function forced({ force = false }: Options): string {
+  return force ? '?force=true' : ''
+}
+
+function addShellCommands(program: Command): void {
+  program
+    .command('completion <shell>')
+    .summary('print what makes bash or zsh complete')
+    .exitOverride()
+    .action((shell: string) => {
+      const script = completionScripts[shell]
+      if (script === undefined) throw new CommanderError(exitCodes.away, 'shell', 'bash or zsh')
+      process.stdout.write(script)
+    })
+  program
+    .command('__complete [words...]', { hidden: true })
+    .allowUnknownOption()
+    .helpOption(false)
+    .passThroughOptions()
+    .action(async (words: string[]) => {
+      for (const line of await completions(program, words)) print(line)
+    })
+}
+
+function statusOf(socket: AdminSocket): Promise<Status> {
+  return socket.ask<Status>('GET', '/status')
+}

@@ -1,0 +1,257 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { expect } from 'chai'
+import { execa } from 'execa'
+import { adminRoutes } from '../../../../src/admin/admin-routes.ts'
+import { systemClock } from '../../../../src/base/clock.ts'
+import { refusal } from '../../../../src/base/errors.ts'
+import { silentLogger } from '../../../../src/base/logger.ts'
+import { CallStatistics } from '../../../../src/engine-api/call-statistics.ts'
+import { ownWords } from '../../src/docker.ts'
+import { PluginServer } from '../../../../src/engine-api/plugin-server.ts'
+
+const program = resolve(import.meta.dirname, '../../src/main.ts')
+
+/** A status of two hosts, the second as given. */
+function statusWith({ name = 'two', state = 'alive', finding = '' }): object {
+  const since = new Date(Date.now() - 7_300_000).toISOString()
+  const common = { paused: false, since, overlays: 1 }
+  const endpoint = (id: string, n: number) => ({ endpointId: id.repeat(16), mac: macOf(n) })
+  return {
+    version: '1.2.3',
+    member: 'one',
+    vtep: '192.0.2.1',
+    members: [
+      { name: 'one', address: '192.0.2.1', state: 'alive', self: true, rttMs: null, endpoints: 2 },
+      { name, address: '192.0.2.2', state, self: false, rttMs: 0.4, endpoints: 1 },
+    ].map((member) => ({ ...member, ...common })),
+    overlays: [
+      {
+        overlayId: '10.1.0.0/24',
+        networkId: '0123456789abcdef',
+        members: ['one', 'two'],
+        addresses: { used: 3, usable: 254 },
+        vni: 77,
+        mtu: 1450,
+        pools: ['10.1.0.0/24'],
+        endpoints: [
+          { ...endpoint('a', 2), addresses: ['10.1.0.2/24'], joined: true },
+          { ...endpoint('b', 4), addresses: ['10.1.0.4/24'], joined: true },
+        ],
+        peers: [{ ...endpoint('c', 3), member: 'two', vtep: '192.0.2.2', ips: ['10.1.0.3'] }],
+      },
+    ],
+    consensus: { leader: 'one', voters: ['one', 'two'], missing: [] },
+    admission: null,
+    findings: { list: finding === '' ? [] : [{ text: finding, remedy: 'change it' }], unlisted: 0 },
+  }
+}
+
+function macOf(n: number): string {
+  return `02:42:0a:01:00:0${n}`
+}
+
+describe('the command line', () => {
+  let status: object = statusWith({})
+  let folder: string
+  let server: PluginServer
+  const evicted: string[][] = []
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'ts-overlay-cli-'))
+    server = new PluginServer({
+      introduction: {
+        scope: 'local',
+        connectivityScope: 'global',
+        addressSpaces: { local: 'a', global: 'b' },
+        requestReplay: false,
+      },
+      clock: systemClock,
+      logger: silentLogger,
+      calls: new CallStatistics(),
+      onBug: (error) => {
+        throw error
+      },
+      hostRoutes: adminRoutes({
+        status: () => status,
+        evict: async (members, { force }) => {
+          if (members.includes('four')) throw refusal('MEMBER_UNKNOWN', 'no member four')
+          if (members.includes('one') && !force) throw refusal('MEMBER_ALIVE', 'one can be reached')
+          evicted.push([...members])
+        },
+        recover: async ({ force }) => {
+          if (!force) throw refusal('MEMBER_ALIVE', 'a majority still answers; two leads it')
+          return 'ab.1.cd'
+        },
+        dropNetwork: async (id) => {
+          if (id !== 'abc') throw refusal('NETWORK_NOT_FOUND', `0 networks begin with "${id}"`)
+          return 'abcdef'
+        },
+      }),
+    })
+    await server.listen({ managed: null, legacy: join(folder, 's.sock') })
+  })
+
+  after(async () => {
+    await server.close()
+    await rm(folder, { recursive: true })
+  })
+
+  const run = (...args: string[]) => runWith({}, ...args)
+  const runWith = (env: Record<string, string>, ...args: string[]) =>
+    execa(
+      process.execPath,
+      ['--conditions=source', program, '--socket', join(folder, 's.sock'), ...args],
+      { reject: false, env: { NO_COLOR: '1', ...env } },
+    )
+
+  it('shows hosts and networks, and ends with 0 when all is well', async () => {
+    status = statusWith({})
+    const { stdout, exitCode } = await run('status')
+    expect(stdout.split('\n').map((line) => line.replaceAll(/ {2,}/g, '  '))).to.deep.equal([
+      'OK on one (1.2.3): 2 hosts, 1 network, 3 containers',
+      'HOST  ADDRESS  STATE  FOR  GOSSIP  VXLAN  NETWORKS  CONTAINERS',
+      'one*  192.0.2.1  alive  2 h  -  -  1  2',
+      'two  192.0.2.2  alive  2 h  0.4 ms  -  1  1',
+      'NETWORK  SUBNET  HOSTS  MTU  VNI  ADDRESSES',
+      '0123456789ab  10.1.0.0/24  2 of 2  1450  77  3 of 254',
+    ])
+    expect(exitCode).to.equal(0)
+  })
+
+  it('says what is wrong, and ends with 1', async () => {
+    status = statusWith({ state: 'dead', finding: 'two differs' })
+    const { stdout, exitCode } = await run('status')
+    expect(stdout).to.match(/^TROUBLE on one/)
+    expect(stdout.split('\n').slice(-2)).to.deep.equal([
+      '! two differs; change it',
+      '! two does not answer (dead for 2 h)',
+    ])
+    expect(exitCode).to.equal(1)
+  })
+
+  it('has colours where they are wanted only, and prints nothing that moves a cursor', async () => {
+    status = statusWith({ name: 'two\u001b[2J\u009b' })
+    expect((await run('members')).stdout).to.include('two\\u001b[2J\\u009b')
+    // oxlint-disable-next-line no-control-regex
+    expect((await run('members')).stdout).to.not.match(/\u001b/)
+    const inColour = await runWith({ NO_COLOR: '', FORCE_COLOR: '1' }, 'members')
+    expect(inColour.stdout).to.include('\u001b[32malive')
+    expect((await run('members', '--json')).stdout).to.include('two\\u001b[2J\\u009b')
+  })
+
+  it('lists members that have left only when asked', async () => {
+    status = statusWith({ state: 'left' })
+    expect((await run('members')).stdout).to.not.include('two')
+    expect((await run('members', '--all')).stdout).to.match(/^two .* left /m)
+    expect(JSON.parse((await run('members', '--json')).stdout)).to.have.length(1)
+  })
+
+  it('prints the whole status as JSON', async () => {
+    status = statusWith({})
+    const { stdout, exitCode } = await run('status', '--json')
+    expect(JSON.parse(stdout)).to.deep.equal(status)
+    expect(exitCode).to.equal(0)
+  })
+
+  it('finds an address, a MAC address, an endpoint and a network', async () => {
+    status = statusWith({})
+    const lines = async (what: string): Promise<string[]> =>
+      (await run('where', what)).stdout.split('\n').slice(1)
+    expect((await lines('10.1.0.3'))[0]).to.match(
+      /^10\.1\.0\.3 +02:42:0a:01:00:03 +0123456789ab +two +192\.0\.2\.2 +- +cccccccccccc$/,
+    )
+    expect((await lines('02:42:0A:01:00:02'))[0]).to.match(/^10\.1\.0\.2 .* one /)
+    expect(await lines('cccccc')).to.have.length(1)
+    expect(await lines('0123456789ab')).to.have.length(3)
+    const unknown = await run('where', '10.9.9.9')
+    expect(unknown).to.include({ exitCode: 1, stdout: '' })
+    expect(unknown.stderr).to.include('no network of this host has 10.9.9.9')
+  })
+
+  it('is called by Docker with its options and our name, and completes', async () => {
+    expect(ownWords('docker-ts-overlay', ['--context', 'x', 'ts-overlay', 'status'])).to.deep.equal(
+      ['status'],
+    )
+    expect(ownWords('ts-overlay', ['where', 'ts-overlay'])).to.deep.equal(['where', 'ts-overlay'])
+    const complete = ownWords('docker-ts-overlay', ['__complete', 'ts-overlay', 'mem'])
+    expect((await run(...complete)).stdout).to.equal('members\tthe hosts of the cluster\n:4')
+    const options = (await run('__complete', 'members', '--a')).stdout
+    expect(options).to.equal('--all\tthose that have left, too\n:4')
+    for (const shell of ['bash', 'zsh'])
+      expect((await run('completion', shell)).stdout).to.include('ts-overlay __complete')
+    expect(await run('completion', 'fish')).to.include({ exitCode: 2 })
+  })
+
+  it('writes an archive without secrets', async () => {
+    status = { ...statusWith({}), note: 'TOKEN=abc TSO-1-0123-4567 SECRET=x,y' }
+    const archive = join(folder, 'report.tar.gz')
+    expect(await run('report', '--json', '--output', archive)).to.include({ exitCode: 0 })
+    const { stdout } = await execa('tar', ['-xzOf', archive, 'ts-overlay-report/status.json'])
+    expect((JSON.parse(stdout) as { note: string }).note).to.equal(
+      'TOKEN=(removed) TSO-(removed) SECRET=(removed),y',
+    )
+    expect(await run('report', '--output', archive), 'it overwrites nothing').to.include({
+      exitCode: 1,
+    })
+  })
+
+  it('recovers a cluster, and says why it does not', async () => {
+    const refused = await run('recover')
+    expect(refused.stderr).to.include('a majority still answers; two leads it [MEMBER_ALIVE]')
+    expect(refused.exitCode).to.equal(1)
+    expect(await run('recover', '--force')).to.include({ stdout: 'recovered: ab.1.cd' })
+  })
+
+  it('evicts members by name, and says why it cannot', async () => {
+    expect(await run('evict', 'two', 'three')).to.include({
+      stdout: 'evicted: two, three',
+      exitCode: 0,
+    })
+    expect(await run('evict', 'one')).to.include({
+      stderr: 'ts-overlay: one can be reached [MEMBER_ALIVE]',
+      exitCode: 1,
+    })
+    expect(await run('evict', '--force', 'one')).to.include({ exitCode: 0 })
+    expect(evicted).to.deep.equal([['two', 'three'], ['one']])
+    expect(await run('evict', 'four')).to.include({
+      stderr: 'ts-overlay: no member four [MEMBER_UNKNOWN]',
+      exitCode: 1,
+    })
+  })
+
+  it('answers with 404 for a member that the cluster does not have, 409 for a living one', async () => {
+    const statusOf = (path: string): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const socketPath = join(folder, 's.sock')
+        const call = request({ socketPath, method: 'DELETE', path }, (answer) => {
+          answer.resume()
+          resolve(answer.statusCode)
+        })
+        call.on('error', reject).end()
+      })
+    expect(await statusOf('/members/four')).to.equal(404)
+    expect(await statusOf('/members/one')).to.equal(409)
+  })
+
+  it('removes a network that the engine does not have, and says why it cannot', async () => {
+    expect(await run('drop-network', 'abc')).to.include({ stdout: 'removed: abcdef', exitCode: 0 })
+    const refused = await run('drop-network', 'x/y')
+    expect(refused).to.include({
+      stderr: 'ts-overlay: 0 networks begin with "x/y" [NETWORK_NOT_FOUND]',
+      exitCode: 1,
+    })
+  })
+
+  it('says how it is used, and what is wrong when there is no plugin', async () => {
+    expect(await run('frobnicate')).to.include({ exitCode: 2 })
+    const nowhere = await execa(
+      process.execPath,
+      ['--conditions=source', program, '--socket', join(folder, 'none.sock'), 'status'],
+      { reject: false },
+    )
+    expect(nowhere.stderr).to.match(/none\.sock.*is the plugin enabled/)
+  })
+})
