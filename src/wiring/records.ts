@@ -7,6 +7,7 @@ import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
 import { type RecordOf, defineRecord, fieldKey } from '../cluster/wire/record-type.ts'
 import { type Cidr, parseCidr } from '../net/cidr.ts'
 import { type Ip, parseIp } from '../net/ip.ts'
+import { namesFields } from '../names/record.ts'
 import { isOverlayMtu } from '../net/mtu.ts'
 import { type Vni, vniLast } from '../net/vni.ts'
 
@@ -72,5 +73,21 @@ export const blockRecord = defineRecord({
 })
 export type BlockRecord = RecordOf<typeof blockRecord>
 
+/** What an endpoint of this member is called. The key is that of the endpoint's own record. */
+export const namesRecord = defineRecord({
+  kind: 'names',
+  number: 5,
+  key: {
+    write: ({ vni, endpointId }: { readonly vni: Vni; readonly endpointId: string }) =>
+      `${vni}/${endpointId}`,
+    read: (text) => {
+      const [, vni, endpointId] = /^([1-9]\d{0,7})\/([0-9a-f]{16})$/.exec(text) ?? []
+      if (vni === undefined || endpointId === undefined || Number(vni) > vniLast) return null
+      return { vni: Number(vni) as Vni, endpointId }
+    },
+  },
+  schema: namesFields,
+})
+
 /** All kinds that this release knows. */
-export const recordTypes = [endpointRecord, overlayRecord, poolRecord, blockRecord]
+export const recordTypes = [endpointRecord, overlayRecord, poolRecord, blockRecord, namesRecord]

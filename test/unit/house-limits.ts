@@ -33,6 +33,7 @@ export const topArrows: Readonly<Record<string, readonly string[]>> = {
 /** Packages that only one place may know. */
 export const confinedPackages: Readonly<Record<string, RegExp>> = {
   express: /^src\/(engine-api|admin)\//,
+  'dns-packet': /^src\/names\//,
   'memberlist-js': /^src\/cluster\//,
   '@peculiar/asn1-x509': /^src\/identity\//,
   '@peculiar/asn1-schema': /^src\/identity\//,
@@ -63,7 +64,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     ipam: { max: 3950, target: 3000 },
     dataplane: { max: 6000, target: 5200 },
     driver: { max: 1990, target: 1900 },
-    names: { max: 700 },
+    names: { max: 850, target: 700 },
     admin: { max: 700 },
     wiring: { max: 1950, target: 600 },
     top: { max: 216 },

@@ -5,7 +5,13 @@ import { RecordTypes, encodeRecord, recordId } from '../../../src/cluster/wire/r
 import type { Cidr } from '../../../src/net/cidr.ts'
 import type { Ip } from '../../../src/net/ip.ts'
 import type { Vni } from '../../../src/net/vni.ts'
-import { blockRecord, overlayRecord, poolRecord, recordTypes } from '../../../src/wiring/records.ts'
+import {
+  blockRecord,
+  namesRecord,
+  overlayRecord,
+  poolRecord,
+  recordTypes,
+} from '../../../src/wiring/records.ts'
 import { packed } from '../cluster/arbitraries.ts'
 
 const types = new RecordTypes(recordTypes)
@@ -39,6 +45,11 @@ const samples = [
     index: 17,
     since: 1_790_000_000_000,
   }),
+  encodeRecord(namesRecord, {
+    vni: 9000 as Vni,
+    endpointId: '0123456789abcdef',
+    names: ['web', 'ALIAS', '0123456789ab'],
+  }),
 ]
 
 describe('wiring/records', () => {
@@ -48,6 +59,7 @@ describe('wiring/records', () => {
       ['overlay', 2],
       ['pool', 3],
       ['block', 4],
+      ['names', 5],
     ])
   })
 
@@ -64,6 +76,10 @@ describe('wiring/records', () => {
       },
       { id: '\x03fd00::/64', value: '{"gateway":null,"reserved":[],"auto":false,"since":0}' },
       { id: '\x0417 10.0.0.0/8 two words', value: '{"since":1790000000000}' },
+      {
+        id: '\x059000/0123456789abcdef',
+        value: '{"names":["web","ALIAS","0123456789ab"]}',
+      },
     ])
   })
 
