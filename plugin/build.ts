@@ -33,6 +33,7 @@ const emptyFolders = [
   'data',
   'host-docker',
   'host-plugins',
+  'host-run',
   'run/docker/plugins',
   'tmp',
   'proc',

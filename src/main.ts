@@ -49,6 +49,7 @@ async function start(): Promise<void> {
   const plugin = createPlugin(settings, host)
   const server = createServer(settings, plugin)
   await plugin.start()
+  host.engine?.start()
   stop = async () => {
     await server.close()
     await plugin.stop()
@@ -64,7 +65,7 @@ async function start(): Promise<void> {
 }
 
 function createPlugin(settings: Settings, host: HostPorts): Plugin {
-  const { store, dataplane, member, vtep } = host
+  const { store, dataplane, member, vtep, engine } = host
   const gossip = hostGossip(settings, host, (...clash) => plugin.noteNameClash(...clash))
   const plugin: Plugin = new Plugin(
     {
@@ -76,6 +77,7 @@ function createPlugin(settings: Settings, host: HostPorts): Plugin {
       gossip,
       problems,
       hostRoutes: routedPrefixes,
+      ...(engine === null ? {} : { engine }),
     },
     {
       version,

@@ -14,6 +14,7 @@ export const errorCodes = [
   'DEADLINE',
   'EMPTY_BODY',
   'ENDPOINT_NOT_FOUND',
+  'ENGINE',
   'KERNEL',
   'MEMBER_ALIVE',
   'MEMBER_AWAY',

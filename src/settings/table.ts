@@ -158,6 +158,15 @@ export const settingsTable = {
     example: 'off',
     parse: parseSwitch,
   }),
+  engineApi: setting({
+    name: 'ENGINE_API',
+    description:
+      "Whether the plugin uses the engine's API: with it, a network that is created on one host is " +
+      'created on all: on or off.',
+    preset: 'on',
+    example: 'off',
+    parse: parseSwitch,
+  }),
   orphanGraceMs: setting({
     name: 'ORPHAN_AFTER',
     description:
@@ -200,6 +209,7 @@ export const settingsTable = {
     "Where the engine's network namespaces of containers are.",
     '/host-docker/netns',
   ),
+  engineSocket: path('ENGINE_SOCKET', "The socket of the engine's API.", '/host-run/docker.sock'),
   managedSocket: path(
     'MANAGED_SOCKET',
     'The socket that config.json names.',

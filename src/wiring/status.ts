@@ -1,4 +1,5 @@
 import type { ConsensusStatus } from '../consensus/ports.ts'
+import type { EngineStatus } from '../engine-client/engine.ts'
 import type { FindingsStatus } from '../base/findings.ts'
 import type { LoggedProblem } from '../base/logger.ts'
 import { ipWithLength } from '../net/cidr.ts'
@@ -29,6 +30,8 @@ export interface PluginStatus {
   /** This host's certificate and keys; null where gossip is open to all. */
   readonly admission: AdmissionStatus | null
   readonly dataplane: ReconcilerStatus
+  /** The connection to the engine's API; null with `ENGINE_API=off`. */
+  readonly engine: EngineStatus | null
   /** Overlays that this host and another member have with different parameters or one address. */
   readonly disagreements: InconsistencyStatus
   /**
@@ -93,7 +96,7 @@ export interface OverlayStatus {
 /** Asks every room for its part. */
 export function composeStatus(
   rooms: Rooms,
-  { clock, gossip, problems }: PluginPorts,
+  { clock, gossip, problems, engine }: PluginPorts,
   options: PluginOptions,
 ): PluginStatus {
   const { cluster, consensus, reconciler, ipam, driver, findings, claims } = rooms
@@ -122,6 +125,7 @@ export function composeStatus(
     consensus: consensus.status(),
     admission: rooms.admission?.status() ?? null,
     dataplane: reconciler.status(),
+    engine: engine?.status() ?? null,
     disagreements: driver.inconsistencies(),
     ignoredClaims: claims.status(),
     gossipOddities: gossip.counters ?? {},

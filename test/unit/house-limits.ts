@@ -57,7 +57,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     identity: { max: 2500, target: 900 },
     store: { max: 800, target: 750 },
     'engine-api': { max: 1250, target: 1200 },
-    'engine-client': { max: 400 },
+    'engine-client': { max: 470, target: 400 },
     consensus: { max: 5250, target: 1600 },
     cluster: { max: 4700, target: 4000 },
     peers: { max: 350 },

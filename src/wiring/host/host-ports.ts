@@ -7,6 +7,7 @@ import type { GossipTransport } from '../../cluster/gossip/gossip-transport.ts'
 import { createMemberlistGossip, gossipSockets } from '../../cluster/gossip/memberlist-gossip.ts'
 import type { Dataplane } from '../../dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../dataplane/linux/linux-dataplane.ts'
+import { EngineClient } from '../../engine-client/engine-client.ts'
 import { ownAddress } from '../../host/advertise-address.ts'
 import { memberName } from '../../host/member-name.ts'
 import { defaultRouteAddress } from '../../host/routes.ts'
@@ -34,6 +35,8 @@ export interface HostPorts {
   /** This host's address and name in the cluster. */
   readonly vtep: Ip
   readonly member: string
+  /** Connects when it is started; null with `ENGINE_API=off`. */
+  readonly engine: EngineClient | null
   /**
    * Closes the store and lets another plugin have the host. The data plane is closed by the plugin.
    */
@@ -67,11 +70,21 @@ export async function openHost(settings: Settings, logger: Logger): Promise<Host
     logger.warn(`no other host reaches this one at ${vtep}: ${reserved}; set ADVERTISE_ADDR`)
   const savedName = savedValue<string>(store, 'cluster', 'name')
   const member = await memberName(savedName, systemRandom, settings.memberName)
+  const engine = settings.engineApi ? newEngineClient(settings, logger) : null
   const close = async (): Promise<void> => {
+    engine?.stop()
     await store.close()
     await releaseHost()
   }
-  return { store, dataplane, vtep, member, close }
+  return { store, dataplane, vtep, member, engine, close }
+}
+
+function newEngineClient({ engineSocket }: Settings, logger: Logger): EngineClient {
+  return new EngineClient({
+    socketPath: engineSocket,
+    clock: systemClock,
+    logger: logger.child('engine-client'),
+  })
 }
 
 /** Gossip over the host's sockets, which are opened when the cluster starts. */

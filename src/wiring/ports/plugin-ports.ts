@@ -3,6 +3,7 @@ import type { LoggedProblem, Logger } from '../../base/logger.ts'
 import type { Random } from '../../base/random.ts'
 import type { GossipTransport } from '../../cluster/gossip/gossip-transport.ts'
 import type { Dataplane } from '../../dataplane/dataplane.ts'
+import type { Engine } from '../../engine-client/engine.ts'
 import type { Cidr } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Store } from '../../store/store.ts'
@@ -18,6 +19,8 @@ export interface PluginPorts {
   readonly gossip: GossipTransport
   /** What the gossip goes through when it is for members only; absent in tests of other rooms. */
   readonly sealed?: SealedHost
+  /** The engine's own API; absent with `ENGINE_API=off`, and in tests of other rooms. */
+  readonly engine?: Engine
   /** The last warnings, for `/status`. */
   readonly problems: readonly LoggedProblem[]
   /** Prefixes that this host already routes, which automatic pools keep clear of. */

@@ -37,12 +37,14 @@ describe('settings', () => {
       filter: true,
       auditMs: 30_000,
       voters: 5,
+      engineApi: true,
       orphanGraceMs: 120_000,
       forgetAfterMs: 72 * 3600 * 1000,
       underlayMtu: null,
       stateDir: '/data',
       legacySocketDir: '/host-plugins',
       sandboxDir: '/host-docker/netns',
+      engineSocket: '/host-run/docker.sock',
       managedSocket: '/run/docker/plugins/ts-overlay.sock',
     }
     expect(parseSettings({})).to.deep.equal(expected)
