@@ -26,7 +26,7 @@ import { endOnBug, explain, stopOnSignal } from './wiring/host/process.ts'
 /** The name under which the engine finds us without a tag. */
 const legacySocketName = 'ts-overlay.sock'
 
-const { logger, problems } = createLogger((line, level) => {
+const { logger, problems, events } = createLogger((line, level) => {
   const stream = level === 'warn' ? process.stderr : process.stdout
   stream.write(`${line}\n`)
 })
@@ -61,7 +61,7 @@ async function start(): Promise<void> {
   })
   server.ready(plugin.handlers)
   const { member, vtep } = host
-  logger.info('ready', { version, member, vtep, join: settings.join })
+  logger.info('ready', { event: 'plugin-started', version, member, vtep, join: settings.join })
 }
 
 function createPlugin(settings: Settings, host: HostPorts): Plugin {
@@ -106,6 +106,7 @@ function createServer({ scope }: Settings, plugin: Plugin): PluginServer {
     calls,
     hostRoutes: adminRoutes({
       status: () => ({ ...plugin.status(), calls: calls.summary() }),
+      events: () => events,
       evict: (members, options) => plugin.ipam.evict(members, options),
       recover: (options) => plugin.consensus.recover(options),
       dropNetwork: (id) => plugin.network.dropNetwork(id),

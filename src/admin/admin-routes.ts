@@ -12,6 +12,8 @@ import { statusRoutes } from './status-routes.ts'
 interface Administration {
   /** Plain JSON. */
   readonly status: () => unknown
+  /** What happened since the start, the oldest first; bounded. */
+  readonly events: () => readonly { readonly sequence: number }[]
   /** Evicts members. Fails with MEMBER_UNKNOWN, MEMBER_ALIVE or QUORUM. */
   readonly evict: (members: readonly string[], options: EvictOptions) => Promise<void>
   /** Makes a new cluster out of what this host has agreed on; resolves with its id. */
@@ -29,7 +31,7 @@ interface Administration {
  */
 export function adminRoutes(administration: Administration): Router {
   return Router()
-    .use(statusRoutes(administration.status))
+    .use(statusRoutes(administration))
     .use(memberRoutes(administration.evict))
     .use(recoveryRoutes(administration.recover))
     .use(networkRoutes(administration.dropNetwork))

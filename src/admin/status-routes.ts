@@ -1,15 +1,28 @@
-import { Router } from 'express'
+import { type Response, Router } from 'express'
 import { printableLines } from '../base/printable.ts'
 
 /** How far the JSON is indented: people read it with curl. */
 const indentation = 2
 
-/** `GET /status`: what `status` returns, as JSON. */
-export function statusRoutes(status: () => unknown): Router {
+/**
+ * `GET /status`: what `status` returns, as JSON. `GET /events`: `events`, with `?after=N` those of
+ * higher sequence numbers only.
+ */
+export function statusRoutes(sources: {
+  readonly status: () => unknown
+  readonly events: () => readonly { readonly sequence: number }[]
+}): Router {
   const router = Router()
-  router.get('/status', (_request, response) => {
-    const text = printableLines(JSON.stringify(status(), null, indentation))
-    response.type('json').send(`${text}\n`)
+  router.get('/status', (_request, response) => answer(response, sources.status()))
+  router.get('/events', (request, response) => {
+    const after = Number(request.query['after'] ?? 0)
+    const events = sources.events().filter(({ sequence }) => !(sequence <= after))
+    answer(response, { events })
   })
   return router
+}
+
+function answer(response: Response, value: unknown): void {
+  const text = printableLines(JSON.stringify(value, null, indentation))
+  response.type('json').send(`${text}\n`)
 }

@@ -50,5 +50,22 @@ export const findingCodes = [
   'VNI_SHARED',
 ] as const
 
+/** What happens and is kept for `GET /events`; docs/operating.md lists them. */
+export const eventKinds = [
+  'cluster-joined',
+  'drift-repaired',
+  'finding-over',
+  'finding-started',
+  'member-back',
+  'member-dead',
+  'member-evicted',
+  'member-joined',
+  'member-left',
+  'network-created',
+  'network-deleted',
+  'plugin-started',
+] as const
+
+export type EventKind = (typeof eventKinds)[number]
 export type ErrorCode = (typeof errorCodes)[number]
 export type FindingCode = (typeof findingCodes)[number]

@@ -6,6 +6,7 @@
 import type { Clock } from './clock.ts'
 import type { FindingCode } from './codes.ts'
 import type { LogFields, Logger } from './logger.ts'
+import { durationText } from './printable.ts'
 import { Timeout } from './timers.ts'
 
 /** Open findings kept for each room. Others cause them, so their number has to have a bound. */
@@ -93,11 +94,11 @@ class FindingTable {
   }
 
   /** @returns the finding that is over; null when it was not open. */
-  clear(finding: FindingKey): Finding | null {
+  clear(finding: FindingKey): OpenFinding | null {
     const id = idOf(finding)
     const known = this.#open.get(id)
     this.#open.delete(id)
-    return known?.finding ?? null
+    return known ?? null
   }
 
   /** Makes `findings` the open ones of `group`. */
@@ -105,7 +106,7 @@ class FindingTable {
     group: string,
     findings: readonly Finding[],
     moment: Moment,
-  ): { readonly started: readonly Finding[]; readonly over: readonly Finding[] } {
+  ): { readonly started: readonly Finding[]; readonly over: readonly OpenFinding[] } {
     const ids = new Set(findings.map(idOf))
     const over = this.#remove(({ group: other }, id) => other === group && !ids.has(id))
     this.#unlisted.delete(group)
@@ -116,7 +117,7 @@ class FindingTable {
   /**
    * Removes what has not been raised for long enough. `nextMs` is the wait until more may be due.
    */
-  expire(nowMs: number): { readonly over: readonly Finding[]; readonly nextMs: number | null } {
+  expire(nowMs: number): { readonly over: readonly OpenFinding[]; readonly nextMs: number | null } {
     const over = this.#remove(({ endMs }) => endMs <= nowMs)
     const end = Math.min(...Array.from(this.#open.values(), ({ endMs }) => endMs))
     return { over, nextMs: end === Infinity ? null : end - nowMs }
@@ -130,10 +131,10 @@ class FindingTable {
     })
   }
 
-  #remove(isOver: (open: OpenFinding, id: string) => boolean): Finding[] {
+  #remove(isOver: (open: OpenFinding, id: string) => boolean): OpenFinding[] {
     const over = [...this.#open].filter(([id, open]) => isOver(open, id))
     for (const [id] of over) this.#open.delete(id)
-    return over.map(([, { finding }]) => finding)
+    return over.map(([, open]) => open)
   }
 }
 
@@ -254,10 +255,11 @@ export class RoomFindings {
   }
 
   #logStart({ text, remedy, code }: Finding): void {
-    this.#logger.warn(`${text}; ${remedy} [${code}]`)
+    this.#logger.warn(`${text}; ${remedy} [${code}]`, { event: 'finding-started' })
   }
 
-  #logEnd({ text, code }: Finding): void {
-    this.#logger.info(`over: ${text} [${code}]`)
+  #logEnd({ finding: { text, code }, sinceMs }: OpenFinding): void {
+    const lasted = durationText(this.#clock.wall() - sinceMs)
+    this.#logger.info(`over after ${lasted}: ${text} [${code}]`, { event: 'finding-over' })
   }
 }

@@ -70,7 +70,8 @@ export class Networks {
       throw error
     }
     const { overlayId, vni, mtu } = network
-    logger.info('network created', { network: shortId(network.networkId), overlayId, vni, mtu })
+    const fields = { network: shortId(network.networkId), overlayId, vni, mtu }
+    logger.info('network created', { event: 'network-created', ...fields })
   }
 
   /** DeleteNetwork. An unknown network is no error. */
@@ -96,7 +97,7 @@ export class Networks {
       () => dataplane.detachOverlay(network.overlayId),
       (message) => logger.warn(`network ${shortId(networkId)}: ${message}; trying again`),
     )
-    logger.info('network deleted', { network: shortId(networkId) })
+    logger.info('network deleted', { event: 'network-deleted', network: shortId(networkId) })
   }
 
   /**

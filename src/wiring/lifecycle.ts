@@ -23,7 +23,17 @@ export function lifecyclesOf(
   { dataplane, logger }: PluginPorts,
   options: PluginOptions,
 ): Lifecycle[] {
-  const { cluster, consensus, reconciler, ipam, driver, findings, seedCache, admission } = rooms
+  const {
+    cluster,
+    consensus,
+    reconciler,
+    ipam,
+    driver,
+    findings,
+    seedCache,
+    memberEvents,
+    admission,
+  } = rooms
   return [
     { stop: () => dataplane.close() },
     { stop: () => findings.stop() },
@@ -40,6 +50,7 @@ export function lifecyclesOf(
       start: () => consensus.start(),
       stop: (isServing) => consensus.stop({ leaves: !isServing }),
     },
+    { start: () => memberEvents.started() },
     { start: () => admission?.start(), stop: () => admission?.stop() },
     reconciler,
     {
@@ -57,7 +68,8 @@ export function lifecyclesOf(
     {
       start: () => {
         const seeds = [...new Set([...options.seeds, ...seedCache.known()])]
-        cluster.join(seeds).catch((error: unknown) => {
+        const joined = (): void => memberEvents.changed()
+        cluster.join(seeds).then(joined, (error: unknown) => {
           logger.warn(`joining: ${messageOf(error)}`, { seeds })
         })
       },

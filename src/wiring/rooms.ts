@@ -20,6 +20,7 @@ import { AdmissionSection } from './admission/admission-section.ts'
 import type { SealedHost } from './admission/sealed-host.ts'
 import { savedValue } from './ports/saved-value.ts'
 import { overlayRecord, recordTypes } from './records.ts'
+import { MemberEvents } from './member-events.ts'
 import { SeedCache } from './seed-cache.ts'
 
 /** The rooms of a plugin. */
@@ -33,6 +34,7 @@ export interface Rooms {
   readonly findings: Findings
   readonly claims: ClaimFindings
   readonly seedCache: SeedCache
+  readonly memberEvents: MemberEvents
   /** Null where gossip is open to all. */
   readonly admission: Admission | null
 }
@@ -91,16 +93,33 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const seeds = () => cluster.seeds()
   const seedCache = new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
   const claims = new ClaimFindings(findings.room('cluster'))
+  const memberEvents = newMemberEvents(ports, options, { cluster, consensus })
   const agreed = { cluster, consensus, peers, reconciler }
-  const rooms = { ...agreed, ipam, driver, findings, claims, seedCache, admission }
+  const rooms = { ...agreed, ipam, driver, findings, claims, seedCache, memberEvents, admission }
   connect(rooms, options)
   return rooms
 }
 
+function newMemberEvents(
+  { logger }: PluginPorts,
+  { seeds }: PluginOptions,
+  { cluster, consensus }: Pick<Rooms, 'cluster' | 'consensus'>,
+): MemberEvents {
+  return new MemberEvents({
+    logger: logger.child('members'),
+    isSynced: () => cluster.synced(),
+    clusterId: () => consensus.status().clusterId,
+    members: () => cluster.members(),
+    isFirst: seeds.length === 0,
+  })
+}
+
 /** What the rooms tell each other. */
 function connect(rooms: Rooms, { vtep }: PluginOptions): void {
-  const { cluster, peers, reconciler, driver, claims, seedCache } = rooms
+  const { cluster, peers, reconciler, consensus, driver, claims, seedCache, memberEvents } = rooms
   cluster.onMembers(() => seedCache.changed())
+  cluster.onMembers(() => memberEvents.changed())
+  consensus.onClusterChange(() => memberEvents.changed())
   cluster.onTransitions((batch) => {
     reconciler.peersChanged(peers.applyRecords(batch))
     driver.overlaysChanged(overlayChanges(batch))

@@ -20,6 +20,7 @@ describe('the whole plugin, under load', () => {
     lone = await startLonePlugin()
     const hostRoutes = adminRoutes({
       status: () => lone.plugin.status(),
+      events: () => [],
       evict: (members, options) => lone.plugin.ipam.evict(members, options),
       recover: async () => '',
       dropNetwork: (id) => lone.plugin.network.dropNetwork(id),

@@ -50,7 +50,7 @@ export const maxFolderFiles = 12
 /** Lines with comments: what a room has at most, and the target where that is less. */
 export const budgets: Readonly<Record<string, { readonly max: number; readonly target?: number }>> =
   {
-    base: { max: 1150, target: 900 },
+    base: { max: 1200, target: 900 },
     net: { max: 595, target: 400 },
     settings: { max: 550 },
     host: { max: 150 },
@@ -66,7 +66,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     driver: { max: 1990, target: 1900 },
     names: { max: 850, target: 700 },
     admin: { max: 700 },
-    wiring: { max: 1950, target: 600 },
+    wiring: { max: 2200, target: 600 },
     top: { max: 216 },
   }
 

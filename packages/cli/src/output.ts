@@ -1,5 +1,5 @@
 import { styleText } from 'node:util'
-import { printable } from '../../../src/base/printable.ts'
+import { durationText, printable } from '../../../src/base/printable.ts'
 
 /** How much a text matters. */
 export type Tone = 'good' | 'bad' | 'dim' | 'bold'
@@ -66,14 +66,7 @@ export function grouped(count: number): string {
   return count.toLocaleString('en-US')
 }
 
-/** How long ago that was, in the largest unit that is not zero: `45 s`, `3 h`. */
-export function ago(since: string, nowMs = Date.now()): string {
-  const seconds = Math.max(0, Math.round((nowMs - Date.parse(since)) / 1000))
-  const units = [
-    [86_400, 'd'],
-    [3600, 'h'],
-    [60, 'min'],
-  ] as const
-  const [size, name] = units.find(([size]) => seconds >= size) ?? [1, 's']
-  return `${Math.floor(seconds / size)} ${name}`
+/** How long ago that was. */
+export function ago(since: string): string {
+  return durationText(Date.now() - Date.parse(since))
 }

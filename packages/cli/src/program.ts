@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, CommanderError } from 'commander'
 import { printable } from '../../../src/base/printable.ts'
 import { version } from '../../../src/version.ts'
@@ -17,6 +18,7 @@ interface Options {
   readonly all?: boolean
   readonly force?: boolean
   readonly output?: string
+  readonly follow?: boolean
 }
 
 /** What a command is given. */
@@ -38,6 +40,7 @@ export function createProgram(): Command {
     .enablePositionalOptions()
     .exitOverride()
   addViews(program)
+  addEvents(program)
   addActions(program)
   addShellCommands(program)
   return program
@@ -90,6 +93,36 @@ function addViews(program: Command): void {
     else process.stderr.write(`ts-overlay: no network of this host has ${printable(wanted!)}\n`)
     return places.length > 0 ? exitCodes.ok : exitCodes.trouble
   })
+}
+
+interface LoggedEvent {
+  readonly sequence: number
+  readonly at: string
+  readonly event: string
+  readonly message: string
+}
+
+/** How often the plugin is asked with `events --follow`, ms. */
+const followMs = 1000
+
+function addEvents(program: Command): void {
+  add(program, 'events', 'what happened since the plugin started', async (call) => {
+    const { socket, options } = call
+    let after = 0
+    for (;;) {
+      const { events } = await socket.ask<{ events: LoggedEvent[] }>(
+        'GET',
+        `/events?after=${after}`,
+      )
+      for (const event of events) {
+        if (options.json) print(JSON.stringify(event).split('\n').map(printable).join(' '))
+        else print(printable(`${event.at}  ${event.event.padEnd(15)}  ${event.message}`))
+      }
+      if (!options.follow) return
+      after = events.at(-1)?.sequence ?? after
+      await sleep(followMs)
+    }
+  }).option('-f, --follow', 'go on with what happens')
 }
 
 function addActions(program: Command): void {

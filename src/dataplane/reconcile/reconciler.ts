@@ -279,6 +279,7 @@ export class Reconciler {
     this.#totals.addDrift(report.drift)
     if (driftTotal(report.drift) > 0)
       logger.warn(`overlay ${overlayId}: the kernel had drifted and was repaired`, {
+        event: 'drift-repaired',
         ...report.drift,
       })
     return report

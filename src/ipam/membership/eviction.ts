@@ -64,9 +64,8 @@ export class Eviction {
     if (lapsed.length === 0) return
     const outcome = await agreement.evict(lapsed, settings.forgetAfterMs, commandMs)
     if ('refused' in outcome) return
-    logger.warn(
-      `evicted after ${Math.round(settings.forgetAfterMs / 1000)} s: ${lapsed.join(', ')}`,
-    )
+    const after = `${Math.round(settings.forgetAfterMs / 1000)} s`
+    logger.warn(`evicted after ${after}: ${lapsed.join(', ')}`, { event: 'member-evicted' })
   }
 }
 
@@ -100,5 +99,5 @@ export async function evict(
       `the cluster has no member ${unknown.join(', ')}; "ts-overlay status" lists those it has`,
     )
   }
-  logger.warn(`evicted by hand: ${names.join(', ')}`)
+  logger.warn(`evicted by hand: ${names.join(', ')}`, { event: 'member-evicted' })
 }

@@ -47,7 +47,7 @@ describe('base/findings', () => {
     room.clear(finding('a'))
     expect(lines).to.deep.equal([
       'warn driver: MTU a; create it again [CLAIM_IGNORED]',
-      'info driver: over: MTU a, worse [CLAIM_IGNORED]',
+      'info driver: over after 1 s: MTU a, worse [CLAIM_IGNORED]',
     ])
     expect(findings.status().list).to.deep.equal([])
   })
@@ -64,8 +64,8 @@ describe('base/findings', () => {
     await clock.advance(1)
     expect(findings.status().list).to.have.length(1)
     expect(lines.slice(3)).to.deep.equal([
-      'info driver: over: MTU a [CLAIM_IGNORED]',
-      'info driver: over: MTU b [CLAIM_IGNORED]',
+      'info driver: over after 1 h: MTU a [CLAIM_IGNORED]',
+      'info driver: over after 1 h: MTU b [CLAIM_IGNORED]',
     ])
   })
 
@@ -81,8 +81,8 @@ describe('base/findings', () => {
       'MTU b',
       'MTU c',
     ])
-    expect(lines.filter((line) => line.includes('over:'))).to.deep.equal([
-      'info driver: over: MTU a [CLAIM_IGNORED]',
+    expect(lines.filter((line) => line.includes('over after'))).to.deep.equal([
+      'info driver: over after 0 s: MTU a [CLAIM_IGNORED]',
     ])
   })
 

@@ -87,7 +87,7 @@ describe('an overlay that two hosts see differently', () => {
     for (const side of [a, b]) await side.world.clock.advance(60_000)
     for (const { lines, driver } of [a, b]) {
       expect(lines.filter((line) => line.includes('MTU 14'))).to.have.length(2)
-      expect(lines.at(-1)).to.match(/^info .*over: /)
+      expect(lines.at(-1)).to.match(/^info .*over after /)
       expect(driver.inconsistencies().count).to.equal(0)
     }
     for (const { driver } of [a, b]) await driver.stop()

@@ -399,8 +399,12 @@ describe('PluginServer', () => {
       })
     }
 
+    const routes = { events: () => [] }
+
     it('is answered at the legacy socket alone', async () => {
-      await start({ hostRoutes: statusRoutes(() => ({ version: '1', members: [] })) })
+      await start({
+        hostRoutes: statusRoutes({ ...routes, status: () => ({ version: '1', members: [] }) }),
+      })
       const { status, text } = await fetchStatus(subject.legacy)
       expect(status).to.equal(200)
       expect(JSON.parse(text)).to.deep.equal({ version: '1', members: [] })
@@ -411,7 +415,7 @@ describe('PluginServer', () => {
       const broken = (): never => {
         throw new TypeError('no status')
       }
-      await start({ hostRoutes: statusRoutes(broken) })
+      await start({ hostRoutes: statusRoutes({ ...routes, status: broken }) })
       expect((await fetchStatus(subject.legacy)).status).to.equal(500)
       while (subject.bugs.length === 0) await new Promise(setImmediate)
     })

@@ -30,6 +30,7 @@ function notingRooms(known: readonly string[]) {
     'driver',
     'findings',
     'seedCache',
+    'memberEvents',
     'eviction',
   ]
   const rooms = Object.fromEntries(names.map((name) => [name, room(name)])) as unknown as Rooms
@@ -43,7 +44,10 @@ describe('wiring/lifecycle', () => {
     const { calls, lifecycles } = notingRooms(['192.0.2.2', '192.0.2.3'])
     for (const room of lifecycles) await room.start?.()
     expect(calls[0]).to.equal('cluster.start')
-    expect(calls.at(-1)).to.equal('cluster.join ["192.0.2.1","192.0.2.2","192.0.2.3"]')
+    expect(calls.slice(-2)).to.deep.equal([
+      'cluster.join ["192.0.2.1","192.0.2.2","192.0.2.3"]',
+      'memberEvents.changed',
+    ])
     expect(calls.indexOf('driver.start')).to.be.below(calls.indexOf('ipam.start'))
   })
 

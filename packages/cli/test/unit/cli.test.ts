@@ -76,6 +76,20 @@ describe('the command line', () => {
       },
       hostRoutes: adminRoutes({
         status: () => status,
+        events: () => [
+          {
+            sequence: 1,
+            at: '2026-01-01T00:00:00.000Z',
+            event: 'member-joined',
+            message: 'two joined',
+          },
+          {
+            sequence: 2,
+            at: '2026-01-01T00:00:01.000Z',
+            event: 'member-dead',
+            message: 'two is dead',
+          },
+        ],
         evict: async (members, { force }) => {
           if (members.includes('four')) throw refusal('MEMBER_UNKNOWN', 'no member four')
           if (members.includes('one') && !force) throw refusal('MEMBER_ALIVE', 'one can be reached')
@@ -154,6 +168,17 @@ describe('the command line', () => {
     const { stdout, exitCode } = await run('status', '--json')
     expect(JSON.parse(stdout)).to.deep.equal(status)
     expect(exitCode).to.equal(0)
+  })
+
+  it('prints what happened, also as lines of JSON', async () => {
+    expect((await run('events')).stdout.split('\n')).to.deep.equal([
+      '2026-01-01T00:00:00.000Z  member-joined    two joined',
+      '2026-01-01T00:00:01.000Z  member-dead      two is dead',
+    ])
+    const lines = (await run('events', '--json')).stdout.split('\n')
+    expect(lines.map((line) => (JSON.parse(line) as { sequence: number }).sequence)).to.deep.equal([
+      1, 2,
+    ])
   })
 
   it('finds an address, a MAC address, an endpoint and a network', async () => {

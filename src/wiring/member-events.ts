@@ -1,0 +1,85 @@
+import type { EventKind } from '../base/codes.ts'
+import type { Logger } from '../base/logger.ts'
+import { durationText } from '../base/printable.ts'
+import type { MemberView } from '../cluster/members/member-table.ts'
+
+interface MemberEventsParts {
+  readonly logger: Logger
+  /** Whether gossip has found the members that there are. */
+  readonly isSynced: () => boolean
+  /** Id of the cluster; empty while none is known. */
+  readonly clusterId: () => string
+  readonly members: () => readonly MemberView[]
+  /** Whether JOIN is empty. */
+  readonly isFirst: boolean
+}
+
+type Known = Pick<MemberView, 'state' | 'sinceMs'>
+
+/**
+ * Logs once what becomes of members: which cluster this host is in, then who joins, leaves, dies
+ * and returns, and after how long. Suspicion is no event: most of it is refuted within a second.
+ */
+export class MemberEvents {
+  readonly #parts: MemberEventsParts
+  readonly #known = new Map<string, Known>()
+  /** Of the cluster that was logged. */
+  #clusterId = ''
+  /** Of the cluster that is on the disk. */
+  #before = ''
+
+  constructor(parts: MemberEventsParts) {
+    this.#parts = parts
+  }
+
+  /** The rooms have started: what is known now comes from the disk. */
+  started(): void {
+    this.#before = this.#parts.clusterId()
+  }
+
+  /** Members or the cluster changed, or the first exchange is done. */
+  changed(): void {
+    const { isSynced, clusterId, logger, members } = this.#parts
+    const others = members().filter(({ self }) => !self)
+    const isIn = this.#clusterId !== ''
+    for (const { name, state, sinceMs } of others) {
+      const known = this.#known.get(name)
+      if (state === 'suspect' || state === known?.state) continue
+      const event = isIn ? eventOf(name, known, { state, sinceMs }) : null
+      if (event !== null) logger.info(event.text, { event: event.kind, member: name })
+      this.#known.set(name, { state, sinceMs })
+    }
+    // Members beyond the cluster's bound are forgotten there, too.
+    const names = new Set(others.map(({ name }) => name))
+    for (const name of this.#known.keys()) if (!names.has(name)) this.#known.delete(name)
+    const id = clusterId()
+    if (id === '' || id === this.#clusterId || !isSynced()) return
+    this.#clusterId = id
+    const present = others.filter(({ state }) => state === 'alive' || state === 'suspect').length
+    logger.info(this.#joinedText(id, present), { event: 'cluster-joined', cluster: id })
+  }
+
+  #joinedText(id: string, others: number): string {
+    const company = `with ${others + 1} member${others === 0 ? '' : 's'}`
+    if (id === this.#before) return `back in cluster ${id} ${company}`
+    if (others > 0) return `joined cluster ${id} ${company}`
+    return `${this.#parts.isFirst ? 'no JOIN: ' : ''}founded cluster ${id}`
+  }
+}
+
+/** What became of a member whose state changed; null when that is nothing to log. */
+function eventOf(
+  name: string,
+  before: Known | undefined,
+  next: Known,
+): { readonly kind: EventKind; readonly text: string } | null {
+  if (before === undefined)
+    return next.state === 'alive' ? { kind: 'member-joined', text: `${name} joined` } : null
+  const lasted = durationText(next.sinceMs - before.sinceMs)
+  if (next.state === 'left') return { kind: 'member-left', text: `${name} left, after ${lasted}` }
+  if (next.state === 'dead')
+    return { kind: 'member-dead', text: `${name} does not answer any more, after ${lasted}` }
+  if (before.state === 'dead')
+    return { kind: 'member-back', text: `${name} is back, after ${lasted}` }
+  return { kind: 'member-joined', text: `${name} joined` }
+}
