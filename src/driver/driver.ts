@@ -2,12 +2,13 @@ import { attempt } from '../base/errors.ts'
 import { KeyedQueue } from '../base/keyed-queue.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
+import { AgreedVnis } from './agreed-vnis.ts'
 import { ConsistencyCheck, type InconsistencyStatus, type OverlayChange } from './consistency.ts'
 import { DelayedTeardown } from './delayed-teardown.ts'
 import { type CreateEndpointRequest, Endpoints, type JoinRequest } from './endpoints.ts'
 import { type Endpoint, type Network, NetworkStore } from './network-store.ts'
 import { type AllocateNetworkRequest, type CreateNetworkRequest, Networks } from './networks.ts'
-import { OrphanCollector, type OrphanStatus } from './orphan-collector.ts'
+import { OrphanCollector, type OrphanStatus } from './orphans/orphan-collector.ts'
 import type { DriverParts } from './ports.ts'
 import { NetworkRestorer } from './restore.ts'
 
@@ -20,16 +21,17 @@ const networksKey = 'all networks'
  * Its invariant: what the engine was told is on disk before, and everything that the kernel and the
  * cluster have of this host follows from the store. The engine repeats calls, leaves some out and
  * forgets objects, so every call can come twice, and every teardown can be for something unknown.
- * One queue per network orders its calls; creating and removing networks is one more queue, because
- * VNIs and overlays are chosen among all networks.
+ * One queue per network orders its calls; creating and removing networks is one more queue, since
+ * an overlay is chosen among all networks.
  *
- * It may not call the engine, wait for another member, or fail because one is away. Only IPAM may
- * wait for others, within bounds.
+ * It may not call the engine, wait for another member, or fail because one is away, but for the VNI
+ * of a new network, which the voters agree on within a bound.
  */
 export class Driver {
   readonly #parts: DriverParts
   readonly #store: NetworkStore
   readonly #networks: Networks
+  readonly #vnis: AgreedVnis
   readonly #endpoints: Endpoints
   readonly #queue = new KeyedQueue()
   readonly #teardown: DelayedTeardown
@@ -41,7 +43,15 @@ export class Driver {
     this.#parts = parts
     const store = new NetworkStore(parts.store)
     this.#store = store
-    this.#networks = new Networks(parts, store)
+    this.#vnis = new AgreedVnis(parts, store, {
+      inQueueOf: (networkId, task) => this.#queue.run(networkId, task),
+      changeVni: async (network, vni) => {
+        await this.#networks.changeVni(network, vni)
+        this.#consistency.changed()
+      },
+    })
+    const inQueue = (task: () => Promise<void>): Promise<void> => this.#inNetworksQueue(task)
+    this.#networks = new Networks({ driver: parts, store, vnis: this.#vnis, inQueue })
     this.#endpoints = new Endpoints(parts, store)
     this.#orphans = new OrphanCollector({
       driver: parts,
@@ -61,6 +71,7 @@ export class Driver {
   async start(): Promise<void> {
     await this.#restorer.run()
     this.#orphans.start()
+    this.#vnis.start()
   }
 
   /**
@@ -78,15 +89,14 @@ export class Driver {
   async stop(): Promise<void> {
     this.#consistency.stop()
     this.#restorer.stop()
+    await this.#vnis.stop()
     await this.#orphans.stop()
     await Promise.all(this.#teardown.cancelAll().map((networkId) => this.#tearDown(networkId)))
     await this.#queue.idle()
   }
 
   createNetwork(request: CreateNetworkRequest): Promise<void> {
-    return this.#inNetworksQueue(() => this.#networks.create(request)).finally(() =>
-      this.#consistency.changed(),
-    )
+    return this.#networks.create(request).finally(() => this.#consistency.changed())
   }
 
   deleteNetwork(networkId: string): Promise<void> {
@@ -186,9 +196,10 @@ export class Driver {
       .map((network) => ({ network, endpoints: this.#store.endpoints(network.networkId) }))
   }
 
-  #deleteNetwork(networkId: string): Promise<void> {
+  async #deleteNetwork(networkId: string): Promise<void> {
     this.#teardown.cancel(networkId)
-    return this.#networks.delete(networkId)
+    await this.#networks.delete(networkId)
+    this.#vnis.changed()
   }
 
   #scheduleTeardown(networkId: string): void {

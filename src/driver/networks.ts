@@ -9,8 +9,14 @@ import {
   shortId,
 } from './network-store.ts'
 import type { NetworkStore } from './network-store.ts'
-import { type NetworkOptions, parseNetworkOptions } from './overlay-parameters.ts'
-import { chooseOverlayParameters, mtuFault } from './overlay-parameters.ts'
+import {
+  chooseOverlayParameters,
+  isSwarmId,
+  mtuFault,
+  parseNetworkOptions,
+} from './overlay-parameters.ts'
+import type { AgreedVnis } from './agreed-vnis.ts'
+import { freeVni, searchFrom, type Vni } from '../net/vni.ts'
 import type { DriverParts } from './ports.ts'
 
 /** One subnet of a network, as the engine describes it. */
@@ -30,48 +36,51 @@ export interface CreateNetworkRequest {
 
 export type AllocateNetworkRequest = Omit<CreateNetworkRequest, 'internal'>
 
+interface NetworksParts {
+  readonly driver: DriverParts
+  readonly store: NetworkStore
+  readonly vnis: AgreedVnis
+  /** Runs a task in the queue of all networks. */
+  readonly inQueue: (task: () => Promise<void>) => Promise<void>
+}
+
 /**
- * The networks of this host, from CreateNetwork to DeleteNetwork. Runs in the queue of all
- * networks.
+ * The networks of this host, from CreateNetwork to DeleteNetwork. All but `create` run in the queue
+ * of all networks.
  */
 export class Networks {
   readonly #parts: DriverParts
   readonly #store: NetworkStore
+  readonly #vnis: AgreedVnis
+  readonly #inQueue: NetworksParts['inQueue']
   /** What this host, as a swarm's leader, has chosen for networks that no node has created yet. */
   readonly #allocated = new Map<string, KnownOverlay>()
 
-  constructor(parts: DriverParts, store: NetworkStore) {
-    this.#parts = parts
+  constructor({ driver, store, vnis, inQueue }: NetworksParts) {
+    this.#parts = driver
     this.#store = store
+    this.#vnis = vnis
+    this.#inQueue = inQueue
   }
 
   /**
-   * CreateNetwork: stores and publishes the network. Nothing is created in the kernel before the
-   * first endpoint. A repeated call with the same content succeeds; a different one with the same
-   * id, or a second network for the same overlay on this host, is refused.
+   * CreateNetwork: claims a VNI, then stores and publishes the network. Nothing is created in the
+   * kernel before the first endpoint. A repeated call with the same content succeeds; a different
+   * one with the same id, or a second network for the same overlay on this host, is refused.
    */
   async create(request: CreateNetworkRequest): Promise<void> {
-    const { cluster, pools, logger } = this.#parts
-    const present = this.#store.network(request.networkId)
-    if (present !== undefined && isSameRequest(present, request)) return
-    if (present !== undefined)
-      throw refusal(
-        'NETWORK_EXISTS',
-        `network ${shortId(request.networkId)} exists with other options; remove it first`,
-      )
-    const network = await this.#describe(request, parseNetworkOptions(request.options))
-    // Published first: what does not fit into a record is refused before anything is written.
-    cluster.putOverlay(overlayClaim(network))
-    try {
-      for (const key of network.poolKeys) await pools.bindPool(key, network.networkId)
-      await this.#store.putNetwork(network)
-    } catch (error) {
-      cluster.removeOverlay(network.overlayId)
-      throw error
-    }
-    const { overlayId, vni, mtu } = network
-    const fields = { network: shortId(network.networkId), overlayId, vni, mtu }
-    logger.info('network created', { event: 'network-created', ...fields })
+    if (this.#isPresent(request)) return
+    const { vni: wanted } = parseNetworkOptions(request.options)
+    const { vni, ...network } = await this.#describe(request)
+    const known = this.#knownOverlays(request.networkId)
+    const write = (agreed: Vni): Promise<void> =>
+      this.#inQueue(() => this.#write(request, { ...network, vni: agreed }))
+    const { overlayId } = network
+    const others = known.filter((overlay) => overlay.overlayId !== overlayId)
+    const avoid = others.map((overlay) => overlay.vni)
+    if (isSwarmId(request.networkId)) return write(vni ?? this.#freeVni(known))
+    const start = vni === null ? this.#parts.random.uint32() : searchFrom(vni)
+    return this.#vnis.claim({ overlayId, vni: wanted, start, avoid }, write)
   }
 
   /** DeleteNetwork. An unknown network is no error. */
@@ -140,8 +149,10 @@ export class Networks {
     // This host may have created it already: swarm allocates again when its leader starts.
     const known = [...this.#knownOverlays(), ...others.map(([, overlayOf]) => overlayOf)]
     const chosen = chooseOverlayParameters(wanted, known)
-    this.#allocated.set(networkId, { ...wanted, ...chosen, member: this.#parts.cluster.self })
-    return vni === null ? { ...options, vni: `${chosen.vni}` } : options
+    const before = this.#allocated.get(networkId)?.vni
+    const claim = { ...wanted, ...chosen, vni: chosen.vni ?? before ?? this.#freeVni(known) }
+    this.#allocated.set(networkId, { ...claim, member: this.#parts.cluster.self })
+    return vni === null ? { ...options, vni: `${claim.vni}` } : options
   }
 
   /** FreeNetwork. */
@@ -149,36 +160,73 @@ export class Networks {
     this.#allocated.delete(networkId)
   }
 
-  async #describe(request: CreateNetworkRequest, options: NetworkOptions): Promise<Network> {
-    const { networkId, internal } = request
+  /** Gives a network without endpoints another VNI. In its queue. */
+  async changeVni(before: Network, vni: Vni): Promise<void> {
+    const { cluster, dataplane, logger } = this.#parts
+    const network = { ...before, vni }
+    await dataplane.detachOverlay(network.overlayId)
+    await this.#store.putNetwork(network)
+    cluster.putOverlay(overlayClaim(network))
+    logger.info('network has another VNI', { network: shortId(network.networkId), vni })
+  }
+
+  /** Whether the network exists as requested; refuses one that exists otherwise. */
+  #isPresent(request: CreateNetworkRequest): boolean {
+    const present = this.#store.network(request.networkId)
+    if (present === undefined || isSameRequest(present, request)) return present !== undefined
+    throw refusal(
+      'NETWORK_EXISTS',
+      `network ${shortId(request.networkId)} exists with other options; remove it first`,
+    )
+  }
+
+  async #write(request: CreateNetworkRequest, network: Network): Promise<void> {
+    const { cluster, pools, logger } = this.#parts
+    if (this.#isPresent(request)) return
+    this.#refuseSecond(network.overlayId, network.networkId)
+    // Published first: what does not fit into a record is refused before anything is written.
+    cluster.putOverlay(overlayClaim(network))
+    try {
+      for (const key of network.poolKeys) await pools.bindPool(key, network.networkId)
+      await this.#store.putNetwork(network)
+    } catch (error) {
+      cluster.removeOverlay(network.overlayId)
+      throw error
+    }
+    const { overlayId, vni, mtu } = network
+    const fields = { network: shortId(network.networkId), overlayId, vni, mtu }
+    logger.info('network created', { event: 'network-created', ...fields })
+  }
+
+  /** The network as requested; its VNI is null where no member has published one. */
+  async #describe(
+    request: CreateNetworkRequest,
+  ): Promise<Omit<Network, 'vni'> & { vni: Vni | null }> {
+    const { networkId, internal, options } = request
+    const { overlay, vni: wanted, mtu: wantedMtu } = parseNetworkOptions(options)
     const pools = request.pools.map(({ pool }) => pool)
     const poolKeys = request.pools
-      .map(({ addressSpace, pool }) =>
-        this.#parts.pools.poolFor(addressSpace, pool, options.overlay),
-      )
+      .map(({ addressSpace, pool }) => this.#parts.pools.poolFor(addressSpace, pool, overlay))
       .filter((key) => key !== null)
     const ownName = isSwarmId(networkId) ? undefined : poolKeys[0]
-    const overlayId = options.overlay ?? ownName ?? networkId
+    const overlayId = overlay ?? ownName ?? networkId
     this.#refuseSecond(overlayId, networkId)
     const mtuHere = await this.#parts.mtuHere()
     const { vni, mtu } = chooseOverlayParameters(
-      { overlayId, vni: options.vni, mtu: options.mtu, pools, mtuHere },
+      { overlayId, vni: wanted, mtu: wantedMtu, pools, mtuHere },
       this.#knownOverlays(networkId),
     )
     const fault = mtuFault(overlayId, mtu, mtuHere)
     if (fault !== null) this.#parts.logger.warn(fault)
     const gateways = gatewaysOf(request)
-    return {
-      networkId,
-      overlayId,
-      vni,
-      mtu,
-      internal,
-      pools,
-      gateways,
-      poolKeys,
-      options: request.options,
-    }
+    return { networkId, overlayId, vni, mtu, internal, pools, gateways, poolKeys, options }
+  }
+
+  #freeVni(known: readonly KnownOverlay[]): Vni {
+    const taken = new Set(known.map((overlay) => overlay.vni))
+    const vni = freeVni(this.#parts.random.uint32(), (candidate) => taken.has(candidate))
+    if (vni !== null) return vni
+    throw refusal('VNI_IN_USE', 'all VNIs are in use; remove overlays that are not needed')
   }
 
   #refuseSecond(overlayId: string, networkId: string): void {
@@ -220,13 +268,4 @@ function gatewaysOf({ pools }: CreateNetworkRequest): string[] {
   return pools.flatMap(({ gateway, pool }) =>
     gateway === null ? [] : [ipWithLength(gateway.ip, pool)],
   )
-}
-
-/**
- * Whether swarm gave this id: 25 digits of base 36. A network of swarm is one overlay on all its
- * nodes, with the network's id; an id that an engine chose, 64 hexadecimal digits, is known to one
- * host only.
- */
-function isSwarmId(networkId: string): boolean {
-  return /^[0-9a-z]{25}$/.test(networkId)
 }

@@ -1,13 +1,13 @@
-import { refusal } from '../base/errors.ts'
+import { type OverlayError, refusal } from '../base/errors.ts'
 import { isOverlayId } from '../net/pool-key.ts'
 import { type Cidr, cidrBits } from '../net/cidr.ts'
 import { minMtuOfIpv6, parseMtu } from '../net/mtu.ts'
 import { whyReserved } from '../net/reserved.ts'
-import { type Vni, parseVni, vniOfOverlay } from '../net/vni.ts'
+import { type Vni, parseVni } from '../net/vni.ts'
 import type { KnownOverlay } from './network-store.ts'
 
 /** The options of `docker network create -o key=value`. */
-export interface NetworkOptions {
+interface NetworkOptions {
   /** The name of the overlay that this network attaches to. */
   readonly overlay: string | null
   readonly vni: Vni | null
@@ -97,21 +97,24 @@ interface OverlayRequest {
 }
 
 /**
- * The VNI and MTU of a new network, given the overlays that the cluster has. All members of an
- * overlay have one VNI and the same pools, and no two overlays share a VNI: a network that would
- * break either is refused, with both names.
+ * The MTU of a new network, and the VNI that a member has published for its overlay, given the
+ * overlays that the cluster has. All members of an overlay have one VNI and the same pools, and no
+ * two overlays share a VNI: a network that would break either is refused, with both names.
  */
 export function chooseOverlayParameters(
   request: OverlayRequest,
   known: readonly KnownOverlay[],
-): { vni: Vni; mtu: number } {
+): { mtu: number; vni: Vni | null } {
   const same = known.filter((overlay) => overlay.overlayId === request.overlayId)
   refuseReservedPools(request)
   for (const overlay of same) refuseMismatch(request, overlay)
   // Without an option, the least that any member of the overlay has, so that every path carries it.
   const mtu = request.mtu ?? Math.min(request.mtuHere, ...same.map((overlay) => overlay.mtu))
   refuseSmallMtu(request, mtu)
-  return { vni: same[0]?.vni ?? chooseVni(request, known), mtu }
+  const { overlayId, vni } = request
+  const other = known.find((overlay) => overlay.vni === vni && overlay.overlayId !== overlayId)
+  if (vni !== null && other !== undefined) throw vniInUse(overlayId, vni, other)
+  return { mtu, vni: vni ?? same[0]?.vni ?? null }
 }
 
 function refuseReservedPools({ pools }: OverlayRequest): void {
@@ -140,10 +143,7 @@ function refuseSmallMtu({ overlayId, pools }: OverlayRequest, mtu: number): void
 function refuseMismatch(request: OverlayRequest, overlay: KnownOverlay): void {
   const where = `overlay "${request.overlayId}" on member ${overlay.member}`
   if (request.vni !== null && request.vni !== overlay.vni)
-    throw refusal(
-      'OVERLAY_CONFLICT',
-      `${where} has VNI ${overlay.vni}, not ${request.vni}; leave -o vni= out, or give the same`,
-    )
+    throw otherVni(overlay.overlayId, request.vni, overlay)
   const wanted = request.pools.toSorted().join(', ')
   const has = overlay.pools.toSorted().join(', ')
   if (wanted !== has)
@@ -154,20 +154,29 @@ function refuseMismatch(request: OverlayRequest, overlay: KnownOverlay): void {
     )
 }
 
-function chooseVni(request: OverlayRequest, known: readonly KnownOverlay[]): Vni {
-  const byVni = new Map(known.map((overlay) => [overlay.vni, overlay]))
-  if (request.vni !== null) {
-    const other = byVni.get(request.vni)
-    if (other === undefined) return request.vni
-    throw refusal(
-      'VNI_IN_USE',
-      `VNI ${request.vni} for overlay "${request.overlayId}" is in use by overlay "${other.overlayId}" ` +
-        `on member ${other.member}; choose another -o vni=, or none`,
-    )
-  }
-  const vni = vniOfOverlay(request.overlayId, (candidate) => byVni.has(candidate))
-  if (vni !== null) return vni
-  throw refusal('VNI_IN_USE', 'all VNIs are in use; remove overlays that are not needed')
+/** The overlay has another VNI on a member. */
+export function otherVni(
+  overlayId: string,
+  wanted: Vni,
+  { vni, member }: Pick<KnownOverlay, 'vni' | 'member'>,
+): OverlayError {
+  return refusal(
+    'OVERLAY_CONFLICT',
+    `overlay "${overlayId}" on member ${member} has VNI ${vni}, not ${wanted}; leave -o vni= out, or give the same`,
+  )
+}
+
+/** Another overlay has the VNI. */
+export function vniInUse(
+  overlayId: string,
+  vni: Vni,
+  other: Pick<KnownOverlay, 'overlayId' | 'member'>,
+): OverlayError {
+  return refusal(
+    'VNI_IN_USE',
+    `VNI ${vni} for overlay "${overlayId}" is in use by overlay "${other.overlayId}" ` +
+      `on member ${other.member}; choose another -o vni=, or none`,
+  )
 }
 
 /**
@@ -181,4 +190,13 @@ export function mtuFault(overlayId: string, mtu: number, mtuHere: number): strin
     "arrive in fragments or not at all. Make that network larger, or remove the overlay's network on every " +
     'host and create it again with a smaller -o com.docker.network.driver.mtu=, or none'
   )
+}
+
+/**
+ * Whether swarm gave this id: 25 digits of base 36. A network of swarm is one overlay on all its
+ * nodes, with the network's id; an id that an engine chose, 64 hexadecimal digits, is known to one
+ * host only.
+ */
+export function isSwarmId(networkId: string): boolean {
+  return /^[0-9a-z]{25}$/.test(networkId)
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { RoomFindings } from '../base/findings.ts'
 import type { Logger } from '../base/logger.ts'
+import type { Random } from '../base/random.ts'
 import type { EndpointLink, OverlayLinks } from '../dataplane/dataplane.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { EndpointClaim, Peer } from '../net/endpoint.ts'
@@ -18,6 +19,46 @@ export interface DriverCluster {
   removeEndpoint(endpoint: EndpointClaim): void
   /** Every overlay that another member has published, dead members' included. */
   overlays(): Iterable<KnownOverlay>
+}
+
+/** What a new network wants of its overlay's VNI. */
+export interface VniWish {
+  readonly overlayId: string
+  /** The one that it must be, where the user gave one. */
+  readonly vni: Vni | null
+  /** 32 random bits: where the search for a free one begins. */
+  readonly start: number
+  /** The VNIs of other overlays, as members publish them. */
+  readonly avoid: readonly Vni[]
+}
+
+/** Why the cluster does not give a VNI; see `consensus/state`. */
+export interface VniRefusal {
+  readonly code: string
+  /** The member and the overlay in the way. */
+  readonly member?: string
+  readonly overlay?: string
+  readonly vni?: number
+}
+
+/** What the cluster agrees on about overlays. Rejects with QUORUM within `timeoutMs`. */
+export interface DriverAgreement {
+  /** Attaches this host to an overlay, whose VNI is the answer. */
+  attachOverlay(
+    wish: VniWish,
+    timeoutMs: number,
+  ): Promise<{ readonly ok: { readonly vni: number } } | { readonly refused: VniRefusal }>
+  /** Ends that, unless something was attached since that grant. */
+  detachOverlay(overlayId: string, grant: number, timeoutMs: number): Promise<unknown>
+  /**
+   * The overlays that this host is attached to, and its grant; `known`: whether the cluster has
+   * this member.
+   */
+  attachedOverlays(timeoutMs: number): Promise<{
+    readonly known: boolean
+    readonly grant: number
+    readonly overlays: readonly { overlayId: string; vni: number }[]
+  }>
 }
 
 /** Our own IPAM driver, as the network driver needs it. */
@@ -87,10 +128,12 @@ interface DriverDataplane {
 /** Everything that the driver is built from. */
 export interface DriverParts {
   readonly clock: Clock
+  readonly random: Random
   readonly logger: Logger
   readonly findings: RoomFindings
   readonly store: DriverStore
   readonly cluster: DriverCluster
+  readonly agreement: DriverAgreement
   readonly peers: DriverPeers
   readonly pools: DriverPools
   readonly dataplane: DriverDataplane

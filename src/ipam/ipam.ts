@@ -18,6 +18,7 @@ import { BlockAllocator } from './blocks/block-allocator.ts'
 import { Spares } from './blocks/spares.ts'
 import { poolNotFound, requireHeld } from './errors.ts'
 import { Eviction, evict } from './membership/eviction.ts'
+import type { Membership } from './membership/membership.ts'
 import { Holdings } from './holdings.ts'
 import { allocateAny, type AllocateParts } from './leases/allocate-any.ts'
 import { allocateSpecific } from './leases/allocate-specific.ts'
@@ -226,6 +227,10 @@ export class Ipam {
     if (pool === undefined) return this.#holdings.writer.durable()
     await releaseAddress(this.#holdings, this.#ports.clock, pool, ip)
   }
+
+  /** A command of another room, by a registered member; see `Membership.submit`. */
+  submit: Membership['submit'] = (what, deadline, command) =>
+    this.#holdings.membership.submit(what, deadline, command)
 
   /** The state of everything, for people. */
   status(): IpamStatus {

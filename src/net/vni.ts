@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto'
-
 /** A VXLAN network identifier: 24 bits (RFC 7348 section 5). */
 export type Vni = number & { readonly vni: unique symbol }
 
@@ -17,16 +15,17 @@ export function parseVni(text: string): Vni | null {
   return value <= vniLast ? (value as Vni) : null
 }
 
-/**
- * The VNI of an overlay that was given none: a hash of its id into [4096, 2^24), the next free one
- * when the cluster already uses that. The same on every host that knows the same overlays.
- */
-export function vniOfOverlay(overlayId: string, taken: (vni: Vni) => boolean): Vni | null {
+/** The first VNI that is not taken, from a place that `start` decides, 32 random bits. */
+export function freeVni(start: number, taken: (vni: Vni) => boolean): Vni | null {
   const span = vniLast - vniFirst + 1
-  const hash = createHash('sha256').update(overlayId).digest().readUInt32BE()
   for (let step = 0; step < span; step++) {
-    const vni = (vniFirst + ((hash + step) % span)) as Vni
+    const vni = (vniFirst + ((start + step) % span)) as Vni
     if (!taken(vni)) return vni
   }
   return null
+}
+
+/** The `start` with which the search for a free VNI begins at that one. */
+export function searchFrom(vni: Vni): number {
+  return Math.max(0, vni - vniFirst)
 }

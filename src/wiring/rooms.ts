@@ -12,7 +12,7 @@ import { overlayMtu } from '../net/mtu.ts'
 import { Peers } from '../peers/peers.ts'
 import { ClaimFindings } from './claim-validation.ts'
 import { Seeds, consensusStore, consensusTransport } from './ports/consensus-ports.ts'
-import { driverCluster, driverPools } from './ports/driver-ports.ts'
+import { driverAgreement, driverCluster, driverPools } from './ports/driver-ports.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import { Admission } from './admission/admission.ts'
@@ -67,10 +67,11 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     auditIntervalMs: options.auditIntervalMs,
     isKnown: (vtep) => cluster.hasAllOf(vtep),
   })
+  const agreed = new AgreedClient(consensus, '')
   const ipam = newIpam(
     ports,
     options,
-    consensus,
+    { consensus, agreement: agreed },
     ipamCluster(cluster, options.member, {
       networks: () => driver.networks(),
       peersWithIp: (vni, ip) => peers.withIp(vni, ip),
@@ -81,6 +82,8 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     logger: logger.child('driver'),
     findings: findings.room('driver'),
     store,
+    random,
+    agreement: driverAgreement(clock, ipam, agreed),
     cluster: driverCluster(cluster, { self: options.member, vxlanPort: options.vxlanPort }),
     pools: driverPools(ipam),
     peers,
@@ -94,8 +97,8 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const seedCache = new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
   const claims = new ClaimFindings(findings.room('cluster'))
   const memberEvents = newMemberEvents(ports, options, { cluster, consensus })
-  const agreed = { cluster, consensus, peers, reconciler }
-  const rooms = { ...agreed, ipam, driver, findings, claims, seedCache, memberEvents, admission }
+  const first = { cluster, consensus, peers, reconciler }
+  const rooms = { ...first, ipam, driver, findings, claims, seedCache, memberEvents, admission }
   connect(rooms, options)
   return rooms
 }
@@ -194,14 +197,14 @@ function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
 function newIpam(
   { clock, random, logger, store, hostRoutes }: PluginPorts,
   options: PluginOptions,
-  consensus: Consensus,
+  { consensus, agreement }: { consensus: Consensus; agreement: AgreedClient },
   cluster: IpamCluster,
 ): Ipam {
   return new Ipam({
     settings: options,
     store,
     cluster,
-    agreement: new AgreedClient(consensus, ''),
+    agreement,
     consensus: {
       voters: () => consensus.status().voters,
       isLeader: () => consensus.isLeader(),

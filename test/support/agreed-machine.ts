@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { failure } from '../../src/base/errors.ts'
+import { AgreedClient } from '../../src/consensus/state/agreed-client.ts'
 import { AgreedState } from '../../src/consensus/state/agreed-state.ts'
 import type { Outcome } from '../../src/consensus/state/section.ts'
 import type { PoolView } from '../../src/consensus/state/pool-view.ts'
@@ -31,6 +33,20 @@ export class AgreedMachine {
 
   ask(from: string, op: string, fields: object = {}): Outcome<unknown> {
     return decode(this.state.query(encode({ op, id: this.idOf(from), ...fields })))
+  }
+
+  /** A member's client, which fails while `isAway` says so. */
+  client(name: string, isAway: () => boolean = () => false): AgreedClient {
+    const check = async (): Promise<void> => {
+      if (isAway()) throw failure('QUORUM', 'no majority')
+    }
+    return new AgreedClient(
+      {
+        submit: (command) => check().then(() => this.apply(command, name)),
+        query: (question) => check().then(() => this.state.query(question)),
+      },
+      this.idOf(name),
+    )
   }
 
   /** Indices of the member's blocks after a claim. */

@@ -1,12 +1,15 @@
+import type { AgreedClient } from '../../src/consensus/state/agreed-client.ts'
 import { failure } from '../../src/base/errors.ts'
 import { Findings } from '../../src/base/findings.ts'
 import { type Logger, silentLogger } from '../../src/base/logger.ts'
+import { seededRandom } from '../../src/base/random.ts'
 import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import type { KnownOverlay, OverlayClaim } from '../../src/driver/network-store.ts'
 import type { DriverParts, RequestedPool, LinkLocation, PoolLease } from '../../src/driver/ports.ts'
 import type { EndpointClaim, Peer } from '../../src/net/endpoint.ts'
 import { parseIp } from '../../src/net/ip.ts'
 import type { Vni } from '../../src/net/vni.ts'
+import { AgreedMachine } from './agreed-machine.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
 /** After how long orphans are released there, in milliseconds of the virtual clock. */
@@ -34,11 +37,16 @@ export interface DriverWorld {
   readonly unreadable: Set<string>
   mtuHere: number
   logger: Logger
+  /** What the cluster agrees on, and whether no majority answers. */
+  readonly agreed: AgreedMachine
+  readonly agreement: AgreedClient
+  isCutOff: boolean
 }
 
 /** A world in which the driver is alone, with pools of the address space `ours`. */
 export function createDriverWorld(): DriverWorld {
-  return {
+  const agreed = new AgreedMachine('here', 'host-b')
+  const world: DriverWorld = {
     disk: new Map(),
     published: { overlays: new Map(), endpoints: new Map() },
     kernel: new Map(),
@@ -52,7 +60,11 @@ export function createDriverWorld(): DriverWorld {
     unreadable: new Set(),
     mtuHere: 1450,
     logger: silentLogger,
+    agreed,
+    agreement: agreed.client('here', () => world.isCutOff),
+    isCutOff: false,
   }
+  return world
 }
 
 /** The parts of a driver that lives in `world`. A second call is the same host after a restart. */
@@ -74,6 +86,8 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
     vxlanPort: 4789,
     mtuHere: async () => world.mtuHere,
     orphanGraceMs,
+    random: seededRandom(1),
+    agreement: world.agreement,
     store: {
       entries: <T>(table: string) => [...((world.disk.get(table) ?? new Map()) as Map<string, T>)],
       write: async (changes) => {

@@ -109,16 +109,22 @@ export class AgreedClient {
     return this.#submit<{ vni: number }>('attachOverlay', wish, timeoutMs)
   }
 
-  detachOverlay(overlayId: string, timeoutMs: number) {
-    return this.#submit<object>('detachOverlay', { overlayId }, timeoutMs)
+  detachOverlay(overlayId: string, grant: number, timeoutMs: number) {
+    return this.#submit<object>('detachOverlay', { overlayId, grant }, timeoutMs)
+  }
+
+  attachedOverlays(timeoutMs: number) {
+    type Attached = { overlayId: string; vni: number }
+    type Answer = { known: boolean; grant: number; overlays: readonly Attached[] }
+    return this.#ask<Answer>('attachedOverlays', {}, timeoutMs)
   }
 
   claimName(name: string, overlayId: string, timeoutMs: number) {
-    return this.#submit<object>('claimName', { name, overlayId }, timeoutMs)
+    return this.#submit<{ grant: number }>('claimName', { name, overlayId }, timeoutMs)
   }
 
-  releaseName(name: string, timeoutMs: number) {
-    return this.#submit<object>('releaseName', { name }, timeoutMs)
+  releaseName(name: string, grant: number, timeoutMs: number) {
+    return this.#submit<object>('releaseName', { name, grant }, timeoutMs)
   }
 
   /** All that this member has; `known` is false when the registry does not have it. */

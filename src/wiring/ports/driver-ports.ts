@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
+import type { Clock } from '../../base/clock.ts'
 import type { Cluster } from '../../cluster/cluster.ts'
 import { endpointRecord } from '../../cluster/wire/endpoint-record.ts'
+import type { AgreedClient } from '../../consensus/state/agreed-client.ts'
 import type { Driver } from '../../driver/driver.ts'
-import type { DriverCluster, DriverPools } from '../../driver/ports.ts'
+import type { DriverAgreement, DriverCluster, DriverPools } from '../../driver/ports.ts'
 import type { Ipam } from '../../ipam/ipam.ts'
 import { parsePoolId, poolIdOf } from '../../ipam/pool-id.ts'
 import type { EndpointClaim } from '../../net/endpoint.ts'
@@ -44,6 +46,23 @@ export function driverCluster(
       for (const placed of cluster.records(overlayRecord, { hidden: true }))
         if (!placed.self) yield { ...placed.record, member: placed.origin }
     },
+  }
+}
+
+/** What is agreed on, as the driver sees it; commands go under this member's identity. */
+export function driverAgreement(
+  clock: Clock,
+  ipam: Pick<Ipam, 'submit'>,
+  agreed: AgreedClient,
+): DriverAgreement {
+  return {
+    attachOverlay: (wish, timeoutMs) =>
+      ipam.submit(`a VNI for overlay "${wish.overlayId}"`, clock.now() + timeoutMs, (_, leftMs) =>
+        agreed.attachOverlay(wish, leftMs),
+      ),
+    detachOverlay: (overlayId, grant, timeoutMs) =>
+      agreed.detachOverlay(overlayId, grant, timeoutMs),
+    attachedOverlays: (timeoutMs) => agreed.attachedOverlays(timeoutMs),
   }
 }
 

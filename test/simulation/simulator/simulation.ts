@@ -10,6 +10,7 @@ import { kernel } from './checkers/kernel.ts'
 import { RaftWatch } from './checkers/raft.ts'
 import { members } from './checkers/members.ts'
 import { watchResurrections } from './checkers/resurrections.ts'
+import { vnis } from './checkers/vnis.ts'
 import { type Fault, type FaultWeights, planFaults } from './faults.ts'
 import { History } from './history.ts'
 import { Host } from './host.ts'
@@ -182,7 +183,7 @@ export class Simulation {
 
   /** After the faults: until all is right, and every host can start a container. */
   async settle(): Promise<number> {
-    const all = [idle, members, consensus, cluster, kernel, this.addresses]
+    const all = [idle, members, consensus, cluster, kernel, vnis, this.addresses]
     const took = await this.until('all is right', settleMs, all).catch(async (error: unknown) => {
       if (!(await repair(this.hosts))) throw error
       await this.untilIdle()

@@ -4,7 +4,7 @@ import { parseIpInCidr } from '../../../src/net/cidr.ts'
 import type { Peer } from '../../../src/net/endpoint.ts'
 import { parseIp } from '../../../src/net/ip.ts'
 import { parseMac } from '../../../src/net/mac.ts'
-import { type Vni, vniOfOverlay } from '../../../src/net/vni.ts'
+import type { Vni } from '../../../src/net/vni.ts'
 import { createDriverWorld, driverPartsOf } from '../../support/fake-driver-parts.ts'
 
 const pool = parseIpInCidr('10.10.0.1/16')!
@@ -415,11 +415,12 @@ describe('driver, options and overlays', () => {
     const world = createDriverWorld()
     const networkId = 'y6rz292ak19tg2jdnz2t36ue3'
     const wish = { networkId, options: {}, pools: network(networkId).pools }
-    const usual = vniOfOverlay(networkId, () => false)!
-    world.knownOverlays.push(other({ vni: usual }))
+    world.isCutOff = true
+    const { vni: usual } = await new Driver(driverPartsOf(world)).allocateNetwork(wish)
+    world.knownOverlays.push(other({ vni: Number(usual) as Vni }))
     const before = new Driver(driverPartsOf(world))
     const options = await before.allocateNetwork(wish)
-    expect(options).to.deep.equal({ vni: `${usual + 1}` })
+    expect(options).to.deep.equal({ vni: `${Number(usual) + 1}` })
     await before.createNetwork({ ...wish, options, internal: false })
     world.knownOverlays.length = 0
     expect(await new Driver(driverPartsOf(world)).allocateNetwork(wish)).to.deep.equal(options)

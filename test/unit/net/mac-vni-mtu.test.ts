@@ -8,7 +8,7 @@ import {
   parseMac,
 } from '../../../src/net/mac.ts'
 import { overlayMtu, parseMtu } from '../../../src/net/mtu.ts'
-import { parseVni, vniFirst, vniLast, vniOfOverlay } from '../../../src/net/vni.ts'
+import { freeVni, parseVni, searchFrom, vniFirst, vniLast } from '../../../src/net/vni.ts'
 
 describe('net/mac', () => {
   it('derives a unicast, locally administered address from an address', () => {
@@ -28,11 +28,13 @@ describe('net/mac', () => {
 })
 
 describe('net/vni', () => {
-  it('is the same everywhere, in range, and steps past those in use', () => {
-    const first = vniOfOverlay('10.10.0.0/16', () => false)!
-    expect(vniOfOverlay('10.10.0.0/16', () => false)).to.equal(first)
+  it('is in range, and steps past those in use', () => {
+    const first = freeVni(0xffff_ffff, () => false)!
     expect(first).to.be.within(vniFirst, vniLast)
-    expect(vniOfOverlay('10.10.0.0/16', (vni) => vni === first)).to.equal(first + 1)
+    expect(freeVni(0xffff_ffff, (vni) => vni === first)).to.equal(first + 1)
+    expect(freeVni(searchFrom(first), () => false)).to.equal(first)
+    expect(freeVni(vniLast - vniFirst, (vni) => vni === vniLast)).to.equal(vniFirst)
+    expect(freeVni(0, () => true)).to.equal(null)
   })
 
   it('reads 1 to 2^24 - 1', () => {

@@ -27,8 +27,8 @@ describe('the client of the agreed state', () => {
       await client.release(pool, [[4, 6]], [], 1),
       await client.attachOverlay({ overlayId: pool, vni: null, start: 1, avoid: [] }, 1),
       await client.claimName('web', pool, 1),
-      await client.releaseName('web', 1),
-      await client.detachOverlay(pool, 1),
+      await client.releaseName('web', 1, 1),
+      await client.detachOverlay(pool, 1, 1),
       await client.evict(['h2'], null, 1),
     ]
     for (const outcome of done) expect(outcome).to.have.property('ok')

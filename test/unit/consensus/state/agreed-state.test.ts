@@ -118,8 +118,15 @@ describe('the agreed state', () => {
     expect(machine.run('h2', 'attachOverlay', red)).to.deep.equal({
       refused: { code: 'VNI_IN_USE', overlay: 'blue', member: 'h1' },
     })
-    machine.run('h1', 'detachOverlay', { overlayId: 'blue' })
-    machine.run('h2', 'detachOverlay', { overlayId: 'blue' })
+    const detach = { overlayId: 'blue', grant: machine.index - 2 }
+    machine.run('h1', 'attachOverlay', wish)
+    machine.run('h2', 'detachOverlay', { ...detach, grant: detach.grant + 1 })
+    machine.run('h1', 'detachOverlay', detach)
+    expect(machine.run('h2', 'attachOverlay', red), 'a late detach').to.have.property('refused')
+    expect(machine.ask('h1', 'attachedOverlays')).to.deep.equal({
+      ok: { known: true, grant: detach.grant + 3, overlays: [{ overlayId: 'blue', vni: 4102 }] },
+    })
+    machine.run('h1', 'detachOverlay', { ...detach, grant: detach.grant + 3 })
     expect(machine.run('h2', 'attachOverlay', red)).to.deep.equal({ ok: { vni: 4102 } })
   })
 
@@ -129,9 +136,9 @@ describe('the agreed state', () => {
     expect(machine.run('h2', 'claimName', { name: 'web', overlayId: 'b' })).to.deep.equal({
       refused: { code: 'NAME_TAKEN', overlay: 'a', member: 'h1' },
     })
-    machine.run('h1', 'releaseName', { name: 'web' })
+    machine.run('h1', 'releaseName', { name: 'web', grant: machine.index - 1 })
     expect(machine.run('h2', 'claimName', { name: 'web', overlayId: 'b' })).to.deep.equal({
-      ok: {},
+      ok: { grant: machine.index },
     })
   })
 

@@ -52,7 +52,7 @@ const command = fc.oneof(
     start: fc.nat(3),
     avoid: fc.constant([]),
   }),
-  fc.record({ op: fc.constant('detachOverlay'), overlayId }),
+  fc.record({ op: fc.constant('detachOverlay'), overlayId, grant: fc.nat(20) }),
   fc.record({ op: fc.constant('claimName'), name: fc.constantFrom('web', 'db'), overlayId }),
   fc.record({ op: fc.constant('evict'), names: fc.tuple(member), lapsedMs: fc.constant(null) }),
   fc.record({ op: fc.constant('tick'), elapsedMs: fc.nat(100_000) }),
@@ -79,7 +79,7 @@ interface Snapshot {
   sections: {
     members: { members: { id: string; name: string; number: number }[] }
     pools: { key: string; blocks: number[][]; loans: number[][] }[]
-    overlays: { overlays: [string, number, number[]][] }
+    overlays: { overlays: { claims: [string, number, number[]][] } }
   }
 }
 
@@ -100,7 +100,7 @@ describe('the agreed state, whatever is submitted', () => {
             expect(poolsClash(parsePoolKey(key)!, parsePoolKey(other.key)!)).to.equal(false)
           }
         }
-        const vnis = sections.overlays.overlays.map(([, vni]) => vni)
+        const vnis = sections.overlays.overlays.claims.map(([, vni]) => vni)
         expect(new Set(vnis)).to.have.property('size', vnis.length)
       }),
       { numRuns: 300 },

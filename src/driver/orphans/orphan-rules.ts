@@ -1,6 +1,6 @@
-import type { Ip } from '../net/ip.ts'
-import type { Endpoint, Network } from './network-store.ts'
-import type { RequestedPool, LinkLocation, PoolLease } from './ports.ts'
+import type { Ip } from '../../net/ip.ts'
+import type { Endpoint, Network } from '../network-store.ts'
+import type { RequestedPool, LinkLocation, PoolLease } from '../ports.ts'
 
 /**
  * An orphan: an object that the plugin keeps for the engine and that nothing on this host uses. The

@@ -1,8 +1,8 @@
-import { attempt } from '../base/errors.ts'
-import type { KeyedQueue } from '../base/keyed-queue.ts'
-import { Every } from '../base/timers.ts'
-import type { Endpoints } from './endpoints.ts'
-import type { NetworkStore } from './network-store.ts'
+import { attempt } from '../../base/errors.ts'
+import type { KeyedQueue } from '../../base/keyed-queue.ts'
+import { Every } from '../../base/timers.ts'
+import type { Endpoints } from '../endpoints.ts'
+import type { NetworkStore } from '../network-store.ts'
 import {
   type NetworkSnapshot,
   type Orphan,
@@ -11,7 +11,7 @@ import {
   findOrphans,
   orphanId,
 } from './orphan-rules.ts'
-import type { DriverParts, LinkLocation } from './ports.ts'
+import type { DriverParts, LinkLocation } from '../ports.ts'
 
 /** Scans that must find an orphan before it is released, at least. */
 const scansPerGrace = 4
