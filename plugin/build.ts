@@ -86,7 +86,8 @@ async function buildRootfs(root: string, mainFile: string): Promise<void> {
 /** /app: the plugin, the command line and koffi. Returns the folders of npm packages in it. */
 async function addOwnPrograms(root: string, mainFile: string): Promise<string[]> {
   const app = path.join(root, 'app')
-  const bundled = await bundle({ main: path.resolve(mainFile) }, app)
+  const rights = path.join(projectDir, 'src/rights.ts')
+  const bundled = await bundle({ main: path.resolve(mainFile), rights }, app)
   const inCli = await buildCli(app)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(app, 'start.cjs'))
   return [...new Set([...bundled, ...inCli]), await copyKoffi(app), nodePackage()]

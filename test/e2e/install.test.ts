@@ -46,6 +46,57 @@ describe('the plugin', () => {
     expect(await leftovers([on])).to.deep.equal([])
   })
 
+  it('has no more rights than it needs, in any thread', async () => {
+    const on = bareHost()
+    const pid = await on.pluginPid(reference)
+    const threads = await on.exec(['sh', '-c', `cat /proc/${pid}/task/*/status`])
+    const field = (name: string): string[] => [
+      ...new Set(threads.stdout.match(new RegExp(`^${name}:.*`, 'gm'))),
+    ]
+    // NET_BIND_SERVICE, NET_ADMIN, SYS_ADMIN.
+    for (const set of ['CapPrm', 'CapEff', 'CapBnd'])
+      expect(field(set)).to.deep.equal([`${set}:\t0000000000201400`])
+    for (const set of ['CapInh', 'CapAmb'])
+      expect(field(set)).to.deep.equal([`${set}:\t0000000000000000`])
+    expect(field('NoNewPrivs')).to.deep.equal(['NoNewPrivs:\t1'])
+    expect(field('Seccomp')).to.deep.equal(['Seccomp:\t2'])
+    const limits = await on.exec(['cat', `/proc/${pid}/limits`])
+    expect(limits.stdout).to.match(/^Max data size +1073741824 /m)
+  })
+
+  it("reaches the engine's API and no other socket of the host", async () => {
+    const on = bareHost()
+    const root = `/proc/${await on.pluginPid(reference)}/root`
+    const api = [
+      'docker',
+      '--host',
+      `unix://${root}/host-docker/docker.sock`,
+      'network',
+      'ls',
+      '-q',
+    ]
+    expect((await on.exec(api)).stdout).to.match(/^[0-9a-f]{12}$/m)
+    const folders = ['host-run', 'host-docker', 'host-plugins', 'run'].map(
+      (name) => `${root}/${name}`,
+    )
+    // The type in a folder is that of the file below a mount.
+    const found = await on.exec(['find', ...folders, '-exec', 'test', '-S', '{}', ';', '-print'])
+    const id = await on.pluginId(reference)
+    const sockets = found.stdout
+      .replaceAll(root, '')
+      .replace(/(lock)-\w+/, '$1')
+      .trim()
+      .split('\n')
+    expect(sockets).to.have.members([
+      '/host-docker/docker.sock',
+      `/host-plugins/${id}/ts-overlay.sock`,
+      '/host-plugins/ts-overlay.lock',
+      '/host-plugins/ts-overlay.sock',
+      '/run/docker/plugins/ts-overlay.sock',
+    ])
+    expect((await on.exec(['ls', '-A', `${root}/host-run`])).stdout).to.equal('')
+  })
+
   it('leaves the cluster when it is disabled', async () => {
     await bareHost().docker(['plugin', 'disable', reference])
     await host(1).pluginStatusWhen(

@@ -22,10 +22,9 @@ export interface Program {
 
 export async function bundleProgram(): Promise<Program> {
   const folder = await mkdtemp(path.join(tmpdir(), 'ts-overlay-program-'))
-  const [main, cli] = ['src/main.ts', 'packages/cli/src/main.ts'].map((file) =>
-    path.join(projectDir, file),
-  )
-  await bundle({ main: main!, cli: cli! }, folder)
+  const files = { main: 'src/main.ts', rights: 'src/rights.ts', cli: 'packages/cli/src/main.ts' }
+  const entries = Object.entries(files).map(([name, file]) => [name, path.join(projectDir, file)])
+  await bundle(Object.fromEntries(entries) as Record<string, string>, folder)
   await copyKoffi(folder)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(folder, 'start.cjs'))
   return { folder, remove: () => rm(folder, { recursive: true }) }

@@ -26,6 +26,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
 /** The files at the top of src, and what of src they may import: rooms and other such files; `*` is all. */
 export const topArrows: Readonly<Record<string, readonly string[]>> = {
   'src/version.ts': [],
+  'src/rights.ts': ['host'],
   'src/plugin.ts': ['wiring', 'cluster', 'dataplane', 'consensus', 'driver', 'ipam'],
   'src/main.ts': ['*'],
 }
@@ -37,7 +38,7 @@ export const confinedPackages: Readonly<Record<string, RegExp>> = {
   'memberlist-js': /^src\/cluster\//,
   '@peculiar/asn1-x509': /^src\/identity\//,
   '@peculiar/asn1-schema': /^src\/identity\//,
-  koffi: /^src\/dataplane\/linux\//,
+  koffi: /^src\/(dataplane\/linux|host\/rights)\//,
   netmask: /^src\/net\//,
   debug: /^src\/base\//,
 }
@@ -53,7 +54,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     base: { max: 1200, target: 900 },
     net: { max: 595, target: 400 },
     settings: { max: 550 },
-    host: { max: 150 },
+    host: { max: 700 },
     identity: { max: 2500, target: 900 },
     store: { max: 800, target: 750 },
     'engine-api': { max: 1250, target: 1200 },
@@ -67,7 +68,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     names: { max: 850, target: 700 },
     admin: { max: 700 },
     wiring: { max: 2200, target: 600 },
-    top: { max: 216 },
+    top: { max: 250 },
   }
 
 /** What src is to have in all, with all rooms of the plan. */

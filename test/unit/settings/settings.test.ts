@@ -44,7 +44,7 @@ describe('settings', () => {
       stateDir: '/data',
       legacySocketDir: '/host-plugins',
       sandboxDir: '/host-docker/netns',
-      engineSocket: '/host-run/docker.sock',
+      engineSocket: '/host-docker/docker.sock',
       managedSocket: '/run/docker/plugins/ts-overlay.sock',
     }
     expect(parseSettings({})).to.deep.equal(expected)
