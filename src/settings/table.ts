@@ -209,7 +209,11 @@ export const settingsTable = {
     "Where the engine's network namespaces of containers are.",
     '/host-docker/netns',
   ),
-  engineSocket: path('ENGINE_SOCKET', "The socket of the engine's API.", '/host-docker/docker.sock'),
+  engineSocket: path(
+    'ENGINE_SOCKET',
+    "The socket of the engine's API.",
+    '/host-docker/docker.sock',
+  ),
   managedSocket: path(
     'MANAGED_SOCKET',
     'The socket that config.json names.',
