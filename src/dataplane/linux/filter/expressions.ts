@@ -105,6 +105,36 @@ export function count(counter: string): Expression {
   })
 }
 
+/** Keeps the packet out of connection tracking. */
+export function notrack(): Expression {
+  return named('notrack', () => {})
+}
+
+/** Puts a port in place of the packet's, and corrects the checksum of its transport. */
+export function rewritePort(
+  which: 'source' | 'destination',
+  protocol: 'udp' | 'tcp',
+  port: number,
+): Expression[] {
+  const NFT_PAYLOAD_CSUM_INET = 1
+  const checksumOffsets = { udp: 6, tcp: 16 } as const
+  return [
+    named('immediate', (w) => {
+      w.be32Attribute(1, register(0))
+      w.nest(2, () => w.bytesAttribute(1, Uint8Array.of(port >> 8, port & 255)))
+    }),
+    named('payload', (w) => {
+      w.be32Attribute(2, transport)
+      w.be32Attribute(3, which === 'source' ? 0 : 2)
+      w.be32Attribute(4, 2)
+      w.be32Attribute(5, register(0))
+      w.be32Attribute(6, NFT_PAYLOAD_CSUM_INET)
+      w.be32Attribute(7, checksumOffsets[protocol])
+      w.be32Attribute(8, 0)
+    }),
+  ]
+}
+
 /** Ends the rule with a verdict. */
 export function verdict(what: keyof typeof verdicts): Expression {
   return named('immediate', (w) => {

@@ -3,6 +3,7 @@ import {
   type MessageWriter,
   type Request,
   readAttributes,
+  readString,
 } from '../netlink/message.ts'
 
 /**
@@ -18,6 +19,7 @@ const NLM_F_CREATE = 0x400
 const NLM_F_APPEND = 0x800
 
 const NFT_MSG_NEWTABLE = 0
+const NFT_MSG_GETTABLE = 1
 const NFT_MSG_DELTABLE = 2
 const NFT_MSG_NEWCHAIN = 3
 const NFT_MSG_NEWRULE = 6
@@ -30,6 +32,7 @@ const NFT_MSG_NEWOBJ = 18
 const NFT_MSG_GETOBJ = 19
 
 const NFT_OBJECT_COUNTER = 1
+const NFT_TABLE_F_OWNER = 2
 const NF_ACCEPT = 1
 
 /** Families of tables: <linux/netfilter.h>. */
@@ -47,6 +50,8 @@ interface SetSpec {
   readonly keyType: number
   /** Written by rules: a rate limit for each key, forgotten after `timeoutMs` without a packet. */
   readonly dynamic?: { readonly maxElements: number; readonly timeoutMs: number }
+  /** Its elements are added with a life of their own. */
+  readonly hasTimeouts?: true
 }
 
 /** One base chain, its hook and its rules. A rule is a list of expressions. */
@@ -62,6 +67,8 @@ interface ChainSpec {
 export interface TableSpec {
   readonly family: Family
   readonly name: string
+  /** It belongs to the socket that makes it: nobody else can change it, and it goes with that. */
+  readonly isOwned?: boolean
   readonly counters: readonly string[]
   readonly sets: readonly SetSpec[]
   readonly chain: ChainSpec
@@ -78,9 +85,10 @@ export const batchEnd = edge(NFNL_MSG_BATCH_END)
 export function createTable(spec: TableSpec): Request[] {
   const { family, name, counters, sets, chain } = spec
   return [
-    request(family, NFT_MSG_NEWTABLE, NLM_F_CREATE, `table ${name}`, (w) =>
-      w.stringAttribute(1, name),
-    ),
+    request(family, NFT_MSG_NEWTABLE, NLM_F_CREATE, `table ${name}`, (w) => {
+      w.stringAttribute(1, name)
+      if (spec.isOwned === true) w.be32Attribute(2, NFT_TABLE_F_OWNER)
+    }),
     ...counters.map((counter) =>
       request(family, NFT_MSG_NEWOBJ, NLM_F_CREATE, `counter ${counter}`, (w) => {
         w.stringAttribute(1, name)
@@ -119,14 +127,33 @@ export function deleteTable({ family, name }: TableSpec): Request {
   )
 }
 
-/** The requests that add elements to a set; those that are there already stay as they are. */
-export function addElements(table: TableSpec, set: string, keys: readonly Buffer[]): Request[] {
-  return elements(table, NFT_MSG_NEWSETELEM, NLM_F_CREATE, set, keys)
+/** Asks for the tables of a family. */
+export function getTables(family: Family): Request {
+  return request(family, NFT_MSG_GETTABLE, 0, 'tables', () => {})
+}
+
+/** The table in one message of that dump. */
+export function readTable(message: Message): { name: string; isOwned: boolean } {
+  const body = bodyOf(message)
+  return { name: readString(body.get(1)), isOwned: body.has(7) }
+}
+
+/**
+ * The requests that add elements to a set; those that are there already stay as they are. With
+ * `timeoutMs` they are gone after that time.
+ */
+export function addElements(
+  table: TableSpec,
+  set: string,
+  keys: readonly Buffer[],
+  timeoutMs?: number,
+): Request[] {
+  return elements(table, { type: NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE, timeoutMs }, set, keys)
 }
 
 /** The requests that remove elements. ENOENT when one is not there. */
 export function deleteElements(table: TableSpec, set: string, keys: readonly Buffer[]): Request[] {
-  return elements(table, NFT_MSG_DELSETELEM, 0, set, keys)
+  return elements(table, { type: NFT_MSG_DELSETELEM, flags: 0 }, set, keys)
 }
 
 /** Asks for the elements of a set. A dump that finds no such set fails with ENOENT. */
@@ -169,7 +196,7 @@ export function getCounters({ family, name }: TableSpec): Request {
 export function readCounter(message: Message): { name: string; packets: bigint } {
   const body = bodyOf(message)
   const packets = readAttributes(body.get(4)!).get(2)?.readBigUInt64BE(0) ?? 0n
-  return { name: body.get(2)!.toString('utf8').replace(/\0.*$/, ''), packets }
+  return { name: readString(body.get(2)), packets }
 }
 
 function createSet(table: TableSpec, set: SetSpec, id: number): Request {
@@ -178,7 +205,8 @@ function createSet(table: TableSpec, set: SetSpec, id: number): Request {
   return request(table.family, NFT_MSG_NEWSET, NLM_F_CREATE, `set ${set.name}`, (w) => {
     w.stringAttribute(1, table.name)
     w.stringAttribute(2, set.name)
-    w.be32Attribute(3, set.dynamic === undefined ? 0 : NFT_SET_TIMEOUT | NFT_SET_EVAL)
+    const timeouts = set.hasTimeouts === true ? NFT_SET_TIMEOUT : 0
+    w.be32Attribute(3, set.dynamic === undefined ? timeouts : NFT_SET_TIMEOUT | NFT_SET_EVAL)
     w.be32Attribute(4, set.keyType)
     w.be32Attribute(5, set.keyBytes)
     w.be32Attribute(10, id)
@@ -191,8 +219,7 @@ function createSet(table: TableSpec, set: SetSpec, id: number): Request {
 
 function elements(
   { family, name }: TableSpec,
-  type: number,
-  flags: number,
+  { type, flags, timeoutMs }: { type: number; flags: number; timeoutMs?: number | undefined },
   set: string,
   keys: readonly Buffer[],
 ): Request[] {
@@ -205,7 +232,11 @@ function elements(
         w.stringAttribute(1, name)
         w.stringAttribute(2, set)
         w.nest(3, () => {
-          for (const key of some) w.nest(1, () => w.nest(1, () => w.bytesAttribute(1, key)))
+          for (const key of some)
+            w.nest(1, () => {
+              w.nest(1, () => w.bytesAttribute(1, key))
+              if (timeoutMs !== undefined) w.be64Attribute(4, BigInt(timeoutMs))
+            })
         })
       }),
     )

@@ -43,7 +43,7 @@ export class Table {
     const found = this.#readDigest()
     if (found !== null && found === this.#digest) return []
     const kept = this.spec.sets
-      .filter((set) => set.dynamic === undefined)
+      .filter((set) => set.dynamic === undefined && set.hasTimeouts !== true)
       .flatMap((set) => addElements(this.spec, set.name, this.#elementsOr(set.name)))
     const removal = found === null && !this.exists() ? [] : [deleteTable(this.spec)]
     this.#transact([...removal, ...createTable(this.spec), ...kept])

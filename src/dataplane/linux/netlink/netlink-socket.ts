@@ -76,8 +76,9 @@ export class NetlinkError extends Error {
  */
 export class NetlinkSocket {
   readonly #fd: number
-  readonly #writer = new MessageWriter()
-  readonly #datagram = Buffer.alloc(maxDatagramBytes)
+  /** Of all sockets: requests are written at once, and what is read is copied at once. */
+  static readonly #writer = new MessageWriter()
+  static readonly #datagram = Buffer.alloc(maxDatagramBytes)
   #sequence = 0
 
   /** Opens a socket in the namespace that this thread is in. Tests use smaller buffers. */
@@ -205,17 +206,17 @@ export class NetlinkSocket {
 
   /** @returns the sequence number of the last request, the only one with `lastFlags`. */
   #write(requests: readonly Request[], lastFlags: number, delimiters?: Delimiters): number {
-    this.#writer.clear()
+    NetlinkSocket.#writer.clear()
     if (delimiters !== undefined)
-      this.#writer.message(delimiters.begin, NLM_F_REQUEST, this.#sequence)
+      NetlinkSocket.#writer.message(delimiters.begin, NLM_F_REQUEST, this.#sequence)
     for (const [i, request] of requests.entries()) {
       const flags = i === requests.length - 1 ? NLM_F_REQUEST | lastFlags : NLM_F_REQUEST
       this.#sequence = (this.#sequence + 1) >>> 0
-      this.#writer.message(request, flags, this.#sequence)
+      NetlinkSocket.#writer.message(request, flags, this.#sequence)
     }
     if (delimiters !== undefined)
-      this.#writer.message(delimiters.end, NLM_F_REQUEST, this.#sequence)
-    writeSync(this.#fd, this.#writer.bytes)
+      NetlinkSocket.#writer.message(delimiters.end, NLM_F_REQUEST, this.#sequence)
+    writeSync(this.#fd, NetlinkSocket.#writer.bytes)
     return this.#sequence
   }
 
@@ -225,8 +226,8 @@ export class NetlinkSocket {
    */
   #read(sequence: number): Message[] {
     try {
-      const length = readSync(this.#fd, this.#datagram)
-      return readMessages(Buffer.from(this.#datagram.subarray(0, length)))
+      const length = readSync(this.#fd, NetlinkSocket.#datagram)
+      return readMessages(Buffer.from(NetlinkSocket.#datagram.subarray(0, length)))
     } catch (error) {
       if (!isSystemError(error)) throw error
       this.#drain()
@@ -238,7 +239,7 @@ export class NetlinkSocket {
   #drain(): void {
     for (;;) {
       try {
-        readSync(this.#fd, this.#datagram)
+        readSync(this.#fd, NetlinkSocket.#datagram)
       } catch (error) {
         if (errnoOf(error) === 'EAGAIN') return
         if (errnoOf(error) !== 'ENOBUFS') throw error

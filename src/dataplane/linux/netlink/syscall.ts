@@ -16,6 +16,12 @@ export const libc = {
   setsockopt: library.func(
     'int setsockopt(int fd, int level, int name, const void *value, uint32_t length)',
   ),
+  bind: library.func('int bind(int fd, const void *address, uint32_t length)'),
+  connect: library.func('int connect(int fd, const void *address, uint32_t length)'),
+  listen: library.func('int listen(int fd, int backlog)'),
+  getsockname: library.func(
+    'int getsockname(int fd, _Out_ uint8_t *address, _Inout_ uint32_t *length)',
+  ),
   setns: library.func('int setns(int fd, int nstype)'),
   unshare: library.func('int unshare(int flags)'),
   mount: library.func(
@@ -27,8 +33,10 @@ export const libc = {
 /** From <sched.h>: the network namespace. */
 const CLONE_NEWNET = 0x4000_0000
 /** From <sys/socket.h> and <linux/netlink.h>. */
+const AF_INET = 2
 const AF_NETLINK = 16
 const SOCK_RAW = 3
+const socketTypes = { udp: 2, tcp: 1 } as const
 const SOCK_NONBLOCK = 0o4000
 const SOCK_CLOEXEC = 0o2000000
 /** Protocols of netlink: <linux/netlink.h>. */
@@ -72,6 +80,42 @@ function check(call: string, result: number): number {
 export function openNetlinkSocket(protocol: NetlinkProtocol): number {
   const type = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK
   return check('socket(AF_NETLINK)', libc.socket(AF_NETLINK, type, protocols[protocol]))
+}
+
+/** A non-blocking IPv4 socket in the network namespace that this thread is in. */
+export function openInetSocket(transport: 'udp' | 'tcp'): number {
+  const type = socketTypes[transport] | SOCK_CLOEXEC | SOCK_NONBLOCK
+  return check(`socket(${transport})`, libc.socket(AF_INET, type, 0))
+}
+
+/** Binds an IPv4 socket to an address of 4 bytes. @returns the port, of the kernel's choice. */
+export function bindAnyPort(fd: number, address: Uint8Array): number {
+  const bytes = socketAddress(address, 0)
+  check('bind', libc.bind(fd, bytes, bytes.length))
+  check('getsockname', libc.getsockname(fd, bytes, [bytes.length]))
+  return bytes.readUInt16BE(2)
+}
+
+/** Starts to connect a TCP socket; reading or writing shows how it ends. */
+export function startConnecting(fd: number, address: Uint8Array, port: number): void {
+  const bytes = socketAddress(address, port)
+  const result = libc.connect(fd, bytes, bytes.length)
+  if (result < 0 && koffi.errno() === constants.errno.EINPROGRESS) return
+  check('connect', result)
+}
+
+/** Accepts connections. */
+export function listenOn(fd: number, backlog: number): void {
+  check('listen', libc.listen(fd, backlog))
+}
+
+/** struct sockaddr_in. */
+function socketAddress(address: Uint8Array, port: number): Buffer {
+  const bytes = Buffer.alloc(16)
+  bytes.writeUInt16LE(AF_INET, 0)
+  bytes.writeUInt16BE(port, 2)
+  bytes.set(address, 4)
+  return bytes
 }
 
 /** Sets an integer socket option. */
