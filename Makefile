@@ -6,7 +6,7 @@ export NODE_COMPILE_CACHE := $(CURDIR)/node_modules/.cache/compiled
 run = node --conditions=source
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build plugin cli test check lint types unit contract conformance interop sim sim-long hostile hunt netns e2e e2e-all soak \
+.PHONY: help setup build plugin cli test check lint types unit contract conformance interop sim sim-long hostile hunt netns kernels e2e e2e-all soak \
 	demo bench bench-scale mutants fmt clean ci root
 
 help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and `types` run one level of test
@@ -53,6 +53,9 @@ hunt: setup ## new seeds for the simulations and properties, which otherwise dra
 
 netns: setup ## against the kernel, with network namespaces as hosts (root)
 	@$(run) test/support/run-levels.ts netns
+
+kernels: setup ## on a stock Debian kernel in a virtual machine (root); KERNEL=6.1, FILES=test/netns/pins.test.ts
+	@KERNEL='$(KERNEL)' FILES='$(FILES)' $(run) test/support/run-levels.ts kernels
 
 e2e: setup ## real Docker Engines on this machine (root); ENGINE=28.5, 26.1, 20.10 or mixed
 	@ENGINE=$(ENGINE) $(run) test/support/run-levels.ts e2e

@@ -1,5 +1,6 @@
 /** The levels of test, from nothing real to everything real, and what each needs of the machine. */
 import { existsSync, globSync } from 'node:fs'
+import path from 'node:path'
 import { execa } from 'execa'
 import { projectDir } from './lab/paths.ts'
 
@@ -18,6 +19,8 @@ export interface Level {
   readonly command?: readonly string[]
   /** More arguments for mocha. */
   readonly mochaArgs?: readonly string[]
+  /** The command that runs its processes elsewhere. */
+  readonly via?: readonly string[]
   /**
    * How much of a processor each of its processes takes; less than 1 where tests wait for the
    * kernel or for others.
@@ -26,6 +29,13 @@ export interface Level {
   /** Why the level cannot run on this machine; undefined when it can. */
   readonly obstacle?: () => Promise<string | undefined>
 }
+
+/** The kernel of the level `kernels`, and its files. */
+const kernelSeries = process.env['KERNEL'] || '6.1'
+const kernelFiles = process.env['FILES'] || 'test/kernels/**/*.test.ts'
+const vm = path.join(projectDir, 'test/kernels/vm')
+/** Of a quiet machine's; the processor is emulated. */
+const kernelTimeFactor = 60
 
 /** In the order in which they start; those that take longest are among the first. */
 export const levels: readonly Level[] = [
@@ -74,6 +84,20 @@ export const levels: readonly Level[] = [
     load: 0.5,
     obstacle: withoutKernel,
   },
+  {
+    name: 'kernels',
+    files: kernelFiles.split(' '),
+    via: [
+      vm,
+      'run',
+      ...['-s', projectDir],
+      ...['-e', `PATH=${projectDir}/node_modules/.bin:/usr/sbin:/usr/bin:/sbin:/bin`],
+      ...['-e', `TEST_TIME_FACTOR=${kernelTimeFactor}`],
+      kernelSeries,
+    ],
+    load: 1,
+    obstacle: withoutStockKernel,
+  },
 ]
 
 /** What `make check` runs: no root, under a minute. */
@@ -103,6 +127,16 @@ async function withoutKernel(): Promise<string | undefined> {
   const tried = await execa('unshare', ['--net', 'sh', '-c', make], { reject: false })
   if (tried.failed) return `the kernel makes no veth, bridge or VXLAN device: ${tried.stderr}`
   return undefined
+}
+
+/** A stock kernel is fetched and booted in a virtual machine. */
+async function withoutStockKernel(): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) return 'not root'
+  if (process.arch !== 'x64') return 'only on x86-64'
+  const tools = await execa('qemu-system-x86_64', ['--version'], { reject: false })
+  if (tools.failed) return 'no qemu-system-x86_64'
+  const fetched = await execa(vm, ['kernel', kernelSeries], { reject: false })
+  return fetched.failed ? fetched.stderr : undefined
 }
 
 async function withoutDebootstrap(): Promise<string | undefined> {

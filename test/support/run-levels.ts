@@ -102,10 +102,10 @@ async function obstacleOf(level: Level): Promise<string | undefined> {
 }
 
 function partsToRun(level: Level, say: Say): (() => Promise<Outcome>)[] {
-  const { command, mochaArgs: args = [] } = level
+  const { command, mochaArgs: args = [], via = [] } = level
   if (command !== undefined) return [() => runCommand(command, say)]
   const timeoutMs = levelTimeoutMs
-  return partsOf(level).map((files) => () => runMocha({ files, args, timeoutMs, say }))
+  return partsOf(level).map((files) => () => runMocha({ files, args, via, timeoutMs, say }))
 }
 
 /** A command is one test; what it says is shown only when it fails. */

@@ -12,6 +12,8 @@ export interface Outcome {
 interface MochaOptions {
   readonly files: readonly string[]
   readonly args: readonly string[]
+  /** The command that runs Node elsewhere, as in a virtual machine. */
+  readonly via?: readonly string[]
   readonly timeoutMs: number
   readonly say: (line: string) => void
 }
@@ -33,9 +35,10 @@ const exitGraceMs = scaled(10_000)
  * one more failure.
  */
 export async function runMocha(options: MochaOptions): Promise<Outcome> {
-  const { files, args, timeoutMs, say } = options
-  const program = ['--conditions=source', mochaProgram, '--reporter', 'json-stream']
-  const mocha = execa('node', [...program, ...args, ...files], {
+  const { files, args, via = [], timeoutMs, say } = options
+  const node = ['node', '--conditions=source', mochaProgram, '--reporter', 'json-stream']
+  const [program, ...words] = [...via, ...node, ...args, ...files]
+  const mocha = execa(program!, words, {
     cwd: projectDir,
     reject: false,
     timeout: timeoutMs,

@@ -44,6 +44,17 @@ if [ -n "$missing" ]; then
   fi
 fi
 
+# The virtual machine of the level `kernels`, which is skipped without it.
+if [ "$(uname -m)" = x86_64 ] && ! has qemu-system-x86_64 && has apt-get && is_root; then
+  echo 'setup: installing qemu, for tests on stock kernels'
+  emulator='qemu-system-x86 qemu-system-common busybox-static kmod xz-utils'
+  apt_get() { DEBIAN_FRONTEND=noninteractive apt-get "$@" > /dev/null 2>&1; }
+  # shellcheck disable=SC2086
+  apt_get install -qq -y --no-install-recommends $emulator ||
+    { apt_get update -qq && apt_get install -qq -y --no-install-recommends $emulator; } ||
+    echo 'setup: apt has no qemu here; the tests on stock kernels are skipped' >&2
+fi
+
 # The serf package starts a service on the very port that the plugin uses, so only its program is unpacked.
 if ! has serf && [ ! -x "$cache/tools/usr/bin/serf" ] && has apt-get && is_root; then
   echo 'setup: fetching serf, the peer of the gossip tests'
