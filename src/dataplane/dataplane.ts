@@ -2,6 +2,7 @@ import type { IpInCidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
+import type { WireGuard } from './wireguard.ts'
 
 /**
  * The data plane is everything that frames pass through on this host: per overlay one network
@@ -15,6 +16,9 @@ import type { Vni } from '../net/vni.ts'
  * has one VTEP. Which rows there should be, and when they are written, is decided in `reconcile/`.
  */
 export interface Dataplane {
+  /** The WireGuard device, through which the tunnels of encrypted overlays run. */
+  readonly wireGuard: WireGuard
+
   /**
    * Checks rights and kernel, and removes what a crash left incomplete. Must be called before
    * anything else. Refuses with UNSUPPORTED and the remedy when something is missing.
@@ -92,6 +96,11 @@ export interface OverlayLinks {
   readonly port: number
   /** The bridge's own addresses, each `ip/length`. */
   readonly gateways: readonly string[]
+  /**
+   * The tunnels run inside WireGuard: `vtep` is then this host's tunnel address, rows lead to those
+   * of others, and `mtu` leaves room for both headers.
+   */
+  readonly encrypted?: boolean
   /** Whether containers may send from addresses that are not theirs; deny by default. */
   readonly spoofing?: 'deny' | 'allow'
 }

@@ -90,9 +90,9 @@ export const levels: readonly Level[] = [
     via: [
       vm,
       'run',
-      ...['-s', projectDir],
-      ...['-e', `PATH=${projectDir}/node_modules/.bin:/usr/sbin:/usr/bin:/sbin:/bin`],
-      ...['-e', `TEST_TIME_FACTOR=${kernelTimeFactor}`],
+      `-s${projectDir}`,
+      `-ePATH=${projectDir}/node_modules/.bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+      `-eTEST_TIME_FACTOR=${kernelTimeFactor}`,
       kernelSeries,
     ],
     load: 1,

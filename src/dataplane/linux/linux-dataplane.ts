@@ -1,7 +1,7 @@
 import { promises } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { assert, failure, isSystemError, messageOf } from '../../base/errors.ts'
+import { assert, failure } from '../../base/errors.ts'
 import { KeyedQueue } from '../../base/keyed-queue.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { Ip } from '../../net/ip.ts'
@@ -15,6 +15,7 @@ import type {
   RestoreOutcome,
   RowChange,
 } from '../dataplane.ts'
+import { kernelWork } from './kernel-work.ts'
 import type { HostFilter, Tunnel } from './filter/host-filter.ts'
 import { openHostFilter } from './filter/open-filter.ts'
 import {
@@ -46,6 +47,7 @@ import { OverlayNamespaces } from './netns/overlay-namespaces.ts'
 import { isPinned } from './netns/pin.ts'
 import { pinnedOverlays, sweepPins } from './netns/sweep.ts'
 import { dumpOverlay, writeRows } from './rows/rows.ts'
+import { WireGuardNetns } from './wireguard/wireguard-netns.ts'
 
 /**
  * The data plane in a Linux kernel, by rtnetlink. Each overlay's namespace is pinned by a file in
@@ -74,6 +76,7 @@ interface LinuxDataplaneOptions {
 }
 
 export class LinuxDataplane implements Dataplane {
+  readonly wireGuard: WireGuardNetns
   readonly #directories: readonly string[]
   readonly #logger: Logger
   readonly #hostNetns: string | undefined
@@ -89,7 +92,9 @@ export class LinuxDataplane implements Dataplane {
     const { directory, spareDirectory, logger, hostNetns } = options
     this.#directories = spareDirectory === undefined ? [directory] : [directory, spareDirectory]
     this.#logger = logger
-    this.#namespaces = new OverlayNamespaces(this.#directories, (message) => logger.warn(message))
+    const warn = (message: string): void => logger.warn(message)
+    this.#namespaces = new OverlayNamespaces(this.#directories, warn)
+    this.wireGuard = new WireGuardNetns(this.#directories, () => this.#theHost(), warn)
     this.#wantsFilter = options.filter ?? true
     this.#hostNetns = hostNetns
     this.#sandboxDirectory = options.sandboxDirectory
@@ -98,7 +103,7 @@ export class LinuxDataplane implements Dataplane {
   async start(): Promise<void> {
     // Creates libuv's threads, which must not happen while this thread visits a namespace.
     await promises.stat('/')
-    this.#kernel('starting the data plane', () => {
+    kernelWork('starting the data plane', () => {
       probeKernel()
       this.#host =
         this.#hostNetns === undefined ? netnsHandle(openOwnNetns()) : openNetns(this.#hostNetns)
@@ -128,13 +133,13 @@ export class LinuxDataplane implements Dataplane {
 
   async ensureEndpoint(overlayId: string, link: EndpointLink): Promise<EnsuredEndpoint> {
     checkEndpointId(link.endpointId)
-    return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () =>
+    return kernelWork(`endpoint ${link.endpointId} of overlay ${overlayId}`, () =>
       ensureVethPair(this.#namespaces.existing(overlayId), this.#theHost(), overlayId, link),
     )
   }
 
   async restoreEndpoint(overlayId: string, link: EndpointLink): Promise<RestoreOutcome> {
-    return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () => {
+    return kernelWork(`endpoint ${link.endpointId} of overlay ${overlayId}`, () => {
       const netns = this.#namespaces.existing(overlayId)
       const changed = isComplete(netns, overlayId, link)
         ? repairVethPair(netns, this.#theHost(), overlayId, link)
@@ -162,7 +167,7 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async setTunnelSources(overlayId: string, vteps: readonly Ip[]): Promise<void> {
-    this.#kernel(`tunnels of overlay ${overlayId}`, () => {
+    kernelWork(`tunnels of overlay ${overlayId}`, () => {
       const tunnel = tunnelOf(this.#namespaces.existing(overlayId))
       if (tunnel === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
       this.#theFilter().setSources(tunnel.vni, vteps)
@@ -171,24 +176,22 @@ export class LinuxDataplane implements Dataplane {
 
   async dump(overlayId: string): Promise<ActualOverlay | null> {
     const what = `reading overlay ${overlayId}`
-    const netns = this.#kernel(what, () => this.#namespaces.find(overlayId))
+    const netns = kernelWork(what, () => this.#namespaces.find(overlayId))
     if (netns === null) return null
     const parts = { netns, host: this.#theHost(), filter: this.#theFilter() }
     return dumpOverlay(parts, overlayId).catch((error: unknown) =>
-      this.#kernel(what, () => {
+      kernelWork(what, () => {
         throw error
       }),
     )
   }
 
   async overlays(): Promise<string[]> {
-    return this.#kernel('looking for overlays', () =>
-      pinnedOverlays(this.#directories, this.#logger),
-    )
+    return kernelWork('looking for overlays', () => pinnedOverlays(this.#directories, this.#logger))
   }
 
   async underlayMtu(vtep: Ip): Promise<number> {
-    return this.#kernel(`MTU of ${vtep}`, () =>
+    return kernelWork(`MTU of ${vtep}`, () =>
       underlayMtu(this.#theHost().socket, vtep, (message) => {
         if (!this.#warned.has(message)) this.#logger.warn(message)
         this.#warned.add(message)
@@ -198,6 +201,7 @@ export class LinuxDataplane implements Dataplane {
 
   async close(): Promise<void> {
     this.#namespaces.close()
+    this.wireGuard.close()
     this.#filter?.close()
     this.#filter = null
     if (this.#host !== null) closeNetns(this.#host)
@@ -206,15 +210,16 @@ export class LinuxDataplane implements Dataplane {
 
   #ensureOverlay(links: OverlayLinks): string[] {
     const { overlayId } = links
-    return this.#kernel(`overlay ${overlayId}`, () => {
+    return kernelWork(`overlay ${overlayId}`, () => {
       const found = this.#namespaces.find(overlayId)
       const netns = found ?? this.#namespaces.create(overlayId)
       try {
-        if (found === null) assignNetnsId(this.#theHost().socket, netns.fd)
+        const tunnels = links.encrypted === true ? this.wireGuard.existing() : this.#theHost()
+        if (found === null || links.encrypted === true) assignNetnsId(tunnels.socket, netns.fd)
         const before = tunnelOf(netns)
         // First, so that no frame arrives unfiltered.
         const filtered = this.#ensureFilter(netns, links)
-        const changed = ensureLinks(netns, this.#theHost(), links, this.#namespaces.withNetns)
+        const changed = ensureLinks(netns, tunnels, links, this.#namespaces.withNetns)
         if (before !== null && (before.vni !== links.vni || before.port !== links.port))
           this.#theFilter().release(before)
         changed.push(...filtered)
@@ -250,7 +255,7 @@ export class LinuxDataplane implements Dataplane {
   }
 
   #applyBatch(overlayId: string, changes: readonly RowChange[]): FailedRowChange[] {
-    return this.#kernel(`rows of overlay ${overlayId}`, () => {
+    return kernelWork(`rows of overlay ${overlayId}`, () => {
       const netns = this.#namespaces.existing(overlayId)
       const vxlan = netns.link(vxlanName)
       if (vxlan === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
@@ -274,22 +279,9 @@ export class LinuxDataplane implements Dataplane {
    */
   #removing(what: string, work: () => void): Promise<void> {
     return this.#removals.run('all', async () => {
-      this.#kernel(what, work)
+      kernelWork(what, work)
       await nextTurn()
     })
-  }
-
-  /**
-   * Runs work whose system errors become KERNEL failures that name its subject. Others are thrown
-   * on.
-   */
-  #kernel<T>(what: string, work: () => T): T {
-    try {
-      return work()
-    } catch (error) {
-      if (!isSystemError(error)) throw error
-      throw failure('KERNEL', `${what}: ${messageOf(error)}`, error)
-    }
   }
 }
 

@@ -13,9 +13,10 @@ import type {
   OverlayLinks,
   RestoreOutcome,
 } from '../dataplane.ts'
+import { MemoryWireGuard } from './memory-wireguard.ts'
 
 /** The verbs of the port that a fault can be put into. */
-export type Verb = Exclude<keyof Dataplane, 'close'>
+export type Verb = Exclude<keyof Dataplane, 'close' | 'wireGuard'>
 
 interface MemoryOverlay {
   links: OverlayLinks
@@ -43,6 +44,7 @@ interface Fault {
  * row, and `overlay` returns the tables to be altered.
  */
 export class MemoryDataplane implements Dataplane {
+  readonly wireGuard = new MemoryWireGuard()
   /** The sandboxes that exist. */
   readonly sandboxes = new Set<string>()
   readonly #overlays = new Map<string, MemoryOverlay>()
@@ -97,6 +99,7 @@ export class MemoryDataplane implements Dataplane {
   /** What a reboot does. */
   clear(): void {
     this.#overlays.clear()
+    this.wireGuard.clear()
   }
 
   async start(): Promise<void> {
@@ -107,6 +110,7 @@ export class MemoryDataplane implements Dataplane {
     this.#enter('ensureOverlay')
     const overlay = this.#overlays.get(links.overlayId)
     this.#checkVni(links, overlay)
+    if (links.encrypted === true) this.wireGuard.existing()
     if (overlay === undefined) {
       const rows = { fdb: new Map<Mac, Ip[]>(), neighbours: new Map<Ip, Mac>() }
       this.#overlays.set(links.overlayId, { links, endpoints: new Map(), ...rows, sources: [] })

@@ -101,6 +101,18 @@ export function createVethPair(pair: NewVethPair): Request {
   })
 }
 
+/**
+ * A WireGuard device in `netnsFd` whose UDP socket is in the namespace of the socket that sends
+ * this.
+ */
+export function createWireGuard(name: string, mtu: number, netnsFd: number): Request {
+  return create(`creating WireGuard device ${name}`, (writer) => {
+    common(writer, { name, mtu })
+    writer.u32Attribute(rt.IFLA_NET_NS_FD, netnsFd)
+    writer.nest(rt.IFLA_LINKINFO, () => writer.stringAttribute(rt.IFLA_INFO_KIND, 'wireguard'))
+  })
+}
+
 /** Changes only what is given. For `port` the link must be on a bridge already. */
 export function changeLink(link: LinkKey, change: LinkChange): Request {
   const { alias, mac, mtu, master, up, port } = change

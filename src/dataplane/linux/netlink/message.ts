@@ -173,6 +173,21 @@ export function readAttributes(bytes: Buffer): Map<number, Buffer> {
   return attributes
 }
 
+/** The values of all attributes in `bytes`, for lists whose members have one type. */
+export function listAttributes(bytes: Buffer): Buffer[] {
+  const values: Buffer[] = []
+  for (let at = 0; at + attributeHeaderBytes <= bytes.length;) {
+    const length = bytes.readUInt16LE(at)
+    assert(
+      length >= attributeHeaderBytes && at + length <= bytes.length,
+      'an attribute is truncated',
+    )
+    values.push(bytes.subarray(at + attributeHeaderBytes, at + length))
+    at += (length + 3) & ~3
+  }
+  return values
+}
+
 /** One attribute of `bytes` from `at` on; undefined when there is none. For dumps of many rows. */
 export function findAttribute(bytes: Buffer, at: number, type: number): Buffer | undefined {
   while (at + attributeHeaderBytes <= bytes.length) {

@@ -32,7 +32,10 @@ export function pinName(overlayId: string): string {
   return hashOf(overlayId).slice(0, 32)
 }
 
-/** The form of all these names. */
+/** The file that pins the namespace of the WireGuard device, which is no overlay's. */
+export const wireguardPinName = 'wireguard'
+
+/** The form of the names of overlays' pins. */
 export const pinNamePattern = /^[0-9a-f]{32}$/
 
 /** The container's end of an endpoint's veth pair, in the host's namespace: 15 bytes. */

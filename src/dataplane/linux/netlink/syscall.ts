@@ -40,7 +40,7 @@ const socketTypes = { udp: 2, tcp: 1 } as const
 const SOCK_NONBLOCK = 0o4000
 const SOCK_CLOEXEC = 0o2000000
 /** Protocols of netlink: <linux/netlink.h>. */
-const protocols = { route: 0, netfilter: 12 } as const
+const protocols = { route: 0, netfilter: 12, generic: 16 } as const
 export type NetlinkProtocol = keyof typeof protocols
 /** From <sys/mount.h>. */
 const MS_RDONLY = 1

@@ -2,7 +2,13 @@ import { readdirSync } from 'node:fs'
 import { errnoOf, isBug, messageOf } from '../../../base/errors.ts'
 import type { Logger } from '../../../base/logger.ts'
 import { deleteLinkIfExists } from '../netlink/link.ts'
-import { linkGroup, overlayOfAlias, pinName, pinNamePattern } from '../netlink/names.ts'
+import {
+  linkGroup,
+  overlayOfAlias,
+  pinName,
+  pinNamePattern,
+  wireguardPinName,
+} from '../netlink/names.ts'
 import { OverlayNetns } from './overlay-netns.ts'
 import { Pin } from './pin.ts'
 
@@ -63,7 +69,7 @@ function filesIn(directories: readonly string[], logger: Logger): Set<string> {
       return []
     }
   })
-  return new Set(files)
+  return new Set(files.filter((file) => file !== wireguardPinName))
 }
 
 function sweepPin(pin: Pin, logger: Logger): void {
