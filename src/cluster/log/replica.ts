@@ -19,7 +19,7 @@ import {
   type Origin,
   type VersionSummary,
   blankOrigin,
-  summaryOf,
+  summariesOf,
   visibleRecords,
 } from './origin.ts'
 import { type Delta, type Entry, OriginLog } from './origin-log.ts'
@@ -203,7 +203,7 @@ export class Replica {
   summaries(inBucket: (bucket: number) => boolean): VersionSummary[] {
     const summaries: VersionSummary[] = []
     for (const { oid, log } of this.#origins.values()) {
-      if (log.heard && inBucket(bucketOf(oid))) summaries.push(summaryOf(log))
+      if (inBucket(bucketOf(oid))) summaries.push(...summariesOf(log))
     }
     return summaries
   }

@@ -11,7 +11,7 @@ import { Timeout } from '../../base/timers.ts'
 import type { Packed } from '../../base/bytes.ts'
 import type { Hash } from '../log/digest.ts'
 import type { DeltaRequest, Frame } from '../wire/frames.ts'
-import { type VersionSummary, summaryOf } from '../log/origin.ts'
+import { type VersionSummary, summariesOf } from '../log/origin.ts'
 import type { SyncContext } from './context.ts'
 
 /** Waits double up to this power of two: what no member has any more is requested every 13 s. */
@@ -147,12 +147,13 @@ export class AntiEntropy {
       const own = replica.self.log
       if (head.epoch > own.epoch || (head.epoch === own.epoch && head.head > own.head))
         onOwnAhead(head)
-      else if (head.epoch < own.epoch || head.prefix < own.head) to.ours.push(summaryOf(own))
+      else if (head.epoch < own.epoch || head.prefix < own.head) to.ours.push(...summariesOf(own))
     } else if (result.kind === 'over') {
       if (result.left) to.frames.push({ kind: 'leave', oid: head.oid, epoch: result.epoch })
     } else {
       const { log } = result.origin
-      if (result.kind === 'stale' || log.coverage.prefix > head.prefix) to.ours.push(summaryOf(log))
+      if (result.kind === 'stale' || log.coverage.prefix > head.prefix)
+        to.ours.push(...summariesOf(log))
       else if (log.coverage.prefix < head.prefix) to.theirs.push(head)
     }
   }

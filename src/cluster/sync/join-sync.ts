@@ -7,7 +7,7 @@
 import { Timeout } from '../../base/timers.ts'
 import { oidOfName } from '../log/digest.ts'
 import type { Frame } from '../wire/frames.ts'
-import { summaryOf } from '../log/origin.ts'
+import { summariesOf } from '../log/origin.ts'
 import type { SyncContext } from './context.ts'
 
 /** Members synced with in one turn, so that joining a large cluster does not block. */
@@ -41,7 +41,7 @@ export class JoinSync {
   #sync(member: string, wasAway: boolean): void {
     const { replica, sender, isOpen } = this.#ports
     if (!isOpen()) return
-    const summaries = [summaryOf(replica.self.log)]
+    const summaries = summariesOf(replica.self.log)
     const frames: Frame[] = [{ kind: 'summaries', answer: false, buckets: [], summaries }]
     const log = wasAway ? replica.origin(oidOfName(member))?.log : undefined
     if (log !== undefined) frames.push({ kind: 'deltaRequest', requests: [log] })

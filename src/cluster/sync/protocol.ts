@@ -17,7 +17,7 @@ import { type Member, type MemberTable, isLive } from '../members/member-table.t
 import type { Delta } from '../log/origin-log.ts'
 import { OwnRecords } from '../log/own-records.ts'
 import { AntiEntropy } from './anti-entropy.ts'
-import { summaryOf } from '../log/origin.ts'
+import { summariesOf } from '../log/origin.ts'
 import { Sender } from './sender.ts'
 import type { Replica } from '../log/replica.ts'
 import { decodeRoot } from '../wire/piggyback.ts'
@@ -237,8 +237,9 @@ export class SyncProtocol {
       if (delta.epoch > epoch || (delta.epoch === epoch && delta.head > head))
         onOwnAhead(delta.epoch)
     } else if (from !== undefined && result.kind === 'stale') {
-      const summaries = [summaryOf(result.origin.log)]
-      this.sender.send(from, [{ kind: 'summaries', answer: false, buckets: [], summaries }])
+      const summaries = summariesOf(result.origin.log)
+      if (summaries.length > 0)
+        this.sender.send(from, [{ kind: 'summaries', answer: false, buckets: [], summaries }])
     } else if (from !== undefined && result.kind === 'over' && result.left) {
       this.sender.send(from, [{ kind: 'leave', oid: delta.oid, epoch: result.epoch }])
     }
