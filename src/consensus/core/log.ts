@@ -26,6 +26,8 @@ export class RaftLog {
   #entries: Entry[]
   #base: { index: number; term: number }
   #bytes = 0
+  /** Of these, those of entries that the snapshot covers, too. */
+  #trailingBytes = 0
   /** The first entry that is not handed out to the disk yet. */
   #unstable: number
   /** `inForce()` at the end of the log; null when it has to be looked up. */
@@ -64,6 +66,11 @@ export class RaftLog {
 
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** Bytes of the entries that are not in the snapshot. */
+  get bytesSinceSnapshot(): number {
+    return this.#bytes - this.#trailingBytes
   }
 
   /** The index before the first entry that is still here. */
@@ -155,7 +162,7 @@ export class RaftLog {
     this.#snapshot = snapshot
     this.#base = { index: snapshot.index, term: snapshot.term }
     this.#entries = []
-    this.#bytes = 0
+    this.#bytes = this.#trailingBytes = 0
     this.#latest = null
     this.#unstable = snapshot.index + 1
   }
@@ -174,6 +181,7 @@ export class RaftLog {
     assert(fromTerm !== null, 'the log has a gap')
     this.#bytes -= sum(this.#entries.splice(0, from - this.#base.index))
     this.#base = { index: from, term: fromTerm }
+    this.#trailingBytes = this.#bytes - this.bytesAfter(index)
     return this.#snapshot
   }
 

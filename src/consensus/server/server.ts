@@ -281,7 +281,7 @@ export class RaftServer {
   async #compact(): Promise<void> {
     const { log } = this.#raft
     const size = Math.max(minCompactBytes, log.snapshot.data.length)
-    if (log.bytesAfter(log.snapshot.index) < size || this.#applied <= log.snapshot.index) return
+    if (log.bytesSinceSnapshot < size || this.#applied <= log.snapshot.index) return
     const data = this.#parts.state.snapshot()
     if (data.length > maxSnapshotBytes) {
       this.#parts.logger.warn(`the state has ${data.length} bytes, more than ${maxSnapshotBytes}`)

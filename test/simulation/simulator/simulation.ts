@@ -28,7 +28,7 @@ export interface SimulationOptions {
   readonly only?: FaultWeights
   /** Of the planned faults leaves out those with these numbers. */
   readonly without?: ReadonlySet<number>
-  /** A user types a command at most so often on the average, ms. */
+  /** A user types a command at most so often, ms; of more than 30 hosts all users as often as those of 30. */
   readonly pauseMs?: number
   readonly isShown?: boolean
 }
@@ -169,7 +169,7 @@ export class Simulation {
 
   /** Users work and faults happen, for as long as the options say. */
   async suffer(): Promise<void> {
-    const { troubleMs, pauseMs = 2000 } = this.#options
+    const { troubleMs, hosts, pauseMs = 2000 * Math.max(1, hosts / 30) } = this.#options
     const users = this.hosts.map((host) => {
       const random = seededRandom(this.#random.uint32())
       return new User(this.clock, host, this.hosts, random, pauseMs)

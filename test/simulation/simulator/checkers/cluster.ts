@@ -25,7 +25,10 @@ export const cluster: Checker = {
 function recordsOf(plugin: Plugin, own: boolean): Map<string, string> {
   const found = new Map<string, string>()
   for (const type of recordTypes)
-    for (const { origin, self, record } of plugin.cluster.records<AnyRecord>(type))
-      if (self || !own) found.set(`${origin} ${JSON.stringify(record)}`, 'there')
+    for (const { origin, self, record } of plugin.cluster.records<AnyRecord>(type)) {
+      // A host's own come first.
+      if (own && !self) break
+      found.set(`${origin} ${JSON.stringify(record)}`, 'there')
+    }
   return found
 }

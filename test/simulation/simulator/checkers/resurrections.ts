@@ -34,7 +34,10 @@ export function watchResurrections(
 }
 
 function hasPut(owner: Host, key: string): boolean {
-  for (const { self, record } of owner.process?.plugin?.cluster.records(endpointRecord) ?? [])
-    if (self && endpointRecord.keyOf(record) === key) return true
+  for (const { self, record } of owner.process?.plugin?.cluster.records(endpointRecord) ?? []) {
+    // A host's own come first.
+    if (!self) return false
+    if (endpointRecord.keyOf(record) === key) return true
+  }
   return false
 }

@@ -39,6 +39,26 @@ describe('the log', () => {
     expect(log.length).to.equal(0)
   })
 
+  it('knows the bytes of the entries that the snapshot lacks, without counting them', () => {
+    const log = logOf([{ ...place(2), kind: 'empty' }, change, raised])
+    const isRight = (): void => {
+      expect(log.bytesSinceSnapshot).to.equal(log.bytesAfter(log.snapshot.index))
+    }
+    isRight()
+    log.compact(3, data)
+    isRight()
+    log.add(1, 50, { kind: 'command', data: new Uint8Array(30_000) })
+    log.add(1, 60, { kind: 'command', data: new Uint8Array(30_000) })
+    log.add(1, 70, { kind: 'command', data: new Uint8Array(30_000) })
+    isRight()
+    log.put([{ index: 6, term: 2, timeMs: 60, kind: 'empty' }])
+    isRight()
+    log.compact(6, data)
+    isRight()
+    log.reset({ ...log.snapshot, index: 9 })
+    isRight()
+  })
+
   it('never lets time go back', () => {
     const log = logOf([])
     expect(log.add(2, 100, { kind: 'empty' }).timeMs).to.equal(100)
