@@ -83,10 +83,12 @@ class LifeClock implements Clock {
   isDead = false
   readonly #clock: Clock
   readonly #offsetMs: () => number
+  readonly #onTurn: () => void
 
-  constructor(clock: Clock, offsetMs: () => number) {
+  constructor(clock: Clock, offsetMs: () => number, onTurn: () => void) {
     this.#clock = clock
     this.#offsetMs = offsetMs
+    this.#onTurn = onTurn
   }
 
   now(): number {
@@ -99,7 +101,9 @@ class LifeClock implements Clock {
 
   setTimeout(fn: () => void, ms: number): Timer {
     return this.#clock.setTimeout(() => {
-      if (!this.isDead) fn()
+      if (this.isDead) return
+      this.#onTurn()
+      fn()
     }, ms)
   }
 
@@ -113,6 +117,8 @@ export interface Wire {
   /** Hands bytes to that member's process; calls `arrive` there if they come through. */
   deliver(from: string, to: string, arrive: (host: Host) => void, bytes: number): void
   members(of: string): readonly MemberState[]
+  /** From now on that member's process computes. */
+  turnOf(member: string): void
 }
 
 /** A host of the simulation: its disk outlives its process. */
@@ -124,6 +130,8 @@ export class Host {
   readonly #wire: Wire
   consensus: Consensus | null = null
   machine = registerMachine()
+  /** What this host's servers run instead of the registers. */
+  newState: (() => StateMachine) | null = null
   /** How far this host's clock is off, ms. */
   offsetMs = 0
   seeds: () => readonly Seed[] = () => []
@@ -147,7 +155,11 @@ export class Host {
   }
 
   start(): Consensus {
-    const clock = (this.#life = new LifeClock(this.#clock, () => this.offsetMs))
+    const clock = (this.#life = new LifeClock(
+      this.#clock,
+      () => this.offsetMs,
+      () => this.#wire.turnOf(this.name),
+    ))
     this.machine = registerMachine()
     const ports = {
       self: this.name,
@@ -160,7 +172,8 @@ export class Host {
     }
     const isSynced = (): boolean => true
     const settings = { voters: this.voters, seeds: () => this.seeds(), isSynced }
-    const consensus = (this.consensus = new Consensus(ports, this.machine, settings))
+    const state = this.newState?.() ?? this.machine
+    const consensus = (this.consensus = new Consensus(ports, state, settings))
     consensus.onClusterChange((id) => this.clusters.push(id))
     consensus.start()
     return consensus

@@ -22,6 +22,8 @@ export class ConsensusWorld implements Wire {
   /** Messages and bytes sent so far. */
   messages = 0
   bytes = 0
+  /** Told whose turn it is to compute, for what costs are measured by. */
+  turnOf: (member: string) => void = () => {}
   readonly #cuts = new Set<string>()
   /** By "observer subject": the state that it sees and since when. */
   readonly #seen = new Map<string, MemberState>()
@@ -87,7 +89,9 @@ export class ConsensusWorld implements Wire {
     const delay = 1 + below(this.random, this.maxDelayMs)
     this.clock.setTimeout(() => {
       const host = this.hosts.get(to)
-      if (host?.isUp === true) arrive(host)
+      if (host?.isUp !== true) return
+      this.turnOf(to)
+      arrive(host)
     }, delay)
   }
 
