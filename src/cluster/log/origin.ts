@@ -49,10 +49,7 @@ export interface Origin {
 /** As the replica holds it. `hash` is its hash in the digest. */
 export type MutableOrigin = { -readonly [K in keyof Origin]: Origin[K] } & { hash: Hash | null }
 
-/**
- * How far a log is; none while nothing of its epoch was heard. That an epoch is empty is said by
- * its owner: others would take our ignorance for it, and hide all that the owner had before.
- */
+/** How far a log is; none while nothing was heard: others would take the epoch for empty. */
 export function summariesOf({ oid, epoch, coverage, head, heard }: OriginLog): VersionSummary[] {
   return heard ? [{ oid, epoch, prefix: coverage.prefix, head }] : []
 }

@@ -201,11 +201,8 @@ export class Replica {
 
   /** The version summaries of the origins that were heard of, in those buckets. */
   summaries(inBucket: (bucket: number) => boolean): VersionSummary[] {
-    const summaries: VersionSummary[] = []
-    for (const { oid, log } of this.#origins.values()) {
-      if (inBucket(bucketOf(oid))) summaries.push(...summariesOf(log))
-    }
-    return summaries
+    const wanted = [...this.#origins.values()].filter(({ oid }) => inBucket(bucketOf(oid)))
+    return wanted.flatMap(({ log }) => summariesOf(log))
   }
 
   #admit(oid: Packed, epoch: number, now: number): ApplyResult {

@@ -152,8 +152,8 @@ export class AntiEntropy {
       if (result.left) to.frames.push({ kind: 'leave', oid: head.oid, epoch: result.epoch })
     } else {
       const { log } = result.origin
-      if (result.kind === 'stale' || log.coverage.prefix > head.prefix)
-        to.ours.push(...summariesOf(log))
+      const isAhead = result.kind === 'stale' || log.coverage.prefix > head.prefix
+      if (isAhead) to.ours.push(...summariesOf(log))
       else if (log.coverage.prefix < head.prefix) to.theirs.push(head)
     }
   }

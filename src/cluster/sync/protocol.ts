@@ -236,10 +236,9 @@ export class SyncProtocol {
       const { epoch, head } = replica.self.log
       if (delta.epoch > epoch || (delta.epoch === epoch && delta.head > head))
         onOwnAhead(delta.epoch)
-    } else if (from !== undefined && result.kind === 'stale') {
+    } else if (from !== undefined && result.kind === 'stale' && result.origin.log.heard) {
       const summaries = summariesOf(result.origin.log)
-      if (summaries.length > 0)
-        this.sender.send(from, [{ kind: 'summaries', answer: false, buckets: [], summaries }])
+      this.sender.send(from, [{ kind: 'summaries', answer: false, buckets: [], summaries }])
     } else if (from !== undefined && result.kind === 'over' && result.left) {
       this.sender.send(from, [{ kind: 'leave', oid: delta.oid, epoch: result.epoch }])
     }
