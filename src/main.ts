@@ -1,5 +1,7 @@
 import { join } from 'node:path'
-import { adminRoutes } from './admin/admin-routes.ts'
+import { type Administration, adminRoutes } from './admin/admin-routes.ts'
+import { Metrics } from './admin/metrics.ts'
+import { metricsRoutes, serveMetrics } from './admin/metrics-routes.ts'
 import { systemClock } from './base/clock.ts'
 import { codeOf, messageOf } from './base/errors.ts'
 import { createLogger } from './base/logger.ts'
@@ -12,6 +14,7 @@ import { Plugin } from './plugin.ts'
 import { type Settings, parseSettings } from './settings/settings.ts'
 import { version } from './version.ts'
 import { type HostPorts, hostGossip, openHost, seedText } from './wiring/host/host-ports.ts'
+import { metricsOf } from './wiring/metrics.ts'
 import { endOnBug, explain, stopOnSignal } from './wiring/host/process.ts'
 
 /*
@@ -47,7 +50,14 @@ async function start(): Promise<void> {
   const settings = parseSettings(process.env)
   const host = await openHost(settings, logger)
   const plugin = createPlugin(settings, host)
-  const server = createServer(settings, plugin)
+  const calls = new CallStatistics((method, ms) => administration.metrics.observeCall(method, ms))
+  let isReady = false
+  const illness = (): string | null => (isReady ? null : 'starting')
+  const administration = administrationOf(plugin, calls, illness)
+  const server = createServer(settings, calls, administration)
+  const { metricsAddress } = settings
+  if (metricsAddress !== null)
+    await serveMetrics(metricsRoutes(administration.metrics, illness), metricsAddress)
   await plugin.start()
   host.engine?.start()
   stop = async () => {
@@ -60,6 +70,7 @@ async function start(): Promise<void> {
     legacy: join(settings.legacySocketDir, legacySocketName),
   })
   server.ready(plugin.handlers)
+  isReady = true
   const { member, vtep } = host
   logger.info('ready', { event: 'plugin-started', version, member, vtep, join: settings.join })
 }
@@ -97,20 +108,33 @@ function createPlugin(settings: Settings, host: HostPorts): Plugin {
   return plugin
 }
 
-function createServer({ scope }: Settings, plugin: Plugin): PluginServer {
-  const calls = new CallStatistics()
+function administrationOf(
+  plugin: Plugin,
+  calls: CallStatistics,
+  illness: () => string | null,
+): Administration {
+  return {
+    status: () => ({ ...plugin.status(), calls: calls.summary() }),
+    events: () => events,
+    metrics: new Metrics(() => metricsOf(plugin.status(), calls.summary())),
+    illness,
+    evict: (members, options) => plugin.ipam.evict(members, options),
+    recover: (options) => plugin.consensus.recover(options),
+    dropNetwork: (id) => plugin.network.dropNetwork(id),
+  }
+}
+
+function createServer(
+  { scope }: Settings,
+  calls: CallStatistics,
+  administration: Administration,
+): PluginServer {
   return new PluginServer({
     introduction: { scope, connectivityScope: 'global', addressSpaces, requestReplay: false },
     clock: systemClock,
     logger: logger.child('engine-api'),
     calls,
-    hostRoutes: adminRoutes({
-      status: () => ({ ...plugin.status(), calls: calls.summary() }),
-      events: () => events,
-      evict: (members, options) => plugin.ipam.evict(members, options),
-      recover: (options) => plugin.consensus.recover(options),
-      dropNetwork: (id) => plugin.network.dropNetwork(id),
-    }),
+    hostRoutes: adminRoutes(administration),
     onBug: endOnBug,
   })
 }

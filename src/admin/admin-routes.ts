@@ -1,4 +1,6 @@
 import { Router } from 'express'
+import type { Metrics } from './metrics.ts'
+import { metricsRoutes } from './metrics-routes.ts'
 import {
   type EvictOptions,
   type RecoverOptions,
@@ -9,11 +11,14 @@ import { networkRoutes } from './network-routes.ts'
 import { statusRoutes } from './status-routes.ts'
 
 /** What an operator on this host can ask for and do. */
-interface Administration {
+export interface Administration {
   /** Plain JSON. */
   readonly status: () => unknown
   /** What happened since the start, the oldest first; bounded. */
   readonly events: () => readonly { readonly sequence: number }[]
+  readonly metrics: Metrics
+  /** Why the plugin does not serve the engine; null when it does. */
+  readonly illness: () => string | null
   /** Evicts members. Fails with MEMBER_UNKNOWN, MEMBER_ALIVE or QUORUM. */
   readonly evict: (members: readonly string[], options: EvictOptions) => Promise<void>
   /** Makes a new cluster out of what this host has agreed on; resolves with its id. */
@@ -32,6 +37,7 @@ interface Administration {
 export function adminRoutes(administration: Administration): Router {
   return Router()
     .use(statusRoutes(administration))
+    .use(metricsRoutes(administration.metrics, administration.illness))
     .use(memberRoutes(administration.evict))
     .use(recoveryRoutes(administration.recover))
     .use(networkRoutes(administration.dropNetwork))

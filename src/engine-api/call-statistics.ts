@@ -21,9 +21,16 @@ interface Tally {
 /** Counts and times the engine's calls for `/status`, by method. */
 export class CallStatistics {
   readonly #tallies = new Map<string, Tally>()
+  readonly #observe: (method: string, ms: number) => void
+
+  /** `observe` is told of each call. */
+  constructor(observe: (method: string, ms: number) => void = () => {}) {
+    this.#observe = observe
+  }
 
   /** One call that took `ms`; `error` is null when it succeeded; `at` is the wall clock's time. */
   record(method: string, ms: number, at: number, error: string | null): void {
+    this.#observe(method, ms)
     const tally = this.#tallyOf(method)
     tally.durations[tally.count % durationsKept] = ms
     tally.count++

@@ -5,6 +5,7 @@ import {
   parseDuration,
   parseInteger,
   parseJoin,
+  parseListenAddress,
   parsePools,
 } from './values.ts'
 
@@ -201,6 +202,15 @@ export const settingsTable = {
     absent: 'that of the interface with ADVERTISE_ADDR',
     example: '9000',
     parse: (text) => parseInteger(text, minUnderlayMtu, 65_535),
+  }),
+  metricsAddress: setting({
+    name: 'METRICS_ADDR',
+    description:
+      'Where metrics and /healthz are served for Prometheus, as address:port; a port alone is at 127.0.0.1.',
+    preset: null,
+    absent: 'off',
+    example: '127.0.0.1:9467',
+    parse: parseListenAddress,
   }),
   stateDir: path('STATE_DIR', 'The directory of the store.', '/data'),
   legacySocketDir: path('LEGACY_SOCKET_DIR', "The engine's plugin directory.", '/host-plugins'),

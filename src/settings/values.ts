@@ -60,6 +60,18 @@ export function parseDuration(text: string, minMs: number, maxMs: number): Parse
   return value >= minMs ? { value } : { reason: `is shorter than ${minMs / 1000} s` }
 }
 
+/** Reads `address:port`, `[IPv6]:port`, or a port alone, which is at the loopback address. */
+export function parseListenAddress(
+  text: string,
+): Parsed<{ readonly host: string; readonly port: number }> {
+  const [, inBrackets, plain, digits] = /^(?:(?:\[([^\]]+)\]|([^:]*)):)?(\d+)$/.exec(text) ?? []
+  const host = parseIp(inBrackets ?? (plain || '127.0.0.1'))
+  const port = parseInteger(digits ?? '', 1, 65_535)
+  if (host === null || 'reason' in port)
+    return { reason: 'is not address:port, [IPv6]:port or port' }
+  return { value: { host, port: port.value } }
+}
+
 /** Reads `host[:port], …`; an IPv6 address with a port stands in brackets. */
 export function parseJoin(text: string): Parsed<readonly JoinAddress[]> {
   return parseItems(text, parseJoinAddress)

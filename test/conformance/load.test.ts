@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { request } from 'node:http'
 import { expect } from 'chai'
+import { Metrics } from '../../src/admin/metrics.ts'
 import { adminRoutes } from '../../src/admin/admin-routes.ts'
 import { addressSpaces } from '../../src/ipam/pool-id.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
@@ -21,6 +22,8 @@ describe('the whole plugin, under load', () => {
     const hostRoutes = adminRoutes({
       status: () => lone.plugin.status(),
       events: () => [],
+      metrics: new Metrics(() => []),
+      illness: () => null,
       evict: (members, options) => lone.plugin.ipam.evict(members, options),
       recover: async () => '',
       dropNetwork: (id) => lone.plugin.network.dropNetwork(id),

@@ -120,6 +120,21 @@ describe('the program', () => {
     )
   })
 
+  it('serves metrics and its health where it is told, and says when it cannot', async () => {
+    const program = start('measured', { METRICS_ADDR: '9467' })
+    await until('it starts', () => existsSync(program.socket))
+    const ask = (path: string): Promise<string> => {
+      const script = `fetch('http://127.0.0.1:9467${path}').then((r) => r.text()).then(console.log)`
+      return lab.run(host, process.execPath, '-e', script)
+    }
+    expect(await ask('/healthz')).to.match(/^(ok|starting)\n/)
+    expect(await ask('/metrics')).to.include('ts_overlay_members{state="alive"} 1')
+    program.process.kill('SIGTERM')
+    await program.ended
+    const { output } = await start('elsewhere', { METRICS_ADDR: '192.0.2.98:9467' }).ended
+    expect(output).to.match(/metrics at 192\.0\.2\.98 port 9467: .*METRICS_ADDR has to be/)
+  })
+
   it('says what gossip could not listen at', async () => {
     const { code, output } = await start('bound', { BIND_ADDR: '192.0.2.98' }).ended
     expect(code).to.equal(1)

@@ -55,20 +55,24 @@ if [ "$(uname -m)" = x86_64 ] && ! has qemu-system-x86_64 && has apt-get && is_r
     echo 'setup: apt has no qemu here; the tests on stock kernels are skipped' >&2
 fi
 
-# The serf package starts a service on the very port that the plugin uses, so only its program is unpacked.
-if ! has serf && [ ! -x "$cache/tools/usr/bin/serf" ] && has apt-get && is_root; then
-  echo 'setup: fetching serf, the peer of the gossip tests'
+# Packages that start a service when they are installed: only their programs are unpacked.
+# unpack PROGRAM PACKAGE
+unpack() {
+  if has "$1" || [ -x "$cache/tools/usr/bin/$1" ] || ! has apt-get || ! is_root; then return; fi
+  echo "setup: fetching $1, for tests"
   mkdir -p "$cache/tools"
   download=$(mktemp -d)
-  if (cd "$download" && apt-get download -qq serf 2> /dev/null) || {
-    apt-get update -qq && (cd "$download" && apt-get download -qq serf 2> /dev/null)
+  if (cd "$download" && apt-get download -qq "$2" 2> /dev/null) || {
+    apt-get update -qq && (cd "$download" && apt-get download -qq "$2" 2> /dev/null)
   }; then
-    dpkg --extract "$download"/serf_*.deb "$cache/tools"
+    dpkg --extract "$download/$2"_*.deb "$cache/tools"
   else
-    echo 'setup: apt has no package serf here; the tests against it are skipped' >&2
+    echo "setup: apt has no package $2 here; the tests with $1 are skipped" >&2
   fi
   rm -rf "$download"
-fi
+}
+unpack serf serf
+unpack promtool prometheus
 
 # Whether node_modules is what the lockfile says: npm writes the first of these files last, this script the second.
 is_installed() {

@@ -33,6 +33,7 @@ export const topArrows: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages that only one place may know. */
 export const confinedPackages: Readonly<Record<string, RegExp>> = {
+  '@prometheus-io/client': /^src\/admin\//,
   express: /^src\/(engine-api|admin)\//,
   'dns-packet': /^src\/names\//,
   'memberlist-js': /^src\/cluster\//,
@@ -53,7 +54,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
   {
     base: { max: 1200, target: 900 },
     net: { max: 595, target: 400 },
-    settings: { max: 550 },
+    settings: { max: 590 },
     host: { max: 700 },
     identity: { max: 2500, target: 900 },
     store: { max: 800, target: 750 },
@@ -67,8 +68,8 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     driver: { max: 2230, target: 1900 },
     names: { max: 850, target: 700 },
     admin: { max: 700 },
-    wiring: { max: 2200, target: 600 },
-    top: { max: 250 },
+    wiring: { max: 2600, target: 600 },
+    top: { max: 275 },
   }
 
 /** What src is to have in all, with all rooms of the plan. */

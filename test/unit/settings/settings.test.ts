@@ -34,6 +34,7 @@ describe('settings', () => {
       secret: null,
       debug: null,
       memberName: null,
+      metricsAddress: null,
       filter: true,
       auditMs: 30_000,
       voters: 5,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { expect } from 'chai'
 import { execa } from 'execa'
+import { Metrics } from '../../../../src/admin/metrics.ts'
 import { adminRoutes } from '../../../../src/admin/admin-routes.ts'
 import { systemClock } from '../../../../src/base/clock.ts'
 import { refusal } from '../../../../src/base/errors.ts'
@@ -76,6 +77,8 @@ describe('the command line', () => {
       },
       hostRoutes: adminRoutes({
         status: () => status,
+        metrics: new Metrics(() => []),
+        illness: () => null,
         events: () => [
           {
             sequence: 1,

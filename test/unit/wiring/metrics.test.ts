@@ -1,0 +1,75 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { expect } from 'chai'
+import { execa } from 'execa'
+import { Metrics } from '../../../src/admin/metrics.ts'
+import { CallStatistics } from '../../../src/engine-api/call-statistics.ts'
+import { metricsOf } from '../../../src/wiring/metrics.ts'
+import { cacheDir } from '../../support/lab/paths.ts'
+import { startLonePlugin } from '../../support/lone-plugin.ts'
+
+const docs = resolve(import.meta.dirname, '../../../docs')
+
+/** Debian's `promtool`, which `make setup` unpacks; undefined where it cannot be had. */
+const promtool = [join(cacheDir, 'tools/usr/bin/promtool'), '/usr/bin/promtool'].find((file) =>
+  existsSync(file),
+)
+
+/** The metrics of a plugin after two calls of the engine. */
+async function rendered(): Promise<string> {
+  const { plugin } = await startLonePlugin()
+  const calls: CallStatistics = new CallStatistics((method, ms) => metrics.observeCall(method, ms))
+  const metrics = new Metrics(() => metricsOf(plugin.status(), calls.summary()))
+  calls.record('NetworkDriver.Join', 20, 0, null)
+  const { text } = await metrics.render()
+  expect(text).to.include('ts_overlay_call_duration_seconds_count{method="NetworkDriver.Join"} 1')
+  calls.record('NetworkDriver.Join', 30, 0, 'refused')
+  const again = await metrics.render()
+  await plugin.stop()
+  return again.text
+}
+
+/** The names of our own metrics, from their TYPE lines. */
+function namesIn(text: string): string[] {
+  return [...text.matchAll(/^# TYPE (ts_overlay_\w+) /gm)].map(([, name]) => name!)
+}
+
+describe('metrics', () => {
+  it('count calls and show what the status has', async () => {
+    const text = await rendered()
+    expect(text).to.include('ts_overlay_call_duration_seconds_count{method="NetworkDriver.Join"} 2')
+    expect(text).to.include('ts_overlay_calls_total{method="NetworkDriver.Join"} 2')
+    expect(text).to.include('ts_overlay_call_errors_total{method="NetworkDriver.Join"} 1')
+    expect(text).to.include('ts_overlay_members{state="alive"} 1')
+    expect(text).to.include('nodejs_eventloop_lag_seconds')
+  })
+
+  it('are all told in docs/metrics.md, and no others are', async () => {
+    const doc = readFileSync(join(docs, 'metrics.md'), 'utf8')
+    const told = [...doc.matchAll(/^\| `(ts_overlay_\w+)`/gm)].map(([, name]) => name!)
+    expect(told).to.deep.equal(namesIn(await rendered()).toSorted())
+  })
+
+  it('are used in the alerts and the dashboard by names that there are', async () => {
+    const names = new Set(namesIn(await rendered()))
+    for (const file of ['alerts.yml', 'grafana-dashboard.json'])
+      for (const [name] of readFileSync(join(docs, file), 'utf8').matchAll(/\bts_overlay_\w+/g))
+        expect(names, `${file}: ${name}`).to.include(name.replace(/_(bucket|sum|count)$/, ''))
+  })
+
+  it('pass promtool, and so do the alerts', async function () {
+    if (promtool === undefined) {
+      process.stdout.write('promtool skipped: apt has no package prometheus here\n')
+      return this.skip()
+    }
+    this.timeout(30_000)
+    const own = (await rendered()).replaceAll(/^.*\b(nodejs|process)_.*\n/gm, '')
+    const checked = await execa(promtool, ['check', 'metrics'], { input: own, reject: false })
+    expect(checked.stdout + checked.stderr).to.equal('')
+    const tested = await execa(promtool, ['test', 'rules', 'alerts.test.yml'], {
+      cwd: docs,
+      reject: false,
+    })
+    expect(tested.exitCode, tested.stdout + tested.stderr).to.equal(0)
+  })
+})
