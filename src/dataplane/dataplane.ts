@@ -166,6 +166,26 @@ export interface ActualOverlay {
   readonly sources: readonly Ip[]
   /** Frames of its containers that the filter dropped since it was created, by reason. */
   readonly dropped: Readonly<Record<string, number>>
+  readonly fastPath: FastPathStatus
+}
+
+/** The way past the bridge for frames whose way is known. */
+export interface FastPathStatus {
+  /** Why all frames take the bridge, or some of them may; null when nothing is amiss. */
+  readonly reason: string | null
+  /** What endpoints sent and received past the bridge, by id. */
+  readonly endpoints: Readonly<Record<string, EndpointTraffic>>
+}
+
+export interface EndpointTraffic {
+  readonly sent: Traffic
+  readonly received: Traffic
+}
+
+/** Frames as the kernel hands them on, each of one segment or more, and their bytes. */
+export interface Traffic {
+  readonly frames: number
+  readonly bytes: number
 }
 
 /** An endpoint's veth pair as seen from the overlay's namespace. */

@@ -6,14 +6,14 @@ import type { Ip } from '../../src/net/ip.ts'
 import { NetnsLab } from '../netns/netns-lab.ts'
 import { type DataplaneBench, dataplaneContract } from './dataplane.contract.ts'
 
-async function openBench(): Promise<DataplaneBench> {
+async function openBench(fastPath: boolean): Promise<DataplaneBench> {
   const lab = await NetnsLab.create()
   const [host, container] = [await lab.namespace('host'), await lab.namespace('container')]
   const vtep = '192.0.2.1' as Ip
   await lab.run(host, 'ip', 'link', 'add', 'eth0', 'mtu', '1450', 'type', 'veth', 'peer', 'eth1')
   await lab.run(host, 'ip', 'addr', 'add', `${vtep}/24`, 'dev', 'eth0')
   const directory = lab.folder('pins')
-  const options = { directory, logger: silentLogger, hostNetns: host }
+  const options = { directory, logger: silentLogger, hostNetns: host, fastPath }
   const opened = [new LinuxDataplane(options)]
   const pinOf = (overlayId: string): string => join(directory, pinName(overlayId))
   return {
@@ -50,13 +50,14 @@ async function openBench(): Promise<DataplaneBench> {
   }
 }
 
-describe('the data plane in a Linux kernel', function () {
-  this.timeout(20_000)
-  const obstacle = NetnsLab.obstacle()
-  if (obstacle !== null) {
-    process.stdout.write(`data plane contract on Linux skipped: ${obstacle}\n`)
-    it('runs as root on a kernel that has what it takes')
-    return
-  }
-  dataplaneContract(openBench)
-})
+for (const fastPath of [true, false])
+  describe(`the data plane in a Linux kernel, ${fastPath ? 'past' : 'by'} the bridge`, function () {
+    this.timeout(20_000)
+    const obstacle = NetnsLab.obstacle()
+    if (obstacle !== null) {
+      process.stdout.write(`data plane contract on Linux skipped: ${obstacle}\n`)
+      it('runs as root on a kernel that has what it takes')
+      return
+    }
+    dataplaneContract(() => openBench(fastPath))
+  })

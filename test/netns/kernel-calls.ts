@@ -41,7 +41,8 @@ export function watchCalls(layer: Layer, before: BeforeCall): () => void {
   const watch = (on: Functions, names: readonly string[], fail: Fail): void => {
     for (const name of names) ended.push(watchCall(on, name, before, fail))
   }
-  if (layer === 'requests') watch(requests, ['send', 'transact', 'get', 'dump', 'scan'], refuse)
+  if (layer === 'requests')
+    watch(requests, ['send', 'sendFromThread', 'transact', 'get', 'dump', 'scan'], refuse)
   else if (layer === 'answers') watch(files, ['readSync'], throwSystemError)
   else {
     watch(libc, Object.keys(libc), setErrno)

@@ -25,18 +25,21 @@ export interface LabContainer {
 export class LabUnderlay {
   readonly lab: NetnsLab
   readonly #netns: string
+  readonly #fastPath: boolean
   #hosts = 0
 
-  private constructor(lab: NetnsLab, netns: string) {
+  private constructor(lab: NetnsLab, netns: string, fastPath: boolean) {
     this.lab = lab
     this.#netns = netns
+    this.#fastPath = fastPath
   }
 
-  static async create(lab: NetnsLab): Promise<LabUnderlay> {
+  /** `fastPath` is for all hosts. */
+  static async create(lab: NetnsLab, fastPath = true): Promise<LabUnderlay> {
     const netns = await lab.namespace('underlay')
     await lab.run(netns, 'ip', 'link', 'add', 'wire', 'type', 'bridge', 'mcast_snooping', '0')
     await lab.run(netns, 'ip', 'link', 'set', 'wire', 'up')
-    return new LabUnderlay(lab, netns)
+    return new LabUnderlay(lab, netns, fastPath)
   }
 
   /** Plugs one more host in: 192.168.200.I, and fd00:200::I. `mtu` is the underlay's. */
@@ -65,7 +68,7 @@ export class LabUnderlay {
     await lab.run(netns, 'ip', 'addr', 'add', `${vtep}/24`, 'dev', 'eth0')
     await lab.run(netns, 'ip', 'addr', 'add', `${vtep6}/64`, 'dev', 'eth0', 'nodad')
     await lab.forwarding(this.#netns)
-    return LabHost.start(lab, { netns, vtep, vtep6 })
+    return LabHost.start(lab, { netns, vtep, vtep6, fastPath: this.#fastPath })
   }
 }
 
@@ -107,13 +110,13 @@ export class LabHost implements HostParts {
       'ip link set eth0 up',
     ]
     await lab.run(netns, 'sh', '-c', commands.join(' && '))
-    return LabHost.start(lab, { netns, vtep, vtep6 })
+    return LabHost.start(lab, { netns, vtep, vtep6, fastPath: true })
   }
 
   /** Starts the data plane of a host that has its network. */
   static async start(
     lab: NetnsLab,
-    parts: Pick<HostParts, 'netns' | 'vtep' | 'vtep6'>,
+    parts: Pick<HostParts, 'netns' | 'vtep' | 'vtep6'> & { readonly fastPath: boolean },
   ): Promise<LabHost> {
     const directory = lab.folder(`pins-${basename(parts.netns)}`)
     const dataplane = new LinuxDataplane({
@@ -121,6 +124,7 @@ export class LabHost implements HostParts {
       logger: silentLogger,
       hostNetns: parts.netns,
       sandboxDirectory: lab.directory,
+      fastPath: parts.fastPath,
     })
     await dataplane.start()
     return new LabHost(lab, { ...parts, directory, dataplane })

@@ -1,6 +1,8 @@
 import { closeSync, openSync } from 'node:fs'
 import { expect } from 'chai'
+import { FastPath } from '../../src/dataplane/linux/bpf/fast-path.ts'
 import { PortFilter } from '../../src/dataplane/linux/filter/port-filter.ts'
+import { findLink } from '../../src/dataplane/linux/netlink/link.ts'
 import { vxlanName } from '../../src/dataplane/linux/netlink/names.ts'
 import { NetlinkSocket } from '../../src/dataplane/linux/netlink/netlink-socket.ts'
 import { inNetns } from '../../src/dataplane/linux/netns/netns.ts'
@@ -14,6 +16,9 @@ const obstacle = NetnsLab.obstacle()
 const table = 'ts-overlay-ports'
 
 const ownPort = 'tso1b'
+const otherPort = 'tso2b'
+/** The index of a tunnel that is not there. */
+const noLink = 999
 const own = { mac: '02:42:0a:00:00:02' as Mac, ips: ['10.0.0.2', 'fd00::2'] as Ip[] }
 const ownLinkLocal = 'fe80::42:aff:fe00:2' as Ip
 const other = { mac: '02:42:0a:00:00:03' as Mac, ip: '10.0.0.3' as Ip, ip6: 'fd00::3' as Ip }
@@ -28,9 +33,16 @@ function ethernet(from: Mac, to: Mac, type: number, payload: Uint8Array): Buffer
   return bytes(macToBytes(to), macToBytes(from), be16(type), payload)
 }
 
-function ipv4(from: Ip, protocol: number, payload: Uint8Array): Buffer {
-  const fixed = [0x45, 0, ...be16(20 + payload.length), 0, 0, 0, 0, 64, protocol, 0, 0]
-  const head = bytes(fixed, ipToBytes(from), ipToBytes(other.ip))
+function ipv4(
+  from: Ip,
+  protocol: number,
+  payload: Uint8Array,
+  { fragment = 0, options = [] as number[] } = {},
+): Buffer {
+  const length = be16(20 + options.length + payload.length)
+  const lengths = [0x45 + options.length / 4, 0, ...length, 0, 0]
+  const fixed = [...lengths, ...be16(fragment), 64, protocol, 0, 0]
+  const head = bytes(fixed, ipToBytes(from), ipToBytes(other.ip), options)
   let sum = 0
   for (let at = 0; at < head.length; at += 2) sum += head.readUInt16BE(at)
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16)
@@ -117,142 +129,182 @@ const cases: readonly [string, Buffer, string | null][] = [
   ],
 ]
 
-describe('the filter on the ports of an overlay', function () {
-  this.timeout(30_000)
-  let lab: NetnsLab
-  let bridge: string
-  let fd: number
-  let socket: NetlinkSocket
-  let filter: PortFilter
-  let sender: PacketSocket
-  let receiver: PacketSocket
-  const closers: (() => void)[] = []
+for (const isFast of [false, true])
+  describe(`the filter on the ports of an overlay, ${isFast ? 'past' : 'by'} the bridge`, function () {
+    this.timeout(30_000)
+    let lab: NetnsLab
+    let bridge: string
+    let fd: number
+    let socket: NetlinkSocket
+    let filter: PortFilter
+    let fastPath: FastPath
+    let routes: NetlinkSocket
+    let sender: PacketSocket
+    let receiver: PacketSocket
+    const closers: (() => void)[] = []
 
-  before(function () {
-    if (obstacle !== null) this.skip()
-  })
-
-  beforeEach(async () => {
-    lab = await NetnsLab.create()
-    bridge = await lab.namespace('bridge')
-    await lab.run(bridge, 'sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1')
-    await lab.run(bridge, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1')
-    await lab.run(bridge, 'ip', 'link', 'add', 'br0', 'type', 'bridge')
-    await lab.run(bridge, 'ip', 'link', 'set', 'br0', 'up')
-    fd = openSync(bridge, 'r')
-    sender = await station(ownPort, own.mac)
-    receiver = await station('tso2b', other.mac)
-    await lab.forwarding(bridge)
-    socket = inNetns(fd, () => new NetlinkSocket(undefined, 'netfilter'))
-    closers.push(
-      () => socket.close(),
-      () => closeSync(fd),
-    )
-    filter = new PortFilter(socket)
-    expect(filter.ensure()).to.deep.equal(['filter made'])
-    expect(filter.set(ownPort, own)).to.have.length(1)
-    expect(filter.set(ownPort, own)).to.deep.equal([])
-  })
-
-  afterEach(() => {
-    for (const close of closers.splice(0)) close()
-    lab.close()
-  })
-
-  /** A namespace whose link is a port of the bridge. */
-  async function station(port: string, mac: Mac): Promise<PacketSocket> {
-    const netns = await lab.namespace(port)
-    const peer = ['peer', 'name', 'eth0', 'address', mac, 'netns', netns]
-    await lab.run(bridge, 'ip', 'link', 'add', port, 'type', 'veth', ...peer)
-    await lab.run(bridge, 'ip', 'link', 'set', port, 'master', 'br0', 'up')
-    await lab.run(netns, 'sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1')
-    await lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
-    const netnsFd = openSync(netns, 'r')
-    const packets = new PacketSocket(netnsFd, 'eth0')
-    closers.push(
-      () => packets.close(),
-      () => closeSync(netnsFd),
-    )
-    return packets
-  }
-
-  const marker = frame(ipv4Type, ipv4(own.ips[0]!, 253, bytes([1, 2, 3, 4])))
-
-  /** What of these arrives at the other container, whatever kernels send of their own. */
-  async function arrived(frames: readonly Uint8Array[]): Promise<Buffer[]> {
-    for (const one of frames) sender.send(one)
-    sender.send(marker)
-    const received = await receiver.receiveUntil((one) => one.equals(marker))
-    return received.filter((one) => frames.some((sent) => one.equals(sent)))
-  }
-
-  const dropped = (): Record<string, number> =>
-    Object.fromEntries([...filter.dropped()].filter(([, packets]) => packets > 0))
-
-  for (const [what, sent, reason] of cases)
-    it(`${reason === null ? 'passes' : 'drops'} ${what}`, async () => {
-      const before = dropped()
-      expect(before).to.deep.equal({})
-      expect(await arrived([sent])).to.have.length(reason === null ? 1 : 0)
-      expect(dropped()).to.deep.equal(reason === null ? {} : { [reason]: 1 })
+    before(function () {
+      if (obstacle !== null) this.skip()
     })
 
-  it('limits broadcasts of a port, and counts the rest', async () => {
-    const broadcast = ethernet(own.mac, everybody, arpType, arp(own.mac, own.ips[0]!))
-    const multicast = ethernet(
-      own.mac,
-      allNodes,
-      ipv6Type,
-      discovery(own.ips[1]!, 135, own.ips[1]!),
-    )
-    const frames = Array.from({ length: 2000 }, (_, i) => (i % 2 === 0 ? broadcast : multicast))
-    const received = await arrived(frames)
-    expect(received.length).to.be.within(100, 1900)
-    expect(dropped()).to.deep.equal({ broadcast: 2000 - received.length })
-  })
+    beforeEach(async () => {
+      lab = await NetnsLab.create()
+      bridge = await lab.namespace('bridge')
+      await lab.run(bridge, 'sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1')
+      await lab.run(bridge, 'sysctl', '-qw', 'net.ipv6.conf.default.disable_ipv6=1')
+      await lab.run(bridge, 'ip', 'link', 'add', 'br0', 'type', 'bridge')
+      await lab.run(bridge, 'ip', 'link', 'set', 'br0', 'up')
+      fd = openSync(bridge, 'r')
+      sender = await station(ownPort, own.mac)
+      receiver = await station(otherPort, other.mac)
+      await lab.forwarding(bridge)
+      socket = inNetns(fd, () => new NetlinkSocket(undefined, 'netfilter'))
+      closers.push(
+        () => socket.close(),
+        () => closeSync(fd),
+      )
+      filter = new PortFilter(socket)
+      expect(filter.ensure()).to.deep.equal(['filter made'])
+      expect(filter.set(ownPort, own)).to.have.length(1)
+      expect(filter.set(ownPort, own)).to.deep.equal([])
+      routes = inNetns(fd, () => new NetlinkSocket())
+      const warn = (message: string): void => expect.fail(message)
+      fastPath = new FastPath(routes, { reason: isFast ? null : 'not in this test', warn })
+      closers.push(
+        () => routes.close(),
+        () => fastPath.close(),
+      )
+      fastPath.ensure({ vxlan: noLink, mtu: 1500, checksSource: true })
+      fastPath.setPort(findLink(routes, ownPort)!, own)
+      fastPath.setPort(findLink(routes, otherPort)!, { mac: other.mac, ips: [other.ip, other.ip6] })
+    })
 
-  it('lets nothing of a port pass that was given nothing', async () => {
-    filter.set(ownPort, null)
-    sender.send(marker)
-    receiver.send(frame(ipv4Type, ipv4(own.ips[0]!, 17, udp(9))))
-    expect(dropped()).to.deep.equal({ mac: 2 })
-  })
+    afterEach(() => {
+      for (const close of closers.splice(0)) close()
+      lab.close()
+    })
 
-  it('lets pass what comes through the tunnel', async () => {
-    const tunnel = await station(vxlanName, everybody.replace('ff', '02') as Mac)
-    await lab.forwarding(bridge)
-    const remote = '02:42:0a:00:00:04' as Mac
-    const sent = ethernet(remote, other.mac, ipv4Type, ipv4(other.ip, 17, udp(9)))
-    tunnel.send(sent)
-    tunnel.send(marker)
-    const received = await receiver.receiveUntil((one) => one.equals(marker))
-    expect(received.filter((one) => one.equals(sent))).to.have.length(1)
-  })
+    /** A namespace whose link is a port of the bridge. */
+    async function station(port: string, mac: Mac): Promise<PacketSocket> {
+      const netns = await lab.namespace(port)
+      const peer = ['peer', 'name', 'eth0', 'address', mac, 'netns', netns]
+      await lab.run(bridge, 'ip', 'link', 'add', port, 'type', 'veth', ...peer)
+      await lab.run(bridge, 'ip', 'link', 'set', port, 'master', 'br0', 'up')
+      await lab.run(netns, 'sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1')
+      await lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
+      const netnsFd = openSync(netns, 'r')
+      const packets = new PacketSocket(netnsFd, 'eth0')
+      closers.push(
+        () => packets.close(),
+        () => closeSync(netnsFd),
+      )
+      return packets
+    }
 
-  it('is repaired when somebody changes it, and keeps what ports were given', async () => {
-    expect(filter.ensure()).to.deep.equal([])
-    await lab.run(bridge, 'nft', 'insert', 'rule', 'bridge', table, 'from-ports', 'accept')
-    expect(filter.ensure()).to.deep.equal(['filter rules repaired'])
-    expect(await arrived([])).to.have.length(0)
-    await lab.run(bridge, 'nft', 'flush', 'chain', 'bridge', table, 'from-ports')
-    expect(filter.ensure()).to.deep.equal(['filter made'])
-    expect(await arrived([])).to.have.length(0)
-    await lab.run(bridge, 'nft', 'delete', 'table', 'bridge', table)
-    expect(filter.ensure()).to.deep.equal(['filter made'])
-    expect(filter.sources().size).to.equal(0)
-  })
+    const marker = frame(ipv4Type, ipv4(own.ips[0]!, 253, bytes([1, 2, 3, 4])))
 
-  it('goes with all that is in it, however often', async () => {
-    filter.remove()
-    filter.remove()
-    expect(await lab.run(bridge, 'nft', 'list', 'ruleset')).to.equal('')
-    expect(filter.dropped().size).to.equal(0)
-  })
+    /** What of these arrives at the other container, whatever kernels send of their own. */
+    async function arrived(frames: readonly Uint8Array[]): Promise<Buffer[]> {
+      for (const one of frames) sender.send(one)
+      sender.send(marker)
+      const received = await receiver.receiveUntil((one) => one.equals(marker))
+      return received.filter((one) => frames.some((sent) => one.equals(sent)))
+    }
 
-  it('is taken over after a restart with what ports were given', async () => {
-    const after = new PortFilter(socket)
-    expect(after.ensure()).to.deep.equal([])
-    expect(await arrived([])).to.have.length(0)
-    expect(after.sources()).to.deep.equal(new Map([[ownPort, own]]))
+    const dropped = (): Record<string, number> =>
+      Object.fromEntries([...filter.dropped()].filter(([, packets]) => packets > 0))
+
+    for (const [what, sent, reason] of cases)
+      it(`${reason === null ? 'passes' : 'drops'} ${what}`, async () => {
+        const before = dropped()
+        expect(before).to.deep.equal({})
+        expect(await arrived([sent])).to.have.length(reason === null ? 1 : 0)
+        expect(dropped()).to.deep.equal(reason === null ? {} : { [reason]: 1 })
+      })
+
+    it('forwards what has a port and nothing to hide', async () => {
+      const sent = frame(ipv4Type, ipv4(own.ips[0]!, 17, udp(9)))
+      const sent6 = frame(ipv6Type, ipv6(own.ips[1]!, 17, udp(9)))
+      const local = frame(ipv6Type, ipv6(ownLinkLocal, 17, udp(9)))
+      expect(await arrived([sent, sent6, local])).to.have.length(3)
+      const traffic = [...fastPath.traffic().values()]
+      // With the marker.
+      const frames = isFast ? 4 : undefined
+      expect(traffic[0]?.sent.frames ?? traffic[1]?.sent.frames).to.equal(frames)
+      const bytes = isFast ? sent.length + sent6.length + local.length + marker.length : undefined
+      expect(traffic.map(({ received }) => received.bytes).find((some) => some > 0)).to.equal(bytes)
+    })
+
+    it('lets the bridge have fragments, options and what is too large', async () => {
+      const fragment = frame(ipv4Type, ipv4(own.ips[0]!, 17, udp(9), { fragment: 0x2000 }))
+      const last = frame(ipv4Type, ipv4(own.ips[0]!, 17, udp(9), { fragment: 0x0001 }))
+      const options = frame(ipv4Type, ipv4(own.ips[0]!, 17, udp(9), { options: [1, 1, 1, 0] }))
+      expect(await arrived([fragment, last, options])).to.have.length(3)
+      const spoofed = frame(ipv4Type, ipv4(other.ip, 17, udp(9), { fragment: 0x0001 }))
+      expect(await arrived([spoofed])).to.have.length(0)
+      const [sent] = [...fastPath.traffic().values()].filter(({ sent }) => sent.frames > 0)
+      expect(sent?.sent.frames).to.equal(isFast ? 2 : undefined)
+    })
+
+    it('limits broadcasts of a port, and counts the rest', async () => {
+      const broadcast = ethernet(own.mac, everybody, arpType, arp(own.mac, own.ips[0]!))
+      const multicast = ethernet(
+        own.mac,
+        allNodes,
+        ipv6Type,
+        discovery(own.ips[1]!, 135, own.ips[1]!),
+      )
+      const frames = Array.from({ length: 2000 }, (_, i) => (i % 2 === 0 ? broadcast : multicast))
+      const received = await arrived(frames)
+      expect(received.length).to.be.within(100, 1900)
+      expect(dropped()).to.deep.equal({ broadcast: 2000 - received.length })
+    })
+
+    it('lets nothing of a port pass that was given nothing', async () => {
+      filter.set(ownPort, null)
+      fastPath.removePort(ownPort)
+      sender.send(marker)
+      receiver.send(frame(ipv4Type, ipv4(own.ips[0]!, 17, udp(9))))
+      expect(dropped()).to.deep.equal({ mac: 2 })
+    })
+
+    it('lets pass what comes through the tunnel', async () => {
+      const tunnel = await station(vxlanName, everybody.replace('ff', '02') as Mac)
+      await lab.forwarding(bridge)
+      const vxlan = findLink(routes, vxlanName)!.index
+      fastPath.ensure({ vxlan, mtu: 1500, checksSource: true })
+      const remote = '02:42:0a:00:00:04' as Mac
+      const sent = ethernet(remote, other.mac, ipv4Type, ipv4(other.ip, 17, udp(9)))
+      tunnel.send(sent)
+      tunnel.send(marker)
+      const received = await receiver.receiveUntil((one) => one.equals(marker))
+      expect(received.filter((one) => one.equals(sent))).to.have.length(1)
+    })
+
+    it('is repaired when somebody changes it, and keeps what ports were given', async () => {
+      expect(filter.ensure()).to.deep.equal([])
+      await lab.run(bridge, 'nft', 'insert', 'rule', 'bridge', table, 'from-ports', 'accept')
+      expect(filter.ensure()).to.deep.equal(['filter rules repaired'])
+      expect(await arrived([])).to.have.length(0)
+      await lab.run(bridge, 'nft', 'flush', 'chain', 'bridge', table, 'from-ports')
+      expect(filter.ensure()).to.deep.equal(['filter made'])
+      expect(await arrived([])).to.have.length(0)
+      await lab.run(bridge, 'nft', 'delete', 'table', 'bridge', table)
+      expect(filter.ensure()).to.deep.equal(['filter made'])
+      expect(filter.sources().size).to.equal(0)
+    })
+
+    it('goes with all that is in it, however often', async () => {
+      filter.remove()
+      filter.remove()
+      expect(await lab.run(bridge, 'nft', 'list', 'ruleset')).to.equal('')
+      expect(filter.dropped().size).to.equal(0)
+    })
+
+    it('is taken over after a restart with what ports were given', async () => {
+      const after = new PortFilter(socket)
+      expect(after.ensure()).to.deep.equal([])
+      expect(await arrived([])).to.have.length(0)
+      expect(after.sources()).to.deep.equal(new Map([[ownPort, own]]))
+    })
   })
-})

@@ -7,7 +7,12 @@ export function kernelWork<T>(what: string, work: () => T): T {
   try {
     return work()
   } catch (error) {
-    if (!isSystemError(error)) throw error
-    throw failure('KERNEL', `${what}: ${messageOf(error)}`, error)
+    throw kernelFailure(what, error)
   }
+}
+
+/** A KERNEL failure for a system error; any other error as it is. */
+export function kernelFailure(what: string, error: unknown): unknown {
+  if (!isSystemError(error)) return error
+  return failure('KERNEL', `${what}: ${messageOf(error)}`, error)
 }

@@ -1,8 +1,5 @@
 import { promises } from 'node:fs'
-import { basename, join } from 'node:path'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { assert, failure } from '../../base/errors.ts'
-import { KeyedQueue } from '../../base/keyed-queue.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { Ip } from '../../net/ip.ts'
 import type {
@@ -15,22 +12,24 @@ import type {
   RestoreOutcome,
   RowChange,
 } from '../dataplane.ts'
-import { kernelWork } from './kernel-work.ts'
+import type { FastPathMode } from './bpf/fast-path.ts'
+import { kernelFailure } from './kernel-work.ts'
 import type { HostFilter, Tunnel } from './filter/host-filter.ts'
 import { openHostFilter } from './filter/open-filter.ts'
+import { KernelTurns } from './kernel-turns.ts'
 import {
   ensureVethPair,
   isComplete,
-  recreateVethPair,
+  recreateInSandbox,
   removeVethPair,
   repairVethPair,
 } from './links/endpoint-links.ts'
 import { ensureLinks } from './links/overlay-links.ts'
-import { probeKernel } from './links/probe.ts'
+import { probeFastPath, probeKernel } from './links/probe.ts'
 import { underlayMtu } from './links/underlay.ts'
 import { retryUnknownOwner } from './links/vni-owner.ts'
 import { canonicalAddress } from './netlink/addresses.ts'
-import { deleteLinkIfExists, listLinks } from './netlink/link.ts'
+import { type Link, deleteLinkFromThread, listLinks } from './netlink/link.ts'
 import { checkEndpointId, checkOverlayId, isMarked, vxlanName } from './netlink/names.ts'
 import { type NetlinkSocket, maxBatch } from './netlink/netlink-socket.ts'
 import { openOwnNetns } from './netns/netns.ts'
@@ -44,7 +43,6 @@ import {
   openNetns,
 } from './netns/overlay-netns.ts'
 import { OverlayNamespaces } from './netns/overlay-namespaces.ts'
-import { isPinned } from './netns/pin.ts'
 import { pinnedOverlays, sweepPins } from './netns/sweep.ts'
 import { dumpOverlay, writeRows } from './rows/rows.ts'
 import { WireGuardNetns } from './wireguard/wireguard-netns.ts'
@@ -53,8 +51,8 @@ import { WireGuardNetns } from './wireguard/wireguard-netns.ts'
  * The data plane in a Linux kernel, by rtnetlink. Each overlay's namespace is pinned by a file in
  * `directory` and, if given, by another in `spareDirectory`, so that it outlives this process. The
  * file's name is a hash of the overlay's id, and the id itself is in the alias of its bridge. Work
- * on the kernel is synchronous: two verbs never overlap, and no visit to a namespace spans a turn
- * of the event loop.
+ * on the kernel comes in turns (`KernelTurns`), and no visit to a namespace spans a turn of the
+ * event loop.
  */
 
 interface LinuxDataplaneOptions {
@@ -71,6 +69,8 @@ interface LinuxDataplaneOptions {
   readonly sandboxDirectory?: string
   /** Whether frames are filtered; they are by default. */
   readonly filter?: boolean
+  /** Whether frames go past the bridge where their way is known; not by default. */
+  readonly fastPath?: boolean
   /** The file of the host's namespace; without it, the namespace that this process is in. */
   readonly hostNetns?: string
 }
@@ -80,11 +80,13 @@ export class LinuxDataplane implements Dataplane {
   readonly #directories: readonly string[]
   readonly #logger: Logger
   readonly #hostNetns: string | undefined
-  readonly #sandboxDirectory: string | undefined
+  readonly #sandboxes: { readonly directory: string | undefined; readonly logger: Logger }
   readonly #wantsFilter: boolean
+  readonly #wantsFastPath: boolean
+  readonly #fastPath: FastPathMode
   readonly #namespaces: OverlayNamespaces
   readonly #warned = new Set<string>()
-  readonly #removals = new KeyedQueue()
+  readonly #turns = new KernelTurns()
   #host: NetnsHandle | null = null
   #filter: HostFilter | null = null
 
@@ -93,21 +95,24 @@ export class LinuxDataplane implements Dataplane {
     this.#directories = spareDirectory === undefined ? [directory] : [directory, spareDirectory]
     this.#logger = logger
     const warn = (message: string): void => logger.warn(message)
-    this.#namespaces = new OverlayNamespaces(this.#directories, warn)
+    this.#fastPath = { reason: null, warn }
+    this.#namespaces = new OverlayNamespaces(this.#directories, this.#fastPath)
     this.wireGuard = new WireGuardNetns(this.#directories, () => this.#theHost(), warn)
     this.#wantsFilter = options.filter ?? true
+    this.#wantsFastPath = options.fastPath ?? false
     this.#hostNetns = hostNetns
-    this.#sandboxDirectory = options.sandboxDirectory
+    this.#sandboxes = { directory: options.sandboxDirectory, logger }
   }
 
   async start(): Promise<void> {
     // Creates libuv's threads, which must not happen while this thread visits a namespace.
     await promises.stat('/')
-    kernelWork('starting the data plane', () => {
+    await this.#kernel('starting the data plane', async () => {
       probeKernel()
       this.#host =
         this.#hostNetns === undefined ? netnsHandle(openOwnNetns()) : openNetns(this.#hostNetns)
-      sweepPins(this.#directories, this.#logger)
+      this.#fastPath.reason = probeFastPath(this.#wantsFastPath)
+      await sweepPins(this.#directories, this.#logger)
       const open = (): NetlinkSocket => openNetfilterSocket(this.#theHost().fd)
       this.#filter = openHostFilter(open, { wanted: this.#wantsFilter, logger: this.#logger })
     })
@@ -120,32 +125,33 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async removeOverlay(overlayId: string): Promise<void> {
-    await this.#removing(`removing overlay ${overlayId}`, () => {
+    await this.#removing(`removing overlay ${overlayId}`, async () => {
       const netns = this.#namespaces.find(overlayId)
       const tunnel = netns === null ? null : tunnelOf(netns)
-      this.#namespaces.destroy(overlayId)
+      await this.#namespaces.destroy(overlayId)
       if (tunnel !== null) this.#theFilter().release(tunnel)
       const { socket } = this.#theHost()
       for (const link of listLinks(socket))
-        if (link.alias !== '' && isMarked(link, overlayId)) deleteLinkIfExists(socket, link.index)
+        if (link.alias !== '' && isMarked(link, overlayId))
+          await deleteLinkFromThread(socket, link.index)
     })
   }
 
   async ensureEndpoint(overlayId: string, link: EndpointLink): Promise<EnsuredEndpoint> {
     checkEndpointId(link.endpointId)
-    return kernelWork(`endpoint ${link.endpointId} of overlay ${overlayId}`, () =>
+    return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () =>
       ensureVethPair(this.#namespaces.existing(overlayId), this.#theHost(), overlayId, link),
     )
   }
 
   async restoreEndpoint(overlayId: string, link: EndpointLink): Promise<RestoreOutcome> {
-    return kernelWork(`endpoint ${link.endpointId} of overlay ${overlayId}`, () => {
+    return this.#kernel(`endpoint ${link.endpointId} of overlay ${overlayId}`, () => {
       const netns = this.#namespaces.existing(overlayId)
       const changed = isComplete(netns, overlayId, link)
         ? repairVethPair(netns, this.#theHost(), overlayId, link)
         : null
       if (changed !== null) return changed.length > 0 ? 'repaired' : 'unchanged'
-      return this.#recreate(netns, overlayId, link) ? 'repaired' : 'missing'
+      return recreateInSandbox(netns, this.#sandboxes, overlayId, link) ? 'repaired' : 'missing'
     })
   }
 
@@ -157,17 +163,13 @@ export class LinuxDataplane implements Dataplane {
 
   async apply(overlayId: string, changes: readonly RowChange[]): Promise<FailedRowChange[]> {
     const failed: FailedRowChange[] = []
-    for (let first = 0; first < changes.length; first += maxBatch) {
-      if (first > 0) await nextTurn()
-      failed.push(...this.#applyBatch(overlayId, changes.slice(first, first + maxBatch)))
-    }
-    // A batch takes some ms; many small calls in a row must not block other work either.
-    if (changes.length >= maxBatch / 4) await nextTurn()
+    for (let first = 0; first < changes.length; first += maxBatch)
+      failed.push(...(await this.#applyBatch(overlayId, changes.slice(first, first + maxBatch))))
     return failed
   }
 
   async setTunnelSources(overlayId: string, vteps: readonly Ip[]): Promise<void> {
-    kernelWork(`tunnels of overlay ${overlayId}`, () => {
+    await this.#kernel(`tunnels of overlay ${overlayId}`, () => {
       const tunnel = tunnelOf(this.#namespaces.existing(overlayId))
       if (tunnel === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
       this.#theFilter().setSources(tunnel.vni, vteps)
@@ -175,23 +177,21 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async dump(overlayId: string): Promise<ActualOverlay | null> {
-    const what = `reading overlay ${overlayId}`
-    const netns = kernelWork(what, () => this.#namespaces.find(overlayId))
-    if (netns === null) return null
-    const parts = { netns, host: this.#theHost(), filter: this.#theFilter() }
-    return dumpOverlay(parts, overlayId).catch((error: unknown) =>
-      kernelWork(what, () => {
-        throw error
-      }),
-    )
+    return this.#kernel(`reading overlay ${overlayId}`, async () => {
+      const netns = this.#namespaces.find(overlayId)
+      if (netns === null) return null
+      return dumpOverlay({ netns, host: this.#theHost(), filter: this.#theFilter() }, overlayId)
+    })
   }
 
   async overlays(): Promise<string[]> {
-    return kernelWork('looking for overlays', () => pinnedOverlays(this.#directories, this.#logger))
+    return this.#kernel('looking for overlays', () =>
+      pinnedOverlays(this.#directories, this.#logger),
+    )
   }
 
   async underlayMtu(vtep: Ip): Promise<number> {
-    return kernelWork(`MTU of ${vtep}`, () =>
+    return this.#kernel(`MTU of ${vtep}`, () =>
       underlayMtu(this.#theHost().socket, vtep, (message) => {
         if (!this.#warned.has(message)) this.#logger.warn(message)
         this.#warned.add(message)
@@ -200,17 +200,19 @@ export class LinuxDataplane implements Dataplane {
   }
 
   async close(): Promise<void> {
-    this.#namespaces.close()
-    this.wireGuard.close()
-    this.#filter?.close()
-    this.#filter = null
-    if (this.#host !== null) closeNetns(this.#host)
-    this.#host = null
+    await this.#turns.alone(async () => {
+      this.#namespaces.close()
+      this.wireGuard.close()
+      this.#filter?.close()
+      this.#filter = null
+      if (this.#host !== null) closeNetns(this.#host)
+      this.#host = null
+    })
   }
 
-  #ensureOverlay(links: OverlayLinks): string[] {
+  #ensureOverlay(links: OverlayLinks): Promise<string[]> {
     const { overlayId } = links
-    return kernelWork(`overlay ${overlayId}`, () => {
+    return this.#kernel(`overlay ${overlayId}`, async () => {
       const found = this.#namespaces.find(overlayId)
       const netns = found ?? this.#namespaces.create(overlayId)
       try {
@@ -222,28 +224,15 @@ export class LinuxDataplane implements Dataplane {
         const changed = ensureLinks(netns, tunnels, links, this.#namespaces.withNetns)
         if (before !== null && (before.vni !== links.vni || before.port !== links.port))
           this.#theFilter().release(before)
-        changed.push(...filtered)
+        const vxlan = vxlanOf(netns, overlayId).index
+        const checksSource = this.#theFilter().isActive && links.spoofing !== 'allow'
+        changed.push(...filtered, ...netns.fastPath.ensure({ vxlan, mtu: links.mtu, checksSource }))
         return found === null ? ['namespace created', ...changed] : changed
       } catch (error) {
-        if (found === null) this.#namespaces.destroy(overlayId)
+        if (found === null) await this.#namespaces.destroy(overlayId)
         throw error
       }
     })
-  }
-
-  /** Creates a veth pair into its sandbox. @returns whether there is one. */
-  #recreate(netns: OverlayNetns, overlayId: string, link: EndpointLink): boolean {
-    if (this.#sandboxDirectory === undefined || link.sandboxKey === null) return false
-    const path = join(this.#sandboxDirectory, basename(link.sandboxKey))
-    if (!isPinned(path)) return false
-    const sandbox = openNetns(path)
-    try {
-      const warning = recreateVethPair(netns, sandbox, overlayId, link)
-      if (warning !== null) this.#logger.warn(warning)
-      return true
-    } finally {
-      closeNetns(sandbox)
-    }
   }
 
   #ensureFilter(netns: OverlayNetns, links: OverlayLinks): string[] {
@@ -254,12 +243,12 @@ export class LinuxDataplane implements Dataplane {
     return changed
   }
 
-  #applyBatch(overlayId: string, changes: readonly RowChange[]): FailedRowChange[] {
-    return kernelWork(`rows of overlay ${overlayId}`, () => {
+  #applyBatch(overlayId: string, changes: readonly RowChange[]): Promise<FailedRowChange[]> {
+    return this.#kernel(`rows of overlay ${overlayId}`, () => {
       const netns = this.#namespaces.existing(overlayId)
-      const vxlan = netns.link(vxlanName)
-      if (vxlan === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
-      return writeRows(netns.socket, vxlan.index, changes)
+      const failed = writeRows(netns.socket, vxlanOf(netns, overlayId).index, changes)
+      netns.fastPath.noteFdb(changes)
+      return failed
     })
   }
 
@@ -273,19 +262,32 @@ export class LinuxDataplane implements Dataplane {
     return this.#filter
   }
 
-  /**
-   * Removes links, for which the kernel blocks this thread for 16 to 50 ms: one after the other,
-   * whatever the overlay, and other work runs in between.
-   */
-  #removing(what: string, work: () => void): Promise<void> {
-    return this.#removals.run('all', async () => {
-      kernelWork(what, work)
-      await nextTurn()
-    })
+  /** Work on the kernel, in its turn. */
+  #kernel<T>(what: string, work: () => T | Promise<T>): Promise<Awaited<T>> {
+    return this.#turns.run(() => named(what, work))
+  }
+
+  /** Work that removes links, for which the kernel blocks everything that changes others. */
+  #removing(what: string, work: () => Promise<void>): Promise<void> {
+    return this.#turns.alone(() => named(what, work))
+  }
+}
+
+async function named<T>(what: string, work: () => T | Promise<T>): Promise<Awaited<T>> {
+  try {
+    return await work()
+  } catch (error) {
+    throw kernelFailure(what, error)
   }
 }
 
 /** UDP port and VNI of the VXLAN device that is there; null when there is none. */
 function tunnelOf(netns: OverlayNetns): Tunnel | null {
   return netns.link(vxlanName)?.vxlan ?? null
+}
+
+function vxlanOf(netns: OverlayNetns, overlayId: string): Link {
+  const link = netns.link(vxlanName)
+  if (link === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
+  return link
 }

@@ -188,6 +188,7 @@ export class MemoryDataplane implements Dataplane {
       neighbours: [...overlay.neighbours].map(([ip, mac]) => ({ ip, mac })),
       sources: overlay.sources,
       dropped: {},
+      fastPath: { reason: 'a kernel in memory', endpoints: {} },
     }
   }
 

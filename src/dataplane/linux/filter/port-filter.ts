@@ -255,7 +255,7 @@ function interfaceKey(name: string): Buffer {
   return key
 }
 
-function linkLocal(mac: Mac): Buffer {
+export function linkLocal(mac: Mac): Buffer {
   const [a, b, c, d, e, f] = macToBytes(mac)
   return Buffer.from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a! ^ 2, b!, c!, 0xff, 0xfe, d!, e!, f!])
 }

@@ -1,8 +1,16 @@
+import { basename, join } from 'node:path'
 import { failure, isSystemError, messageOf } from '../../../base/errors.ts'
+import type { Logger } from '../../../base/logger.ts'
 import { ipWithLength } from '../../../net/cidr.ts'
 import type { EndpointLink, EnsuredEndpoint } from '../../dataplane.ts'
 import { addAddress } from '../netlink/addresses.ts'
-import { type Link, deleteLinkIfExists, findLink, listLinks } from '../netlink/link.ts'
+import {
+  type Link,
+  deleteLinkFromThread,
+  deleteLinkIfExists,
+  findLink,
+  listLinks,
+} from '../netlink/link.ts'
 import { changeLink, createVethPair, deleteLink, noOwnAddresses } from '../netlink/link-requests.ts'
 import {
   bridgeName,
@@ -14,7 +22,13 @@ import {
 import { getFdb, readPortMac, removePortMac, setPortMac } from '../netlink/neighbours.ts'
 import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
 import { inNetns, writeNetSysctl } from '../netns/netns.ts'
-import type { NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
+import {
+  type NetnsHandle,
+  type OverlayNetns,
+  closeNetns,
+  openNetns,
+} from '../netns/overlay-netns.ts'
+import { isPinned } from '../netns/pin.ts'
 import { configureLink, linkDrift, ownLink, repairLink } from './link-config.ts'
 
 /**
@@ -76,7 +90,7 @@ export function repairVethPair(
     ...repairLink(netns.socket, port, desired),
     ...repairHostEnd(host.socket, hostEnd, link, desired.alias),
     ...ensurePortMac(netns.socket, port.index, link),
-    ...ensurePortSource(netns, port.name, link),
+    ...ensurePortSource(netns, port, link),
   ]
 }
 
@@ -85,7 +99,7 @@ export function repairVethPair(
  * does.
  * @returns why the container could not be given its IPv6 addresses, in words; null when it has all.
  */
-export function recreateVethPair(
+function recreateVethPair(
   netns: OverlayNetns,
   container: NetnsHandle,
   overlayId: string,
@@ -118,6 +132,30 @@ export function recreateVethPair(
     `endpoint ${link.endpointId} of overlay ${overlayId} has its link again, but IPv6 only after a ` +
     `restart of its container: ${errors.join('; ')}`
   )
+}
+
+/**
+ * As `recreateVethPair`, where the engine has a namespace of that sandbox in `directory`. Logs why
+ * IPv6 could not be given. @returns whether there is a pair.
+ */
+export function recreateInSandbox(
+  netns: OverlayNetns,
+  sandboxes: { readonly directory: string | undefined; readonly logger: Logger },
+  overlayId: string,
+  link: EndpointLink,
+): boolean {
+  const { directory, logger } = sandboxes
+  if (directory === undefined || link.sandboxKey === null) return false
+  const path = join(directory, basename(link.sandboxKey))
+  if (!isPinned(path)) return false
+  const sandbox = openNetns(path)
+  try {
+    const warning = recreateVethPair(netns, sandbox, overlayId, link)
+    if (warning !== null) logger.warn(warning)
+    return true
+  } finally {
+    closeNetns(sandbox)
+  }
 }
 
 /** Errors of a link without IPv6, or of a kernel without. */
@@ -174,30 +212,31 @@ function createPair(
     const port = netns.link(name)
     if (port === null) throw failure('KERNEL', `${name}: the new veth pair is gone`)
     netns.socket.sendAll([setPortMac(port.index, mac)])
-    ensurePortSource(netns, name, link)
+    ensurePortSource(netns, port, link)
   } catch (error) {
     netns.socket.send([deleteLink(name)])
     throw error
   }
 }
 
-/** Removes the pair by whichever end is left. */
-export function removeVethPair(
+/** Removes the pair by whichever end is left, without blocking this thread. */
+export async function removeVethPair(
   netns: OverlayNetns | null,
   host: NetnsHandle,
   overlayId: string,
   endpointId: string,
-): void {
+): Promise<void> {
   const name = portNameOf(overlayId, endpointId)
   const port = netns?.link(name) ?? null
   if (netns?.filtersPorts === true) netns.portFilter.set(name, null)
+  netns?.fastPath.removePort(name)
   if (netns !== null && port !== null && isMarked(port, overlayId)) {
-    deleteLinkIfExists(netns.socket, port.index)
+    await deleteLinkFromThread(netns.socket, port.index)
     return
   }
   const hostEnd = findLink(host.socket, sourceNameOf(overlayId, endpointId))
   if (hostEnd !== null && isMarked(hostEnd, overlayId))
-    deleteLinkIfExists(host.socket, hostEnd.index)
+    await deleteLinkFromThread(host.socket, hostEnd.index)
 }
 
 /**
@@ -215,14 +254,15 @@ function repairHostEnd(
   return drift
 }
 
-/** Lets the container send from its own addresses, where ports are filtered. */
+/** Lets the container send from its own addresses, by the bridge and past it. */
 function ensurePortSource(
   netns: OverlayNetns,
-  port: string,
+  port: Link,
   { mac, addresses }: EndpointLink,
 ): string[] {
-  if (!netns.filtersPorts) return []
-  return netns.portFilter.set(port, { mac, ips: addresses.map(({ ip }) => ip) })
+  const source = { mac, ips: addresses.map(({ ip }) => ip) }
+  const filtered = netns.filtersPorts ? netns.portFilter.set(port.name, source) : []
+  return [...filtered, ...netns.fastPath.setPort(port, source)]
 }
 
 /** Makes the endpoint's MAC address the only one that the bridge has behind the port. */

@@ -1,9 +1,11 @@
 import { endianness } from 'node:os'
-import { errnoOf, messageOf, refusal } from '../../../base/errors.ts'
+import { errnoOf, isBug, messageOf, refusal } from '../../../base/errors.ts'
 import type { Ip } from '../../../net/ip.ts'
 import type { Vni } from '../../../net/vni.ts'
+import { FastPath } from '../bpf/fast-path.ts'
 import { createBridge, createVethPair, createVxlan } from '../netlink/link-requests.ts'
 import { bridgeName, deviceMac, vxlanName } from '../netlink/names.ts'
+import { NetlinkSocket } from '../netlink/netlink-socket.ts'
 import { inNewNetns, openOwnNetns } from '../netns/netns.ts'
 import { closeNetns, netnsHandle } from '../netns/overlay-netns.ts'
 
@@ -70,5 +72,35 @@ function tryDevices(): void {
     }
   } finally {
     closeNetns(netns)
+  }
+}
+
+/** Index of the loopback link in every namespace. */
+const loopback = 1
+
+/**
+ * Why this host has no fast path; null when it can have one. Tries all of it in a temporary
+ * namespace: rights, the kernel's verifier, the qdisc.
+ */
+export function probeFastPath(isWanted: boolean): string | null {
+  if (!isWanted) return 'FAST_PATH=off'
+  try {
+    return inNewNetns(tryFastPath)
+  } catch (error) {
+    if (isBug(error)) throw error
+    return messageOf(error)
+  }
+}
+
+function tryFastPath(): string | null {
+  const socket = new NetlinkSocket()
+  const fastPath = new FastPath(socket, { reason: null, warn: () => {} })
+  try {
+    fastPath.ensure({ vxlan: loopback, mtu, checksSource: true })
+    fastPath.setPort({ index: loopback, name: 'lo' }, { mac: deviceMac('probe'), ips: [] })
+    return fastPath.reason
+  } finally {
+    fastPath.close()
+    socket.close()
   }
 }

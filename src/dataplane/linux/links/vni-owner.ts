@@ -42,11 +42,11 @@ const attemptIntervalMs = 50
 /** Does work that creates a VXLAN device, and again while the owner of its VNI cannot be found. */
 export async function retryUnknownOwner<T>(
   { overlayId, vni }: OverlayLinks,
-  work: () => T,
+  work: () => Promise<T>,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return work()
+      return await work()
     } catch (error) {
       if (!(error instanceof UnknownVniOwner)) throw error
       if (attempt === maxAttempts)

@@ -1,7 +1,7 @@
 import { type Ip, ipFromBytes } from '../../../net/ip.ts'
 import { type Mac, macFromBytes } from '../../../net/mac.ts'
 import type { Vni } from '../../../net/vni.ts'
-import { deleteLink, getLinks } from './link-requests.ts'
+import { deleteAllOurs, deleteLink, getLinks } from './link-requests.ts'
 import { type Message, readAttributes, readString } from './message.ts'
 import { NetlinkError, type NetlinkSocket } from './netlink-socket.ts'
 import * as rt from './rtnetlink.ts'
@@ -62,6 +62,24 @@ export function listLinks(socket: NetlinkSocket): Link[] {
 export function deleteLinkIfExists(socket: NetlinkSocket, index: number): void {
   const [error] = socket.send([deleteLink(index)]).values()
   if (error !== undefined && error.code !== 'ENODEV') throw error
+}
+
+/** As `deleteLinkIfExists`, without blocking this thread. */
+export async function deleteLinkFromThread(socket: NetlinkSocket, index: number): Promise<void> {
+  await unlessGone(socket.sendFromThread(deleteLink(index)))
+}
+
+/** Removes all our links of the socket's namespace, without blocking this thread. */
+export async function deleteAllFromThread(socket: NetlinkSocket): Promise<void> {
+  await unlessGone(socket.sendFromThread(deleteAllOurs()))
+}
+
+async function unlessGone(removal: Promise<void>): Promise<void> {
+  try {
+    await removal
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.code !== 'ENODEV') throw error
+  }
 }
 
 /** Reads an RTM_NEWLINK message. */

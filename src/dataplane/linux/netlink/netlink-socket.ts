@@ -1,5 +1,6 @@
-import { closeSync, readSync, writeSync } from 'node:fs'
+import { closeSync, readSync, write, writeSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { errnoOf, failure, isSystemError } from '../../../base/errors.ts'
 import {
   type Message,
@@ -43,6 +44,9 @@ const maxDumpAttempts = 4
 
 /** Of a scan, before it yields to other work: about a thousand rows, 2 to 3 ms. */
 const maxDatagramsPerTurn = 3
+
+/** `write` in a thread of libuv's pool. */
+const writeFromThread = promisify(write)
 
 /** The messages around a transaction. */
 interface Delimiters {
@@ -117,6 +121,19 @@ export class NetlinkSocket {
   }
 
   /**
+   * Sends one request for which the kernel blocks its caller: another thread. The socket must not
+   * be used for anything else until this settles. Throws the error of the request.
+   */
+  async sendFromThread(request: Request): Promise<void> {
+    const last = this.#compose([request], NLM_F_ACK)
+    await writeFromThread(this.#fd, Buffer.from(NetlinkSocket.#writer.bytes))
+    const errors = new Map<number, NetlinkError>()
+    this.#readErrors([request], 0, last, errors)
+    const [error] = errors.values()
+    if (error !== undefined) throw error
+  }
+
+  /**
    * Sends requests as one transaction, between the two messages that delimit it.
    * @returns the errors, by the position of the request; with one, nothing was done.
    */
@@ -167,6 +184,16 @@ export class NetlinkSocket {
     delimiters?: Delimiters,
   ): void {
     const last = this.#write(requests, NLM_F_ACK, delimiters)
+    this.#readErrors(requests, first, last, errors)
+  }
+
+  /** Reads the answers to a batch, up to that of the last request. */
+  #readErrors(
+    requests: readonly Request[],
+    first: number,
+    last: number,
+    errors: Map<number, NetlinkError>,
+  ): void {
     for (let done = false; !done;) {
       for (const message of this.#read(last)) {
         const position = requests.length - 1 - ((last - message.sequence) >>> 0)
@@ -206,6 +233,12 @@ export class NetlinkSocket {
 
   /** @returns the sequence number of the last request, the only one with `lastFlags`. */
   #write(requests: readonly Request[], lastFlags: number, delimiters?: Delimiters): number {
+    const last = this.#compose(requests, lastFlags, delimiters)
+    writeSync(this.#fd, NetlinkSocket.#writer.bytes)
+    return last
+  }
+
+  #compose(requests: readonly Request[], lastFlags: number, delimiters?: Delimiters): number {
     NetlinkSocket.#writer.clear()
     if (delimiters !== undefined)
       NetlinkSocket.#writer.message(delimiters.begin, NLM_F_REQUEST, this.#sequence)
@@ -216,7 +249,6 @@ export class NetlinkSocket {
     }
     if (delimiters !== undefined)
       NetlinkSocket.#writer.message(delimiters.end, NLM_F_REQUEST, this.#sequence)
-    writeSync(this.#fd, NetlinkSocket.#writer.bytes)
     return this.#sequence
   }
 

@@ -28,7 +28,13 @@ export const libc = {
     'int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)',
   ),
   umount2: library.func('int umount2(const char *target, int flags)'),
+  bpf: library.func(
+    'long syscall(long number, long command, void *attributes, unsigned int bytes)',
+  ),
 }
+
+/** From <asm/unistd.h>: the number of bpf(2), which has no function in the C library. */
+const bpfNumber = process.arch === 'arm64' ? 280 : 321
 
 /** From <sched.h>: the network namespace. */
 const CLONE_NEWNET = 0x4000_0000
@@ -123,6 +129,11 @@ export function setSocketOption(fd: number, level: number, name: number, value: 
   const bytes = Buffer.alloc(4)
   bytes.writeInt32LE(value)
   check(`setsockopt(${level}, ${name})`, libc.setsockopt(fd, level, name, bytes, 4))
+}
+
+/** bpf(2). @returns -1 when it fails; the error is in koffi's errno. */
+export function bpfCall(command: number, attributes: Buffer): number {
+  return Number(libc.bpf(bpfNumber, command, attributes, attributes.length))
 }
 
 /** Moves this thread into the network namespace of `fd`. */

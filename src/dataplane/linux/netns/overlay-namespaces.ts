@@ -1,4 +1,5 @@
 import { failure } from '../../../base/errors.ts'
+import type { FastPathMode } from '../bpf/fast-path.ts'
 import { pinName } from '../netlink/names.ts'
 import { OverlayNetns } from './overlay-netns.ts'
 import { Pin } from './pin.ts'
@@ -9,13 +10,14 @@ import { Pin } from './pin.ts'
  */
 export class OverlayNamespaces {
   readonly #directories: readonly string[]
-  readonly #warn: (message: string) => void
+  readonly #mode: FastPathMode
   readonly #open = new Map<string, OverlayNetns>()
   readonly #warned = new Set<string>()
 
-  constructor(directories: readonly string[], warn: (message: string) => void) {
+  /** `mode` is for all fast paths, and warns of pins as well. */
+  constructor(directories: readonly string[], mode: FastPathMode) {
     this.#directories = directories
-    this.#warn = warn
+    this.#mode = mode
   }
 
   /** The overlay's namespace; null when it has none on this host. */
@@ -25,10 +27,10 @@ export class OverlayNamespaces {
     if (held !== undefined && !held.isReplaced) {
       held.ensurePinned()
       if (held.isPinned)
-        this.#warn(`overlay ${overlayId}: a pin ${held.path} was gone and was restored`)
+        this.#mode.warn(`overlay ${overlayId}: a pin ${held.path} was gone and was restored`)
       return held
     }
-    const pinned = OverlayNetns.open(this.#pinOf(overlayId))
+    const pinned = OverlayNetns.open(this.#pinOf(overlayId), this.#mode)
     held?.close()
     if (pinned === null) this.#open.delete(overlayId)
     else this.#open.set(overlayId, pinned)
@@ -44,19 +46,19 @@ export class OverlayNamespaces {
 
   /** Makes and pins the overlay's namespace, which must not be there. */
   create(overlayId: string): OverlayNetns {
-    const netns = OverlayNetns.create(this.#pinOf(overlayId))
+    const netns = OverlayNetns.create(this.#pinOf(overlayId), this.#mode)
     this.#open.set(overlayId, netns)
     return netns
   }
 
   /** Removes the overlay's namespace with its links, or leftover pins. None is no error. */
-  destroy(overlayId: string): void {
+  async destroy(overlayId: string): Promise<void> {
     const netns = this.find(overlayId)
     if (netns === null) {
       this.#pinOf(overlayId).remove()
       return
     }
-    netns.clear()
+    await netns.clear()
     netns.close()
     this.#open.delete(overlayId)
   }
@@ -81,7 +83,7 @@ export class OverlayNamespaces {
   /** What is wrong with a pin is told once, because it is looked at often. */
   #pinOf(overlayId: string): Pin {
     return new Pin(this.#directories, pinName(overlayId), (message) => {
-      if (!this.#warned.has(message)) this.#warn(message)
+      if (!this.#warned.has(message)) this.#mode.warn(message)
       this.#warned.add(message)
     })
   }

@@ -1,9 +1,9 @@
 import { closeSync, openSync } from 'node:fs'
 import { errnoOf, failure } from '../../../base/errors.ts'
+import { FastPath, type FastPathMode } from '../bpf/fast-path.ts'
 import { PortFilter } from '../filter/port-filter.ts'
-import { type Link, findLink, listLinks } from '../netlink/link.ts'
-import { deleteAllOurs } from '../netlink/link-requests.ts'
-import { NetlinkError, NetlinkSocket } from '../netlink/netlink-socket.ts'
+import { type Link, deleteAllFromThread, findLink, listLinks } from '../netlink/link.ts'
+import { NetlinkSocket } from '../netlink/netlink-socket.ts'
 import { inNetns, inNewNetns, openOwnNetns } from './netns.ts'
 import type { Pin } from './pin.ts'
 
@@ -45,25 +45,31 @@ export function closeNetns({ socket, fd }: NetnsHandle): void {
   closeSync(fd)
 }
 
+/** For those who only look at a namespace. */
+const noFastPath: FastPathMode = { reason: 'not asked for', warn: () => {} }
+
 /** An overlay's network namespace: pinned by files, reached by a netlink socket in it. */
 export class OverlayNetns {
   readonly #pin: Pin
   /** Identifies the namespace in requests to other namespaces. */
   readonly fd: number
   readonly socket: NetlinkSocket
+  /** The way past the bridge of the overlay. */
+  readonly fastPath: FastPath
   #filterSocket: NetlinkSocket | null = null
   #filter: PortFilter | null = null
 
-  private constructor(pin: Pin, fd: number, socket: NetlinkSocket) {
+  private constructor(pin: Pin, { fd, socket }: NetnsHandle, mode: FastPathMode) {
     this.#pin = pin
     this.fd = fd
     this.socket = socket
+    this.fastPath = new FastPath(socket, mode)
   }
 
   /** Creates a namespace and pins it; when a step fails, nothing remains of it. */
-  static create(pin: Pin): OverlayNetns {
-    const { fd, socket } = inNewNetns(() => netnsHandle(openOwnNetns()))
-    const netns = new OverlayNetns(pin, fd, socket)
+  static create(pin: Pin, mode = noFastPath): OverlayNetns {
+    const handle = inNewNetns(() => netnsHandle(openOwnNetns()))
+    const netns = new OverlayNetns(pin, handle, mode)
     try {
       netns.ensurePinned()
       return netns
@@ -77,11 +83,10 @@ export class OverlayNetns {
   /**
    * Opens the namespace that is pinned; null when there is none. A pin that is missing is restored.
    */
-  static open(pin: Pin): OverlayNetns | null {
+  static open(pin: Pin, mode = noFastPath): OverlayNetns | null {
     const path = pin.find()
     if (path === null) return null
-    const { fd, socket } = openNetns(path)
-    const netns = new OverlayNetns(pin, fd, socket)
+    const netns = new OverlayNetns(pin, openNetns(path), mode)
     try {
       netns.ensurePinned()
     } catch (error) {
@@ -140,6 +145,7 @@ export class OverlayNetns {
 
   /** Closes the descriptors. The pin keeps the namespace. */
   close(): void {
+    this.fastPath.close()
     this.#filterSocket?.close()
     closeNetns(this)
   }
@@ -149,12 +155,8 @@ export class OverlayNetns {
    * namespace asynchronously, and only when nobody holds it open; the VNI must be free before that.
    * Can be repeated after a failure.
    */
-  clear(): void {
-    try {
-      this.socket.sendAll([deleteAllOurs()])
-    } catch (error) {
-      if (!(error instanceof NetlinkError) || error.code !== 'ENODEV') throw error
-    }
+  async clear(): Promise<void> {
+    await deleteAllFromThread(this.socket)
     this.#pin.remove()
   }
 }

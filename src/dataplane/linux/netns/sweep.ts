@@ -16,8 +16,8 @@ import { Pin } from './pin.ts'
  * The overlays that have a namespace pinned in one of the directories. What cannot be read is
  * logged.
  */
-export function pinnedOverlays(directories: readonly string[], logger: Logger): string[] {
-  return forEachPin(directories, logger, (pin, file) => {
+export function pinnedOverlays(directories: readonly string[], logger: Logger): Promise<string[]> {
+  return forEachPin(directories, logger, async (pin, file) => {
     // A foreign mount has no name of ours; it is logged at the start.
     const netns = pinNamePattern.test(file) ? OverlayNetns.open(pin) : null
     try {
@@ -34,29 +34,30 @@ export function pinnedOverlays(directories: readonly string[], logger: Logger): 
  * an overlay, veth pairs without an alias. Complete overlays stay, known or not. What cannot be
  * removed is logged and stays.
  */
-export function sweepPins(directories: readonly string[], logger: Logger): void {
-  forEachPin(directories, logger, (pin) => {
-    sweepPin(pin, logger)
+export async function sweepPins(directories: readonly string[], logger: Logger): Promise<void> {
+  await forEachPin(directories, logger, async (pin) => {
+    await sweepPin(pin, logger)
     return []
   })
 }
 
 /** All that `visit` returns. */
-function forEachPin(
+async function forEachPin(
   directories: readonly string[],
   logger: Logger,
-  visit: (pin: Pin, file: string) => string[],
-): string[] {
-  return [...filesIn(directories, logger)].flatMap((file) => {
+  visit: (pin: Pin, file: string) => Promise<string[]>,
+): Promise<string[]> {
+  const found: string[] = []
+  for (const file of filesIn(directories, logger)) {
     const pin = new Pin(directories, file, (message) => logger.warn(message))
     try {
-      return visit(pin, file)
+      found.push(...(await visit(pin, file)))
     } catch (error) {
       if (isBug(error)) throw error
       logger.warn(`${pin.path} cannot be read: ${messageOf(error)}`)
-      return []
     }
-  })
+  }
+  return found
 }
 
 function filesIn(directories: readonly string[], logger: Logger): Set<string> {
@@ -72,7 +73,7 @@ function filesIn(directories: readonly string[], logger: Logger): Set<string> {
   return new Set(files.filter((file) => file !== wireguardPinName))
 }
 
-function sweepPin(pin: Pin, logger: Logger): void {
+async function sweepPin(pin: Pin, logger: Logger): Promise<void> {
   const netns = OverlayNetns.open(pin)
   if (netns === null) {
     pin.remove()
@@ -81,7 +82,7 @@ function sweepPin(pin: Pin, logger: Logger): void {
   try {
     if (overlayIn(netns) === null) {
       logger.info(`namespace ${pin.path} has no overlay in it and is removed`)
-      netns.clear()
+      await netns.clear()
       return
     }
     for (const link of netns.links())

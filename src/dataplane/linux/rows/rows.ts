@@ -72,7 +72,14 @@ export async function dumpOverlay(
     return [{ endpointId, mac, mtu: link.mtu, ips, portConfigured, inHostNetns }]
   })
   const dropped = Object.fromEntries(portFilter?.dropped() ?? [])
-  return { overlayId, endpoints, fdb, neighbours, sources, dropped }
+  netns.fastPath.syncFdb(fdb)
+  const traffic = netns.fastPath.traffic()
+  const indexes = links.flatMap(({ index, alias }) => {
+    const endpointId = traffic.has(index) ? endpointOfAlias(alias, overlayId) : null
+    return endpointId === null ? [] : [[endpointId, traffic.get(index)!] as const]
+  })
+  const fastPath = { reason: netns.fastPath.reason, endpoints: Object.fromEntries(indexes) }
+  return { overlayId, endpoints, fdb, neighbours, sources, dropped, fastPath }
 }
 
 /** None when the filter has another MAC address for the port than the bridge. */
