@@ -8,6 +8,7 @@ import { createLogger } from './base/logger.ts'
 import { systemRandom } from './base/random.ts'
 import { CallStatistics } from './engine-api/call-statistics.ts'
 import { PluginServer } from './engine-api/plugin-server.ts'
+import { watchEngineSocket } from './host/engine-socket.ts'
 import { routedPrefixes } from './host/routes.ts'
 import { addressSpaces } from './ipam/pool-id.ts'
 import { Plugin } from './plugin.ts'
@@ -15,7 +16,7 @@ import { type Settings, parseSettings } from './settings/settings.ts'
 import { version } from './version.ts'
 import { type HostPorts, hostGossip, openHost, seedText } from './wiring/host/host-ports.ts'
 import { metricsOf } from './wiring/metrics.ts'
-import { endOnBug, explain, stopOnSignal } from './wiring/host/process.ts'
+import { endOnBug, explain, restart, stopOnSignal } from './wiring/host/process.ts'
 
 /*
  * The composition root: settings, then the host's disk and kernel, then the plugin, then the
@@ -71,6 +72,7 @@ async function start(): Promise<void> {
   })
   server.ready(plugin.handlers)
   isReady = true
+  watchEngineSocket(settings.engineSocket, systemClock, () => restart('a new engine', stop, logger))
   const { member, vtep } = host
   logger.info('ready', { event: 'plugin-started', version, member, vtep, join: settings.join })
 }

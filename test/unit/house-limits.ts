@@ -55,7 +55,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     base: { max: 1200, target: 900 },
     net: { max: 595, target: 400 },
     settings: { max: 590 },
-    host: { max: 700 },
+    host: { max: 750 },
     identity: { max: 2500, target: 900 },
     store: { max: 800, target: 750 },
     'engine-api': { max: 1250, target: 1200 },

@@ -35,6 +35,12 @@ export function stopOnSignal(stop: () => Promise<void>, logger: Logger): void {
   process.on('SIGINT', handler)
 }
 
+/** Ends the process in good order; the engine starts it again at once. */
+export function restart(reason: string, stop: () => Promise<void>, logger: Logger): void {
+  logger.info('starting again', { reason })
+  stopWithin(stop, logger).then(() => process.exit(1), endOnBug)
+}
+
 async function stopWithin(stop: () => Promise<void>, logger: Logger): Promise<void> {
   const late = new Promise<'late'>((tell) => {
     systemClock.setTimeout(() => tell('late'), maxStopMs)
