@@ -15,15 +15,16 @@ import { execa } from 'execa'
 import { buildCli } from './build-cli.ts'
 import { bundle, copyKoffi } from './bundle.ts'
 import { buildRootfsWithDocker } from './docker-build.ts'
-import { copyDebianLicences, copyPackageLicences } from './licences.ts'
-import { copyProgram, findProgram, strip } from './programs.ts'
+import { copyDebianLicences, copyPackageLicences, copyText, writeSources } from './licences.ts'
+import { type Package, debianPackages, npmPackage } from './packages.ts'
+import { copyProgram, strip } from './programs.ts'
 import { projectDir } from './project.ts'
+import { Provenance, billOfMaterials, digestOf, normalise } from './provenance.ts'
 
-/**
- * For people who look into a running plugin, and for `doctor`; the data plane itself does not need
- * them.
- */
-const diagnosticPrograms = ['ip', 'bridge']
+/** Of ts-overlay itself. */
+const repository = 'https://github.com/ts-overlay/ts-overlay'
+/** The bill of materials, in the root file system. */
+const billFile = 'usr/share/sbom/ts-overlay.cdx.json'
 
 /**
  * Mount points and folders that programs expect. The engine fills /dev, /proc, /sys and
@@ -64,50 +65,70 @@ async function main(): Promise<void> {
   const root = path.join(partial, 'rootfs')
   await (values.docker ? buildRootfsWithDocker(root) : buildRootfs(root, values.main))
   await cp(path.join(projectDir, 'config.json'), path.join(partial, 'config.json'))
+  normalise(partial)
   await rm(out, { recursive: true, force: true })
   await rename(partial, out)
   await reportSizes(out, performance.now() - started)
 }
 
 async function buildRootfs(root: string, mainFile: string): Promise<void> {
+  const own = { ...npmPackage('.'), source: repository }
+  const provenance = new Provenance()
   for (const folder of emptyFolders) await mkdir(path.join(root, folder), { recursive: true })
   await mkdir(path.join(root, 'etc'), { recursive: true })
-  for (const [file, text] of Object.entries(accounts)) await writeFile(path.join(root, file), text)
-  const packages = await addOwnPrograms(root, mainFile)
-  const libraries = await addMachineCode(root)
-  await copyPackageLicences(root, packages)
-  await copyDebianLicences(root, libraries)
-  await cp(
-    path.join(projectDir, 'LICENSE'),
-    path.join(root, 'usr/share/licenses/ts-overlay/LICENSE'),
-  )
+  for (const [file, text] of Object.entries(accounts)) {
+    await writeFile(path.join(root, file), text)
+    provenance.add(file, [own])
+  }
+  await addOwnPrograms(root, mainFile, own, provenance)
+  await addNode(root, provenance)
+  const licence = path.join(projectDir, 'LICENSE')
+  await copyText(root, licence, `${own.name}/LICENSE`, [own], provenance)
+  await writeSources(root, own, provenance)
+  const bill = billOfMaterials(root, own, provenance)
+  await mkdir(path.join(root, path.dirname(billFile)), { recursive: true })
+  await writeFile(path.join(root, billFile), `${JSON.stringify(bill, null, 1)}\n`)
 }
 
-/** /app: the plugin, the command line and koffi. Returns the folders of npm packages in it. */
-async function addOwnPrograms(root: string, mainFile: string): Promise<string[]> {
+/** /app: the plugin, the command line and koffi. */
+async function addOwnPrograms(
+  root: string,
+  mainFile: string,
+  own: Package,
+  provenance: Provenance,
+): Promise<void> {
   const app = path.join(root, 'app')
-  const rights = path.join(projectDir, 'src/rights.ts')
-  const bundled = await bundle({ main: path.resolve(mainFile), rights }, app)
-  const inCli = await buildCli(app)
+  const main = await bundle({ main: path.resolve(mainFile) }, app)
+  const rights = await bundle({ rights: path.join(projectDir, 'src/rights.ts') }, app)
+  const cli = await buildCli(app)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(app, 'start.cjs'))
-  return [...new Set([...bundled, ...inCli]), await copyKoffi(app), nodePackage()]
+  const bundles = { 'main.cjs': main, 'rights.cjs': rights, 'docker-ts-overlay': cli }
+  for (const [file, folders] of Object.entries(bundles))
+    provenance.add(`app/${file}`, [own, ...folders.map(npmPackage)])
+  for (const file of ['start.cjs', 'package.json']) provenance.add(`app/${file}`, [own])
+  const { folder: koffi, files } = await copyKoffi(app)
+  for (const file of files) provenance.add(`app/${file}`, [npmPackage(koffi)])
+  for (const folder of new Set([...main, ...rights, ...cli, koffi]))
+    await copyPackageLicences(root, folder, npmPackage(folder), provenance)
 }
 
-/** Node itself and the diagnostic programs. Returns the files of this machine that were copied. */
-async function addMachineCode(root: string): Promise<string[]> {
-  const nodeFile = path.join(projectDir, nodePackage(), 'bin/node')
-  const libraries = await copyProgram(root, nodeFile, '/usr/bin/node')
-  if (!(await strip(path.join(root, 'usr/bin/node')))) {
-    process.stderr.write(
-      'no `strip` (package binutils): the plugin is 20 MB larger than it need be\n',
-    )
+/** Node itself, and the libraries of this machine that it loads. */
+async function addNode(root: string, provenance: Provenance): Promise<void> {
+  const folder = nodePackage()
+  const target = '/usr/bin/node'
+  const libraries = await copyProgram(root, path.join(projectDir, folder, 'bin/node'), target)
+  await strip(path.join(root, target))
+  const node = npmPackage(folder)
+  provenance.add(target, [node])
+  await copyPackageLicences(root, folder, node, provenance)
+  const debian = await debianPackages(libraries)
+  for (const library of libraries) {
+    const item = debian.get(library)
+    if (item === undefined)
+      throw new Error(`${library} is of no Debian package: build with \`make plugin DOCKER=1\``)
+    provenance.add(library, [item])
+    await copyDebianLicences(root, item, provenance)
   }
-  for (const name of diagnosticPrograms) {
-    const file = await findProgram(name)
-    if (file === undefined) process.stderr.write(`no ${name} (package iproute2): left out\n`)
-    else libraries.push(file, ...(await copyProgram(root, file, `/usr/sbin/${name}`)))
-  }
-  return libraries
 }
 
 function nodePackage(): string {
@@ -128,6 +149,7 @@ async function reportSizes(out: string, durationMs: number): Promise<void> {
   process.stdout.write(
     `${path.relative(process.cwd(), out)}: ${total} (Node ${nodeSize}, our code ${appSize}), built in ${seconds} s\n`,
   )
+  process.stdout.write(`digest sha256:${digestOf(out)}\n`)
 }
 
 try {

@@ -53,15 +53,19 @@ export function packageFolders(files: readonly string[]): string[] {
 
 /**
  * Copies koffi's machine code to where its script, which is in the bundles, looks for it: the one
- * npm package of this platform, in `node_modules` beside the bundles. Returns the package's folder.
- *
+ * npm package of this platform, in `node_modules` beside the bundles. Returns the package's folder,
+ * and the copied files from `outDir`.
  */
-export async function copyKoffi(outDir: string): Promise<string> {
+export async function copyKoffi(
+  outDir: string,
+): Promise<{ readonly folder: string; readonly files: readonly string[] }> {
   const folder = `node_modules/@koromix/koffi-linux-${process.arch}`
-  for (const file of ['package.json', 'index.js', `linux_${process.arch}/koffi.node`]) {
-    const target = path.join(outDir, folder, file)
+  const names = ['package.json', 'index.js', `linux_${process.arch}/koffi.node`]
+  const files = names.map((name) => path.join(folder, name))
+  for (const file of files) {
+    const target = path.join(outDir, file)
     await mkdir(path.dirname(target), { recursive: true })
-    await cp(path.join(projectDir, folder, file), target)
+    await cp(path.join(projectDir, file), target)
   }
-  return folder
+  return { folder, files }
 }

@@ -1,54 +1,76 @@
 /** The licences of everything in the plugin, under /usr/share/licenses of its root file system. */
 import { existsSync } from 'node:fs'
-import { cp, mkdir, readdir } from 'node:fs/promises'
+import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { execa } from 'execa'
+import type { Package } from './packages.ts'
 import { projectDir } from './project.ts'
+import type { Provenance } from './provenance.ts'
 
 const licenceName = /^(licen[cs]e|copying|notice)/i
+/** In the root file system. */
+const folder = 'usr/share/licenses'
+/** Where Debian keeps the texts that its packages refer to. */
+const commonLicences = '/usr/share/common-licenses'
 
-/**
- * Copies the licence texts of npm packages (folders relative to the checkout) and returns packages
- * without one.
- */
+/** Copies the licence texts of an npm package. Throws when it has none and names none. */
 export async function copyPackageLicences(
   root: string,
-  folders: readonly string[],
-): Promise<string[]> {
-  const without: string[] = []
-  for (const folder of folders) {
-    const name = folder.slice(folder.lastIndexOf('node_modules/') + 'node_modules/'.length)
-    const names = (await readdir(path.join(projectDir, folder))).filter((file) =>
-      licenceName.test(file),
-    )
-    if (names.length === 0) without.push(name)
-    for (const file of names) {
-      await copyInto(root, name, path.join(projectDir, folder, file), file)
-    }
-  }
-  return without
+  packageFolder: string,
+  item: Package,
+  provenance: Provenance,
+): Promise<void> {
+  const from = path.join(projectDir, packageFolder)
+  const names = (await readdir(from)).filter((file) => licenceName.test(file))
+  if (names.length === 0 && item.license === null)
+    throw new Error(`${packageFolder} has no licence: leave the package out`)
+  for (const file of names)
+    await copyText(root, path.join(from, file), `${item.name}/${file}`, [item], provenance)
 }
 
-/**
- * Copies the copyright files of the Debian packages that the given files belong to, where dpkg
- * knows them.
- */
-export async function copyDebianLicences(root: string, files: readonly string[]): Promise<void> {
-  // Libraries may be listed under /lib where the package has /usr/lib, or the other way round.
-  const names = files.flatMap((file) => [file, file.replace(/^\/usr/, ''), `/usr${file}`])
-  const owners = await execa('dpkg-query', ['--search', ...new Set(names)], { reject: false })
-  const packages = (owners.stdout ?? '').split('\n').flatMap((line) => {
-    const owner = /^([^:,\s]+)(?::\S+)?: \//.exec(line)
-    return owner === null ? [] : [owner[1]!]
-  })
-  for (const name of new Set(packages)) {
-    const text = `/usr/share/doc/${name}/copyright`
-    if (existsSync(text)) await copyInto(root, name, text, 'copyright')
+/** Copies the copyright file of a Debian package, and the texts that it refers to. */
+export async function copyDebianLicences(
+  root: string,
+  item: Package,
+  provenance: Provenance,
+): Promise<void> {
+  const copyright = `/usr/share/doc/${item.name}/copyright`
+  if (!existsSync(copyright)) throw new Error(`${copyright} is missing: install ${item.name} whole`)
+  await copyText(root, copyright, `${item.name}/copyright`, [item], provenance)
+  const text = await readFile(copyright, 'utf8')
+  for (const [, name] of text.matchAll(/\/usr\/share\/common-licenses\/([\w.-]*\w)/g)) {
+    const common = path.join(commonLicences, name!)
+    if (existsSync(common)) await copyText(root, common, `common/${name}`, [item], provenance)
   }
 }
 
-async function copyInto(root: string, name: string, source: string, file: string): Promise<void> {
-  const dir = path.join(root, 'usr/share/licenses', name)
-  await mkdir(dir, { recursive: true })
-  await cp(source, path.join(dir, file), { dereference: true })
+/** Where the source of each package is: for licences that ask for an offer of it. */
+export async function writeSources(
+  root: string,
+  own: Package,
+  provenance: Provenance,
+): Promise<void> {
+  const lines = provenance.packages.map(
+    ({ name, version, source }) => `${name} ${version}\n    ${source}\n`,
+  )
+  const text = `The source of everything in this file system, at the version that is in it. Whoever cannot get one
+of these any more gets it from the project for three years after the release: ${own.source}
+
+${lines.join('')}`
+  await mkdir(path.join(root, folder), { recursive: true })
+  await writeFile(path.join(root, folder, 'SOURCES'), text)
+  provenance.add(`${folder}/SOURCES`, [own])
+}
+
+/** Copies a text into the folder of licences. */
+export async function copyText(
+  root: string,
+  from: string,
+  name: string,
+  packages: readonly Package[],
+  provenance: Provenance,
+): Promise<void> {
+  const target = path.join(root, folder, name)
+  await mkdir(path.dirname(target), { recursive: true })
+  await cp(from, target, { dereference: true })
+  provenance.add(`${folder}/${name}`, packages)
 }

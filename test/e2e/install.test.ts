@@ -2,8 +2,13 @@
  * The plugin as a user installs it: through a registry, with settings on the command line, and with
  * wrong ones.
  */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { expect } from 'chai'
-import { guest } from '../support/lab/paths.ts'
+import { execa } from 'execa'
+import { digestOf } from '../../plugin/provenance.ts'
+import { guest, projectDir } from '../support/lab/paths.ts'
 import { registryAddress } from '../support/lab/registry.ts'
 import {
   bareHost,
@@ -25,6 +30,17 @@ interface PluginJson {
 }
 
 describe('the plugin', () => {
+  it('is built twice, at other times and with another umask, with one digest', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'ts-overlay-build-'))
+    try {
+      const build = `umask 077; exec node --conditions=source plugin/build.ts --out ${folder}/plugin`
+      await execa('sh', ['-c', build], { cwd: projectDir })
+      expect(digestOf(`${folder}/plugin`)).to.equal(digestOf(`${projectDir}/build/plugin`))
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
   it('is pushed to a registry, installed from it with settings, and joins the cluster', async () => {
     const on = bareHost()
     await on.docker(['plugin', 'create', reference, `${guest.project}/build/plugin`])

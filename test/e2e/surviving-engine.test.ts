@@ -86,7 +86,11 @@ describe('an engine that comes back', () => {
       await host(1).startEngine(live)
     }
     // The socket of its API is another one, which only a new process of the plugin reaches.
-    await host(1).pluginStatusWhen(({ engine }) => engine?.connected === true, 40_000)
+    const isConnected = async (): Promise<boolean> => {
+      const status = await host(1).pluginStatus().catch(() => null)
+      return status?.engine?.connected === true
+    }
+    await until(isConnected, "a connection to the new engine's API", 40_000, 200)
     // An engine that stops unmounts what plugins pinned; a plugin that is killed then must not take
     // the namespaces along.
     await host(1).exec(['kill', '-9', String(await host(1).pluginPid())])
