@@ -25,10 +25,24 @@ export const LEAST_PACKET_BYTES = 1200
 /** Node lets timers that are set for longer go off at once. */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1
 
+/** What one packet may expand to, over all nested layers: the largest, at a plausible ratio. */
+export const MAX_PACKET_EXPANSION = 1 << 18
+
 /**
- * What one packet may expand to, over all nested layers: 65,507 bytes of UDP at a plausible ratio.
+ * How far compressed input may expand: LZW makes 2,700 bytes of one, whole states of clusters up to
+ * ten. A little input may expand to MIN_EXPANSION_BYTES whatever the ratio.
  */
-export const MAX_PACKET_EXPANSION = 1 << 20
+export const MAX_EXPANSION_RATIO = 64
+export const MIN_EXPANSION_BYTES = 1 << 16
+
+/** Names and reasons; longer strings are refused before they are decoded. */
+export const MAX_STRING_BYTES = 4096
+
+/** Fields of a struct, and elements of what is skipped or of a byte array in the form of numbers. */
+export const MAX_ELEMENTS = 1024
+
+/** A record of a stream other than compressed input: a member with the longest name and meta. */
+export const MAX_RECORD_BYTES = 1 << 16
 
 /** Wrappers within wrappers: senders produce two (compress, compound); deeper is an attack. */
 export const MAX_PACKET_NESTING = 4
@@ -54,18 +68,21 @@ export const MAX_REMEMBERED_NONCES = 32_768
 /** Members in one push-pull. Groups of 6,000 to 10,000 are known; this leaves a factor of six. */
 export const MAX_PUSH_PULL_MEMBERS = 65_536
 
-/**
- * Streams served at once; Go's limit on concurrent push-pulls. Each may hold MAX_STREAM_BYTES while
- * it lasts.
- */
+/** Streams served at once; Go's limit on concurrent push-pulls. */
 export const MAX_INBOUND_STREAMS = 128
 
+/** Of these, from one address. */
+export const MAX_INBOUND_STREAMS_PER_SOURCE = 32
+
+/** Of these, this many only for addresses of members: idle connections of others cannot take them. */
+export const INBOUND_STREAMS_KEPT = 64
+
 /**
- * What all streams that are served may have brought together: a dozen of the longest, or the states
- * of large clusters from everybody at once. Without it 128 strangers could make us hold as many
- * frames before any key is tried.
+ * What all streams that are served may have brought together: four of the longest, or the states of
+ * large clusters from everybody at once. Without it 128 streams could make us hold as many frames
+ * before any key is tried.
  */
-export const MAX_INBOUND_BYTES = 256 << 20
+export const MAX_INBOUND_BYTES = 80 << 20
 
 /**
  * Connections that we have closed and the other side has not: as many as are served at once. Honest

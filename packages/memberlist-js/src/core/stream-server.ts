@@ -1,7 +1,7 @@
 import type { Clock } from '../ports/clock.ts'
 import type { Config } from '../config.ts'
 import type { SocketAddress } from '../socket-address.ts'
-import { MAX_INBOUND_BYTES, MAX_INBOUND_STREAMS } from '../limits.ts'
+import { MAX_INBOUND_BYTES } from '../limits.ts'
 import type { Stream } from '../transport/transport.ts'
 import { decodeBody, encodeMessage, MessageType } from '../wire/messages.ts'
 import type { OpenedStream } from '../wire/stream-frame.ts'
@@ -14,6 +14,7 @@ import {
 import type { StreamReader } from '../wire/stream-reader.ts'
 import { WireError, type WireErrorCode } from '../wire/wire-error.ts'
 import type { StreamClient } from './messaging/stream-client.ts'
+import { StreamSlots } from './stream-slots.ts'
 
 export interface StreamServerParts {
   readonly config: Config
@@ -24,6 +25,7 @@ export interface StreamServerParts {
   readonly merge: (remote: PushPull, from: SocketAddress) => void
   readonly onUserMessage: (payload: Uint8Array, from: SocketAddress) => void
   readonly count: (name: string) => void
+  readonly isMemberAt: (address: string) => boolean
 }
 
 /**
@@ -34,17 +36,19 @@ export interface StreamServerParts {
 export class StreamServer {
   readonly #parts: StreamServerParts
   readonly #streams = new Set<Stream>()
+  readonly #slots: StreamSlots
   /** What the streams under way have brought so far. */
   #bytes = 0
 
   constructor(parts: StreamServerParts) {
     this.#parts = parts
+    this.#slots = new StreamSlots(parts.isMemberAt)
   }
 
   /** Serves one stream; never rejects for what the other side does. */
   async serve(stream: Stream, from: SocketAddress): Promise<void> {
     const { config, clock, count } = this.#parts
-    if (this.#streams.size >= MAX_INBOUND_STREAMS) {
+    if (!this.#slots.enter(from.address)) {
       count('stream-overload')
       return stream.destroy()
     }
@@ -69,6 +73,7 @@ export class StreamServer {
       clock.clearTimeout(timer)
       this.#bytes -= brought
       this.#streams.delete(stream)
+      this.#slots.leave(from.address)
     }
   }
 

@@ -91,7 +91,10 @@ export async function openStream(
     throw new WireError('plaintext-refused', 'encryption is configured but the stream is in clear')
   }
   if (type === MessageType.compress) {
-    const plain = await reader.record((record) => decompressBody(record, MAX_STREAM_BYTES))
+    const plain = await reader.record(
+      (record) => decompressBody(record, MAX_STREAM_BYTES),
+      MAX_FRAME_BYTES,
+    )
     reader = new StreamReader(undefined, plain)
     type = await reader.byte()
   }

@@ -1,4 +1,4 @@
-import { MAX_STREAM_BYTES } from '../limits.ts'
+import { MAX_RECORD_BYTES, MAX_STREAM_BYTES } from '../limits.ts'
 import { MsgpackReader } from './msgpack/msgpack-reader.ts'
 import { WireError } from './wire-error.ts'
 
@@ -43,8 +43,11 @@ export class StreamReader {
     return (await this.take(1))[0]!
   }
 
-  /** Decodes the next record, waiting for as many bytes as it turns out to need. */
-  async record<T>(decode: (reader: MsgpackReader) => T): Promise<T> {
+  /**
+   * Decodes the next record, waiting for as many bytes as it turns out to need, up to `most`: each
+   * attempt begins at the record's start.
+   */
+  async record<T>(decode: (reader: MsgpackReader) => T, most = MAX_RECORD_BYTES): Promise<T> {
     for (;;) {
       const reader = new MsgpackReader(this.#buffer.subarray(0, this.#end), this.#start)
       try {
@@ -53,6 +56,9 @@ export class StreamReader {
         return value
       } catch (error) {
         if (!(error instanceof WireError) || error.code !== 'truncated') throw error
+        if (this.#end - this.#start > most) {
+          throw new WireError('too-large', `a record has more than ${most} bytes`)
+        }
         if (!(await this.#more())) throw error
       }
     }

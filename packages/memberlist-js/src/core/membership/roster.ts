@@ -27,6 +27,13 @@ export class Roster {
     return this.#members.get(name)
   }
 
+  /** Whether a member that is alive or suspect has that address. */
+  hasAddress(address: string): boolean {
+    for (const { address: other, state } of this.#members.values())
+      if (other === address && (state === 'alive' || state === 'suspect')) return true
+    return false
+  }
+
   /** Adds a member or replaces what is known of it. A new one takes a random place in the round. */
   set(member: Member): void {
     const known = this.#members.has(member.name)

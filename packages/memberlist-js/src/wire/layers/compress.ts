@@ -1,3 +1,4 @@
+import { MAX_EXPANSION_RATIO, MIN_EXPANSION_BYTES } from '../../limits.ts'
 import { lzwDecode, lzwEncode } from './lzw.ts'
 import { MessageType } from '../messages.ts'
 import type { MsgpackReader } from '../msgpack/msgpack-reader.ts'
@@ -16,9 +17,11 @@ export function compress(plain: Uint8Array, options?: { startWithClear: boolean 
   return writer.finish()
 }
 
-/** Reads the body of a compress message and expands it to at most `limit` bytes. */
+/** Reads the body of a compress message and expands it to at most `limit` bytes, and at most at a plausible ratio. */
 export function decompressBody(reader: MsgpackReader, limit: number): Uint8Array {
   const { algo, buf } = compressBody.decode(reader)
   if (algo !== LZW) throw new WireError('malformed', `compression algorithm ${algo} is not known`)
-  return lzwDecode(buf ?? new Uint8Array(), limit)
+  const packed = buf ?? new Uint8Array()
+  const plausible = Math.max(MIN_EXPANSION_BYTES, MAX_EXPANSION_RATIO * packed.length)
+  return lzwDecode(packed, Math.min(limit, plausible))
 }

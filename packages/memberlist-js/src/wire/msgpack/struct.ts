@@ -1,3 +1,5 @@
+import { MAX_ELEMENTS } from '../../limits.ts'
+import { WireError } from '../wire-error.ts'
 import type { MsgpackReader } from './msgpack-reader.ts'
 import { MsgpackWriter } from './msgpack-writer.ts'
 
@@ -56,6 +58,9 @@ export function struct<const S extends Shape>(shape: S): Struct<S> {
       const body: Record<string, unknown> = {}
       for (const field of declared) body[field.name] = zero(field.kind)
       const { form, length } = reader.structHead()
+      if (length > MAX_ELEMENTS) {
+        throw new WireError('too-large', `a struct announces ${length} fields`)
+      }
       if (form === 'map') decodeMap(reader, length, sorted, byKey, body)
       else decodeArray(reader, length, declared, body)
       return body as Body<S>

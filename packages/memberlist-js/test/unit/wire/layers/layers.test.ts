@@ -75,13 +75,20 @@ describe('packet wrappers', () => {
   })
 
   it('all that a packet expands to counts together', () => {
-    const bomb = compress(new Uint8Array(600_000))
+    // Not so regular that the ratio alone refuses it.
+    const noise = Uint8Array.from({ length: 3000 }, (_, i) => (i * i) >> 5)
+    const bomb = compress(Buffer.concat([new Uint8Array(150_000), noise]))
     expect(open(bomb)).to.deep.equal(['malformed'])
     expect(open(encodeCompound([bomb, bomb, bytes(1)]))).to.deep.equal([
       'malformed',
       'too-large',
       1,
     ])
+  })
+
+  it('a packet expands to 64 KiB, or to 64 times its size', () => {
+    expect(open(compress(new Uint8Array(65_000)))).to.deep.equal(['malformed'])
+    expect(open(compress(new Uint8Array(66_000)))).to.deep.equal(['too-large'])
   })
 
   it('a label must match, and be there', () => {

@@ -52,8 +52,12 @@ const refused: readonly [what: string, hex: string, code: string][] = [
   ['an extension', `81a158d40100`, 'malformed'],
   ['a string that is not UTF-8', `81${key.name}a1ff`, 'malformed'],
   ['no map at all', 'a161', 'malformed'],
-  ['a length beyond the end', `81${key.name}dbffffffff61`, 'truncated'],
-  ['a map beyond the end', 'dfffffffff', 'truncated'],
+  ['a length beyond the end', `81${key.name}db0000010061`, 'truncated'],
+  ['a map beyond the end', 'df000000ff', 'truncated'],
+  ['a string of 4 GB', `81${key.name}dbffffffff61`, 'too-large'],
+  ['a map of 4 billion fields', 'dfffffffff', 'too-large'],
+  ['an unknown field of 65,535 numbers', `81a158dcffff${'01'.repeat(70_000)}`, 'too-large'],
+  ['bytes as 65,535 numbers', `81${key.data}dcffff${'01'.repeat(70_000)}`, 'too-large'],
   ['deep nesting', `81a158${'91'.repeat(20)}c0`, 'too-deep'],
 ]
 
