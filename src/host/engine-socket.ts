@@ -13,7 +13,7 @@ const intervalMs = 10_000
 /** From <linux/net.h>, as /proc/net/unix has it: the socket accepts connections. */
 const acceptsConnections = '00010000'
 
-/** Whether another socket listens in place of one that has `links` links left, 0 when it was removed. */
+/** Whether another socket listens in place of one with this many links, 0 when it was removed. */
 export function isReplaced(links: number, procNetUnix: string): boolean {
   const listening = new RegExp(`: \\S+ \\S+ ${acceptsConnections} .*/docker\\.sock$`, 'm')
   return links === 0 && listening.test(procNetUnix)

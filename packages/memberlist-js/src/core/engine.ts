@@ -126,7 +126,6 @@ export class Engine {
       localState: (join) => this.#localState(join),
       merge: (remote, from) => void this.#merge(remote, from),
       onUserMessage,
-      isMemberAt: (address) => roster.hasAddress(address),
     })
     transport.onPacket((packet, from, receivedAt) => inbox.receive(packet, from, receivedAt))
     transport.onStream((stream, from) => void this.#server.serve(stream, from))

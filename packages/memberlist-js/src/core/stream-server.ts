@@ -13,6 +13,7 @@ import {
 } from '../wire/stream-messages.ts'
 import type { StreamReader } from '../wire/stream-reader.ts'
 import { WireError, type WireErrorCode } from '../wire/wire-error.ts'
+import type { Roster } from './membership/roster.ts'
 import type { StreamClient } from './messaging/stream-client.ts'
 import { StreamSlots } from './stream-slots.ts'
 
@@ -25,7 +26,7 @@ export interface StreamServerParts {
   readonly merge: (remote: PushPull, from: SocketAddress) => void
   readonly onUserMessage: (payload: Uint8Array, from: SocketAddress) => void
   readonly count: (name: string) => void
-  readonly isMemberAt: (address: string) => boolean
+  readonly roster: Pick<Roster, 'hasAddress'>
 }
 
 /**
@@ -42,7 +43,7 @@ export class StreamServer {
 
   constructor(parts: StreamServerParts) {
     this.#parts = parts
-    this.#slots = new StreamSlots(parts.isMemberAt)
+    this.#slots = new StreamSlots((address) => parts.roster.hasAddress(address))
   }
 
   /** Serves one stream; never rejects for what the other side does. */
