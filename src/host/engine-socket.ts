@@ -13,13 +13,13 @@ const intervalMs = 10_000
 /** From <linux/net.h>, as /proc/net/unix has it: the socket accepts connections. */
 const acceptsConnections = '00010000'
 
-/** Whether another socket listens in place of one with this many links, 0 when it was removed. */
+/** Whether another socket listens in place of one with this many links; a removed one has 0. */
 export function isReplaced(links: number, procNetUnix: string): boolean {
   const listening = new RegExp(`: \\S+ \\S+ ${acceptsConnections} .*/docker\\.sock$`, 'm')
   return links === 0 && listening.test(procNetUnix)
 }
 
-/** Calls `restart` once when the socket has been replaced. Nothing is watched where there is none. */
+/** Calls `restart` once when the socket has been replaced. Where there is none, does nothing. */
 export function watchEngineSocket(path: string, clock: Clock, restart: () => void): void {
   if (linksOf(path) === null) return
   let wasReplaced = false

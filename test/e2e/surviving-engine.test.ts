@@ -87,7 +87,9 @@ describe('an engine that comes back', () => {
     }
     // The socket of its API is another one, which only a new process of the plugin reaches.
     const isConnected = async (): Promise<boolean> => {
-      const status = await host(1).pluginStatus().catch(() => null)
+      const status = await host(1)
+        .pluginStatus()
+        .catch(() => null)
       return status?.engine?.connected === true
     }
     await until(isConnected, "a connection to the new engine's API", 40_000, 200)
