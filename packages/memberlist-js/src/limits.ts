@@ -38,7 +38,7 @@ export const MIN_EXPANSION_BYTES = 1 << 16
 /** Names and reasons; longer strings are refused before they are decoded. */
 export const MAX_STRING_BYTES = 4096
 
-/** Fields of a struct, and elements of what is skipped or of a byte array in the form of numbers. */
+/** Fields of a struct, elements of what is skipped, and numbers that stand for a byte array. */
 export const MAX_ELEMENTS = 1024
 
 /** A record of a stream other than compressed input: a member with the longest name and meta. */
