@@ -74,7 +74,7 @@ export const MAX_INBOUND_STREAMS = 128
 /** Of these, from one address. */
 export const MAX_INBOUND_STREAMS_PER_SOURCE = 32
 
-/** Of these, this many only for addresses of members: idle connections of others cannot take them. */
+/** Of these, kept for addresses of members: idle connections of others cannot take them. */
 export const INBOUND_STREAMS_KEPT = 64
 
 /**
