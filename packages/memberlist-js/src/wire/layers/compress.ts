@@ -17,7 +17,7 @@ export function compress(plain: Uint8Array, options?: { startWithClear: boolean 
   return writer.finish()
 }
 
-/** Reads the body of a compress message and expands it to at most `limit` bytes, and at most at a plausible ratio. */
+/** Reads the body of a compress message and expands it: to `limit` bytes, at a plausible ratio. */
 export function decompressBody(reader: MsgpackReader, limit: number): Uint8Array {
   const { algo, buf } = compressBody.decode(reader)
   if (algo !== LZW) throw new WireError('malformed', `compression algorithm ${algo} is not known`)
