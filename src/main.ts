@@ -14,7 +14,14 @@ import { addressSpaces } from './ipam/pool-id.ts'
 import { Plugin } from './plugin.ts'
 import { type Settings, parseSettings } from './settings/settings.ts'
 import { version } from './version.ts'
-import { type HostPorts, hostGossip, openHost, seedText } from './wiring/host/host-ports.ts'
+import {
+  type HostPorts,
+  hostGossip,
+  openHost,
+  openSealed,
+  seedText,
+} from './wiring/host/host-ports.ts'
+import type { SealedHost } from './wiring/admission/sealed-host.ts'
 import { metricsOf } from './wiring/metrics.ts'
 import { endOnBug, explain, restart, stopOnSignal } from './wiring/host/process.ts'
 
@@ -50,7 +57,8 @@ async function start(): Promise<void> {
   stopOnSignal(() => stop(), logger)
   const settings = parseSettings(process.env)
   const host = await openHost(settings, logger)
-  const plugin = createPlugin(settings, host)
+  const sealed = await openSealed(settings, host)
+  const plugin = createPlugin(settings, host, sealed)
   const calls = new CallStatistics((method, ms) => administration.metrics.observeCall(method, ms))
   let isReady = false
   const illness = (): string | null => (isReady ? null : 'starting')
@@ -77,9 +85,9 @@ async function start(): Promise<void> {
   logger.info('ready', { event: 'plugin-started', version, member, vtep, join: settings.join })
 }
 
-function createPlugin(settings: Settings, host: HostPorts): Plugin {
+function createPlugin(settings: Settings, host: HostPorts, sealed: SealedHost): Plugin {
   const { store, dataplane, member, vtep, engine } = host
-  const gossip = hostGossip(settings, host, (...clash) => plugin.noteNameClash(...clash))
+  const gossip = hostGossip(settings, host, sealed, (...clash) => plugin.noteNameClash(...clash))
   const plugin: Plugin = new Plugin(
     {
       clock: systemClock,
@@ -88,6 +96,7 @@ function createPlugin(settings: Settings, host: HostPorts): Plugin {
       store,
       dataplane,
       gossip,
+      sealed,
       problems,
       hostRoutes: routedPrefixes,
       ...(engine === null ? {} : { engine }),

@@ -23,7 +23,7 @@ export class Plugin {
     this.#ports = ports
     this.#options = options
     this.#rooms = buildRooms(ports, options)
-    this.#lifecycles = lifecyclesOf(this.#rooms, ports, options)
+    this.#lifecycles = lifecyclesOf(this.#rooms, ports)
   }
 
   get network(): Driver {

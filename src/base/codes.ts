@@ -41,7 +41,11 @@ export const errorCodes = [
 /** What a finding is about. */
 export const findingCodes = [
   'ADDRESS_DUPLICATE',
+  'CERTIFICATE_EXPIRING',
   'CLAIM_IGNORED',
+  'CLOCK_SKEW',
+  'HOST_NOT_ADMITTED',
+  'HOST_REFUSED',
   'MAC_DUPLICATE',
   'OVERLAY_MTU',
   'OVERLAY_PORT',

@@ -5,11 +5,8 @@
  */
 import type { X509Certificate } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
-import type { Clock } from '../base/clock.ts'
 import { failure } from '../base/errors.ts'
-import { Every } from '../base/timers.ts'
 import { type Certificate, readCertificate, readX509 } from './certificates/certificate.ts'
-import { durationText, isRenewalDue } from './certificates/rules.ts'
 import {
   type KeyPair,
   generateKeyPair,
@@ -18,7 +15,7 @@ import {
   pemOfKey,
 } from './certificates/keys.ts'
 import type { Grant } from './enrolment/messages.ts'
-import type { GossipKeys } from './packets/gossip-keys.ts'
+import { type GossipKeys, digestOfGrants } from './packets/gossip-keys.ts'
 import { tlsContext } from './streams/tls-stream.ts'
 
 /** Rows of one table on this host's disk. */
@@ -36,22 +33,18 @@ export interface Standing {
   readonly keys: GossipKeys
   readonly voters: readonly string[]
   readonly evicted: ReadonlySet<string>
+  /** Equal to that of the replicated state while nothing of it is old. */
+  readonly digest: string
 }
 
-/** How often it is looked whether the certificate is to be renewed. */
-const renewalLookMs = 3_600_000
-
 export class MemberIdentity {
-  readonly key: KeyPair
-  /** The digest of the key: what the registry knows this host by. */
-  readonly id: string
   readonly #store: IdentityStore
+  #key: KeyPair
   #standing: Standing | null
 
   private constructor(store: IdentityStore, key: KeyPair) {
     this.#store = store
-    this.key = key
-    this.id = keyDigest(key.publicKey)
+    this.#key = key
     const grant = store.get('grant') as Grant | undefined
     this.#standing = grant === undefined ? null : standingOf(grant, key)
   }
@@ -72,6 +65,15 @@ export class MemberIdentity {
     return new MemberIdentity(store, key)
   }
 
+  get key(): KeyPair {
+    return this.#key
+  }
+
+  /** The digest of the key: what the authority knows this host by. */
+  get id(): string {
+    return keyDigest(this.#key.publicKey)
+  }
+
   /** Null before the member is enrolled. */
   get standing(): Standing | null {
     return this.#standing
@@ -86,10 +88,15 @@ export class MemberIdentity {
     await this.#store.write([{ key: name, value }])
   }
 
-  /** Takes over a grant, durably. */
-  async adopt(grant: Grant): Promise<void> {
-    await this.#store.write([{ key: 'grant', value: grant }])
-    this.#standing = standingOf(grant, this.key)
+  /** Takes over a grant, durably, with the key that it was given for. */
+  async adopt(grant: Grant, key = this.#key): Promise<void> {
+    const standing = standingOf(grant, key)
+    await this.#store.write([
+      { key: 'grant', value: grant },
+      { key: 'key', value: pemOfKey(key) },
+    ])
+    this.#key = key
+    this.#standing = standing
   }
 }
 
@@ -98,44 +105,20 @@ function standingOf(grant: Grant, key: KeyPair): Standing {
   const certificate = readCertificate(grant.certificate)
   if (authority === null || certificate === null)
     throw failure('STORE', "this member's certificate cannot be read: join it with a token again")
+  const keys = {
+    current: grant.currentEpoch,
+    keys: grant.keys.map(({ epoch, key: bytes }) => {
+      return { epoch, key: new Uint8Array(Buffer.from(bytes, 'base64')) }
+    }),
+  }
   return {
     certificate,
     authority,
     authorityPem: grant.authority,
     context: tlsContext({ key, pem: grant.certificate }),
-    keys: {
-      current: grant.currentEpoch,
-      keys: grant.keys.map(({ epoch, key }) => {
-        return { epoch, key: new Uint8Array(Buffer.from(key, 'base64')) }
-      }),
-    },
+    keys,
     voters: grant.voters,
     evicted: new Set(grant.evicted),
+    digest: digestOfGrants(grant.authority, keys, grant.evicted),
   }
-}
-
-/**
- * Renews the certificate when two thirds of its validity are over, and goes on trying. `warn` says
- * how much time is left.
- */
-export function certificateRenewal(parts: {
-  readonly clock: Clock
-  readonly identity: MemberIdentity
-  readonly renew: () => Promise<void>
-  readonly warn: (text: string) => void
-}): Every {
-  const { clock, identity, renew, warn } = parts
-  return new Every({
-    clock,
-    intervalMs: renewalLookMs,
-    run: async () => {
-      const certificate = identity.standing?.certificate
-      if (certificate !== undefined && isRenewalDue(certificate, clock.wall())) await renew()
-    },
-    warn: (reason) => {
-      const leftMs = (identity.standing?.certificate.notAfter ?? 0) - clock.wall()
-      const left = leftMs > 0 ? `expires in ${durationText(leftMs)}` : 'has expired'
-      warn(`this host's certificate ${left} and could not be renewed: ${reason}`)
-    },
-  })
 }

@@ -18,7 +18,7 @@ import type { Random } from '../base/random.ts'
 import type { Ip } from '../net/ip.ts'
 import { Admission } from './streams/admission.ts'
 import { type Certificate, certificateOf } from './certificates/certificate.ts'
-import { certificateFault } from './certificates/rules.ts'
+import { certificateFault, clockFault } from './certificates/rules.ts'
 import type { GossipKeys } from './packets/gossip-keys.ts'
 import { CheckedStream, refused, accepted } from './streams/checked-stream.ts'
 import { PacketSessions } from './packets/packet-sessions.ts'
@@ -55,7 +55,8 @@ interface SealedTransportParts {
   readonly inner: Transport
   readonly clock: Clock
   readonly random: Random
-  readonly membership: () => Membership
+  /** Null while this host is no member: nothing is sent, and nothing that comes is looked at. */
+  readonly membership: () => Membership | null
   /**
    * Serves one that asks to be enrolled, or asks for a new certificate. Rejects with what to tell
    * the operator.
@@ -87,7 +88,7 @@ export class SealedTransport implements Transport {
       clock,
       random,
       self: inner.advertise,
-      keys: () => parts.membership().keys,
+      keys: () => parts.membership()!.keys,
       send: (packet, to) => inner.send(packet, to),
       deliver: (packet, from, receivedAt) => this.#deliver(packet, from, receivedAt),
       count,
@@ -96,21 +97,25 @@ export class SealedTransport implements Transport {
   }
 
   send(packet: Uint8Array, to: Endpoint): void {
-    this.#sessions.send(packet, to)
+    if (this.#parts.membership() !== null) this.#sessions.send(packet, to)
   }
 
   onPacket(receive: PacketReceiver): void {
     this.#deliver = receive
-    this.#parts.inner.onPacket((packet, from, at) => this.#sessions.receive(packet, from, at))
+    this.#parts.inner.onPacket((packet, from, at) => {
+      if (this.#parts.membership() !== null) this.#sessions.receive(packet, from, at)
+    })
   }
 
   /** Dials a member. Rejects with the reason when either side refuses the other's certificate. */
   async dial(to: Endpoint, { signal }: { readonly signal: AbortSignal }): Promise<Stream> {
+    const membership = this.#parts.membership()
+    if (membership === null) throw failure('NOT_ADMITTED', 'this host is no member yet')
     const raw = await this.#parts.inner.dial(to, { signal })
     const giveUp = (): void => raw.destroy(signal.reason as Error)
     signal.addEventListener('abort', giveUp, { once: true })
     try {
-      return await this.#check(raw, to)
+      return await this.#check(raw, to, membership)
     } catch (error) {
       throw signal.aborted ? (signal.reason as Error) : error
     } finally {
@@ -118,15 +123,15 @@ export class SealedTransport implements Transport {
     }
   }
 
-  async #check(raw: Stream, to: Endpoint): Promise<Stream> {
-    const { membership, note } = this.#parts
-    const { context } = membership()
+  async #check(raw: Stream, to: Endpoint, membership: Membership): Promise<Stream> {
+    const { note } = this.#parts
+    const { context, name } = membership
     const protocols = [memberProtocol]
     const tls = await tlsClient(raw, { context, protocols, maxBytes: maxHandshakeBytes })
-    const { peer, fault } = this.#judge(tls, this.#seeds.has(to.address) ? null : to)
+    const { peer, fault } = this.#judge(tls, membership, this.#seeds.has(to.address) ? null : to)
     if (fault !== null) {
       note(peer?.name ?? to.address, 'certificate', fault('this host'))
-      await refuse(tls, fault(membership().name))
+      await refuse(tls, fault(name))
       throw failure('NOT_ADMITTED', fault('this host'))
     }
     tls.admit()
@@ -151,7 +156,9 @@ export class SealedTransport implements Transport {
   }
 
   async #accept(raw: Stream, from: Endpoint): Promise<void> {
-    const { clock, membership, count, note } = this.#parts
+    const { clock, count, note } = this.#parts
+    const membership = this.#parts.membership()
+    if (membership === null) return raw.destroy()
     const leave = this.#admission.enter(from.address)
     if (leave === null) {
       count('stream-throttled')
@@ -159,10 +166,10 @@ export class SealedTransport implements Transport {
     }
     let timer = clock.setTimeout(() => raw.destroy(), maxHandshakeMs)
     try {
-      const { context } = membership()
+      const { context } = membership
       const protocols = [memberProtocol, enrolmentProtocol]
       const tls = await tlsServer(raw, { context, protocols, maxBytes: maxHandshakeBytes })
-      if (tls.protocol !== enrolmentProtocol) return await this.#acceptMember(tls, from)
+      if (tls.protocol !== enrolmentProtocol) return await this.#acceptMember(tls, from, membership)
       clock.clearTimeout(timer)
       timer = clock.setTimeout(() => raw.destroy(), maxEnrolmentMs)
       await this.#parts.enrol(tls, from)
@@ -177,18 +184,22 @@ export class SealedTransport implements Transport {
     }
   }
 
-  async #acceptMember(tls: TlsStream, from: Endpoint): Promise<void> {
-    const { membership, note, count } = this.#parts
-    const { peer, fault } = this.#judge(tls, null)
+  async #acceptMember(tls: TlsStream, from: Endpoint, membership: Membership): Promise<void> {
+    const { note, count } = this.#parts
+    const { peer, fault } = this.#judge(tls, membership, null)
     if (fault !== null) {
       count('stream-refused')
       note(peer?.name ?? from.address, 'certificate', fault('this host'))
-      return await refuse(tls, fault(membership().name))
+      return await refuse(tls, fault(membership.name))
     }
     tls.admit()
-    await tls.write(accepted)
     const { name, address } = peer!
-    this.#serve?.(new CheckedStream(tls, `${name} (${address})`), { address, port: from.port })
+    const stream = new CheckedStream(tls, `${name} (${address})`)
+    await tls.write(accepted).catch(async (error: Error) => {
+      await stream.refusal()
+      throw error
+    })
+    this.#serve?.(stream, { address, port: from.port })
   }
 
   /**
@@ -196,16 +207,20 @@ export class SealedTransport implements Transport {
    */
   #judge(
     tls: TlsStream,
+    { authority, isEvicted }: Membership,
     at: Endpoint | null,
   ): { peer: Certificate | null; fault: ((here: string) => string) | null } {
-    const { membership, clock } = this.#parts
-    const { authority, isEvicted } = membership()
+    const { clock, note } = this.#parts
     const shown = tls.peer
     const peer = shown && certificateOf(shown)
     if (peer === null)
       return { peer, fault: () => 'a host without a certificate has to join with a token' }
     const check = { authority, isEvicted, now: clock.wall(), ...(at && { address: ipOf(at) }) }
-    if (certificateFault(peer, check) === null) return { peer, fault: null }
+    if (certificateFault(peer, check) === null) {
+      const skew = clockFault(peer, check)
+      if (skew !== null) note(peer.name, 'clock', skew)
+      return { peer, fault: null }
+    }
     return { peer, fault: (here) => certificateFault(peer, { ...check, here })! }
   }
 }

@@ -31,10 +31,12 @@ export interface Setting<T, D extends string | null> {
   readonly parse: (text: string) => Parsed<T>
 }
 
-/** Shorter secrets can be found by brute force. */
-const minSecretCharacters = 16
 /** Every IPv4 host accepts datagrams of this size (RFC 791 section 3.1); less is a typing error. */
 const minUnderlayMtu = 576
+/** A rotation takes three minutes. */
+const minKeyRotationMs = 5 * 60_000
+/** Who gets hold of a key reads this much. */
+const maxKeyRotationMs = 30 * 86_400_000
 /** A restart must not cost a host its addresses. */
 const minForgetAfterMs = 10_000
 /** An engine that is busy may take some seconds between the calls for one container. */
@@ -52,9 +54,14 @@ function setting<T, D extends string | null>(
 }
 
 function path(name: string, description: string, preset: string): Setting<string, string> {
-  const parse = (text: string): Parsed<string> =>
-    isAbsolute(text) ? { value: text } : { reason: 'is not an absolute path' }
-  return setting({ name, description, preset, example: preset, parse }, { settable: false })
+  return setting(
+    { name, description, preset, example: preset, parse: parsePath },
+    { settable: false },
+  )
+}
+
+function parsePath(text: string): Parsed<string> {
+  return isAbsolute(text) ? { value: text } : { reason: 'is not an absolute path' }
 }
 
 /** All settings, by their names in the code. */
@@ -116,17 +123,36 @@ export const settingsTable = {
     example: '10.128.0.0/9:24,fd00:10::/48:64',
     parse: parsePools,
   }),
-  secret: setting(
+  token: setting(
     {
-      name: 'SECRET',
-      description: `The cluster's secret, at least ${minSecretCharacters} characters. It must be the same on all hosts.`,
+      name: 'TOKEN',
+      description:
+        'The join token that "ts-overlay invite" prints on a member. Or, the same on all hosts from the ' +
+        'start, a random text of at least 128 bits.',
       preset: null,
       absent: 'none',
-      example: 'the output of: openssl rand -base64 24',
-      parse: parseSecret,
+      example: 'the output of: openssl rand -hex 32',
+      parse: (text) => ({ value: text }),
     },
     { secret: true },
   ),
+  tokenFile: setting({
+    name: 'TOKEN_FILE',
+    description:
+      'A file with the token, instead of TOKEN. The plugin sees the folder /run/docker/plugins of the host ' +
+      'as /host-plugins.',
+    preset: null,
+    absent: 'none',
+    example: '/host-plugins/ts-overlay.token',
+    parse: parsePath,
+  }),
+  gossipKeyRotationMs: setting({
+    name: 'GOSSIP_KEY_ROTATION',
+    description: 'How often the keys change that gossip is encrypted with.',
+    preset: '12h',
+    example: '12h',
+    parse: (text) => parseDuration(text, minKeyRotationMs, maxKeyRotationMs),
+  }),
   debug: setting({
     name: 'DEBUG',
     description: 'Modules whose debug log is written, such as ts-overlay:* for all.',
@@ -244,11 +270,6 @@ function parseVoters(text: string): Parsed<number> {
 function parseSwitch(text: string): Parsed<boolean> {
   if (text === 'on' || text === 'off') return { value: text === 'on' }
   return { reason: 'is neither on nor off' }
-}
-
-function parseSecret(text: string): Parsed<string> {
-  if (text.length >= minSecretCharacters) return { value: text }
-  return { reason: `is shorter than ${minSecretCharacters} characters` }
 }
 
 /** A name that is safe in a log line, a URL and a DNS label list. */

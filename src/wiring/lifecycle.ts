@@ -1,5 +1,4 @@
-import { messageOf } from '../base/errors.ts'
-import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
+import type { PluginPorts } from './ports/plugin-ports.ts'
 import type { Rooms } from './rooms.ts'
 
 /** How long the address management may take to return its blocks when the plugin stops. */
@@ -20,8 +19,7 @@ export interface Lifecycle {
 /** In the order of starting; stopping is the reverse. */
 export function lifecyclesOf(
   rooms: Rooms,
-  { dataplane, logger }: PluginPorts,
-  options: PluginOptions,
+  { dataplane }: Pick<PluginPorts, 'dataplane'>,
 ): Lifecycle[] {
   const {
     cluster,
@@ -51,7 +49,7 @@ export function lifecyclesOf(
       stop: (isServing) => consensus.stop({ leaves: !isServing }),
     },
     { start: () => memberEvents.started() },
-    { start: () => admission?.start(), stop: () => admission?.stop() },
+    { start: () => admission.start(), stop: () => admission.stop() },
     reconciler,
     {
       start: () => driver.start(),
@@ -65,14 +63,7 @@ export function lifecyclesOf(
         await ipam.stop()
       },
     },
-    {
-      start: () => {
-        const seeds = [...new Set([...options.seeds, ...seedCache.known()])]
-        const joined = (): void => memberEvents.changed()
-        cluster.join(seeds).then(joined, (error: unknown) => {
-          logger.warn(`joining: ${messageOf(error)}`, { seeds })
-        })
-      },
-    },
+    // A host that is no member yet joins when it is.
+    { start: () => void (admission.isMember && rooms.join()) },
   ]
 }

@@ -1,8 +1,9 @@
+import { messageOf } from '../base/errors.ts'
 import { Findings } from '../base/findings.ts'
+import type { Logger } from '../base/logger.ts'
 import { Cluster, type Transition } from '../cluster/cluster.ts'
-import { Consensus } from '../consensus/consensus.ts'
+import type { Consensus } from '../consensus/consensus.ts'
 import { AgreedClient } from '../consensus/state/agreed-client.ts'
-import { AgreedState } from '../consensus/state/agreed-state.ts'
 import { Reconciler } from '../dataplane/reconcile/reconciler.ts'
 import type { OverlayChange } from '../driver/consistency.ts'
 import { Driver } from '../driver/driver.ts'
@@ -10,14 +11,12 @@ import { Ipam } from '../ipam/ipam.ts'
 import type { IpamCluster } from '../ipam/ports.ts'
 import { overlayMtu } from '../net/mtu.ts'
 import { Peers } from '../peers/peers.ts'
+import { newAgreement } from './agreement.ts'
 import { ClaimFindings } from './claim-validation.ts'
-import { Seeds, consensusStore, consensusTransport } from './ports/consensus-ports.ts'
 import { driverAgreement, driverCluster, driverPools } from './ports/driver-ports.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
-import { Admission } from './admission/admission.ts'
-import { AdmissionSection } from './admission/admission-section.ts'
-import type { SealedHost } from './admission/sealed-host.ts'
+import type { Admission } from './admission/admission.ts'
 import { savedValue } from './ports/saved-value.ts'
 import { overlayRecord, recordTypes } from './records.ts'
 import { MemberEvents } from './member-events.ts'
@@ -35,8 +34,9 @@ export interface Rooms {
   readonly claims: ClaimFindings
   readonly seedCache: SeedCache
   readonly memberEvents: MemberEvents
-  /** Null where gossip is open to all. */
-  readonly admission: Admission | null
+  readonly admission: Admission
+  /** Contacts the members that JOIN names and those that were known last; waits for none. */
+  readonly join: () => void
 }
 
 /**
@@ -57,7 +57,11 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     epochStore: savedValue<number>(store, 'cluster', 'epoch'),
     records: recordTypes,
   })
-  const { consensus, admission } = newAgreement(ports, options, cluster)
+  const seeds = () => cluster.seeds()
+  const seedCache = new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
+  const join = () => contactMembers(rooms, options, logger)
+  const below = { cluster, seedCache, findings, join }
+  const { consensus, admission } = newAgreement(ports, options, below)
   const peers = new Peers()
   const reconciler = new Reconciler({
     dataplane,
@@ -93,12 +97,10 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     orphanGraceMs: options.orphanGraceMs,
     mtuHere: () => mtuHere(ports, options),
   })
-  const seeds = () => cluster.seeds()
-  const seedCache = new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
   const claims = new ClaimFindings(findings.room('cluster'))
   const memberEvents = newMemberEvents(ports, options, { cluster, consensus })
-  const first = { cluster, consensus, peers, reconciler }
-  const rooms = { ...first, ipam, driver, findings, claims, seedCache, memberEvents, admission }
+  const first = { cluster, consensus, peers, reconciler, seedCache, memberEvents }
+  const rooms: Rooms = { ...first, ipam, driver, findings, claims, admission, join }
   connect(rooms, options)
   return rooms
 }
@@ -117,6 +119,18 @@ function newMemberEvents(
   })
 }
 
+function contactMembers(
+  { cluster, seedCache, memberEvents }: Rooms,
+  options: PluginOptions,
+  logger: Logger,
+): void {
+  const seeds = [...new Set([...options.seeds, ...seedCache.known()])]
+  const joined = (): void => memberEvents.changed()
+  cluster.join(seeds).then(joined, (error: unknown) => {
+    logger.warn(`joining: ${messageOf(error)}`, { seeds })
+  })
+}
+
 /** What the rooms tell each other. */
 function connect(rooms: Rooms, { vtep }: PluginOptions): void {
   const { cluster, peers, reconciler, consensus, driver, claims, seedCache, memberEvents } = rooms
@@ -128,60 +142,6 @@ function connect(rooms: Rooms, { vtep }: PluginOptions): void {
     driver.overlaysChanged(overlayChanges(batch))
     claims.check(batch, driver.networks(), vtep)
   })
-}
-
-function newAgreement(
-  ports: PluginPorts,
-  options: PluginOptions,
-  cluster: Cluster,
-): Pick<Rooms, 'consensus' | 'admission'> {
-  const { clock, random, logger, store, sealed } = ports
-  const seeds = new Seeds(cluster, clock, options.seeds, options.vtep)
-  let section: AdmissionSection | null = null
-  const state = new AgreedState((members) => ({
-    admission: (section = new AdmissionSection(members)),
-  }))
-  const consensus = new Consensus(
-    {
-      self: options.member,
-      clock,
-      random,
-      logger: logger.child('consensus'),
-      transport: consensusTransport(cluster),
-      store: consensusStore(store),
-      members: () => cluster.members(),
-    },
-    state,
-    { voters: options.voters, seeds: () => seeds.now(), isSynced: () => cluster.synced() },
-  )
-  const admission =
-    sealed === undefined ? null : newAdmission(ports, sealed, { cluster, consensus }, section!)
-  return { consensus, admission }
-}
-
-function newAdmission(
-  { logger }: PluginPorts,
-  sealed: SealedHost,
-  { cluster, consensus }: Pick<Rooms, 'cluster' | 'consensus'>,
-  section: AdmissionSection,
-): Admission {
-  const log = logger.child('identity')
-  const admission = new Admission({
-    ...sealed.parts,
-    consensus,
-    section,
-    rotationMs: sealed.rotationMs,
-    voters: () => {
-      const { leader, voters } = consensus.status()
-      const names = leader === null ? voters : [leader, ...voters.filter((name) => name !== leader)]
-      const seeds = new Map(cluster.members().map(({ name, seed }) => [name, seed]))
-      return names.map((name) => seeds.get(name) ?? '').filter((seed) => seed !== '')
-    },
-    warn: (text) => log.warn(text),
-  })
-  sealed.admission = admission
-  consensus.onLeadership(() => admission.look())
-  return admission
 }
 
 /** The overlays among the cluster's transitions, as the driver accepts them. */

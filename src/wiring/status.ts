@@ -27,7 +27,7 @@ export interface PluginStatus {
   readonly cluster: ClusterStatus
   /** What the members agree on by Raft: role, term, leader, voters, the log. */
   readonly consensus: ConsensusStatus
-  /** This host's certificate and keys; null where gossip is open to all. */
+  /** This host's certificate and keys; null while it is no member. */
   readonly admission: AdmissionStatus | null
   readonly dataplane: ReconcilerStatus
   /** The connection to the engine's API; null with `ENGINE_API=off`. */
@@ -96,7 +96,7 @@ export interface OverlayStatus {
 /** Asks every room for its part. */
 export function composeStatus(
   rooms: Rooms,
-  { clock, gossip, problems, engine }: PluginPorts,
+  { clock, gossip, sealed, problems, engine }: PluginPorts,
   options: PluginOptions,
 ): PluginStatus {
   const { cluster, consensus, reconciler, ipam, driver, findings, claims } = rooms
@@ -123,12 +123,12 @@ export function composeStatus(
     ipam: addresses,
     cluster: cluster.status(),
     consensus: consensus.status(),
-    admission: rooms.admission?.status() ?? null,
+    admission: rooms.admission.status(),
     dataplane: reconciler.status(),
     engine: engine?.status() ?? null,
     disagreements: driver.inconsistencies(),
     ignoredClaims: claims.status(),
-    gossipOddities: gossip.counters ?? {},
+    gossipOddities: { ...gossip.counters, ...sealed.counts },
     orphans: driver.orphans(),
     findings: findings.status(),
     problems,

@@ -8,6 +8,7 @@ import path from 'node:path'
 import { expect } from 'chai'
 import { execa } from 'execa'
 import { digestOf } from '../../plugin/provenance.ts'
+import { labToken } from '../support/lab/host.ts'
 import { guest, projectDir } from '../support/lab/paths.ts'
 import { registryAddress } from '../support/lab/registry.ts'
 import {
@@ -46,7 +47,7 @@ describe('the plugin', () => {
     await on.docker(['plugin', 'create', reference, `${guest.project}/build/plugin`])
     await on.docker(['plugin', 'push', reference])
     await on.docker(['plugin', 'rm', reference])
-    const settings = [`JOIN=${host(1).address}`, 'MEMBER_NAME=installed']
+    const settings = [`JOIN=${host(1).address}`, `TOKEN=${labToken}`, 'MEMBER_NAME=installed']
     const install = ['plugin', 'install', '--grant-all-permissions', reference, ...settings]
     await on.docker(install)
     const { stdout } = await on.docker(['plugin', 'inspect', reference])

@@ -20,8 +20,8 @@ const network = {
 const wanted = { Address: '10.20.0.5/24', AddressIPv6: '', MacAddress: '' }
 const endpoint = { NetworkID: 'n1', EndpointID: 'e1' }
 
-/** Makes the start longer by the time that it takes to make a key of it. */
-const slowSecret = 'a secret of some length'
+/** Makes the start longer by the time that it takes to find nobody there. */
+const slowJoin = { JOIN: '192.0.2.77', TOKEN: '0123456789abcdef0123456789abcdef' }
 
 /** The program as it is started on a host, in a namespace that plays one. */
 interface Started {
@@ -141,8 +141,22 @@ describe('the program', () => {
     expect(output).to.match(/gossip cannot listen at 192\.0\.2\.98 port 7946.*BIND_ADDR/)
   })
 
+  it('does not start with JOIN and no token, or a weak one, and says how to get one', async () => {
+    const table = [
+      [{ JOIN: '192.0.2.77' }, /JOIN needs TOKEN: on a member, "ts-overlay invite" prints/],
+      [{ TOKEN: 'tooshort' }, /TOKEN=\(not shown\) has less than 128 random bits/],
+      [{ TOKEN: `TSO-1-${'a'.repeat(64)}-${'b'.repeat(64)}` }, /name a member .* in JOIN/],
+      [{ TOKEN: 'x', TOKEN_FILE: '/x' }, /TOKEN and TOKEN_FILE are both set/],
+    ] as const
+    for (const [i, [env, reason]] of table.entries()) {
+      const { code, output } = await start(`closed-${i}`, env).ended
+      expect(code).to.equal(1)
+      expect(output).to.match(reason).and.not.include('tooshort')
+    }
+  })
+
   it('ends at once when it is asked to while it starts', async () => {
-    const program = start('hasty', { SECRET: slowSecret })
+    const program = start('hasty', slowJoin)
     await until('the store is there', () => existsSync(join(program.state, 'store/journal')))
     program.process.kill('SIGTERM')
     const { code, signal, output } = await program.ended

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { IpamStatus } from '../../src/ipam/status.ts'
 import { EngineStory } from '../support/engine-story.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
+import { labToken } from '../support/lab/host.ts'
 import { until } from '../support/lab/processes.ts'
 import { type Program, PluginProcess, bundleProgram } from '../support/plugin-process.ts'
 import { NetnsLab } from './netns-lab.ts'
@@ -44,7 +45,8 @@ export class PluginHost {
 
   /** Starts the plugin from what is on its disk; `join` as JOIN. */
   async start(join: string): Promise<void> {
-    const env = { ADVERTISE_ADDR: this.address, MEMBER_NAME: this.name, JOIN: join }
+    const own = { ADVERTISE_ADDR: this.address, MEMBER_NAME: this.name }
+    const env = { ...own, JOIN: join, TOKEN: labToken }
     const options = { program: this.#program, netns: this.netns, folder: this.#folder, env }
     this.#plugin = await PluginProcess.start(options)
     this.#engine = new FakeEngine({ socket: this.#plugin.managed, version: '28.5.2' })
@@ -59,7 +61,7 @@ export class PluginHost {
   }
 
   async ipam(): Promise<IpamStatus> {
-    return (await this.plugin.status()).ipam as IpamStatus
+    return (await this.plugin.status()).ipam
   }
 
   /** Names of the members that vote. */

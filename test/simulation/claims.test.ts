@@ -137,30 +137,3 @@ describe('two hosts of one name', () => {
     await world.stop()
   })
 })
-
-describe('a host with another SECRET, or none', () => {
-  for (const [here, there] of [
-    ['0123456789abcdef', 'fedcba9876543210'],
-    ['0123456789abcdef', undefined],
-    [undefined, '0123456789abcdef'],
-  ] as const)
-    it(`stays outside and is told why: ${here ?? 'none'}, ${there ?? 'none'}`, async () => {
-      const world = new WholeHosts()
-      const secretOf = (secret: string | undefined) => (secret === undefined ? {} : { secret })
-      const [first, other] = [await world.add(secretOf(here)), await world.add(secretOf(there))]
-      await world.clock.advance(10_000)
-      for (const { plugin } of [first, other]) expect(plugin.status().members).to.have.length(1)
-      const said = other.lines.filter((line) => line.includes('SECRET must be the same'))
-      expect(said).to.have.length(1)
-      for (const line of other.lines) expect(line).to.not.include(there ?? 'nothing')
-      const odd = Object.keys(first.plugin.status().gossipOddities)
-      expect(odd).to.include(
-        here === undefined
-          ? 'stream-encrypted-unexpected'
-          : there === undefined
-            ? 'stream-plaintext-refused'
-            : 'stream-wrong-key',
-      )
-      await world.stop()
-    })
-})

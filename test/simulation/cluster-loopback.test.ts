@@ -24,15 +24,14 @@ import { long } from './support/seeds.ts'
 const port = 27_946
 const endpoints = long ? 100_000 : 5000
 
-function member(index: number, secret = 'sesame'): Cluster {
+function member(index: number, label = 'loopback'): Cluster {
   const address = `127.0.0.${100 + index}` as Ip
   const name = `host-${index}`
   const gossip = createMemberlistGossip({
     name,
     clock: systemClock,
     random: systemRandom,
-    label: 'loopback',
-    secret,
+    label,
     transport: gossipSockets({ bindAddress: address, port, advertise: address }),
   })
   let epoch: number | undefined
@@ -70,12 +69,8 @@ describe('simulation/cluster on loopback', function () {
   const running: Cluster[] = []
   const seed = [`127.0.0.101:${port}`]
 
-  async function up(
-    index: number,
-    seeds: readonly string[] = seed,
-    secret?: string,
-  ): Promise<Cluster> {
-    const cluster = member(index, secret)
+  async function up(index: number, seeds: readonly string[] = seed): Promise<Cluster> {
+    const cluster = member(index)
     running.push(cluster)
     await cluster.start()
     await cluster.join(seeds)
@@ -129,7 +124,7 @@ describe('simulation/cluster on loopback', function () {
     )
   })
 
-  it('does not talk to members with another secret', async () => {
+  it('does not talk to members with another label', async () => {
     const first = await up(1, [])
     const stranger = member(2, 'another')
     running.push(stranger)

@@ -14,9 +14,12 @@ import type { Cidr } from '../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../src/net/ip.ts'
 import { Plugin } from '../../src/plugin.ts'
 import { FileStore } from '../../src/store/file-store.ts'
+import { SealedHost } from '../../src/wiring/admission/sealed-host.ts'
+import { identityStore } from '../../src/wiring/ports/identity-store.ts'
 import { until } from '../support/lab/processes.ts'
 
 const port = 28_946
+const token = { authority: null, secret: '0123456789abcdef0123456789abcdef' }
 
 /** One whole plugin: a real disk, real sockets on this machine, a kernel in memory. */
 interface Running {
@@ -47,13 +50,23 @@ export class LoopbackPlugins {
   async start(host: number): Promise<void> {
     const store = await FileStore.open(join(this.#directory, `h${host}`), { logger: silentLogger })
     const address = addressOf(host)
-    const gossip = createMemberlistGossip({
-      name: `h${host}`,
+    const name = `h${host}`
+    const sealed = await SealedHost.open({
       clock: systemClock,
       random: systemRandom,
-      label: 'ipam',
-      secret: 'a secret',
-      transport: gossipSockets({ bindAddress: address, port, advertise: address }),
+      name,
+      address,
+      store: identityStore(store),
+      inner: await gossipSockets({ bindAddress: address, port, advertise: address })(),
+      token,
+      join: host === 1 ? [] : [{ host: addressOf(1), port }],
+      rotationMs: 43_200_000,
+    })
+    const gossip = createMemberlistGossip({
+      name,
+      clock: systemClock,
+      random: systemRandom,
+      transport: async () => sealed.transport,
     })
     const seeds = host === 1 ? [] : [`${addressOf(1)}:${port}`]
     const life = { isAlive: true }
@@ -61,10 +74,10 @@ export class LoopbackPlugins {
       ...systemClock,
       setTimeout: (fn, ms) => systemClock.setTimeout(() => life.isAlive && fn(), ms),
     }
-    const ports = { store, gossip, clock, random: systemRandom, problems: [] }
+    const ports = { store, gossip, sealed, clock, random: systemRandom, problems: [] }
     const plugin = new Plugin(
       { ...ports, logger: silentLogger, dataplane: new MemoryDataplane() },
-      { ...options, member: `h${host}`, vtep: address, seeds },
+      { ...options, member: name, vtep: address, seeds },
     )
     await plugin.start()
     this.#running.set(host, { plugin, store, life })
@@ -93,7 +106,7 @@ export class LoopbackPlugins {
 
   /** The part of `/status` about addresses. */
   status(host: number): IpamStatus {
-    return this.plugin(host).status().ipam as IpamStatus
+    return this.plugin(host).status().ipam
   }
 
   /** What the engine asks for at `docker network create`. */

@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { parseIpInCidr } from '../../src/net/cidr.ts'
 import { type WholeHost, WholeHosts } from './support/whole-hosts.ts'
 
+/** Of all hosts that have no other. */
 const token = '0123456789abcdef0123456789abcdef'
 const gateway = parseIpInCidr('10.10.0.1/16')!
 
@@ -25,11 +26,7 @@ describe('hosts of a closed cluster', () => {
   }
 
   it('join by the token, and know of each other’s containers', async () => {
-    const hosts = [
-      await world.add({ token }),
-      await world.add({ token }),
-      await world.add({ token }),
-    ]
+    const hosts = [await world.add(), await world.add(), await world.add()]
     for (const [i, host] of hosts.entries()) await container(host, `e${i}`, `10.10.1.${i + 1}/16`)
     await world.clock.advance(3000)
     for (const { plugin, neighbours } of hosts) {
@@ -40,20 +37,24 @@ describe('hosts of a closed cluster', () => {
   })
 
   it('keep a host out that has another token or none, and say so on both sides', async () => {
-    const first = await world.add({ token })
+    const first = await world.add()
     const other = 'fedcba9876543210fedcba9876543210'
     const refused = await world.add({ token: other }).catch((error: Error) => error.message)
     expect(refused).to.match(/refuses this host: .*the cluster has no such token/)
     expect(first.lines.join('\n')).to.match(/refused to enrol: .*no such token/)
-    const open = await world.add()
+    const findings = first.plugin.status().findings.list
+    expect(findings.map(({ code, subject }) => `${code} ${subject}`)).to.deep.equal([
+      'HOST_REFUSED host 192.0.2.2',
+    ])
+    const without = await world.add({ token: null }).catch((error: Error) => error.message)
+    expect(without).to.match(/JOIN needs TOKEN: on a member, "ts-overlay invite" prints/)
     await world.clock.advance(5000)
-    for (const { plugin } of [first, open]) expect(plugin.cluster.members()).to.have.length(1)
-    for (const { lines } of [first, open])
-      expect(lines.join('\n')).to.not.match(new RegExp(`${token}|${other}`))
+    expect(first.plugin.cluster.members()).to.have.length(1)
+    expect(first.lines.join('\n')).to.not.match(new RegExp(`${token}|${other}`))
   })
 
   it('rotate their keys, and lose no member', async () => {
-    const hosts = [await world.add({ token }), await world.add({ token })]
+    const hosts = [await world.add(), await world.add()]
     for (let minute = 0; minute < 15; minute++) await world.clock.advance(60_000)
     for (const { plugin, lines } of hosts) {
       expect(plugin.cluster.members().filter(({ state }) => state === 'alive')).to.have.length(2)

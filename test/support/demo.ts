@@ -5,7 +5,7 @@
  */
 import { execa } from 'execa'
 import { drawOverlay, type DrawnHost } from './demo-drawing.ts'
-import type { Host, Status } from './lab/host.ts'
+import { type Host, type Status, labToken } from './lab/host.ts'
 import { labImage } from './lab/image.ts'
 import { Lab } from './lab/lab.ts'
 import { overlayKernel, type OverlayKernel } from './lab/overlay-kernel.ts'
@@ -40,7 +40,10 @@ async function main(): Promise<void> {
 async function play(lab: Lab): Promise<string> {
   const [one, two] = [lab.host(1), lab.host(2)]
   title('Installing the plugin; the second host is told where the first is')
-  await Promise.all([install(one), install(two, `JOIN=${one.address}`)])
+  await Promise.all([
+    install(one, `TOKEN=${labToken}`),
+    install(two, `TOKEN=${labToken}`, `JOIN=${one.address}`),
+  ])
   await two.pluginStatusWhen(({ members }) => members.length === 2)
   title('One network, known on both hosts by its subnet')
   for (const host of [one, two])

@@ -6,6 +6,8 @@ import { parseCidr } from '../../src/net/cidr.ts'
 import { parseIp } from '../../src/net/ip.ts'
 import { Plugin } from '../../src/plugin.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
+import { SealedHost } from '../../src/wiring/admission/sealed-host.ts'
+import { identityStore } from '../../src/wiring/ports/identity-store.ts'
 import { TurnClock } from './turn-clock.ts'
 
 /** The whole plugin on a host that is alone, with a kernel and a disk in memory. */
@@ -31,6 +33,20 @@ const nobodyElse: GossipTransport = {
   close: async () => {},
 }
 
+const address = parseIp('192.0.2.1')!
+
+/** Sockets that nothing comes from. */
+const noSockets = {
+  advertise: { address, port: 7946 },
+  send: () => {},
+  onPacket: () => {},
+  dial: async () => {
+    throw new Error('there is nobody')
+  },
+  onStream: () => {},
+  close: async () => {},
+}
+
 /**
  * Builds and starts it, in the time of a TurnClock. A second call with the same parts is the host
  * after a crash.
@@ -47,8 +63,20 @@ export async function startLonePlugin(
   }: { orphanGraceMs?: number; scope?: 'local' | 'global' } = {},
 ): Promise<LonePlugin> {
   const { dataplane, store, clock } = parts
+  const sealed = await SealedHost.open({
+    clock,
+    random: systemRandom,
+    name: 'alone',
+    address,
+    store: identityStore(store),
+    inner: noSockets,
+    token: null,
+    join: [],
+    rotationMs: 43_200_000,
+  })
   const plugin = new Plugin(
     {
+      sealed,
       dataplane,
       store,
       clock,
@@ -60,7 +88,7 @@ export async function startLonePlugin(
     {
       version: 'test',
       member: 'alone',
-      vtep: parseIp('192.0.2.1')!,
+      vtep: address,
       vxlanPort: 4789,
       scope,
       seeds: [],

@@ -1,7 +1,6 @@
 /** The gossip port by memberlist-js. The only file of the house that imports it. */
 import {
   type ConfigInput,
-  Keyring,
   type Member,
   Memberlist,
   SocketTransport,
@@ -10,7 +9,6 @@ import {
 import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
 import { type Ip, parseIp } from '../../net/ip.ts'
-import { gossipKey } from './gossip-key.ts'
 import type { GossipHooks, GossipTransport, JoinOutcome, MemberState } from './gossip-transport.ts'
 
 /**
@@ -37,6 +35,8 @@ export const gossipTuning: Tuning = {
   tcpTimeoutMs: 2000,
   // Our transfers are packed already.
   compression: 'none',
+  // Sealed, a packet has 62 bytes more: 1400 in all, which every path carries.
+  packetBytes: 1338,
   reconnectTimeoutMs: reconnectMs,
 }
 
@@ -47,8 +47,6 @@ interface MemberlistGossipOptions {
   readonly random: Random
   /** Clusters with different labels do not hear each other. */
   readonly label?: string
-  /** Encrypts all gossip; null or empty: in the clear. */
-  readonly secret?: string | null
   readonly config?: Tuning
   /** Two hosts have one name; `known` is the address of the one that is a member. */
   readonly onNameClash?: (name: string, known: string, claimant: string) => void
@@ -99,10 +97,9 @@ class MemberlistGossip implements GossipTransport {
   }
 
   async start(hooks: GossipHooks): Promise<void> {
-    const { name, clock, random, label, secret, transport } = this.#options
+    const { name, clock, random, label, transport } = this.#options
     const { config = gossipTuning, forgetAfterMs = 0 } = this.#options
     const reconnectTimeoutMs = Math.max(config.reconnectTimeoutMs ?? reconnectMs, 2 * forgetAfterMs)
-    const keyring = secret ? new Keyring([await gossipKey(secret)]) : undefined
     const list = new Memberlist({
       name,
       transport: await transport(),
@@ -111,7 +108,6 @@ class MemberlistGossip implements GossipTransport {
       clock,
       random,
       ...(label === undefined ? {} : { label }),
-      ...(keyring === undefined ? {} : { keyring }),
       delegate: {
         meta: () => hooks.meta(),
         ackPayload: () => hooks.ackPayload(),
@@ -146,8 +142,7 @@ class MemberlistGossip implements GossipTransport {
 
   async join(seeds: readonly string[]): Promise<JoinOutcome> {
     if (!this.#running) return { contacted: 0, own: 0, errors: [new Error('not running')] }
-    const { errors, ...counts } = await this.#list!.join(seeds)
-    return { ...counts, errors: errors.map(withRemedy) }
+    return await this.#list!.join(seeds)
   }
 
   updateMeta(): void {
@@ -177,14 +172,4 @@ class MemberlistGossip implements GossipTransport {
     this.#running = false
     await this.#list?.close()
   }
-}
-
-/** The library's codes for a peer that has another key, or none, or one where we have none. */
-const keyFaults: readonly unknown[] = ['wrong-key', 'plaintext-refused', 'encrypted-unexpected']
-
-function withRemedy(error: Error): Error {
-  const { cause } = error
-  const isKeyFault = cause instanceof Error && 'code' in cause && keyFaults.includes(cause.code)
-  if (!isKeyFault) return error
-  return new Error(`${error.message}; SECRET must be the same on all hosts`, { cause: error })
 }

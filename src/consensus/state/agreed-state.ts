@@ -31,8 +31,8 @@ export class AgreedState implements StateMachine {
 
   /** `more`: sections of other rooms, by their names in a snapshot. */
   constructor(more: (members: Members) => Readonly<Record<string, Section>> = () => ({})) {
-    this.#members = new Members((number) => {
-      for (const section of Object.values(this.#sections)) section.memberGone(number)
+    this.#members = new Members((number, evicted) => {
+      for (const section of Object.values(this.#sections)) section.memberGone(number, evicted)
     })
     this.#sections = {
       members: this.#members,

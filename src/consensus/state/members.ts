@@ -36,14 +36,14 @@ export class Members implements Section {
   readonly #byName = new Map<string, Member>()
   readonly #byNumber = new Map<number, Member>()
   readonly #evicted = new Map<string, string>()
-  readonly #gone: (number: number) => void
+  readonly #gone: (number: number, evicted: string | null) => void
   #clockMs = 0
   #tickedAtMs = 0
   #root = ''
   #nextNumber = 1
 
-  /** `gone` is called for each member that is evicted, replaced or left. */
-  constructor(gone: (number: number) => void) {
+  /** `gone` is called for each member that is evicted (with its name), replaced or left. */
+  constructor(gone: (number: number, evicted: string | null) => void) {
     this.#gone = gone
   }
 
@@ -68,7 +68,7 @@ export class Members implements Section {
     ),
     /** The caller leaves, with nothing that it needs. It may come back as a newcomer. */
     leave: memberOperation(1, v.object({ id }), (_, { member }) => {
-      this.#drop(member)
+      this.#drop(member, null)
       return {}
     }),
   }
@@ -101,11 +101,6 @@ export class Members implements Section {
 
   isEvicted(id: string): boolean {
     return this.#evicted.has(id)
-  }
-
-  /** The evicted identities that are remembered, the oldest first. */
-  evicted(): string[] {
-    return [...this.#evicted.keys()]
   }
 
   named(name: string): Member | undefined {
@@ -151,7 +146,7 @@ export class Members implements Section {
     if (known !== undefined) known.heardAtMs = this.#clockMs
     else {
       // It lost its disk, and with it what it had.
-      if (replaced !== undefined) this.#retire(replaced)
+      if (replaced !== undefined) this.#retire(replaced, null)
       if (this.#root === '') this.#root = id
       this.#add({ id, number: this.#nextNumber++, name, heardAtMs: this.#clockMs })
     }
@@ -166,7 +161,7 @@ export class Members implements Section {
     const since = this.#clockMs - (lapsedMs ?? -Infinity)
     const heard = members.filter(({ heardAtMs }) => lapsedMs !== null && heardAtMs > since)
     if (heard.length > 0) throw new Refused('NOT_LAPSED', { names: heard.map(({ name }) => name) })
-    for (const member of members) this.#retire(member)
+    for (const member of members) this.#retire(member, member.name)
     return { evicted: members.map(({ name }) => name) }
   }
 
@@ -176,17 +171,17 @@ export class Members implements Section {
     this.#byNumber.set(member.number, member)
   }
 
-  #retire(member: Member): void {
+  #retire(member: Member, evicted: string | null): void {
     this.#evicted.set(member.id, member.name)
-    this.#drop(member)
+    this.#drop(member, evicted)
     const [oldest] = this.#evicted.keys()
     if (this.#evicted.size > maxEvicted) this.#evicted.delete(oldest!)
   }
 
-  #drop(member: Member): void {
+  #drop(member: Member, evicted: string | null): void {
     this.#members.delete(member.id)
     this.#byName.delete(member.name)
     this.#byNumber.delete(member.number)
-    this.#gone(member.number)
+    this.#gone(member.number, evicted)
   }
 }

@@ -85,8 +85,11 @@ export interface Section {
   /** Plain JSON; equal states give equal JSON. */
   snapshot(): unknown
   restore(snapshot: unknown): void
-  /** The member with this number is gone: whatever it had is free. */
-  memberGone(number: number): void
+  /**
+   * The member with this number is gone: whatever it had is free. `evicted` is its name when it was
+   * evicted, and did not leave or lose its disk.
+   */
+  memberGone(number: number, evicted: string | null): void
 }
 
 type Schema = v.GenericSchema

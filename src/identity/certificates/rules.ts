@@ -30,17 +30,13 @@ export interface CertificateCheck {
 
 /** Why the certificate does not count; null when it does. */
 export function certificateFault(certificate: Certificate, check: CertificateCheck): string | null {
-  const { name, address, identity, notBefore, notAfter, x509 } = certificate
+  const { name, address, identity, notAfter, x509 } = certificate
   const { authority, now, here = 'this host' } = check
   const whose = `the certificate of ${name} (${address})`
   if (!x509.checkIssued(authority) || !x509.verify(authority.publicKey))
     return `${whose} is not of this cluster's authority: join it with a token of this cluster`
   if (check.isEvicted(identity))
     return `${name} (${address}) was evicted: empty its state and join it with a new token`
-  if (now < notBefore) {
-    const hours = durationText(notBefore - now)
-    return `${whose} is not yet valid: is ${here}'s clock ${hours} behind? Synchronize the clocks`
-  }
   if (now > notAfter) {
     const hours = durationText(now - notAfter)
     return `${whose} expired ${hours} ago, or ${here}'s clock is ahead: synchronize the clocks, or join ${name} again with a token`
@@ -53,11 +49,26 @@ export function certificateFault(certificate: Certificate, check: CertificateChe
 }
 
 /**
+ * That a certificate is not yet valid, which shows a wrong clock and nothing else: a newcomer is
+ * refused for it, and of members it is told, since a leader whose clock is wrong must not end the
+ * cluster. Null when it is valid.
+ */
+export function clockFault(
+  { name, address, notBefore }: Certificate,
+  { now, here = 'this host' }: Pick<CertificateCheck, 'now' | 'here'>,
+): string | null {
+  if (now >= notBefore) return null
+  const whose = `the certificate of ${name} (${address})`
+  const by = durationText(notBefore - now)
+  return `${whose} is not yet valid: is ${here}'s clock ${by} behind? Synchronize the clocks`
+}
+
+/**
  * Whether it is time for a new one: after two thirds of its validity, so that a month of failures
- * is survived.
+ * is survived; or before it begins, since the clock that it was issued by was ahead.
  */
 export function isRenewalDue({ notBefore, notAfter }: Certificate, now: number): boolean {
-  return now >= notBefore + (2 / 3) * (notAfter - notBefore)
+  return now < notBefore || now >= notBefore + (2 / 3) * (notAfter - notBefore)
 }
 
 /** `3 h`, `2 d`, `40 s`: rounded, at least one of its unit. */

@@ -32,7 +32,7 @@ export interface AuthorityState {
   token(id: string): IssuedToken | undefined
   /** Who was enrolled with that key. */
   enrolled(identity: string): RegisteredMember | undefined
-  /** Whose names and addresses are taken. */
+  /** Whose names and addresses are taken: those that are alive. */
   members(): Iterable<RegisteredMember>
 }
 
@@ -58,14 +58,23 @@ export async function decideEnrolment(
   const asked = decode(request, question.request)
   const key = asked && decodePublicKey(Buffer.from(asked.publicKey, 'base64'))
   if (asked === null || key === null || parseIp(asked.address) !== asked.address)
-    return { refusal: 'the request is malformed' }
+    return { refusal: 'the request is malformed', why: 'other' }
   const member = { name: asked.name, identity: keyDigest(key), address: asked.address }
+  if (state.evicted.includes(member.identity)) {
+    const refusal = `${asked.name}: it was evicted: join it with a new token`
+    return { refusal, why: 'evicted' }
+  }
+  const clash = clashOf([...state.members()], member)
   const fault =
     signatureFault(question, key) ??
-    clockFault(asked, parts.clock.wall()) ??
+    skewFault(asked, parts.clock.wall()) ??
     standingFault(state, question, asked, member, parts.clock.wall()) ??
+    clash?.text ??
     (await parts.register(member, asked.tokenId))
-  if (fault !== null) return { refusal: `${asked.name}: ${fault}` }
+  if (fault !== null) {
+    const isClash = fault === clash?.text && clash.maySoonEnd
+    return { refusal: `${asked.name}: ${fault}`, why: isClash ? 'clash' : 'other' }
+  }
   const granted = JSON.stringify(await grantFor(parts, state, asked, key))
   const token = asked.tokenId === null ? undefined : state.token(asked.tokenId)?.token
   if (token === undefined) return { grant: granted, proof: null }
@@ -84,26 +93,22 @@ function signatureFault(question: BoundQuestion, key: KeyPair['publicKey']): str
   return isSignedFor(enrolmentPurpose, signed, key, signature) ? null : 'its signature is wrong'
 }
 
-function clockFault({ wall }: Request, now: number): string | null {
-  if (Math.abs(wall - now) <= maxClockSkewMs) return null
+/** A newcomer's clock has to be right; a member keeps its place also with a wrong one. */
+function skewFault({ wall, tokenId }: Request, now: number): string | null {
+  if (tokenId === null || Math.abs(wall - now) <= maxClockSkewMs) return null
   const direction = wall < now ? 'behind' : 'ahead of'
   const by = durationText(Math.abs(wall - now))
   return `its clock is ${by} ${direction} the cluster's: synchronize the clocks`
 }
 
-/**
- * Whether it may join with its token, or is a member already; and whether its name and address are
- * free.
- */
+/** Whether it may join with its token, or is a member already. */
 function standingFault(
   state: AuthorityState,
   question: BoundQuestion,
   { tokenId }: Request,
-  { name, identity, address }: RegisteredMember,
+  { identity }: RegisteredMember,
   now: number,
 ): string | null {
-  if (state.evicted.includes(identity))
-    return 'it was evicted: empty its state and join it with a new token'
   if (tokenId !== null) {
     const issued = state.token(tokenId)
     const fault = tokenFault(issued, now, state.enrolled(identity) !== undefined)
@@ -116,19 +121,30 @@ function standingFault(
     )
     const proof = Buffer.from(question.proof ?? '', 'base64')
     if (!isTokenProof(proof, expected)) return 'its token is wrong'
-  } else if (state.enrolled(identity)?.name !== name) {
+  } else if (state.enrolled(identity) === undefined) {
     return 'it is no member: join it with a token'
   }
-  return clashOf([...state.members()], { name, identity, address })
+  return null
 }
 
-function clashOf(others: readonly RegisteredMember[], member: RegisteredMember): string | null {
-  const different = others.filter(({ identity }) => identity !== member.identity)
-  if (different.some(({ name }) => name === member.name))
-    return `another host is called ${member.name}: give it another MEMBER_NAME, or evict the other`
-  if (different.some(({ address }) => address === member.address))
-    return `another member has ${member.address}: is ADVERTISE_ADDR right? Else evict the other`
-  return null
+/**
+ * Which live member has the name or the address. One that lost its disk has the address of its
+ * former self, which is found dead within seconds.
+ */
+function clashOf(
+  others: readonly RegisteredMember[],
+  { name, identity, address }: RegisteredMember,
+): { readonly text: string; readonly maySoonEnd: boolean } | null {
+  const different = others.filter((other) => other.identity !== identity)
+  const named = different.find((other) => other.name === name)
+  const placed = different.find((other) => other.address === address)
+  if (named === undefined && placed === undefined) return null
+  const maySoonEnd = (named ?? placed)!.address === address
+  const text =
+    named !== undefined && !maySoonEnd
+      ? `another host is called ${name}: give it another MEMBER_NAME, or evict the other`
+      : `another member has ${address}: is ADVERTISE_ADDR right? Else evict the other`
+  return { text, maySoonEnd }
 }
 
 /** What a member gets; also the leader, for itself. */

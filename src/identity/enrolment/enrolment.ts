@@ -2,11 +2,11 @@
  * The two ends of an enrolment, over a TLS stream that nothing is known of yet but that it is one.
  */
 import type { Clock } from '../../base/clock.ts'
-import { failure, refusal } from '../../base/errors.ts'
+import { OverlayError, failure } from '../../base/errors.ts'
 import { printable } from '../../base/printable.ts'
 import type { Ip } from '../../net/ip.ts'
 import { certificateOf, readCertificate, readX509 } from '../certificates/certificate.ts'
-import { certificateFault } from '../certificates/rules.ts'
+import { certificateFault, clockFault } from '../certificates/rules.ts'
 import {
   type Answer,
   type Grant,
@@ -32,6 +32,16 @@ export const enrolmentPurpose = 'enrolment 1'
 /** A member that is no voter says where these are, as `host:port`. */
 interface Redirect {
   readonly voters: readonly string[]
+}
+
+/** A member refuses this host, or is none of the cluster that this host means. */
+export class EnrolmentRefused extends OverlayError {
+  readonly why: Extract<Answer, { refusal: string }>['why']
+
+  constructor(text: string, why: EnrolmentRefused['why'] = 'other') {
+    super('refusal', 'NOT_ADMITTED', text)
+    this.why = why
+  }
 }
 
 /** A question with the binding of the channel that it came by; a voter decides on it. */
@@ -66,7 +76,7 @@ export async function enrol(
   const reader = new MessageReader(stream)
   const { authority } = await reader.read(introduction, maxRequestBytes)
   const fault = clusterFault(stream, authority, newcomer, clock.wall())
-  if (fault !== null) throw refusal('NOT_ADMITTED', `${at} cannot be joined: ${fault}`)
+  if (fault !== null) throw new EnrolmentRefused(`${at} cannot be joined: ${fault}`)
   stream.admit()
   const { binding } = stream
   const asked: Request = {
@@ -86,13 +96,16 @@ export async function enrol(
   } satisfies Question)
   const answered = await reader.read(answer, maxAnswerBytes)
   if ('refusal' in answered)
-    throw refusal('NOT_ADMITTED', `${at} refuses this host: ${printable(answered.refusal)}`)
+    throw new EnrolmentRefused(
+      `${at} refuses this host: ${printable(answered.refusal)}`,
+      answered.why,
+    )
   if ('voters' in answered) return answered
   const granted = provenGrant(answered, token, binding, bytes)
   if (granted === null)
-    throw refusal('NOT_ADMITTED', `${at} does not know the token: it is of another cluster`)
+    throw new EnrolmentRefused(`${at} does not know the token: it is of another cluster`)
   const wrong = grantFault(granted, authority, newcomer, clock.wall())
-  if (wrong !== null) throw refusal('NOT_ADMITTED', `${at} granted what is of no use: ${wrong}`)
+  if (wrong !== null) throw new EnrolmentRefused(`${at} granted what is of no use: ${wrong}`)
   return granted
 }
 
@@ -110,7 +123,10 @@ function clusterFault(
     (token?.authority != null && token.authority !== keyDigest(authority.publicKey)) ||
     (expected !== undefined && expected !== pem)
   if (isOther) return 'it is of another cluster than the token: its authority has another key'
-  return certificateFault(certificate, { authority, now, isEvicted: () => false })
+  return (
+    certificateFault(certificate, { authority, now, isEvicted: () => false }) ??
+    (token === null ? null : clockFault(certificate, { now }))
+  )
 }
 
 /** The grant, if the other side has proved that it knows the token. */

@@ -63,9 +63,12 @@ export const grant = v.strictObject({
 })
 export type Grant = v.InferOutput<typeof grant>
 
+/** `clash`: a host that seems alive has the name or address, and may be found dead soon. */
+const why = v.picklist(['evicted', 'clash', 'other'])
+
 export const answer = v.union([
   v.strictObject({ grant: text(maxAnswerBytes), proof: v.nullable(base64) }),
-  v.strictObject({ refusal: text(512) }),
+  v.strictObject({ refusal: text(512), why }),
   v.strictObject({ voters: list(text(64), 16) }),
 ])
 export type Answer = v.InferOutput<typeof answer>

@@ -3,7 +3,7 @@
  * step is an agreed entry, and each waits until the one before has had time to reach everybody, so
  * that at any moment all members can open what any member seals.
  */
-import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { createHash, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
 import { assert } from '../../base/errors.ts'
 
 /** AES-256. */
@@ -69,4 +69,18 @@ export function keyOfEpoch(state: GossipKeys, epoch: number): Uint8Array | undef
 export function packetKey(key: Uint8Array, session: Uint8Array, sender: Uint8Array): KeyObject {
   const info = Buffer.concat([Buffer.from('ts-overlay packet 1\0'), sender])
   return createSecretKey(new Uint8Array(hkdfSync('sha256', key, session, info, gossipKeyBytes)))
+}
+
+/** By which a member sees that what it was granted is old; it tells nothing of the keys. */
+export function digestOfGrants(
+  authorityPem: string,
+  { current, keys }: GossipKeys,
+  evicted: Iterable<string>,
+): string {
+  const hash = createHash('sha256').update(`grants ${current} ${authorityPem}`)
+  for (const { epoch, key } of keys) hash.update(`${epoch}`).update(key)
+  return hash
+    .update([...evicted].join())
+    .digest('hex')
+    .slice(0, 32)
 }

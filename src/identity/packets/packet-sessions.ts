@@ -22,11 +22,11 @@ import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
 import { type GossipKeys, keyOfEpoch, packetKey } from './gossip-keys.ts'
+import { type Peer, newPeer } from './peer.ts'
 import { ReplayWindow } from './replay-window.ts'
 import {
   type PacketHeader,
   type PacketKind,
-  decodeEndpoint,
   encodeEndpoint,
   open,
   readHeader,
@@ -79,24 +79,6 @@ interface PacketParts {
   readonly count: (what: string) => void
 }
 
-type Early = { header: PacketHeader; plain: Uint8Array; receivedAt: number }
-
-interface Peer {
-  readonly endpoint: Endpoint
-  readonly bytes: Uint8Array
-  /** Its session, once it has returned a challenge; with it the window and the keys by epoch. */
-  session: Uint8Array | null
-  window: ReplayWindow
-  keys: Map<number, KeyObject>
-  challenge: Uint8Array | null
-  drawnAt: number
-  askedAt: number
-  repliedAt: number
-  /** What came before the answer that confirms its session, overtaking it. */
-  early: Early[]
-  held: { readonly plain: Uint8Array; readonly at: number }[]
-}
-
 /**
  * Seals what is sent and opens what comes. Keeps state only for those that have proved to know a
  * key.
@@ -109,6 +91,8 @@ export class PacketSessions {
   #session: Uint8Array
   #counter = 0
   #sealing: { readonly epoch: number; readonly key: KeyObject } | null = null
+  /** The keys that derived ones were made of: two clusters number their epochs alike. */
+  #granted: GossipKeys | null = null
 
   constructor(parts: PacketParts) {
     this.#parts = parts
@@ -135,10 +119,10 @@ export class PacketSessions {
   }
 
   receive(packet: Uint8Array, from: Endpoint, receivedAt: number): void {
-    const { count, keys } = this.#parts
+    const { count } = this.#parts
     const header = readHeader(packet)
     if (header === null) return count('sealed-malformed')
-    const epochKey = keyOfEpoch(keys(), header.epoch)
+    const epochKey = keyOfEpoch(this.#keys(), header.epoch)
     if (epochKey === undefined) return count('sealed-epoch')
     const known = this.#peers.get(nameOf(header.sender))
     const isPresent = known?.session != null && isSame(known.session, header.session)
@@ -251,7 +235,7 @@ export class PacketSessions {
   }
 
   #sealingKey(): { readonly epoch: number; readonly key: KeyObject } {
-    const keys = this.#parts.keys()
+    const keys = this.#keys()
     if (this.#counter >= maxSessionPackets) this.#begin()
     if (this.#sealing?.epoch !== keys.current) {
       const key = packetKey(keyOfEpoch(keys, keys.current)!, this.#session, this.#self)
@@ -260,25 +244,22 @@ export class PacketSessions {
     return this.#sealing
   }
 
+  #keys(): GossipKeys {
+    const keys = this.#parts.keys()
+    if (keys === this.#granted) return keys
+    this.#granted = keys
+    this.#sealing = null
+    for (const peer of this.#peers.values()) peer.keys.clear()
+    return keys
+  }
+
   #peerAt(bytes: Uint8Array): Peer {
     const name = nameOf(bytes)
     const known = this.#peers.get(name)
     if (known !== undefined) return known
     const [longest] = this.#peers.keys()
     if (this.#peers.size >= maxPeers) this.#peers.delete(longest!)
-    const peer: Peer = {
-      endpoint: decodeEndpoint(bytes),
-      bytes,
-      session: null,
-      window: new ReplayWindow(0),
-      keys: new Map(),
-      challenge: null,
-      drawnAt: 0,
-      askedAt: Number.NEGATIVE_INFINITY,
-      repliedAt: Number.NEGATIVE_INFINITY,
-      early: [],
-      held: [],
-    }
+    const peer = newPeer(bytes)
     this.#peers.set(name, peer)
     return peer
   }

@@ -60,6 +60,11 @@ export class CheckedStream implements Stream {
       throw failure('SOCKET', `${this.#peer} closed the connection without a word`)
   }
 
+  /** Rejects with the reason when the other side has refused and closed. */
+  async refusal(): Promise<void> {
+    await this[Symbol.asyncIterator]().next()
+  }
+
   #refused(reason: string): Error {
     const text = printable(shortened(reason, maxReasonBytes))
     return failure('NOT_ADMITTED', `${this.#peer} refuses this host: ${text}`)

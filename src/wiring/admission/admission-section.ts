@@ -18,6 +18,7 @@ import {
 import {
   type GossipKeys,
   type RotationStep,
+  digestOfGrants,
   firstGossipKeys,
   installGossipKey,
   removeGossipKeys,
@@ -27,8 +28,10 @@ import {
 
 /** Tokens that hold at one time; some operators make one for each group of hosts. */
 const maxTokens = 64
-/** Members of a cluster, those that were enrolled and have not come yet included. */
+/** Members of a cluster, those that were enrolled and have not come or have left included. */
 const maxEnrolled = 8192
+/** Evicted keys that are remembered; the oldest is dropped first. */
+const maxEvicted = 4096
 
 const hex = (bytes: number) => v.pipe(v.string(), v.regex(/^[0-9a-f]*$/), v.length(2 * bytes))
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most))
@@ -51,18 +54,11 @@ interface Snapshot {
   readonly steppedAtMs: number
   readonly rotateAgain: boolean
   readonly enrolled: readonly RegisteredMember[]
-}
-
-/** What a member compares its grant with. */
-export interface AdmissionView {
-  readonly current: number
-  readonly epochs: readonly number[]
-  /** How many identities are remembered as evicted. */
-  readonly evicted: number
+  readonly evicted: readonly string[]
 }
 
 export class AdmissionSection implements Section {
-  readonly #members: Pick<Members, 'get' | 'isEvicted' | 'evicted'>
+  readonly #members: Pick<Members, 'named'>
   #authority: Authority | null = null
   readonly #tokens = new Map<string, IssuedToken>()
   #gossip: GossipKeys | null = null
@@ -70,9 +66,13 @@ export class AdmissionSection implements Section {
   #steppedAtMs = 0
   /** A member was evicted that has the keys as they are now. */
   #rotateAgain = false
+  /** By the digests of their keys, the oldest first. */
   readonly #enrolled = new Map<string, RegisteredMember>()
+  readonly #evicted = new Set<string>()
+  /** Null when it has to be computed. */
+  #digest: string | null = null
 
-  constructor(members: Pick<Members, 'get' | 'isEvicted' | 'evicted'>) {
+  constructor(members: Pick<Members, 'named'>) {
     this.#members = members
   }
 
@@ -94,6 +94,7 @@ export class AdmissionSection implements Section {
         this.#gossip = firstGossipKeys(Buffer.from(gossipKey, 'hex'))
         this.#steppedAtMs = timeMs
         this.#enrolled.set(founder.identity, founder)
+        this.#digest = null
         return {}
       },
     ),
@@ -127,26 +128,25 @@ export class AdmissionSection implements Section {
   }
 
   readonly questions = {
-    /** By which a member sees that its grant is old. The keys themselves come with a grant. */
-    admission: question(v.object({}), (): AdmissionView => {
-      const { current = 0, keys = [] } = this.#gossip ?? {}
-      const epochs = keys.map(({ epoch }) => epoch)
-      return { current, epochs, evicted: this.#members.evicted().length }
-    }),
+    /** By which a member sees that its grant is old; empty before a cluster was founded. */
+    grants: question(v.object({}), () => ({ digest: this.#digestNow() })),
   }
 
   /** For the authority in this process; null before a cluster was founded. */
-  authorityState(voters: readonly string[]): AuthorityState | null {
+  authorityState(
+    voters: readonly string[],
+    isAlive: (member: string) => boolean = () => true,
+  ): AuthorityState | null {
     if (this.#authority === null || this.#gossip === null) return null
     return {
       key: keyPairFromPem(this.#authority.keyPem)!,
       pem: this.#authority.pem,
       keys: this.#gossip,
       voters,
-      evicted: this.#members.evicted(),
+      evicted: [...this.#evicted],
       token: (wanted) => this.#tokens.get(wanted),
       enrolled: (identity) => this.#enrolled.get(identity),
-      members: () => this.#present(),
+      members: () => [...this.#enrolled.values()].filter(({ name }) => isAlive(name)),
     }
   }
 
@@ -172,11 +172,12 @@ export class AdmissionSection implements Section {
       steppedAtMs: this.#steppedAtMs,
       rotateAgain: this.#rotateAgain,
       enrolled: [...this.#enrolled.values()],
+      evicted: [...this.#evicted],
     }
   }
 
   restore(snapshot: unknown): void {
-    const { authority, tokens, gossip, enrolled, ...rest } = snapshot as Snapshot
+    const { authority, tokens, gossip, enrolled, evicted, ...rest } = snapshot as Snapshot
     this.#authority = authority
     this.#gossip = gossip && {
       current: gossip.current,
@@ -188,28 +189,20 @@ export class AdmissionSection implements Section {
     for (const issued of tokens) this.#tokens.set(tokenId(issued.token), issued)
     this.#enrolled.clear()
     for (const each of enrolled) this.#enrolled.set(each.identity, each)
+    this.#evicted.clear()
+    for (const identity of evicted) this.#evicted.add(identity)
+    this.#digest = null
   }
 
-  /** The name and the address of an evicted identity are free, and it gets no further key. */
-  memberGone(): void {
-    for (const identity of this.#enrolled.keys())
-      if (this.#members.isEvicted(identity)) {
-        this.#enrolled.delete(identity)
-        this.#rotateAgain = true
-      }
+  /** The name and the address of an evicted member are free, and its key gets no further grant. */
+  memberGone(_: number, evicted: string | null): void {
+    if (evicted !== null) this.#retire(evicted)
   }
 
   #enrol(newcomer: RegisteredMember, used: string | null, timeMs: number): object {
     const { identity } = newcomer
-    if (this.#members.isEvicted(identity)) throw new Refused('EVICTED')
-    const taken = this.#present().some(
-      (each) =>
-        each.identity !== identity &&
-        (each.name === newcomer.name || each.address === newcomer.address),
-    )
-    if (taken) throw new Refused('NAME_TAKEN', { member: newcomer.name })
-    if (!this.#enrolled.has(identity) && this.#enrolled.size >= maxEnrolled)
-      throw new Refused('QUOTA')
+    if (this.#evicted.has(identity)) throw new Refused('EVICTED')
+    if (!this.#enrolled.has(identity) && !this.#makeRoom()) throw new Refused('QUOTA')
     if (used === null && !this.#enrolled.has(identity)) throw new Refused('UNKNOWN_MEMBER')
     if (used !== null) {
       const issued = this.#tokens.get(used)
@@ -217,18 +210,36 @@ export class AdmissionSection implements Section {
       if (tokenFault(issued, timeMs, isEnrolled) !== null) throw new Refused('NOT_HELD')
       if (!isEnrolled) this.#tokens.set(used, afterUse(issued!))
     }
+    // The authority has seen to it that no live member has that name: one that lost its disk comes
+    // back with another key.
+    this.#retire(newcomer.name, identity)
     this.#enrolled.set(identity, newcomer)
     return {}
   }
 
-  /**
-   * Those that have come. A host that was enrolled and never came, because its install failed,
-   * keeps its name from nobody.
-   */
-  #present(): RegisteredMember[] {
-    return [...this.#enrolled.values()].filter(
-      ({ identity }) => this.#members.get(identity) !== undefined,
-    )
+  /** All keys of that name but `except` count no more. */
+  #retire(name: string, except?: string): void {
+    for (const [identity, member] of this.#enrolled)
+      if (member.name === name && identity !== except) {
+        this.#enrolled.delete(identity)
+        this.#evicted.add(identity)
+        this.#rotateAgain = true
+        this.#digest = null
+      }
+    const [oldest] = this.#evicted
+    if (this.#evicted.size > maxEvicted) this.#evicted.delete(oldest!)
+  }
+
+  /** Drops the oldest that has not come or has left, when there are too many: it needs a token. */
+  #makeRoom(): boolean {
+    if (this.#enrolled.size < maxEnrolled) return true
+    const away = [...this.#enrolled].find(([, { name }]) => this.#members.named(name) === undefined)
+    return away !== undefined && this.#enrolled.delete(away[0])
+  }
+
+  #digestNow(): string {
+    if (this.#authority === null || this.#gossip === null) return ''
+    return (this.#digest ??= digestOfGrants(this.#authority.pem, this.#gossip, this.#evicted))
   }
 
   #step(current: number, step: string, key: string | null, timeMs: number): object {
@@ -239,6 +250,7 @@ export class AdmissionSection implements Section {
     if (step === 'install') this.#gossip = installGossipKey(before, Buffer.from(key!, 'hex'))
     else this.#gossip = step === 'use' ? useGossipKey(before) : removeGossipKeys(before)
     if (this.#gossip === before) return { current }
+    this.#digest = null
     this.#steppedAtMs = timeMs
     if (step === 'install') this.#rotateAgain = false
     return { current: this.#gossip.current }

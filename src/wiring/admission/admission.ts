@@ -1,13 +1,13 @@
 /**
- * What a member does about admission while it runs: admits others while it leads, renews its grant,
- * and rotates the gossip keys. How it became a member is in standing.ts.
+ * What a host does about admission while it runs: becomes a member, admits others while it leads,
+ * renews its grant, and rotates the gossip keys. Its first steps are in standing.ts.
  */
-import { failure } from '../../base/errors.ts'
+import { failure, isBug, messageOf } from '../../base/errors.ts'
+import type { RoomFindings } from '../../base/findings.ts'
 import { Every } from '../../base/timers.ts'
 import type { ConsensusClient } from '../../consensus/ports.ts'
-import type { Outcome } from '../../consensus/state/section.ts'
-import { keyDigest } from '../../identity/certificates/keys.ts'
-import { isRenewalDue } from '../../identity/certificates/rules.ts'
+import { generateKeyPair, keyDigest } from '../../identity/certificates/keys.ts'
+import { durationText, isRenewalDue } from '../../identity/certificates/rules.ts'
 import {
   type RegisteredMember,
   decideEnrolment,
@@ -19,24 +19,28 @@ import {
   formatJoinToken,
   newJoinToken,
 } from '../../identity/enrolment/join-token.ts'
-import { endpointOf } from '../../identity/enrolment/joining.ts'
+import { type JoinAttempt, endpointOf, endpointText } from '../../identity/enrolment/joining.ts'
 import type { Grant } from '../../identity/enrolment/messages.ts'
 import type { Standing } from '../../identity/member-identity.ts'
 import { gossipKeyBytes } from '../../identity/packets/gossip-keys.ts'
 import type { TlsStream } from '../../identity/streams/tls-stream.ts'
-import type { AdmissionSection, AdmissionView } from './admission-section.ts'
-import { type Founding, type HostParts, joinCluster } from './standing.ts'
+import type { Endpoint } from '../../identity/streams/transport.ts'
+import type { AdmissionSection } from './admission-section.ts'
+import { digestNow, submit } from './commands.ts'
+import { type Founding, type HostParts, enrolBy, obtainStanding } from './standing.ts'
 
 /** How often a member asks whether its grant is old. */
 const lookMs = 20_000
+/** How often a host that is no member tries to become one. */
+const obtainMs = 1000
 /** After the start, and after an election: by then the leader can be asked. */
 const firstLookMs = 500
 /** By then each member that is not away has looked, and has asked for a new grant. */
 const settleMs = 3 * lookMs
-/** A command or a question; longer than an election takes. */
-const timeoutMs = 5000
 /** A token that `invite` makes holds for a day. */
 const tokenValidityMs = 86_400_000
+/** A host that is refused no more has been repaired, or is gone, ms. */
+const refusalLastsMs = 600_000
 
 interface AdmissionParts extends HostParts {
   readonly consensus: Pick<ConsensusClient, 'submit' | 'query' | 'isLeader'>
@@ -44,9 +48,17 @@ interface AdmissionParts extends HostParts {
   readonly section: AdmissionSection
   /** Where the voters listen, the leader first, as `host:port`. */
   readonly voters: () => readonly string[]
+  /** Where other members were, as `host:port`. */
+  readonly known: () => readonly string[]
+  /** Whether gossip has a live member of that name. */
+  readonly isAlive: (member: string) => boolean
   /** Between two rotations. */
   readonly rotationMs: number
-  readonly warn: (text: string) => void
+  readonly findings: RoomFindings
+  /** When this host began to try, monotonic, ms. */
+  readonly startedMs: number
+  /** This host is a member now, or again. */
+  readonly onMember: () => void
 }
 
 /** For `/status`. */
@@ -60,14 +72,26 @@ export interface AdmissionStatus {
   readonly evicted: number
 }
 
+const notAdmitted = { code: 'HOST_NOT_ADMITTED', subject: 'host' } as const
+const expiring = { code: 'CERTIFICATE_EXPIRING', subject: 'host' } as const
+
 export class Admission {
   readonly #parts: AdmissionParts
   readonly #looks: Every
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts
-    const { clock, warn } = parts
-    this.#looks = new Every({ clock, intervalMs: lookMs, run: () => this.#look(), warn })
+    this.#looks = new Every({
+      clock: parts.clock,
+      intervalMs: () => (this.isMember ? lookMs : obtainMs),
+      run: () => this.#look(),
+      // What lasts is a finding.
+      warn: () => {},
+    })
+  }
+
+  get isMember(): boolean {
+    return this.#parts.identity.standing !== null
   }
 
   start(): void {
@@ -85,16 +109,29 @@ export class Admission {
 
   /** Serves a host that asks to be enrolled: decides while it leads, else says who may. */
   async serve(stream: TlsStream): Promise<void> {
-    const { consensus, section, voters, clock, random } = this.#parts
+    const { consensus, section, voters, clock, random, isAlive } = this.#parts
     const { authorityPem } = this.#standing()
     await serveEnrolment(stream, authorityPem, async (question) => {
       if (!consensus.isLeader()) return { voters: [...voters()] }
       const state = (): ReturnType<AdmissionSection['authorityState']> =>
-        section.authorityState(voters())
+        section.authorityState(voters(), isAlive)
       const register = (member: RegisteredMember, tokenId: string | null) =>
         this.#register(member, tokenId)
       return await decideEnrolment({ clock, random, state, register }, question)
     })
+  }
+
+  /** A host was refused here, or refused this one; or (`what` is `clock`) has a wrong clock. */
+  refused(who: string, what: string, text: string): void {
+    const found =
+      what === 'clock'
+        ? ({ code: 'CLOCK_SKEW', remedy: 'synchronize the clocks of both hosts' } as const)
+        : ({
+            code: 'HOST_REFUSED',
+            remedy: `if ${who} is a host of yours, "ts-overlay invite" prints how it joins`,
+          } as const)
+    const finding = { ...found, subject: `host ${who}`, key: what, text }
+    this.#parts.findings.raise(finding, refusalLastsMs)
   }
 
   /** A new token, and how a host joins with it. */
@@ -103,11 +140,12 @@ export class Admission {
     const { validMs = tokenValidityMs, uses = null } = limits
     const token = newJoinToken(keyDigest(this.#standing().authority.publicKey), random)
     const issued: IssuedToken = { token, notAfter: clock.wall() + validMs, usesLeft: uses }
-    await this.#submit('addToken', issued)
+    await submit(this.#parts.consensus, 'addToken', issued)
     return formatJoinToken(token)
   }
 
-  status(): AdmissionStatus {
+  status(): AdmissionStatus | null {
+    if (this.#parts.identity.standing === null) return null
     const { authority, certificate, keys, evicted } = this.#standing()
     return {
       cluster: keyDigest(authority.publicKey).slice(0, 16),
@@ -125,27 +163,94 @@ export class Admission {
 
   async #register(member: RegisteredMember, tokenId: string | null): Promise<string | null> {
     try {
-      await this.#submit('enrol', { member, tokenId })
+      await submit(this.#parts.consensus, 'enrol', { member, tokenId })
       return null
     } catch (error) {
-      return (error as Error).message
+      if (isBug(error)) throw error
+      return messageOf(error)
     }
   }
 
   async #look(): Promise<void> {
+    if (!this.isMember) return await this.#obtain()
     if (this.#parts.consensus.isLeader()) await this.#lead()
-    const { identity, consensus, clock, voters } = this.#parts
-    const { certificate, keys, evicted } = this.#standing()
-    const question = encode({ op: 'admission' })
-    const view = outcomeOf<AdmissionView>(await consensus.query(question, { timeoutMs }))
-    const isOld =
-      view.current !== keys.current ||
-      view.evicted !== evicted.size ||
-      view.epochs.join() !== keys.keys.map(({ epoch }) => epoch).join()
-    if (view.current === 0 || (!isOld && !isRenewalDue(certificate, clock.wall()))) return
+    const why = await this.#isOld().catch((error: unknown) => {
+      if (isBug(error)) throw error
+      return true
+    })
+    if (why) await this.#renew()
+    this.#parts.findings.clear(expiring)
+  }
+
+  async #obtain(): Promise<void> {
+    const { clock, findings, onMember, startedMs } = this.#parts
+    const obtained = await obtainStanding(this.#parts, clock.now() - startedMs)
+    if (obtained !== null) throw this.#notAdmitted(obtained.reason)
+    findings.clear(notAdmitted)
+    onMember()
+  }
+
+  #notAdmitted(reason: string): Error {
+    const text = `this host is no member of the cluster: ${reason}`
+    const remedy = '"ts-overlay invite" on a member prints JOIN and TOKEN for this host'
+    this.#parts.findings.raise({ ...notAdmitted, text, remedy })
+    return failure('NOT_ADMITTED', text)
+  }
+
+  /** Whether the grant is old: other keys are used, somebody was evicted, or time has passed. */
+  async #isOld(): Promise<boolean> {
+    const { consensus, clock, name, address } = this.#parts
+    const { certificate, digest } = this.#standing()
+    if (certificate.name !== name || certificate.address !== address) return true
+    const present = await digestNow(consensus)
+    return present !== '' && (present !== digest || isRenewalDue(certificate, clock.wall()))
+  }
+
+  async #renew(): Promise<void> {
+    const { identity, consensus } = this.#parts
     if (consensus.isLeader()) return await identity.adopt(await this.#ownGrant())
-    const seeds = voters().flatMap((text) => endpointOf(text) ?? [])
-    await joinCluster(this.#parts, seeds, null)
+    const attempt = await enrolBy(this.#parts, await this.#members(), {
+      key: identity.key,
+      token: null,
+    })
+    if ('grant' in attempt) return
+    if ('refusal' in attempt && attempt.why === 'evicted') return await this.#rejoin()
+    this.#warnOfExpiry('refusal' in attempt ? attempt.refusal : attempt.reason)
+    throw failure('NOT_ADMITTED', 'refusal' in attempt ? attempt.refusal : attempt.reason)
+  }
+
+  /** This host was evicted: it comes back as a newcomer, with another key, if its token holds. */
+  async #rejoin(): Promise<void> {
+    const { token, findings, onMember } = this.#parts
+    if (token === null)
+      throw this.#notAdmitted('it was evicted, and has no TOKEN to come back with')
+    const key = generateKeyPair()
+    const attempt: JoinAttempt = await enrolBy(this.#parts, await this.#members(), { key, token })
+    if (!('grant' in attempt))
+      throw this.#notAdmitted(
+        `it was evicted; ${'refusal' in attempt ? attempt.refusal : attempt.reason}`,
+      )
+    findings.clear(notAdmitted)
+    onMember()
+  }
+
+  /** Who may renew this host's grant. */
+  async #members(): Promise<Endpoint[]> {
+    const { voters, known, seeds, address } = this.#parts
+    const texts = [...voters(), ...this.#standing().voters, ...known()]
+    const all = [...texts.flatMap((text) => endpointOf(text) ?? []), ...(await seeds()).flat()]
+    const unique = new Map(all.map((endpoint) => [endpointText(endpoint), endpoint]))
+    return [...unique.values()].filter((endpoint) => endpoint.address !== address)
+  }
+
+  #warnOfExpiry(reason: string): void {
+    const { clock, findings } = this.#parts
+    const { certificate } = this.#standing()
+    if (!isRenewalDue(certificate, clock.wall())) return
+    const leftMs = certificate.notAfter - clock.wall()
+    const left = leftMs > 0 ? `expires in ${durationText(leftMs)}` : 'has expired'
+    const text = `this host's certificate ${left} and could not be renewed: ${reason}`
+    findings.raise({ ...expiring, text, remedy: 'connect this host with the voters' })
   }
 
   /** What the leader does for all: the founding, until it is agreed on, and the rotation. */
@@ -154,7 +259,7 @@ export class Admission {
     const founding = identity.kept('founding') as Founding | null
     if (founding !== null && section.authorityState([]) === null) {
       const founder = { name, address, identity: identity.id }
-      await this.#submit('foundAdmission', {
+      await submit(this.#parts.consensus, 'foundAdmission', {
         ...founding,
         pem: this.#standing().authorityPem,
         founder,
@@ -166,7 +271,7 @@ export class Admission {
     const { current } = section.authorityState([])!.keys
     const key =
       step === 'install' ? Buffer.from(random.bytes(gossipKeyBytes)).toString('hex') : null
-    await this.#submit('stepGossipKey', { current, step, key })
+    await submit(this.#parts.consensus, 'stepGossipKey', { current, step, key })
   }
 
   /** The leader grants to itself, without a stream. */
@@ -176,27 +281,4 @@ export class Admission {
     if (state === null) throw failure('NOT_ADMITTED', 'no authority is agreed on yet')
     return await grantFor({ clock, random }, state, { name, address }, identity.key.publicKey)
   }
-
-  async #submit(op: string, fields: object): Promise<unknown> {
-    const command = encode({ op, ...fields })
-    return outcomeOf(await this.#parts.consensus.submit(command, { timeoutMs }))
-  }
-}
-
-function encode(value: unknown): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(value))
-}
-
-function outcomeOf<T>(bytes: Uint8Array): T {
-  const outcome = JSON.parse(new TextDecoder().decode(bytes)) as Outcome<T>
-  if ('ok' in outcome) return outcome.ok
-  const { code, member } = outcome.refused
-  const reasons: Partial<Record<typeof code, string>> = {
-    EVICTED: 'it was evicted: empty its state and join it with a new token',
-    NAME_TAKEN: `another host has its name ${member ?? ''} or its address: evict that one first`,
-    NOT_HELD: 'its token has expired, was used up, or was removed',
-    QUOTA: 'the cluster has as many as it may have',
-    UNKNOWN_MEMBER: 'it is no member: join it with a token',
-  }
-  throw failure('NOT_ADMITTED', reasons[code] ?? `the cluster refuses: ${code}`)
 }

@@ -1,73 +1,90 @@
 /**
- * A host's gossip for members only: its identity, its standing in a cluster, and the transport that
- * the gossip library speaks through. Who asks to be enrolled is served once the plugin is built.
+ * A host's gossip, which is for members only: its identity, its standing in a cluster, and the
+ * transport that the gossip library speaks through. Who asks to be enrolled is served once the
+ * plugin is built.
  */
-import type { JoinToken } from '../../identity/enrolment/join-token.ts'
+import { sleep } from '../../base/clock.ts'
+import { failure } from '../../base/errors.ts'
 import { type IdentityStore, MemberIdentity } from '../../identity/member-identity.ts'
 import { type Membership, SealedTransport } from '../../identity/sealed-transport.ts'
 import type { Endpoint, Transport } from '../../identity/streams/transport.ts'
 import type { Admission } from './admission.ts'
 import { type HostParts, obtainStanding } from './standing.ts'
 
-interface SealedHostParts extends Omit<HostParts, 'identity' | 'dial'> {
+/** The engine dials a plugin 9.5 s after its start at the latest. */
+const maxOpenMs = 6000
+
+interface SealedHostParts extends Omit<HostParts, 'identity' | 'dial' | 'seeds'> {
   readonly store: IdentityStore
   /** Plain sockets, or a network in memory. */
   readonly inner: Transport
-  readonly token: JoinToken | null
   /** JOIN, each as a host or an address with a port. */
-  readonly seeds: readonly { readonly host: string; readonly port: number }[]
+  readonly join: readonly { readonly host: string; readonly port: number }[]
   /** Between two rotations of the gossip keys. */
   readonly rotationMs: number
-  /** Reports who was refused and why. Comes at a bounded rate for each source. */
-  readonly note: (who: string, what: string, text: string) => void
 }
 
 export class SealedHost {
   readonly parts: HostParts
   readonly transport: SealedTransport
   readonly rotationMs: number
+  /** Monotonic, ms. */
+  readonly startedMs: number
   /** What was dropped or refused since the start, by reason; for `/status`. */
   readonly counts: Record<string, number> = {}
-  /** Serves those that ask to be enrolled. */
+  /** Serves those that ask to be enrolled, and is told who was refused. */
   admission: Admission | null = null
 
-  private constructor(parts: HostParts, { inner, rotationMs, note }: SealedHostParts) {
+  private constructor(parts: HostParts, { inner, rotationMs }: SealedHostParts) {
     this.parts = parts
     this.rotationMs = rotationMs
     const { clock, random } = parts
+    this.startedMs = clock.now()
     this.transport = new SealedTransport({
       inner,
       clock,
       random,
       membership: () => this.#membership(),
       enrol: async (stream) => await this.admission?.serve(stream),
-      note,
+      note: (who, what, text) => this.admission?.refused(who, what, text),
       count: (what) => void (this.counts[what] = (this.counts[what] ?? 0) + 1),
     })
   }
 
-  /** Rejects with NOT_ADMITTED or BAD_SETTING when this host is no member and cannot become one. */
+  /**
+   * A host that is no member yet tries to become one, for some seconds at the most; later attempts
+   * are made in the background. Rejects with NOT_ADMITTED when it was refused, so that the plugin
+   * cannot be enabled with a wrong token, and with BAD_SETTING.
+   */
   static async open(parts: SealedHostParts): Promise<SealedHost> {
-    const { clock, random, name, address, store, inner, token, seeds } = parts
+    const { store, inner, join, rotationMs: _, ...rest } = parts
     const identity = await MemberIdentity.load(store)
     const dial = (to: Endpoint, signal: AbortSignal) => inner.dial(to, { signal })
-    const host = new SealedHost({ clock, random, identity, name, address, dial }, parts)
-    if (identity.standing === null) {
-      const found = await Promise.all(seeds.map((seed) => addressesOf(inner, seed)))
-      await obtainStanding(host.parts, token, found.flat())
-    }
+    const seeds = () => Promise.all(join.map((seed) => endpointsOf(inner, seed)))
+    const host = new SealedHost({ ...rest, identity, seeds, dial }, parts)
+    if (identity.standing !== null) return host
+    const first = obtainStanding(host.parts, 0)
+    first.catch(() => {})
+    const obtained = await Promise.race([first, sleep(parts.clock, maxOpenMs)])
+    if (obtained?.isRefused === true) throw failure('NOT_ADMITTED', obtained.reason)
     return host
   }
 
-  #membership(): Membership {
+  /** This host founded a cluster, and no voters have agreed on it yet. */
+  get isFounder(): boolean {
+    return this.parts.identity.kept('founding') !== null
+  }
+
+  #membership(): Membership | null {
     const { name, identity } = this.parts
-    const { context, authority, keys, evicted } = identity.standing!
+    if (identity.standing === null) return null
+    const { context, authority, keys, evicted } = identity.standing
     return { name, context, authority, keys, isEvicted: (id) => evicted.has(id) }
   }
 }
 
 /** None for a name that does not resolve: another seed may. */
-async function addressesOf(
+async function endpointsOf(
   inner: Transport,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<Endpoint[]> {

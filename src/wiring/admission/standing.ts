@@ -1,24 +1,27 @@
 /** How a host comes to be a member: it founds a cluster, or a member has it enrolled. */
-import { type Clock, sleep } from '../../base/clock.ts'
-import { OverlayError, refusal } from '../../base/errors.ts'
+import type { Clock } from '../../base/clock.ts'
+import { refusal } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { readX509 } from '../../identity/certificates/certificate.ts'
-import { generateKeyPair, keyDigest, pemOfKey } from '../../identity/certificates/keys.ts'
+import {
+  type KeyPair,
+  generateKeyPair,
+  keyDigest,
+  pemOfKey,
+} from '../../identity/certificates/keys.ts'
 import {
   type IssuedToken,
   type JoinToken,
   newJoinToken,
 } from '../../identity/enrolment/join-token.ts'
-import { joinBy } from '../../identity/enrolment/joining.ts'
+import { type JoinAttempt, joinBy } from '../../identity/enrolment/joining.ts'
 import type { MemberIdentity } from '../../identity/member-identity.ts'
 import { gossipKeyBytes } from '../../identity/packets/gossip-keys.ts'
 import type { Endpoint, Stream } from '../../identity/streams/transport.ts'
 import type { Ip } from '../../net/ip.ts'
 
-/** The engine gives a plugin 30 s to start; it says why it cannot before that. */
-const maxJoinMs = 20_000
-/** Between two attempts: a cluster that was founded just now elects its first leader meanwhile. */
-const retryMs = 500
+/** How much longer each further entry of JOIN waits for those before it to found a cluster, ms. */
+export const foundingStepMs = 5000
 
 export interface HostParts {
   readonly clock: Clock
@@ -26,6 +29,9 @@ export interface HostParts {
   readonly identity: MemberIdentity
   readonly name: string
   readonly address: Ip
+  readonly token: JoinToken | null
+  /** Where the entries of JOIN listen, in their order; nowhere for one that does not resolve. */
+  readonly seeds: () => Promise<readonly (readonly Endpoint[])[]>
   /** Opens a stream without TLS. */
   readonly dial: (to: Endpoint, signal: AbortSignal) => Promise<Stream>
 }
@@ -37,40 +43,46 @@ export interface Founding {
   readonly gossipKey: string
 }
 
+/** Null when the host is a member now; else what it waits for. Refusals end the waiting. */
+type Obtained = null | { readonly reason: string; readonly isRefused: boolean }
+
 /**
- * Makes sure that this host has a certificate and keys: those on its disk, else those of a cluster
- * that it joins or, without seeds, founds. Rejects with NOT_ADMITTED or BAD_SETTING and what to do.
+ * One attempt to become a member of the cluster that JOIN leads to, or to found it: without JOIN at
+ * once, else with a token that was chosen beforehand and `waitedMs` after the start, when no entry
+ * of JOIN that is a member answers and this host is one of them. The first entry founds at once,
+ * each further one later. Refuses with BAD_SETTING a JOIN without a token.
  */
-export async function obtainStanding(
-  parts: HostParts,
-  token: JoinToken | null,
-  seeds: readonly Endpoint[],
-): Promise<void> {
-  const { identity, clock, address } = parts
-  if (identity.standing !== null) return
-  if (seeds.every((seed) => seed.address === address)) return await foundCluster(parts, token)
-  if (token === null)
+export async function obtainStanding(parts: HostParts, waitedMs: number): Promise<Obtained> {
+  const { identity, address, token } = parts
+  const isSelf = (seed: Endpoint): boolean => seed.address === address
+  const entries = await parts.seeds()
+  const isAlone = entries.every((seeds) => seeds.some(isSelf))
+  if (!isAlone && token === null)
     throw refusal(
       'BAD_SETTING',
-      'JOIN needs TOKEN: a member prints the whole line with `ts-overlay invite`',
+      'JOIN needs TOKEN: on a member, "ts-overlay invite" prints the whole install line',
     )
-  const until = clock.now() + maxJoinMs
-  for (;;) {
-    try {
-      return await joinCluster(parts, seeds, token)
-    } catch (error) {
-      const isFinal = !(error instanceof OverlayError) || error.kind === 'refusal'
-      if (isFinal || clock.now() > until) throw error
-      await sleep(clock, retryMs)
-    }
+  if (!isAlone) {
+    const others = entries.flat().filter((seed) => !isSelf(seed))
+    const attempt = await enrolBy(parts, others, { key: identity.key, token })
+    if ('grant' in attempt) return null
+    if ('refusal' in attempt) return { reason: attempt.refusal, isRefused: attempt.why !== 'clash' }
+    const rank = entries.findIndex((seeds) => seeds.some(isSelf))
+    const mayFound = rank >= 0 && waitedMs >= rank * foundingStepMs && token?.authority === null
+    if (attempt.isMet || !mayFound) return { reason: attempt.reason, isRefused: false }
   }
+  await foundCluster(parts)
+  return null
 }
 
 /** Makes the authority of a new cluster, a certificate for this host and the first token. */
-async function foundCluster(
-  { random, identity, name, address, clock }: HostParts,
-  chosen: JoinToken | null,
-): Promise<void> {
+async function foundCluster(parts: HostParts): Promise<void> {
+  const { random, identity, name, address, clock, token: chosen } = parts
+  if (chosen !== null && chosen.authority !== null)
+    throw refusal(
+      'BAD_SETTING',
+      'TOKEN is one of a cluster, and JOIN is empty: name a member of that cluster in JOIN',
+    )
   const { issueAuthority, issueMember } = await import('../../identity/certificates/issue.ts')
   const key = generateKeyPair()
   const pem = issueAuthority(key, clock.wall(), random)
@@ -95,14 +107,19 @@ async function foundCluster(
   })
 }
 
-/** Has this host enrolled by the first of these members that can; without a token, again. */
-export async function joinCluster(
+/**
+ * Asks these members to enrol this host, and takes over what they grant: with the token a newcomer,
+ * without one a member whose grant is old.
+ */
+export async function enrolBy(
   { identity, name, address, clock, dial }: HostParts,
-  seeds: readonly Endpoint[],
-  token: JoinToken | null,
-): Promise<void> {
-  const authority = identity.standing?.authorityPem
+  members: readonly Endpoint[],
+  { key, token }: { readonly key: KeyPair; readonly token: JoinToken | null },
+): Promise<JoinAttempt> {
+  const authority = token === null ? identity.standing?.authorityPem : undefined
   const known = authority === undefined ? {} : { authority }
-  const newcomer = { name, address, key: identity.key, token, ...known }
-  await identity.adopt(await joinBy({ clock, dial }, seeds, newcomer))
+  const newcomer = { name, address, key, token, ...known }
+  const attempt = await joinBy({ clock, dial }, members, newcomer)
+  if ('grant' in attempt) await identity.adopt(attempt.grant, key)
+  return attempt
 }

@@ -1,6 +1,7 @@
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '../../base/clock.ts'
-import { failure, messageOf } from '../../base/errors.ts'
+import { errnoOf, failure, messageOf, refusal } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import { systemRandom } from '../../base/random.ts'
 import type { GossipTransport } from '../../cluster/gossip/gossip-transport.ts'
@@ -11,16 +12,17 @@ import { EngineClient } from '../../engine-client/engine-client.ts'
 import { ownAddress } from '../../host/advertise-address.ts'
 import { memberName } from '../../host/member-name.ts'
 import { defaultRouteAddress } from '../../host/routes.ts'
+import { type JoinToken, parseJoinToken } from '../../identity/enrolment/join-token.ts'
 import type { Ip } from '../../net/ip.ts'
 import { whyReservedIp } from '../../net/reserved.ts'
 import type { Settings } from '../../settings/settings.ts'
 import { lockDirectory } from '../../store/directory-lock.ts'
 import { FileStore } from '../../store/file-store.ts'
 import type { Store } from '../../store/store.ts'
+import { SealedHost } from '../admission/sealed-host.ts'
+import { identityStore } from '../ports/identity-store.ts'
 import { savedValue } from '../ports/saved-value.ts'
 
-/** Keeps gossip of other programs of the same protocol apart. */
-const gossipLabel = 'ts-overlay'
 /**
  * In the engine's plugin directory, too: it keeps what is mounted there when it disables a plugin.
  */
@@ -87,25 +89,65 @@ function newEngineClient({ engineSocket }: Settings, logger: Logger): EngineClie
   })
 }
 
-/** Gossip over the host's sockets, which are opened when the cluster starts. */
+/**
+ * Opens the sockets of gossip, which is for members only. A host that is no member yet tries to
+ * become one, for some seconds at the most. Rejects with NOT_ADMITTED when it was refused.
+ */
+export async function openSealed(settings: Settings, host: HostPorts): Promise<SealedHost> {
+  const { store, vtep: address, member: name } = host
+  const { join: entries, gossipKeyRotationMs: rotationMs } = settings
+  return await SealedHost.open({
+    clock: systemClock,
+    random: systemRandom,
+    name,
+    address,
+    store: identityStore(store),
+    inner: await openSockets(settings, address),
+    token: await readToken(settings),
+    join: entries,
+    rotationMs,
+  })
+}
+
+/** The token of the settings; null when there is none. */
+async function readToken({ token, tokenFile }: Settings): Promise<JoinToken | null> {
+  if (token !== null && tokenFile !== null)
+    throw refusal('BAD_SETTING', 'TOKEN and TOKEN_FILE are both set: keep one of them')
+  const text = token ?? (tokenFile === null ? null : await tokenIn(tokenFile))
+  if (text === null) return null
+  const parsed = parseJoinToken(text)
+  if ('value' in parsed) return parsed.value
+  const name = token === null ? `what is in TOKEN_FILE=${tokenFile!}` : 'TOKEN=(not shown)'
+  throw refusal('BAD_SETTING', `${name} ${parsed.reason}`)
+}
+
+async function tokenIn(file: string): Promise<string | null> {
+  try {
+    return (await readFile(file, 'utf8')).trim()
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null
+    throw refusal('BAD_SETTING', `TOKEN_FILE=${file} cannot be read: ${messageOf(error)}`)
+  }
+}
+
+/** Membership and messages over the sealed transport, from when the cluster starts. */
 export function hostGossip(
   settings: Settings,
-  { member, vtep }: HostPorts,
+  { member }: HostPorts,
+  sealed: SealedHost,
   onNameClash: (name: string, known: string, claimant: string) => void,
 ): GossipTransport {
   return createMemberlistGossip({
     name: member,
     clock: systemClock,
     random: systemRandom,
-    label: gossipLabel,
-    secret: settings.secret,
     forgetAfterMs: settings.forgetAfterMs,
     onNameClash,
-    transport: () => openGossip(settings, vtep),
+    transport: async () => sealed.transport,
   })
 }
 
-async function openGossip({ bindAddress, gossipPort }: Settings, advertise: Ip) {
+async function openSockets({ bindAddress, gossipPort }: Settings, advertise: Ip) {
   try {
     return await gossipSockets({ bindAddress, port: gossipPort, advertise })()
   } catch (error) {

@@ -17,8 +17,8 @@ export interface PluginPorts {
   readonly store: Store
   readonly dataplane: Dataplane
   readonly gossip: GossipTransport
-  /** What the gossip goes through when it is for members only; absent in tests of other rooms. */
-  readonly sealed?: SealedHost
+  /** What the gossip goes through, which is for members only. */
+  readonly sealed: SealedHost
   /** The engine's own API; absent with `ENGINE_API=off`, and in tests of other rooms. */
   readonly engine?: Engine
   /** The last warnings, for `/status`. */

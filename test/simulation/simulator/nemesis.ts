@@ -107,7 +107,8 @@ export class Nemesis {
         return () => host.unpause()
       case 'clock':
         host.setTime(fault)
-        return () => host.setTime({ rate: 1 })
+        // The operator synchronizes it: a newcomer with a wrong clock is refused.
+        return () => host.setTime({ rate: 1, wallOffsetMs: 0 })
       case 'diskFull':
         host.disk.full = true
         return () => (host.disk.full = false)

@@ -29,9 +29,8 @@ export interface ProcessParts {
   readonly network: MemoryNetwork
   /** Other settings than all hosts have. */
   readonly settings?: Partial<PluginOptions>
-  readonly secret?: string | null
-  /** Gossip is for members only, who join with this token. */
-  readonly token?: string
+  /** Instead of the one that all hosts have; null for none. */
+  readonly token?: string | null
   readonly onBug: (error: unknown) => void
   readonly onPlugin: (plugin: Plugin) => void
   readonly onLine: (line: string) => void
@@ -51,6 +50,8 @@ export const settings = {
 } as const
 
 export const gossipPort = 7946
+
+const tokenOfAll = '0123456789abcdef0123456789abcdef'
 
 /** One process of the plugin: what `main.ts` builds, on a simulated machine. */
 export class PluginProcess {
@@ -95,7 +96,7 @@ export class PluginProcess {
     const sealed = await this.#sealed(store, member, random)
     const plugin: Plugin = new Plugin(
       {
-        ...(sealed && { sealed }),
+        sealed,
         clock: life,
         random,
         logger: this.#logger,
@@ -106,11 +107,9 @@ export class PluginProcess {
           name: member,
           clock: life,
           random,
-          label: 'ts-overlay',
-          secret: this.#parts.secret ?? null,
           forgetAfterMs: settings.forgetAfterMs,
           onNameClash: (...names) => plugin.noteNameClash(...names),
-          transport: async () => sealed?.transport ?? this.link!,
+          transport: async () => sealed.transport,
         }),
       },
       { ...settings, member, vtep: address, seeds, ...this.#parts.settings },
@@ -122,10 +121,10 @@ export class PluginProcess {
     this.calls.ready(plugin.handlers)
   }
 
-  async #sealed(store: FileStore, name: string, random: Random): Promise<SealedHost | null> {
-    const { token, seeds, life: clock, address } = this.#parts
-    const parsed = parseJoinToken(token ?? '')
-    if (!('value' in parsed)) return null
+  async #sealed(store: FileStore, name: string, random: Random): Promise<SealedHost> {
+    const { token = tokenOfAll, seeds, life: clock, address } = this.#parts
+    const parsed = token === null ? { value: null } : parseJoinToken(token)
+    if (!('value' in parsed)) throw new Error(parsed.reason)
     return await SealedHost.open({
       clock,
       random,
@@ -134,9 +133,8 @@ export class PluginProcess {
       store: identityStore(store),
       inner: this.link!,
       token: parsed.value,
-      seeds: seeds.map((host) => ({ host, port: gossipPort })),
+      join: seeds.map((host) => ({ host, port: gossipPort })),
       rotationMs: 600_000,
-      note: (who, what, text) => this.#logger.warn(`${who} ${what}: ${text}`),
     })
   }
 

@@ -39,11 +39,10 @@ export class WholeHosts {
   async add(
     options: Partial<PluginOptions> & {
       readonly name?: string
-      readonly secret?: string
-      readonly token?: string
+      readonly token?: string | null
     } = {},
   ): Promise<WholeHost> {
-    const { name = `host-${this.hosts.length + 1}`, secret = null, token, ...settings } = options
+    const { name = `host-${this.hosts.length + 1}`, token, ...settings } = options
     const lines: string[] = []
     const fail = (error: unknown): never => {
       throw error
@@ -59,7 +58,6 @@ export class WholeHosts {
       disk: new SimulatedDisk(clock, this.#random),
       kernel,
       network,
-      secret,
       ...(token !== undefined && { token }),
       settings,
       onBug: fail,
@@ -99,7 +97,7 @@ export class WholeHosts {
     end.catch(() => {})
     for (let ms = 0; !state.isSettled && ms < maxStepMs; ms += stepMs) {
       await this.clock.advanceUntil(() => state.isSettled, stepMs)
-      // The key of a secret is derived on another thread, in real time.
+      // TLS takes some turns of the event loop, in real time.
       if (!state.isSettled) await realTime(1)
     }
     return end

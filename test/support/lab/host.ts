@@ -17,6 +17,9 @@ import { callUnixSocket, type Answer } from './unix-http.ts'
 
 /** The name that the documentation uses for the managed plugin. */
 export const pluginName = 'ts-overlay/ts-overlay'
+
+/** Chosen beforehand for all hosts of a lab. */
+export const labToken = '8f1c9a52d07e4b36a1f5c8d2907b6e43'
 const legacySocket = '/run/docker/plugins/ts-overlay.sock'
 const bundles = '/run/containerd/io.containerd.runtime.v2.task/plugins.moby'
 
@@ -136,13 +139,14 @@ export class Host {
   ): Promise<void> {
     const { name = pluginName, folder = `${guest.project}/build/plugin` } = options
     await this.docker(['plugin', 'create', name, folder])
-    await this.setPlugin(settings, name)
+    await this.setPlugin({ TOKEN: labToken, ...settings }, name)
     await this.docker(['plugin', 'enable', name])
   }
 
-  /** `docker plugin set`; the plugin must be disabled. */
+  /** `docker plugin set`; the plugin must be disabled. JOIN comes with the token of the lab. */
   async setPlugin(settings: Readonly<Record<string, string>>, name = pluginName): Promise<void> {
-    const pairs = Object.entries(settings).map(([key, value]) => `${key}=${value}`)
+    const token = 'JOIN' in settings ? { TOKEN: labToken } : {}
+    const pairs = Object.entries({ ...token, ...settings }).map(([key, value]) => `${key}=${value}`)
     if (pairs.length > 0) await this.docker(['plugin', 'set', name, ...pairs])
   }
 

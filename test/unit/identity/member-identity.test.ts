@@ -1,13 +1,8 @@
 import { expect } from 'chai'
-import { certificateValidityMs } from '../../../src/identity/certificates/rules.ts'
 import type { Grant } from '../../../src/identity/enrolment/messages.ts'
-import {
-  type IdentityStore,
-  MemberIdentity,
-  certificateRenewal,
-} from '../../../src/identity/member-identity.ts'
+import { generateKeyPair } from '../../../src/identity/certificates/keys.ts'
+import { type IdentityStore, MemberIdentity } from '../../../src/identity/member-identity.ts'
 import { startMs, testAuthority, testMember } from './people.ts'
-import { VirtualWorld } from './virtual-world.ts'
 
 function memoryStore() {
   const rows = new Map<string, unknown>()
@@ -22,7 +17,7 @@ function memoryStore() {
 
 const authority = testAuthority()
 
-function grantFor(identity: MemberIdentity, now: number): Grant {
+function grantFor(identity: Pick<MemberIdentity, 'key'>, now: number): Grant {
   const { pem } = testMember(authority, 'host1', '192.0.2.1', { now, key: identity.key })
   return {
     certificate: pem,
@@ -54,46 +49,22 @@ describe('identity/member-identity', () => {
     expect((await MemberIdentity.load(memoryStore().store)).id).to.not.equal(first.id)
   })
 
+  it('changes its key with a grant, and has it after a restart', async () => {
+    const { store } = memoryStore()
+    const identity = await MemberIdentity.load(store)
+    const former = identity.id
+    const key = generateKeyPair()
+    await identity.adopt(grantFor({ key }, startMs), key)
+    expect(identity.id).to.not.equal(former)
+    const again = await MemberIdentity.load(store)
+    expect(again.id).to.equal(identity.id)
+    expect(again.standing!.certificate.identity).to.equal(identity.id)
+  })
+
   it('says what to do when the disk holds something else', async () => {
     const { rows, store } = memoryStore()
     rows.set('key', 'no key')
     const loaded = await MemberIdentity.load(store).catch((error: Error) => error.message)
     expect(loaded).to.match(/key cannot be read: empty its state/)
-  })
-
-  it('renews its certificate in time, and says how long it has while it cannot', async () => {
-    const world = new VirtualWorld()
-    const identity = await MemberIdentity.load(memoryStore().store)
-    const clock = world.clock()
-    await identity.adopt(grantFor(identity, clock.wall()))
-    const warnings: string[] = []
-    let renewals = 0
-    let isAway = true
-    const renewal = certificateRenewal({
-      clock,
-      identity,
-      warn: (text) => warnings.push(text),
-      renew: async () => {
-        renewals++
-        if (isAway) throw Object.assign(new Error('no voter answers'), { code: 'ECONNREFUSED' })
-        await identity.adopt(grantFor(identity, clock.wall()))
-      },
-    })
-    const pass = async (ms: number): Promise<void> => {
-      for (let hour = 0; hour < ms / 3_600_000; hour++) await world.advance(3_600_000)
-    }
-    renewal.start()
-    await pass(0.65 * certificateValidityMs)
-    expect(renewals).to.equal(0)
-    await pass(0.1 * certificateValidityMs)
-    expect(renewals).to.be.greaterThan(1)
-    expect(warnings.length).to.equal(1)
-    expect(warnings[0]).to.match(/certificate expires in \d\d d and .*no voter answers/)
-    isAway = false
-    await pass(2 * 3_600_000)
-    const after = renewals
-    await pass(0.5 * certificateValidityMs)
-    expect(renewals).to.equal(after)
-    renewal.stop()
   })
 })

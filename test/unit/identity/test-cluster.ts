@@ -8,6 +8,7 @@ import {
 import { readX509 } from '../../../src/identity/certificates/certificate.ts'
 import { type Newcomer, serveEnrolment } from '../../../src/identity/enrolment/enrolment.ts'
 import { joinBy } from '../../../src/identity/enrolment/joining.ts'
+import { refusal } from '../../../src/base/errors.ts'
 import type { Grant } from '../../../src/identity/enrolment/messages.ts'
 import { type GossipKeys, firstGossipKeys } from '../../../src/identity/packets/gossip-keys.ts'
 import {
@@ -123,15 +124,17 @@ export class TestCluster {
   }
 }
 
-/** Asks the member at that endpoint to be enrolled. */
-export function enrolAt(
+/** Asks the member at that endpoint to be enrolled. Rejects with why not. */
+export async function enrolAt(
   from: Transport,
   to: Endpoint,
   newcomer: Newcomer,
   clock: Clock,
 ): Promise<Grant> {
   const dial = (at: Endpoint, signal: AbortSignal) => from.dial(at, { signal })
-  return joinBy({ clock, dial }, [to], newcomer)
+  const attempt = await joinBy({ clock, dial }, [to], newcomer)
+  if ('grant' in attempt) return attempt.grant
+  throw refusal('NOT_ADMITTED', 'refusal' in attempt ? attempt.refusal : attempt.reason)
 }
 
 function clockOf(clock: Clock): Clock {

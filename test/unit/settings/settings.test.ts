@@ -31,7 +31,9 @@ describe('settings', () => {
       vxlanPort: 4789,
       scope: 'local',
       pools: [{ cidr: '10.128.0.0/9', length: 24 }] as unknown as Settings['pools'],
-      secret: null,
+      token: null,
+      tokenFile: null,
+      gossipKeyRotationMs: 43_200_000,
       debug: null,
       memberName: null,
       metricsAddress: null,
@@ -163,13 +165,6 @@ describe('settings', () => {
     expect(fault).to.include('docker plugin set')
   })
 
-  it('never show the secret', () => {
-    const fault = faultOf({ SECRET: 'tooshort' })
-    expect(fault).to.include('SECRET=(not shown) is shorter than 16 characters')
-    expect(fault).to.not.include('tooshort')
-    expect(parseSettings({ SECRET: '0123456789abcdef' }).secret).to.equal('0123456789abcdef')
-  })
-
   it('either parse or are refused by name, whatever the text', () => {
     const names = Object.values(settingsTable).map(({ name }) => name)
     fc.assert(
@@ -189,7 +184,7 @@ describe('what is generated from the settings', () => {
   it('lists each settable one once, and none of the others', () => {
     const names = envSection().map(({ name }) => name)
     expect(new Set(names).size).to.equal(names.length)
-    expect(names).to.include.members(['JOIN', 'SECRET', 'MTU'])
+    expect(names).to.include.members(['JOIN', 'TOKEN', 'MTU'])
     expect(names).to.not.include('STATE_DIR')
   })
 

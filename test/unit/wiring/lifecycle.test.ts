@@ -1,18 +1,17 @@
 import { expect } from 'chai'
-import { silentLogger } from '../../../src/base/logger.ts'
 import { lifecyclesOf } from '../../../src/wiring/lifecycle.ts'
-import type { PluginOptions, PluginPorts } from '../../../src/wiring/ports/plugin-ports.ts'
+import type { PluginPorts } from '../../../src/wiring/ports/plugin-ports.ts'
 import type { Rooms } from '../../../src/wiring/rooms.ts'
 
 /** Rooms that only note which of their verbs are called. */
-function notingRooms(known: readonly string[]) {
+function notingRooms({ isMember = true } = {}) {
   const calls: string[] = []
   const room = (name: string): unknown =>
     new Proxy(
       {},
       {
         get: (_, verb) => {
-          if (verb === 'known') return () => known
+          if (verb === 'isMember') return isMember
           return async (...args: unknown[]) => {
             calls.push(
               [`${name}.${String(verb)}`, ...args.map((arg) => JSON.stringify(arg))].join(' '),
@@ -31,32 +30,35 @@ function notingRooms(known: readonly string[]) {
     'findings',
     'seedCache',
     'memberEvents',
-    'eviction',
+    'admission',
   ]
-  const rooms = Object.fromEntries(names.map((name) => [name, room(name)])) as unknown as Rooms
-  const ports = { dataplane: room('dataplane'), logger: silentLogger } as unknown as PluginPorts
-  const options = { seeds: ['192.0.2.1', '192.0.2.2'] } as unknown as PluginOptions
-  return { calls, lifecycles: lifecyclesOf(rooms, ports, options) }
+  const named = Object.fromEntries(names.map((name) => [name, room(name)]))
+  const rooms = { ...named, join: () => calls.push('join') } as unknown as Rooms
+  const ports = { dataplane: room('dataplane') } as unknown as PluginPorts
+  return { calls, lifecycles: lifecyclesOf(rooms, ports) }
 }
 
 describe('wiring/lifecycle', () => {
-  it('starts the cluster first, joins last, and joins each seed once', async () => {
-    const { calls, lifecycles } = notingRooms(['192.0.2.2', '192.0.2.3'])
+  it('starts the cluster first and joins last', async () => {
+    const { calls, lifecycles } = notingRooms()
     for (const room of lifecycles) await room.start?.()
     expect(calls[0]).to.equal('cluster.start')
-    expect(calls.slice(-2)).to.deep.equal([
-      'cluster.join ["192.0.2.1","192.0.2.2","192.0.2.3"]',
-      'memberEvents.changed',
-    ])
+    expect(calls.at(-1)).to.equal('join')
     expect(calls.indexOf('driver.start')).to.be.below(calls.indexOf('ipam.start'))
   })
 
+  it('does not join while this host is no member', async () => {
+    const { calls, lifecycles } = notingRooms({ isMember: false })
+    for (const room of lifecycles) await room.start?.()
+    expect(calls).to.include('admission.start').and.not.include('join')
+  })
+
   it('announces a restart when containers go on, and leaves and returns blocks when none do', async () => {
-    const serving = notingRooms([])
+    const serving = notingRooms()
     for (const room of serving.lifecycles.toReversed()) await room.stop?.(true)
     expect(serving.calls).to.include('cluster.announceRestart').and.not.include('cluster.leave')
     expect(serving.calls.some((call) => call.startsWith('ipam.left'))).to.equal(false)
-    const idle = notingRooms([])
+    const idle = notingRooms()
     for (const room of idle.lifecycles.toReversed()) await room.stop?.(false)
     expect(idle.calls).to.include('cluster.leave').and.not.include('cluster.announceRestart')
     const order = ['ipam.left 1500', 'driver.stop', 'reconciler.stop false', 'cluster.leave']

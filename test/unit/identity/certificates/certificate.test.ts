@@ -6,6 +6,7 @@ import {
   certificateFault,
   certificateValidityMs,
   durationText,
+  clockFault,
   isRenewalDue,
   maxClockSkewMs,
 } from '../../../../src/identity/certificates/rules.ts'
@@ -63,13 +64,14 @@ describe('identity/certificate', () => {
   it('says by how much a clock is off', () => {
     const { certificate } = testMember(authority, 'host2', '192.0.2.2')
     const early = { ...check, now: startMs - 4 * hourMs }
-    expect(certificateFault(certificate, early)).to.match(
+    expect(certificateFault(certificate, early)).to.equal(null)
+    expect(clockFault(certificate, early)).to.match(
       /certificate of host2 .* not yet valid: is this host's clock 3 h behind\?/,
     )
     const late = { ...check, now: startMs + certificateValidityMs + 5 * hourMs }
     expect(certificateFault(certificate, late)).to.match(/host2 .* expired 5 h ago/)
     const skewed = { ...check, now: startMs - maxClockSkewMs }
-    expect(certificateFault(certificate, skewed)).to.equal(null)
+    expect(clockFault(certificate, skewed)).to.equal(null)
   })
 
   it('refuses who was evicted, and another name or address than expected', () => {
@@ -85,6 +87,7 @@ describe('identity/certificate', () => {
     const { certificate } = testMember(authority, 'host2', '192.0.2.2')
     expect(isRenewalDue(certificate, startMs + 0.6 * certificateValidityMs)).to.equal(false)
     expect(isRenewalDue(certificate, startMs + 0.7 * certificateValidityMs)).to.equal(true)
+    expect(isRenewalDue(certificate, startMs - 2 * hourMs)).to.equal(true)
   })
 
   it('is refused with any byte flipped, and never breaks the reader', () => {

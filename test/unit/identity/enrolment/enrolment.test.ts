@@ -140,8 +140,11 @@ describe('identity/enrolment', () => {
     )
     await scenario.join(member, { token: cluster.token, key })
     expect(await scenario.join(member, { token: null, key, authority })).to.have.property('keys')
-    const name = 'host8'
-    expect(await scenario.join(member, { token: null, key, name, authority })).to.match(/no member/)
+    const renamed = { token: null, key, name: 'host8', authority }
+    expect(await scenario.join(member, renamed)).to.have.property('keys')
+    expect(await scenario.join(member, { ...renamed, name: 'host1' })).to.match(
+      /another host is called host1/,
+    )
     cluster.evicted.add(keyDigest(key.publicKey))
     for (const token of [null, cluster.token])
       expect(await scenario.join(member, { token, key, authority })).to.match(
@@ -210,6 +213,7 @@ describe('identity/enrolment', () => {
     await scenario.during(writeMessage(tls, asked[0]))
     expect(await scenario.during(reader.read(answer, 8192))).to.deep.equal({
       refusal: 'host9: its signature is wrong',
+      why: 'other',
     })
     expect(cluster.members.map(({ name }) => name)).to.deep.equal(['host1'])
   })

@@ -3,6 +3,7 @@ import { seededRandom } from '../../../../src/base/random.ts'
 import { AgreedState } from '../../../../src/consensus/state/agreed-state.ts'
 import { pemOfKey } from '../../../../src/identity/certificates/keys.ts'
 import { newJoinToken, tokenId } from '../../../../src/identity/enrolment/join-token.ts'
+import { digestOfGrants } from '../../../../src/identity/packets/gossip-keys.ts'
 import { AdmissionSection } from '../../../../src/wiring/admission/admission-section.ts'
 import { decode, encode } from '../../../support/agreed-machine.ts'
 import { testAuthority } from '../../identity/people.ts'
@@ -103,20 +104,56 @@ describe('wiring/admission-section', () => {
     refused(voter.run('host1', 'enrol', { member: host('4'), tokenId: used }), 'NOT_HELD')
   })
 
-  it('keeps a name and an address for who has come, until it is evicted', () => {
+  it('ends the key of a host that comes back under its name with another one, or is evicted', () => {
     const voter = founded()
     const enrol = (member: object) => voter.run('host1', 'enrol', { member, tokenId: used })
     ok(enrol(host('2')))
-    const impostor = { ...host('2'), identity: identity('9') }
-    ok(enrol(impostor))
-    ok(voter.run('host2', 'renew', { id: identity('9') }))
-    refused(enrol(host('2')), 'NAME_TAKEN')
-    refused(enrol({ ...host('3'), address: '192.0.2.2' }), 'NAME_TAKEN')
+    ok(voter.run('host2', 'renew', { id: 'aa' }))
+    const anew = { ...host('2'), identity: identity('9') }
+    ok(enrol(anew))
+    ok(voter.run('host2', 'renew', { id: 'bb' }))
+    refused(enrol(host('2')), 'EVICTED')
+    ok(enrol(anew))
     ok(voter.run('host1', 'evict', { names: ['host2'], lapsedMs: null }))
-    ok(enrol(host('2')))
-    refused(enrol(impostor), 'EVICTED')
-    expect(voter.section.authorityState([])!.evicted).to.deep.equal([identity('9')])
-    expect(voter.section.authorityState([])!.enrolled(identity('9'))).to.equal(undefined)
+    refused(enrol(anew), 'EVICTED')
+    const state = voter.section.authorityState([])!
+    expect(state.evicted).to.deep.equal([identity('2'), identity('9')])
+    expect(state.enrolled(identity('9'))).to.equal(undefined)
+  })
+
+  it('leaves the key of a host alone that leaves and comes back', () => {
+    const voter = founded()
+    ok(voter.run('host1', 'enrol', { member: host('2'), tokenId: used }))
+    ok(voter.run('host2', 'renew', { id: 'aa' }))
+    ok(voter.run('host2', 'leave', { id: 'aa' }))
+    ok(voter.run('host1', 'enrol', { member: host('2'), tokenId: null }))
+    expect(voter.section.authorityState([])!.evicted).to.deep.equal([])
+  })
+
+  it('knows of the members that are alive, whose names are taken', () => {
+    const voter = founded()
+    ok(voter.run('host1', 'enrol', { member: host('2'), tokenId: used }))
+    const alive = voter.section.authorityState([], (name) => name === 'host2')!.members()
+    expect(Array.from(alive, ({ name }) => name)).to.deep.equal(['host2'])
+  })
+
+  it('has a digest of what it grants, which tells what is old and no secret', () => {
+    const voter = founded()
+    const digest = () => {
+      type Answer = { ok: { digest: string } }
+      return decode<Answer>(voter.state.query(encode({ op: 'grants' }))).ok.digest
+    }
+    const seen = [digest()]
+    ok(voter.run('host1', 'enrol', { member: host('2'), tokenId: used }))
+    expect(digest()).to.equal(seen[0])
+    ok(voter.run('host1', 'stepGossipKey', { current: 1, step: 'install', key: '08'.repeat(32) }))
+    seen.push(digest())
+    ok(voter.run('host2', 'renew', { id: 'aa' }))
+    ok(voter.run('host1', 'evict', { names: ['host2'], lapsedMs: null }))
+    seen.push(digest())
+    expect(new Set(seen).size).to.equal(3)
+    const { keys, pem, evicted } = voter.section.authorityState([])!
+    expect(digest()).to.equal(digestOfGrants(pem, keys, evicted))
   })
 
   it('renews a certificate for who was enrolled', () => {

@@ -8,7 +8,15 @@ import type { Ip } from '../../../../src/net/ip.ts'
 import { Admission } from '../../../../src/wiring/admission/admission.ts'
 import { AdmissionSection } from '../../../../src/wiring/admission/admission-section.ts'
 import { decode, encode } from '../../../support/agreed-machine.ts'
-import { type HostParts, obtainStanding } from '../../../../src/wiring/admission/standing.ts'
+import { Findings } from '../../../../src/base/findings.ts'
+import { silentLogger } from '../../../../src/base/logger.ts'
+import type { JoinToken } from '../../../../src/identity/enrolment/join-token.ts'
+import type { Endpoint } from '../../../../src/identity/streams/transport.ts'
+import {
+  type HostParts,
+  foundingStepMs,
+  obtainStanding,
+} from '../../../../src/wiring/admission/standing.ts'
 import { VirtualWorld } from '../../identity/virtual-world.ts'
 
 const minuteMs = 60_000
@@ -32,25 +40,35 @@ class Hosts extends VirtualWorld {
     return { admission: this.section }
   })
   #index = 0
+  readonly alive = new Set<string>()
   readonly closing: (() => Promise<void>)[] = []
 
   run(from: string, op: string, fields: object): unknown {
     return decode(this.#apply(encode({ op, ...fields }), from))
   }
 
-  async host(number: number, store: IdentityStore = memoryStore()) {
+  async host(
+    number: number,
+    {
+      store = memoryStore(),
+      token = null,
+      join = [],
+    }: { store?: IdentityStore; token?: JoinToken | null; join?: readonly Endpoint[] } = {},
+  ) {
     const name = `host${number}`
     const inner = this.at(number)
     const identity = await MemberIdentity.load(store)
     const random = seededRandom(number)
     const clock = this.clock()
-    const warnings: string[] = []
+    const findings = new Findings(clock, silentLogger).room('identity')
     const parts: HostParts = {
       clock,
       random,
       identity,
       name,
       address: `10.0.0.${number}` as Ip,
+      token,
+      seeds: async () => join.map((seed) => [seed]),
       dial: (to, signal) => inner.dial(to, { signal }),
     }
     const admission = new Admission({
@@ -63,7 +81,11 @@ class Hosts extends VirtualWorld {
       section: this.section,
       voters: () => ['10.0.0.1:7946'],
       rotationMs,
-      warn: (text) => warnings.push(text),
+      known: () => [],
+      isAlive: (member) => this.alive.has(member),
+      findings,
+      startedMs: clock.now(),
+      onMember: () => {},
     })
     const counts: string[] = []
     const notes: string[] = []
@@ -72,7 +94,8 @@ class Hosts extends VirtualWorld {
       clock,
       random,
       membership: () => {
-        const { context, authority, keys, evicted } = identity.standing!
+        if (identity.standing === null) return null
+        const { context, authority, keys, evicted } = identity.standing
         return { name, context, authority, keys, isEvicted: (id) => evicted.has(id) }
       },
       enrol: (stream) => admission.serve(stream),
@@ -85,13 +108,15 @@ class Hosts extends VirtualWorld {
       list.start()
       admission.start()
       this.run(name, 'renew', { id: identity.id })
+      this.alive.add(name)
       this.closing.push(async () => {
         admission.stop()
         await list.close()
       })
       return list
     }
-    return { name, identity, parts, admission, warnings, counts, notes, start, at: inner.advertise }
+    const told = () => findings.list().map(({ text }) => text)
+    return { name, identity, parts, admission, told, counts, notes, start, at: inner.advertise }
   }
 
   /** Lets time pass in small steps, since timers are set by work that is not virtual. */
@@ -123,7 +148,7 @@ describe('wiring/admission', () => {
     const hosts = new Hosts()
     started.push(hosts)
     const one = await hosts.host(1)
-    await obtainStanding(one.parts, null, [])
+    await obtainStanding(one.parts, 0)
     const lists = [one.start()]
     await hosts.pass(minuteMs)
     const text = await one.admission.invite()
@@ -134,8 +159,8 @@ describe('wiring/admission', () => {
       [2, one.at],
       [3, { address: '10.0.0.2', port: 7946 }],
     ] as const) {
-      const other = await hosts.host(number)
-      await hosts.during(obtainStanding(other.parts, token.value, [seed]))
+      const other = await hosts.host(number, { token: token.value, join: [seed] })
+      expect(await hosts.during(obtainStanding(other.parts, 0))).to.equal(null)
       const list = other.start()
       expect((await hosts.during(list.join(['10.0.0.1']))).contacted).to.equal(1)
       lists.push(list)
@@ -165,11 +190,13 @@ describe('wiring/admission', () => {
     expect(Math.min(...epochs)).to.be.greaterThan(2)
     expect(suspicions).to.equal(0)
     expect(members.flatMap(({ counts }) => counts)).to.deep.equal([])
-    expect(members.flatMap(({ warnings }) => warnings)).to.deep.equal([])
+    expect(members.flatMap(({ told }) => told())).to.deep.equal([])
   }).timeout(30_000)
 
   it('shuts an evicted member out, from streams at once and from packets with the next key', async () => {
     const { hosts, two, three: third, lists } = await three()
+    const former = third.identity.id
+    hosts.run('host1', 'removeTokens', { ids: [] })
     hosts.run('host1', 'evict', { names: ['host3'], lapsedMs: null })
     await hosts.pass(8 * minuteMs)
     const alive = (list: Memberlist) =>
@@ -178,44 +205,107 @@ describe('wiring/admission', () => {
         .filter((each) => each.endsWith(' alive'))
     expect(alive(lists[0]!)).to.deep.equal(['host1 alive', 'host2 alive'])
     expect(alive(lists[1]!)).to.deep.equal(['host1 alive', 'host2 alive'])
-    expect(third.warnings.join()).to.match(/host3: it was evicted: empty its state/)
+    expect(third.told().join()).to.match(/it was evicted; .*has no such token/)
+    expect(third.identity.id).to.equal(former)
     const epochs = two.identity.standing!.keys.keys.map(({ epoch }) => epoch)
     expect(Math.min(...epochs)).to.be.greaterThan(1)
     expect(third.identity.standing!.keys.current).to.equal(1)
     expect(two.notes.join()).to.match(/host3.* was evicted/)
   }).timeout(30_000)
 
+  it('takes an evicted host back that has a token, with another key', async () => {
+    const { hosts, three: third, lists } = await three()
+    const former = third.identity.id
+    hosts.alive.delete('host3')
+    hosts.run('host1', 'evict', { names: ['host3'], lapsedMs: null })
+    await hosts.pass(2 * minuteMs)
+    expect(third.identity.id).to.not.equal(former)
+    expect(third.told()).to.deep.equal([])
+    await hosts.pass(2 * minuteMs)
+    expect(states(lists[0]!)).to.equal('host1 alive,host2 alive,host3 alive')
+    expect(hosts.section.authorityState([])!.evicted).to.deep.equal([former])
+  }).timeout(30_000)
+
   it('says what a host lacks: a token, one that holds, or a member that answers', async () => {
     const { hosts, one, text } = await three()
     const four = await hosts.host(4)
-    const told = (token: string | null, seed = one.at) => {
-      const parsed = token === null ? null : parseJoinToken(token)
-      const value = parsed !== null && 'value' in parsed ? parsed.value : null
-      const obtaining = obtainStanding(four.parts, value, [seed])
-      return hosts.during(obtaining.catch((error: Error) => error.message))
+    const told = async (given: string | null, seed = one.at) => {
+      const parsed = given === null ? null : parseJoinToken(given)
+      const token = parsed !== null && 'value' in parsed ? parsed.value : null
+      const parts = { ...four.parts, token, seeds: async () => [[seed]] }
+      const obtaining = obtainStanding(parts, 0)
+      return await hosts.during(obtaining.catch((error: Error) => error.message))
     }
     expect(await told(null)).to.match(/JOIN needs TOKEN: .*invite/)
-    const before = hosts.clock().now()
-    expect(await told(`${text.slice(0, -1)}${text.endsWith('0') ? '1' : '0'}`)).to.match(
-      /10\.0\.0\.1:7946 refuses this host: host4: the cluster has no such token/,
-    )
-    expect(hosts.clock().now() - before).to.be.lessThan(1000)
-    expect(await told(text, { address: '10.0.0.77', port: 7946 })).to.match(/ECONNREFUSED/)
-    expect(hosts.clock().now() - before).to.be.greaterThan(20_000)
-    expect(await told(text)).to.equal(undefined)
-    expect(await told(null)).to.equal(undefined)
+    const wrong = await told(`${text.slice(0, -1)}${text.endsWith('0') ? '1' : '0'}`)
+    expect(wrong).to.have.property('isRefused', true)
+    expect(wrong)
+      .to.have.property('reason')
+      .that.matches(/10\.0\.0\.1:7946 refuses this host: host4: the cluster has no such token/)
+    const away = await told(text, { address: '10.0.0.77', port: 7946 })
+    expect(away).to.have.property('isRefused', false)
+    expect(away)
+      .to.have.property('reason')
+      .that.matches(/ECONNREFUSED/)
+    expect(await told(text)).to.equal(null)
+  })
+
+  describe('hosts with one JOIN list and a token that was chosen beforehand', () => {
+    const token = { authority: null, secret: '0123456789abcdef0123456789abcdef' }
+    const join = [1, 2, 3].map((n) => ({ address: `10.0.0.${n}`, port: 7946 }))
+    const attempt = async (number: number, waitedMs: number) => {
+      const hosts = new Hosts()
+      started.push(hosts)
+      const host = await hosts.host(number, { token, join })
+      const obtained = await hosts.during(obtainStanding(host.parts, waitedMs))
+      return { obtained, isFounder: host.identity.kept('founding') !== null }
+    }
+
+    it('found: the first at once, each further one later, others never', async () => {
+      const table = [
+        [1, 0, true],
+        [2, 0, false],
+        [2, foundingStepMs, true],
+        [3, foundingStepMs, false],
+        [3, 2 * foundingStepMs, true],
+        [4, 60_000, false],
+      ] as const
+      for (const [number, waitedMs, isFounder] of table)
+        expect(await attempt(number, waitedMs), `${number} ${waitedMs}`).to.have.property(
+          'isFounder',
+          isFounder,
+        )
+    })
+
+    it('join when a member answers, also the first', async () => {
+      const hosts = new Hosts()
+      started.push(hosts)
+      const one = await hosts.host(1, { token })
+      await obtainStanding(one.parts, 0)
+      one.start()
+      const two = await hosts.host(2, {
+        token,
+        join: [{ address: '10.0.0.2', port: 7946 }, one.at],
+      })
+      const before = await hosts.during(obtainStanding(two.parts, 60_000))
+      expect(before).to.deep.include({ isRefused: false })
+      expect(two.identity.kept('founding')).to.equal(null)
+      await hosts.pass(minuteMs)
+      expect(await hosts.during(obtainStanding(two.parts, 0))).to.equal(null)
+      expect(two.identity.standing!.authorityPem).to.equal(one.identity.standing!.authorityPem)
+    })
   })
 
   it('goes on with its founding after a crash before it was agreed on', async () => {
     const hosts = new Hosts()
     started.push(hosts)
     const store = memoryStore()
-    const first = await hosts.host(1, store)
-    await obtainStanding(first.parts, null, [])
+    const first = await hosts.host(1, { store })
+    await obtainStanding(first.parts, 0)
     const { authorityPem } = first.identity.standing!
     const again = new Hosts()
     started.push(again)
-    const second = await again.host(1, store)
+    const second = await again.host(1, { store })
     expect(second.identity.standing!.authorityPem).to.equal(authorityPem)
     second.start()
     await again.pass(minuteMs)

@@ -1,0 +1,80 @@
+/** Builds what the members agree on, and who may be a member, which is part of that. */
+import type { Findings } from '../base/findings.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import { Consensus } from '../consensus/consensus.ts'
+import { AgreedState } from '../consensus/state/agreed-state.ts'
+import { Admission } from './admission/admission.ts'
+import { AdmissionSection } from './admission/admission-section.ts'
+import type { SealedHost } from './admission/sealed-host.ts'
+import { consensusStore, consensusTransport } from './ports/consensus-ports.ts'
+import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
+import type { SeedCache } from './seed-cache.ts'
+
+interface Below {
+  readonly cluster: Cluster
+  readonly seedCache: SeedCache
+  readonly findings: Findings
+  /** Contacts the members that JOIN names. */
+  readonly join: () => void
+}
+
+interface Agreement {
+  readonly consensus: Consensus
+  readonly admission: Admission
+}
+
+export function newAgreement(ports: PluginPorts, options: PluginOptions, below: Below): Agreement {
+  const { clock, random, logger, store, sealed } = ports
+  const { cluster } = below
+  let section: AdmissionSection | null = null
+  const state = new AgreedState((members) => ({
+    admission: (section = new AdmissionSection(members)),
+  }))
+  const consensus = new Consensus(
+    {
+      self: options.member,
+      clock,
+      random,
+      logger: logger.child('consensus'),
+      transport: consensusTransport(cluster),
+      store: consensusStore(store),
+      members: () => cluster.members(),
+    },
+    state,
+    {
+      voters: options.voters,
+      // Who founded the cluster's authority founds what is agreed on, and nobody else.
+      seeds: () => (sealed.isFounder ? [] : [{ isSelf: false, member: null }]),
+      isSynced: () => cluster.synced(),
+    },
+  )
+  return { consensus, admission: newAdmission(sealed, { ...below, consensus }, section!) }
+}
+
+function newAdmission(
+  sealed: SealedHost,
+  { cluster, seedCache, findings, join, consensus }: Below & Pick<Agreement, 'consensus'>,
+  section: AdmissionSection,
+): Admission {
+  const admission = new Admission({
+    ...sealed.parts,
+    consensus,
+    section,
+    rotationMs: sealed.rotationMs,
+    startedMs: sealed.startedMs,
+    known: () => seedCache.known(),
+    isAlive: (member) =>
+      cluster.members().some(({ name, state }) => name === member && state === 'alive'),
+    findings: findings.room('identity'),
+    onMember: join,
+    voters: () => {
+      const { leader, voters } = consensus.status()
+      const names = leader === null ? voters : [leader, ...voters.filter((name) => name !== leader)]
+      const seeds = new Map(cluster.members().map(({ name, seed }) => [name, seed]))
+      return names.map((name) => seeds.get(name) ?? '').filter((seed) => seed !== '')
+    },
+  })
+  sealed.admission = admission
+  consensus.onLeadership(() => admission.look())
+  return admission
+}
