@@ -142,8 +142,8 @@ function clashOf(
   const maySoonEnd = (named ?? placed)!.address === address
   const text =
     named !== undefined && !maySoonEnd
-      ? `another host is called ${name}: give it another MEMBER_NAME, or evict the other`
-      : `another member has ${address}: is ADVERTISE_ADDR right? Else evict the other`
+      ? `the member at ${named.address} is called ${name}, too: give one of them another MEMBER_NAME`
+      : `member ${placed!.name} has ${address}: is ADVERTISE_ADDR right? Else evict that one`
   return { text, maySoonEnd }
 }
 

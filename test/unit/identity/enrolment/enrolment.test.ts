@@ -119,12 +119,10 @@ describe('identity/enrolment', () => {
     const { cluster, member } = scenario.cluster(1)
     const { token } = cluster
     expect(await scenario.join(member, { token, name: 'host1' })).to.match(
-      /another host is called host1/,
+      /the member at 10\.0\.0\.1 is called host1, too/,
     )
     const address = '10.0.0.1' as Ip
-    expect(await scenario.join(member, { token, address })).to.match(
-      /another member has 10\.0\.0\.1/,
-    )
+    expect(await scenario.join(member, { token, address })).to.match(/member host1 has 10\.0\.0\.1/)
     const key = generateKeyPair()
     for (let i = 0; i < 2; i++)
       expect(await scenario.join(member, { token, key })).to.have.property('certificate')
@@ -143,7 +141,7 @@ describe('identity/enrolment', () => {
     const renamed = { token: null, key, name: 'host8', authority }
     expect(await scenario.join(member, renamed)).to.have.property('keys')
     expect(await scenario.join(member, { ...renamed, name: 'host1' })).to.match(
-      /another host is called host1/,
+      /the member at 10\.0\.0\.1 is called host1, too/,
     )
     cluster.evicted.add(keyDigest(key.publicKey))
     for (const token of [null, cluster.token])
