@@ -34,7 +34,7 @@ import { PeerRequests } from './peer-requests.ts'
 import { parsePoolId, poolIdOf, requirePoolId } from './pool-id.ts'
 import { bindPool, poolFor, unbindPool } from './pools/bindings.ts'
 import { allocateGateway } from './pools/gateway.ts'
-import type { LocalPool } from './pools/local-pool.ts'
+import type { LocalPool, PoolRow } from './pools/local-pool.ts'
 import { mayBeBound, PoolRequests, type PoolWish } from './pools/pool-requests.ts'
 import type { IpamPorts } from './ports.ts'
 import { Readiness } from './readiness.ts'
@@ -50,6 +50,11 @@ const requestMs = 4500
 interface HeldLease extends Pick<Lease, 'since' | 'kind'> {
   readonly poolKey: string
   readonly ip: Ip
+}
+
+/** A pool that the engine holds on this host. `since` is wall clock, ms; `auto`: chosen by us. */
+interface HeldPool extends Pick<PoolRow, 'networkId' | 'gateway' | 'since' | 'auto'> {
+  readonly poolKey: string
 }
 
 /** What the engine asks for; `name` is the container's, where the engine tells it. */
@@ -198,14 +203,11 @@ export class Ipam {
     return unbindPool(this.#holdings, poolKey, networkId)
   }
 
-  /**
-   * All pools that the engine holds on this host, with the gateway it was given. `since` is wall
-   * clock, ms.
-   */
-  heldPools(): { poolKey: string; networkId: string | null; gateway: Ip | null; since: number }[] {
+  /** All pools that the engine holds on this host, with the gateway it was given. */
+  heldPools(): HeldPool[] {
     return this.#holdings.pools.all().map(({ key, row }) => {
-      const { networkId, gateway, since } = row!
-      return { poolKey: key, networkId, gateway, since }
+      const { networkId, gateway, since, auto } = row!
+      return { poolKey: key, networkId, gateway, since, auto }
     })
   }
 

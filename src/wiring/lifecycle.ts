@@ -21,17 +21,8 @@ export function lifecyclesOf(
   rooms: Rooms,
   { dataplane }: Pick<PluginPorts, 'dataplane'>,
 ): Lifecycle[] {
-  const {
-    cluster,
-    consensus,
-    reconciler,
-    ipam,
-    driver,
-    findings,
-    seedCache,
-    memberEvents,
-    admission,
-  } = rooms
+  const { cluster, consensus, reconciler, ipam, driver, findings } = rooms
+  const { seedCache, memberEvents, admission, replicator } = rooms
   return [
     { stop: () => dataplane.close() },
     { stop: () => findings.stop() },
@@ -63,6 +54,7 @@ export function lifecyclesOf(
         await ipam.stop()
       },
     },
+    { start: () => replicator?.start(), stop: () => replicator?.stop() },
     // A host that is no member yet joins when it is.
     { start: () => void (admission.isMember && rooms.join()) },
   ]

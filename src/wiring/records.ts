@@ -9,6 +9,7 @@ import { type Cidr, parseCidr } from '../net/cidr.ts'
 import { type Ip, parseIp } from '../net/ip.ts'
 import { namesFields } from '../names/record.ts'
 import { isOverlayMtu } from '../net/mtu.ts'
+import { claimFields, isNetworkName } from '../networks/claim.ts'
 import { type Vni, vniLast } from '../net/vni.ts'
 
 const natural = v.pipe(v.number(), v.integer(), v.minValue(0))
@@ -89,5 +90,21 @@ export const namesRecord = defineRecord({
   schema: namesFields,
 })
 
+/** A network that is to be on every host, or was removed from all. */
+export const networkRecord = defineRecord({
+  kind: 'network',
+  number: 6,
+  key: fieldKey('name'),
+  schema: claimFields,
+  validate: ({ name }) => (isNetworkName(name) ? null : 'has no name that a network can have'),
+})
+
 /** All kinds that this release knows. */
-export const recordTypes = [endpointRecord, overlayRecord, poolRecord, blockRecord, namesRecord]
+export const recordTypes = [
+  endpointRecord,
+  overlayRecord,
+  poolRecord,
+  blockRecord,
+  namesRecord,
+  networkRecord,
+]

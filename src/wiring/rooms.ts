@@ -10,15 +10,17 @@ import { Driver } from '../driver/driver.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import type { IpamCluster } from '../ipam/ports.ts'
 import { overlayMtu } from '../net/mtu.ts'
+import { Replicator } from '../networks/replicator.ts'
 import { Peers } from '../peers/peers.ts'
 import { newAgreement } from './agreement.ts'
 import { ClaimFindings } from './claim-validation.ts'
 import { driverAgreement, driverCluster, driverPools } from './ports/driver-ports.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
+import { driverNetworks, networksCluster } from './ports/networks-ports.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Admission } from './admission/admission.ts'
 import { savedValue } from './ports/saved-value.ts'
-import { overlayRecord, recordTypes } from './records.ts'
+import { networkRecord, overlayRecord, recordTypes } from './records.ts'
 import { MemberEvents } from './member-events.ts'
 import { SeedCache } from './seed-cache.ts'
 
@@ -35,6 +37,8 @@ export interface Rooms {
   readonly seedCache: SeedCache
   readonly memberEvents: MemberEvents
   readonly admission: Admission
+  /** Null without the engine's API: then a network is created on each host. */
+  readonly replicator: Replicator | null
   /** Contacts the members that JOIN names and those that were known last; waits for none. */
   readonly join: () => void
 }
@@ -57,8 +61,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     epochStore: savedValue<number>(store, 'cluster', 'epoch'),
     records: recordTypes,
   })
-  const seeds = () => cluster.seeds()
-  const seedCache = new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
+  const seedCache = newSeedCache(ports, cluster)
   const join = () => contactMembers(rooms, options, logger)
   const below = { cluster, seedCache, findings, join }
   const { consensus, admission } = newAgreement(ports, options, below)
@@ -100,9 +103,15 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const claims = new ClaimFindings(findings.room('cluster'))
   const memberEvents = newMemberEvents(ports, options, { cluster, consensus })
   const first = { cluster, consensus, peers, reconciler, seedCache, memberEvents }
-  const rooms: Rooms = { ...first, ipam, driver, findings, claims, admission, join }
+  const replicator = newReplicator(ports, options, { cluster, peers, driver, ipam, findings })
+  const rooms: Rooms = { ...first, ipam, driver, findings, claims, admission, join, replicator }
   connect(rooms, options)
   return rooms
+}
+
+function newSeedCache({ clock, store, logger }: PluginPorts, cluster: Cluster): SeedCache {
+  const seeds = () => cluster.seeds()
+  return new SeedCache({ clock, store, logger: logger.child('cluster'), seeds })
 }
 
 function newMemberEvents(
@@ -120,12 +129,15 @@ function newMemberEvents(
 }
 
 function contactMembers(
-  { cluster, seedCache, memberEvents }: Rooms,
+  { cluster, seedCache, memberEvents, replicator }: Rooms,
   options: PluginOptions,
   logger: Logger,
 ): void {
   const seeds = [...new Set([...options.seeds, ...seedCache.known()])]
-  const joined = (): void => memberEvents.changed()
+  const joined = (): void => {
+    memberEvents.changed()
+    replicator?.changed()
+  }
   cluster.join(seeds).then(joined, (error: unknown) => {
     logger.warn(`joining: ${messageOf(error)}`, { seeds })
   })
@@ -133,7 +145,8 @@ function contactMembers(
 
 /** What the rooms tell each other. */
 function connect(rooms: Rooms, { vtep }: PluginOptions): void {
-  const { cluster, peers, reconciler, consensus, driver, claims, seedCache, memberEvents } = rooms
+  const { cluster, peers, reconciler, consensus, driver } = rooms
+  const { claims, seedCache, memberEvents, replicator } = rooms
   cluster.onMembers(() => seedCache.changed())
   cluster.onMembers(() => memberEvents.changed())
   consensus.onClusterChange(() => memberEvents.changed())
@@ -141,6 +154,8 @@ function connect(rooms: Rooms, { vtep }: PluginOptions): void {
     reconciler.peersChanged(peers.applyRecords(batch))
     driver.overlaysChanged(overlayChanges(batch))
     claims.check(batch, driver.networks(), vtep)
+    const isNetwork = ({ previous, next }: Transition) => networkRecord.is(next ?? previous)
+    if (batch.some(isNetwork)) replicator?.changed()
   })
 }
 
@@ -174,6 +189,30 @@ function newIpam(
     random,
     logger: logger.child('ipam'),
     ...(hostRoutes === undefined ? {} : { hostRoutes }),
+  })
+}
+
+function newReplicator(
+  { clock, logger, store, engine }: PluginPorts,
+  { member, auditIntervalMs }: PluginOptions,
+  {
+    cluster,
+    peers,
+    driver,
+    ipam,
+    findings,
+  }: Pick<Rooms, 'cluster' | 'peers' | 'driver' | 'ipam' | 'findings'>,
+): Replicator | null {
+  if (engine === undefined) return null
+  return new Replicator({
+    clock,
+    logger: logger.child('networks'),
+    findings: findings.room('networks'),
+    store,
+    engine,
+    cluster: networksCluster(cluster, peers, member),
+    networks: () => driverNetworks(driver, ipam),
+    auditIntervalMs,
   })
 }
 

@@ -13,6 +13,7 @@ import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
 import type { ReconcilerStatus } from '../dataplane/reconcile/reconciler.ts'
 import type { IpamStatus } from '../ipam/status.ts'
 import { overlayRecord } from './records.ts'
+import type { NetworksStatus } from '../networks/replicator.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Rooms } from './rooms.ts'
 
@@ -32,6 +33,8 @@ export interface PluginStatus {
   readonly dataplane: ReconcilerStatus
   /** The connection to the engine's API; null with `ENGINE_API=off`. */
   readonly engine: EngineStatus | null
+  /** How many networks are to be on all hosts; null with `ENGINE_API=off`. */
+  readonly networks: NetworksStatus | null
   /** Overlays that this host and another member have with different parameters or one address. */
   readonly disagreements: InconsistencyStatus
   /**
@@ -70,6 +73,8 @@ export interface MemberStatus {
 export interface OverlayStatus {
   readonly overlayId: string
   readonly networkId: string
+  /** The engine's name for it; null where the engine's API was not asked. */
+  readonly name: string | null
   /** The members that take part in it, this one included. */
   readonly members: readonly string[]
   /** The addresses of its first pool; null when another IPAM driver has it. */
@@ -126,6 +131,7 @@ export function composeStatus(
     admission: rooms.admission.status(),
     dataplane: reconciler.status(),
     engine: engine?.status() ?? null,
+    networks: rooms.replicator?.status() ?? null,
     disagreements: driver.inconsistencies(),
     ignoredClaims: claims.status(),
     gossipOddities: { ...gossip.counters, ...sealed.counts },
@@ -136,7 +142,7 @@ export function composeStatus(
 }
 
 function overlaysOf(
-  { driver, peers }: Rooms,
+  { driver, peers, replicator }: Rooms,
   published: Published,
   { pools }: IpamStatus,
 ): OverlayStatus[] {
@@ -147,6 +153,7 @@ function overlaysOf(
     return {
       overlayId: network.overlayId,
       networkId: network.networkId,
+      name: replicator?.nameOf(network.networkId) ?? null,
       members: published.membersOf(network.overlayId),
       addresses: pool === undefined ? null : { used, usable: pool.addresses.usable },
       vni: network.vni,

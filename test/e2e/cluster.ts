@@ -31,8 +31,11 @@ export const bareHost = (): Host => host(4)
 /** `E2E_LONG=1`: the sizes that the figures in docs/benchmarks.md are made with. */
 export const long = process.env['E2E_LONG'] === '1'
 
-/** The options with which most tests make a network: ours, and our address management. */
-export const ours = ['-d', 'ts-overlay', '--ipam-driver', 'ts-overlay'] as const
+/** Our driver and our address management: such a network is created on all hosts. */
+export const everywhere = ['-d', 'ts-overlay', '--ipam-driver', 'ts-overlay'] as const
+
+/** The same, but each host has only the networks that the test creates on it, as most tests want. */
+export const ours = [...everywhere, '--label', 'ts-overlay.local=true'] as const
 
 /** `docker network create` with the same arguments on each host. */
 export async function createNetwork(

@@ -44,7 +44,8 @@ export class SoakCluster {
     await Promise.all(others.map((on) => on.installPlugin({ ...settings, JOIN: first!.address })))
     const cluster = new SoakCluster(lab, tallies)
     await Promise.all(lab.hosts.map((on) => cluster.#untilAllAlive(on)))
-    const ours = ['-d', 'ts-overlay', '--ipam-driver', 'ts-overlay', '--subnet', subnet]
+    const local = ['--label', 'ts-overlay.local=true']
+    const ours = ['-d', 'ts-overlay', '--ipam-driver', 'ts-overlay', '--subnet', subnet, ...local]
     for (const on of lab.hosts) {
       await on.docker(['network', 'create', ...ours, network])
       await cluster.run(on, cluster.anchor(on), [

@@ -10,6 +10,7 @@ import { labImage } from './lab/image.ts'
 import { Lab } from './lab/lab.ts'
 import { overlayKernel, type OverlayKernel } from './lab/overlay-kernel.ts'
 import { guest, projectDir } from './lab/paths.ts'
+import { until } from './lab/processes.ts'
 
 const plugin = 'ts-overlay/ts-overlay'
 const network = 'uber-net'
@@ -45,12 +46,13 @@ async function play(lab: Lab): Promise<string> {
     install(two, `TOKEN=${labToken}`, `JOIN=${one.address}`),
   ])
   await two.pluginStatusWhen(({ members }) => members.length === 2)
-  title('One network, known on both hosts by its subnet')
-  for (const host of [one, two])
-    await shell(
-      host,
-      `network create -d ts-overlay --ipam-driver ts-overlay --subnet ${subnet} ${network}`,
-    )
+  title('One network, created on one host and there on both')
+  await shell(
+    one,
+    `network create -d ts-overlay --ipam-driver ts-overlay --subnet ${subnet} ${network}`,
+  )
+  await until(() => hasNetwork(two), 'the network on the second host')
+  await shell(two, `network ls --filter name=${network}`)
   await shell(one, `run -d --name c1 --network ${network} ${labImage} sleep 3600`)
   const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
   const address = (await one.docker(['inspect', '-f', format, 'c1'])).stdout.trim()
@@ -62,6 +64,11 @@ async function play(lab: Lab): Promise<string> {
   const [overlay] = (await one.pluginStatus()).overlays
   say(drawOverlay({ id: overlay!.overlayId, underlay: 'underlay 192.168.200.0/24' }, drawn))
   return address
+}
+
+async function hasNetwork(host: Host): Promise<boolean> {
+  const { exitCode } = await host.docker(['network', 'inspect', network], { reject: false })
+  return exitCode === 0
 }
 
 async function install(host: Host, ...settings: string[]): Promise<void> {

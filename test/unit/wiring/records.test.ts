@@ -8,6 +8,7 @@ import type { Vni } from '../../../src/net/vni.ts'
 import {
   blockRecord,
   namesRecord,
+  networkRecord,
   overlayRecord,
   poolRecord,
   recordTypes,
@@ -50,6 +51,33 @@ const samples = [
     endpointId: '0123456789abcdef',
     names: ['web', 'ALIAS', '0123456789ab'],
   }),
+  encodeRecord(networkRecord, {
+    name: 'blue',
+    generation: { counter: 2, member: 'host1' },
+    spec: {
+      overlayId: '10.0.0.0/24',
+      internal: false,
+      attachable: true,
+      ipv4: true,
+      ipv6: false,
+      options: { vni: '7' },
+      labels: {},
+      ipamOptions: {},
+      pools: [
+        {
+          subnet: '10.0.0.0/24',
+          ipRange: '',
+          gateway: '10.0.0.1',
+          auxAddresses: { a: '10.0.0.9' },
+        },
+      ],
+    },
+  }),
+  encodeRecord(networkRecord, {
+    name: 'gone',
+    generation: { counter: 3, member: 'host2' },
+    spec: null,
+  }),
 ]
 
 describe('wiring/records', () => {
@@ -60,6 +88,7 @@ describe('wiring/records', () => {
       ['pool', 3],
       ['block', 4],
       ['names', 5],
+      ['network', 6],
     ])
   })
 
@@ -79,6 +108,18 @@ describe('wiring/records', () => {
       {
         id: '\x059000/0123456789abcdef',
         value: '{"names":["web","ALIAS","0123456789ab"]}',
+      },
+      {
+        id: '\x06blue',
+        value:
+          '{"generation":{"counter":2,"member":"host1"},"spec":{"overlayId":"10.0.0.0/24",' +
+          '"internal":false,"attachable":true,"ipv4":true,"ipv6":false,"options":{"vni":"7"},' +
+          '"labels":{},"ipamOptions":{},"pools":[{"subnet":"10.0.0.0/24","ipRange":"",' +
+          '"gateway":"10.0.0.1","auxAddresses":{"a":"10.0.0.9"}}]}}',
+      },
+      {
+        id: '\x06gone',
+        value: '{"generation":{"counter":3,"member":"host2"},"spec":null}',
       },
     ])
   })
