@@ -18,6 +18,8 @@ const rememberMs = 60_000
  * Remembered answers together; beyond, the oldest go, and a request that repeats is handled again.
  */
 const maxRememberedChars = 8 * 1024 * 1024
+/** Requests of one member that are being handled; it repeats what is beyond. */
+const maxHandledPerMember = 256
 
 /** A JSON value: the body of a request or an answer. */
 export type Json =
@@ -55,6 +57,8 @@ export class Requests {
   /** By asker and id: the answer, or null while it is being made. Oldest first, by `atMs`. */
   readonly #answered = new Map<string, { answer: Frame | null; atMs: number; chars: number }>()
   #chars = 0
+  /** By asker, how many of its requests are being handled. */
+  readonly #handling = new Map<string, number>()
   #nextId: number
 
   constructor(ports: RequestsPorts) {
@@ -112,10 +116,15 @@ export class Requests {
       if (known.answer !== null) send(from, [known.answer])
       return
     }
-    if (!this.#makeRoom()) return
+    const handling = this.#handling.get(from) ?? 0
+    if (handling >= maxHandledPerMember || !this.#makeRoom()) return
+    this.#handling.set(from, handling + 1)
     this.#answered.set(key, { answer: null, atMs: clock.now(), chars: 0 })
     void this.#handled(from, channel, body).then(({ ok, text }) => {
       const answer: Frame = { kind: 'answer', id, ok, body: text }
+      const left = this.#handling.get(from)! - 1
+      if (left === 0) this.#handling.delete(from)
+      else this.#handling.set(from, left)
       this.#answered.delete(key)
       this.#answered.set(key, { answer, atMs: clock.now(), chars: text.length })
       this.#chars += text.length

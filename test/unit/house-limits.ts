@@ -62,7 +62,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     'engine-api': { max: 1250, target: 1200 },
     'engine-client': { max: 470, target: 400 },
     consensus: { max: 5250, target: 1600 },
-    cluster: { max: 4700, target: 4000 },
+    cluster: { max: 4760, target: 4000 },
     peers: { max: 350 },
     ipam: { max: 3930, target: 3000 },
     dataplane: { max: 8770, target: 5200 },

@@ -14,6 +14,7 @@
  */
 import { assert } from '../../base/errors.ts'
 import type { Packed } from '../../base/bytes.ts'
+import { bytesOf, hasRoomFor } from './quota.ts'
 import { type Coverage, type Range, coverageTo, covers, runStart, withRange } from './coverage.ts'
 
 /** A record (or, with value null, a tombstone) at the version its owner gave it. */
@@ -68,6 +69,7 @@ export class OriginLog {
   #floor = 0
   #head = 0
   #tombstones = 0
+  #bytes = 0
   /** Ranges that pieces of a reset have cleared; old records in them are ignored too. */
   #settled: Coverage = coverageTo(0)
   /** The reset under way, and the versions of it that are here. */
@@ -157,6 +159,7 @@ export class OriginLog {
         const before = this.#entries?.get(entry.id)
         if (this.#knows(entry.version)) continue
         if (before !== undefined && before.version >= entry.version) continue
+        if (!hasRoomFor({ size: this.size, bytes: this.#bytes }, entry, before)) continue
         const { id, version, value } = entry
         this.#store({ id, version, value, at: now, replaced: false })
         changes.push({ id, previous: before?.value ?? null })
@@ -253,6 +256,7 @@ export class OriginLog {
     if (before !== undefined) this.#remove(before)
     this.#entries.set(entry.id, entry)
     if (entry.value === null) this.#tombstones++
+    this.#bytes += bytesOf(entry)
     const last = this.#order.at(-1)
     if (last === undefined || last.version < entry.version) this.#order.push(entry)
     else this.#order.splice(this.#firstAfter(entry.version), 0, entry)
@@ -263,6 +267,7 @@ export class OriginLog {
     entry.replaced = true
     this.#entries?.delete(entry.id)
     if (entry.value === null) this.#tombstones--
+    this.#bytes -= bytesOf(entry)
   }
 
   #tidy(): void {

@@ -12,6 +12,9 @@ import { type Entry, OriginLog } from './origin-log.ts'
 /** `unknown`: no member of that name was heard of. `gone`: no longer in the replica. */
 export type Standing = 'visible' | 'hidden' | 'unknown' | 'gone'
 
+/** Origins that write or send and are no members here, at most. */
+export const maxUnknownOrigins = 4096
+
 /** How far a member has the log of one origin. */
 export interface VersionSummary {
   readonly oid: Packed
@@ -31,6 +34,8 @@ export type ApplyResult =
   | { readonly kind: 'stale'; readonly origin: Origin }
   /** About ourselves. */
   | { readonly kind: 'self' }
+  /** About an unknown origin, of which there are too many. */
+  | { readonly kind: 'refused' }
 
 /** One member's records here. */
 export interface Origin {

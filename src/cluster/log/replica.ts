@@ -19,6 +19,7 @@ import {
   type Origin,
   type VersionSummary,
   blankOrigin,
+  maxUnknownOrigins,
   summariesOf,
   visibleRecords,
 } from './origin.ts'
@@ -211,6 +212,8 @@ export class Replica {
     if (tombstone !== undefined && epoch <= tombstone.epoch) {
       return { kind: 'over', epoch: tombstone.epoch, left: tombstone.left }
     }
+    if (this.unknownOrigins.size >= maxUnknownOrigins && !this.#origins.has(oid))
+      return { kind: 'refused' }
     const origin = this.#originOf(oid, epoch, now)
     if (epoch < origin.log.epoch) return { kind: 'stale', origin }
     if (epoch > origin.log.epoch) this.#beginEpoch(origin, epoch, now)

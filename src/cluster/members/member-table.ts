@@ -123,7 +123,7 @@ export class MemberTable {
     this.#members.set(member.name, member)
     this.#names.set(member.oid, member.name)
     this.#live = null
-    if (this.#members.size > maxGone) this.#forgetGone()
+    if (this.#members.size > maxGone && !isLive(member)) this.#forgetGone()
   }
 
   #forgetGone(): void {

@@ -150,7 +150,7 @@ export class AntiEntropy {
       else if (head.epoch < own.epoch || head.prefix < own.head) to.ours.push(...summariesOf(own))
     } else if (result.kind === 'over') {
       if (result.left) to.frames.push({ kind: 'leave', oid: head.oid, epoch: result.epoch })
-    } else {
+    } else if (result.kind !== 'refused') {
       const { log } = result.origin
       const isAhead = result.kind === 'stale' || log.coverage.prefix > head.prefix
       if (isAhead) to.ours.push(...summariesOf(log))

@@ -7,10 +7,9 @@
 import { Timeout } from '../../base/timers.ts'
 import type { Packed } from '../../base/bytes.ts'
 import { isLive } from '../members/member-table.ts'
+import { maxUnknownOrigins } from '../log/origin.ts'
 import type { SyncContext } from './context.ts'
 
-/** Unknown origins that are kept because they sent something, at most. */
-const maxUnknownOrigins = 4096
 /** An origin that is unknown for longer is dead, and was when its records came. */
 const giveUpMs = 30_000
 

@@ -66,6 +66,11 @@ const kindNumbers = {
 
 const transferStates = ['more', 'done', 'busy'] as const
 
+/** Frames of one message. A piece of a transfer has 32 KB, in which fewer find room. */
+const maxFrames = 2048
+/** All deltas of one message: a piece of a transfer, or one that has a single long record. */
+const maxDeltaBytes = 256 * 1024
+
 /** Bytes before the first frame. */
 export const envelopeBytes = 10
 
@@ -88,9 +93,13 @@ export function decodeMessage(bytes: Uint8Array): { sender: Packed; frames: Fram
   const reader = new ByteReader(bytes, 2)
   const sender = reader.packed(8)
   const frames: Frame[] = []
-  while (reader.left > 0) {
+  let deltaBytes = 0
+  for (let count = 1; reader.left > 0; count++) {
     const kind = reader.uint(1)
-    const frame = decodeBody(kind, reader.part(reader.varint()))
+    const body = reader.part(reader.varint())
+    if (kind === kindNumbers.delta) deltaBytes += body.left
+    if (count > maxFrames || deltaBytes > maxDeltaBytes) throw new CodecError('too much at once')
+    const frame = decodeBody(kind, body)
     if (frame !== null) frames.push(frame)
   }
   return { sender, frames }

@@ -4,6 +4,10 @@ import { EpochTombstones } from '../../../src/cluster/log/epoch-tombstones.ts'
 import { JoinSync } from '../../../src/cluster/sync/join-sync.ts'
 import { UnknownOrigins } from '../../../src/cluster/sync/unknown-origins.ts'
 import { AntiEntropy } from '../../../src/cluster/sync/anti-entropy.ts'
+import { CodecError } from '../../../src/base/bytes.ts'
+import { OriginLog } from '../../../src/cluster/log/origin-log.ts'
+import { decodeMessage, encodeFrame, encodeMessage } from '../../../src/cluster/wire/frames.ts'
+import type { Ip } from '../../../src/net/ip.ts'
 import { Fixture, namesOf } from './fixture.ts'
 
 /*
@@ -75,6 +79,63 @@ describe('cluster/bounds', () => {
     expect(most, 'in one turn').to.equal(64)
     expect(wanted.size).to.equal(origins.length)
     repair.close()
+  })
+
+  it('keeps 4096 origins that no member is known for, whatever is told of others', () => {
+    const { replica } = new Fixture()
+    for (const { oid } of namesOf(6000, 'invented'))
+      replica.hearOf({ oid, epoch: 5, prefix: 0, head: 1 }, 0)
+    expect([...replica.origins]).to.have.length(4097)
+    expect(
+      replica.hearOf({ oid: oidOfName('more'), epoch: 5, prefix: 0, head: 1 }, 0),
+    ).to.deep.equal({ kind: 'refused' })
+    // One that membership knows is no invention.
+    const member = { name: 'more', state: 'alive', address: '192.0.2.9' as Ip, epoch: 5 } as const
+    replica.member(member, 0)
+    expect(replica.origin(oidOfName('more'))?.standing).to.equal('visible')
+  })
+
+  it('keeps 65,536 records of one origin and 16 MB, also while values change', () => {
+    const log = new OriginLog('origin-1', 5)
+    let version = 0
+    const apply = (entries: readonly (readonly [id: string, value: string | null])[]): void => {
+      const from = version
+      const written = entries.map(([id, value]) => ({ id, value, version: ++version }))
+      const ranges = [{ from, to: version, entries: written }]
+      const head = { floor: 0, head: version, reset: null, repair: false }
+      log.apply({ oid: 'origin-1', epoch: 5, ...head, ranges }, 0)
+    }
+    apply(Array.from({ length: 70_000 }, (_, i) => [`r${i}`, 'x']))
+    expect(log.size).to.equal(65_536)
+    expect(log.complete, 'nothing is asked for again').to.equal(true)
+    apply([
+      ['r1', null],
+      ['new', 'y'],
+      ['newer', 'y'],
+      ['r2', 'z'],
+    ])
+    expect([log.value('new'), log.value('newer'), log.value('r2')]).to.deep.equal(['y', null, 'z'])
+    const megabyte = 'x'.repeat(1 << 20)
+    apply(Array.from({ length: 20 }, (_, i) => [`r${i + 10}`, megabyte]))
+    const large = Array.from(log.live()).filter(([, value]) => value.length > 9)
+    expect(large).to.have.length(15)
+  })
+
+  it('takes 2048 frames and 256 KB of deltas in one message', () => {
+    const transfer = encodeFrame({ kind: 'transfer', state: 'more' })
+    const message = (count: number, frame: Uint8Array) =>
+      encodeMessage(
+        '12345678',
+        Array.from({ length: count }, () => frame),
+      )
+    expect(decodeMessage(message(2048, transfer))!.frames).to.have.length(2048)
+    expect(() => decodeMessage(message(2049, transfer))).to.throw(CodecError, 'too much')
+    const entries = [{ id: 'xkey', version: 1, value: 'v'.repeat(100_000) }]
+    const ranges = [{ from: 0, to: 1, entries }]
+    const head = { floor: 0, head: 1, reset: null, repair: false, epoch: 5 }
+    const delta = encodeFrame({ kind: 'delta', delta: { oid: '12345678', ...head, ranges } })
+    expect(decodeMessage(message(2, delta))!.frames).to.have.length(2)
+    expect(() => decodeMessage(message(3, delta))).to.throw(CodecError, 'too much')
   })
 
   it('tells 128 members itself that it leaves, or all that there are', () => {

@@ -296,4 +296,18 @@ describe('cluster/requests', () => {
     pair.a.onAnswer('mallory', { kind: 'answer', id, ok: true, body: '1' })
     expect(await pair.settled(request)).to.include({ code: 'DEADLINE' })
   })
+
+  it('handles 256 requests of one member at a time, and others beside them', async () => {
+    const pair = new Pair(clusterDefaults.maxRequests)
+    let handled = 0
+    pair.b.handle('slow', () => {
+      handled++
+      return new Promise(() => {})
+    })
+    const request = { kind: 'request', channel: 'slow', body: 'null' } as const
+    for (let id = 0; id < 300; id++) pair.b.onRequest('a', { ...request, id })
+    expect(handled).to.equal(256)
+    pair.b.onRequest('c', { ...request, id: 1 })
+    expect(handled).to.equal(257)
+  })
 })
