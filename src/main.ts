@@ -86,7 +86,7 @@ async function start(): Promise<void> {
 }
 
 function createPlugin(settings: Settings, host: HostPorts, sealed: SealedHost): Plugin {
-  const { store, dataplane, member, vtep, engine } = host
+  const { store, dataplane, probes, member, vtep, engine } = host
   const gossip = hostGossip(settings, host, sealed, (...clash) => plugin.noteNameClash(...clash))
   const plugin: Plugin = new Plugin(
     {
@@ -95,6 +95,7 @@ function createPlugin(settings: Settings, host: HostPorts, sealed: SealedHost): 
       logger,
       store,
       dataplane,
+      probes,
       gossip,
       sealed,
       problems,

@@ -54,6 +54,10 @@ export const findingCodes = [
   'OVERLAY_PORT',
   'OVERLAY_SUBNETS',
   'OVERLAY_VNI',
+  'TUNNEL_BLOCKED',
+  'TUNNEL_LOSS',
+  'TUNNEL_MTU',
+  'TUNNEL_ONE_WAY',
   'VNI_SHARED',
 ] as const
 

@@ -22,7 +22,7 @@ export function lifecyclesOf(
   { dataplane }: Pick<PluginPorts, 'dataplane'>,
 ): Lifecycle[] {
   const { cluster, consensus, reconciler, ipam, driver, findings } = rooms
-  const { seedCache, memberEvents, admission, replicator } = rooms
+  const { seedCache, memberEvents, admission, paths, replicator } = rooms
   return [
     { stop: () => dataplane.close() },
     { stop: () => findings.stop() },
@@ -47,6 +47,7 @@ export function lifecyclesOf(
       withdraw: () => driver.withdrawIdle(),
       stop: () => driver.stop(),
     },
+    { start: () => paths?.start(), stop: () => paths?.stop() },
     {
       start: () => ipam.start(),
       stop: async (isServing) => {

@@ -55,6 +55,7 @@ function memberMetrics({
         rttMs === null ? [] : [{ labels: { member: name }, value: rttMs / 1000 }],
       ),
     ),
+    ...tunnelMetrics(members),
     counter(
       'gossip_faults_total',
       'Packets and streams of gossip that were dropped or odd, by reason',
@@ -72,6 +73,33 @@ function memberMetrics({
       'cluster_messages_total',
       'Messages and steps of replication, by kind',
       byKey('kind', cluster.counters, (count) => count),
+    ),
+  ]
+}
+
+function tunnelMetrics(members: PluginStatus['members']): MetricFamily[] {
+  const probed = members.flatMap(({ name, tunnel }) =>
+    tunnel === null || tunnel.state === 'unknown' ? [] : [{ labels: { member: name }, tunnel }],
+  )
+  return [
+    gauge(
+      'tunnel_up',
+      'Whether packets pass the tunnel in both directions, by member',
+      probed.map(({ labels, tunnel: { state } }) => {
+        return { labels, value: Number(state !== 'blocked' && state !== 'one-way') }
+      }),
+    ),
+    gauge(
+      'tunnel_round_trip_seconds',
+      'Round trip of the last probe through the tunnel, by member',
+      probed.flatMap(({ labels, tunnel: { rttMs } }) =>
+        rttMs === null ? [] : [{ labels, value: rttMs / 1000 }],
+      ),
+    ),
+    gauge(
+      'tunnel_packet_bytes',
+      'Size of the packets that pass the tunnel, 0 when only small ones do, by member',
+      probed.map(({ labels, tunnel: { bytes } }) => ({ labels, value: bytes ?? 0 })),
     ),
   ]
 }

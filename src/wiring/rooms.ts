@@ -11,10 +11,12 @@ import { Ipam } from '../ipam/ipam.ts'
 import type { IpamCluster } from '../ipam/ports.ts'
 import { overlayMtu } from '../net/mtu.ts'
 import { Replicator } from '../networks/replicator.ts'
+import type { Paths } from '../paths/paths.ts'
 import { Peers } from '../peers/peers.ts'
 import { newAgreement } from './agreement.ts'
 import { ClaimFindings } from './claim-validation.ts'
 import { driverAgreement, driverCluster, driverPools } from './ports/driver-ports.ts'
+import { newPaths } from './ports/path-ports.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
 import { driverNetworks, networksCluster } from './ports/networks-ports.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
@@ -36,6 +38,8 @@ export interface Rooms {
   readonly claims: ClaimFindings
   readonly seedCache: SeedCache
   readonly memberEvents: MemberEvents
+  /** Null where there is no kernel that probes can be sent through. */
+  readonly paths: Paths | null
   readonly admission: Admission
   /** Null without the engine's API: then a network is created on each host. */
   readonly replicator: Replicator | null
@@ -95,17 +99,15 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     pools: driverPools(ipam),
     peers,
     dataplane: reconciler,
-    vtep: options.vtep,
-    vxlanPort: options.vxlanPort,
-    orphanGraceMs: options.orphanGraceMs,
-    mtuHere: () => mtuHere(ports, options),
+    ...driverSettings(ports, options),
   })
+  const first = { cluster, consensus, peers, reconciler, seedCache }
+  const memberEvents = newMemberEvents(ports, options, first)
+  const paths = newPaths(ports, options, { ...first, findings })
+  const replicator = newReplicator(ports, options, { ...first, driver, ipam, findings })
+  const second = { findings, memberEvents, paths, admission, join, replicator }
   const claims = new ClaimFindings(findings.room('cluster'))
-  const memberEvents = newMemberEvents(ports, options, { cluster, consensus })
-  const first = { cluster, consensus, peers, reconciler, seedCache, memberEvents }
-  const replicator = newReplicator(ports, options, { cluster, peers, driver, ipam, findings })
-  const rooms: Rooms = { ...first, ipam, driver, findings, claims, admission, join, replicator }
-  connect(rooms, options)
+  const rooms: Rooms = connect({ ...first, claims, ipam, driver, ...second }, options)
   return rooms
 }
 
@@ -144,7 +146,7 @@ function contactMembers(
 }
 
 /** What the rooms tell each other. */
-function connect(rooms: Rooms, { vtep }: PluginOptions): void {
+function connect(rooms: Rooms, { vtep }: PluginOptions): Rooms {
   const { cluster, peers, reconciler, consensus, driver } = rooms
   const { claims, seedCache, memberEvents, replicator } = rooms
   cluster.onMembers(() => seedCache.changed())
@@ -157,6 +159,7 @@ function connect(rooms: Rooms, { vtep }: PluginOptions): void {
     const isNetwork = ({ previous, next }: Transition) => networkRecord.is(next ?? previous)
     if (batch.some(isNetwork)) replicator?.changed()
   })
+  return rooms
 }
 
 /** The overlays among the cluster's transitions, as the driver accepts them. */
@@ -214,6 +217,11 @@ function newReplicator(
     networks: () => driverNetworks(driver, ipam),
     auditIntervalMs,
   })
+}
+
+function driverSettings(ports: PluginPorts, options: PluginOptions) {
+  const { vtep, vxlanPort, orphanGraceMs } = options
+  return { vtep, vxlanPort, orphanGraceMs, mtuHere: () => mtuHere(ports, options) }
 }
 
 async function mtuHere(

@@ -12,6 +12,7 @@ import type { ClusterStatus } from '../cluster/cluster-status.ts'
 import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
 import type { ReconcilerStatus } from '../dataplane/reconcile/reconciler.ts'
 import type { IpamStatus } from '../ipam/status.ts'
+import type { PathStatus } from '../paths/paths.ts'
 import { overlayRecord } from './records.ts'
 import type { NetworksStatus } from '../networks/replicator.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
@@ -65,6 +66,8 @@ export interface MemberStatus {
   readonly since: string
   /** The round trip of the last direct probe by gossip, ms; null for this host, or before one. */
   readonly rttMs: number | null
+  /** What probes through a tunnel to it have shown; null when no overlay is shared. */
+  readonly tunnel: PathStatus | null
   /** How many overlays and endpoints it has published. */
   readonly overlays: number
   readonly endpoints: number
@@ -121,6 +124,7 @@ export function composeStatus(
         paused: restarting,
         since: new Date(clock.wall() - clock.now() + sinceMs).toISOString(),
         rttMs: gossip.rttMs?.(name) ?? null,
+        tunnel: rooms.paths?.status(name) ?? null,
         ...published.countsOf(name),
       }
     }),

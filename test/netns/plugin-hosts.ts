@@ -21,10 +21,19 @@ export class PluginHost {
   readonly story: EngineStory
   readonly #program: Program
   readonly #folder: string
+  readonly #env: Readonly<Record<string, string>>
   #plugin: PluginProcess | null = null
   #engine: FakeEngine | null = null
 
-  constructor(number: number, netns: string, subnet: string, program: Program, folder: string) {
+  constructor(
+    number: number,
+    netns: string,
+    subnet: string,
+    program: Program,
+    folder: string,
+    env: Readonly<Record<string, string>>,
+  ) {
+    this.#env = env
     this.name = `host-${number}`
     this.address = `192.0.2.${number}`
     this.netns = netns
@@ -46,7 +55,7 @@ export class PluginHost {
   /** Starts the plugin from what is on its disk; `join` as JOIN. */
   async start(join: string): Promise<void> {
     const own = { ADVERTISE_ADDR: this.address, MEMBER_NAME: this.name }
-    const env = { ...own, JOIN: join, TOKEN: labToken }
+    const env = { ...own, JOIN: join, TOKEN: labToken, ...this.#env }
     const options = { program: this.#program, netns: this.netns, folder: this.#folder, env }
     this.#plugin = await PluginProcess.start(options)
     this.#engine = new FakeEngine({ socket: this.#plugin.managed, version: '28.5.2' })
@@ -105,7 +114,11 @@ export class PluginHosts {
   }
 
   /** So many hosts that see each other; the network of each one's story has this subnet. */
-  static async create(count: number, subnet: string): Promise<PluginHosts> {
+  static async create(
+    count: number,
+    subnet: string,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<PluginHosts> {
     const program = await bundleProgram()
     const lab = await NetnsLab.create()
     const folder = await mkdtemp(join(tmpdir(), 'ts-overlay-hosts-'))
@@ -120,7 +133,7 @@ export class PluginHosts {
       await lab.run(underlay, 'ip', 'link', 'set', `port${number}`, 'master', 'wire', 'up')
       await lab.run(netns, 'ip', 'addr', 'add', `192.0.2.${number}/24`, 'dev', 'eth0')
       await lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
-      const host = new PluginHost(number, netns, subnet, program, folder)
+      const host = new PluginHost(number, netns, subnet, program, folder, env)
       await host.start(number === 1 ? '' : '192.0.2.1')
       hosts.push(host)
     }
@@ -137,6 +150,11 @@ export class PluginHosts {
     const all = async (): Promise<boolean> =>
       (await Promise.all(this.hosts.map(isIn))).every(Boolean)
     await until(all, 'all members', gossipMostMs, 50)
+  }
+
+  /** Runs a command on the underlay, through whose bridge all frames go. */
+  onUnderlay(...command: string[]): Promise<string> {
+    return this.#lab.run(this.#underlay, ...command)
   }
 
   /** Takes a host's cable away, or puts it back. */

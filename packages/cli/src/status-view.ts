@@ -54,7 +54,7 @@ export function printMembers({ members }: Status, { all }: { readonly all: boole
       stateOf(member),
       member.since === undefined ? '-' : ago(member.since),
       typeof member.rttMs === 'number' ? `${member.rttMs.toFixed(1)} ms` : '-',
-      pathOf(member),
+      tunnelOf(member),
       member.overlays ?? '-',
       member.endpoints ?? '-',
     ]),
@@ -66,8 +66,12 @@ function stateOf({ state, paused }: MemberStatus): Cell {
   return state === 'alive' ? { text: state, tone: 'good' } : { text: state, tone: 'bad' }
 }
 
-function pathOf(_member: MemberStatus): Cell {
-  return '-'
+function tunnelOf({ tunnel }: MemberStatus): Cell {
+  if (tunnel === null || tunnel === undefined || tunnel.state === 'unknown') return '-'
+  const { state, rttMs, bytes } = tunnel
+  const round = rttMs === null ? '' : `${rttMs.toFixed(1)} ms`
+  if (state === 'up') return bytes === null ? round : `${round}, ${bytes} B`
+  return { text: { mtu: 'small only', loss: 'loses' }[state as 'mtu'] ?? state, tone: 'bad' }
 }
 
 /** One line for each network of this host. */

@@ -8,6 +8,7 @@ import type { GossipTransport } from '../../cluster/gossip/gossip-transport.ts'
 import { createMemberlistGossip, gossipSockets } from '../../cluster/gossip/memberlist-gossip.ts'
 import type { Dataplane } from '../../dataplane/dataplane.ts'
 import { LinuxDataplane } from '../../dataplane/linux/linux-dataplane.ts'
+import { LinuxTunnelProbes } from '../../dataplane/linux/probes/tunnel-probes.ts'
 import { EngineClient } from '../../engine-client/engine-client.ts'
 import { ownAddress } from '../../host/advertise-address.ts'
 import { memberName } from '../../host/member-name.ts'
@@ -34,6 +35,7 @@ const hostLockName = 'ts-overlay.lock'
 export interface HostPorts {
   readonly store: Store
   readonly dataplane: Dataplane
+  readonly probes: LinuxTunnelProbes
   /** This host's address and name in the cluster. */
   readonly vtep: Ip
   readonly member: string
@@ -52,9 +54,11 @@ export async function openHost(settings: Settings, logger: Logger): Promise<Host
   // Overlays in the kernel that our store does not have are removed; those of another plugin would
   // be, too.
   const releaseHost = await lockDirectory(legacySocketDir, hostLockName)
+  const directory = join(stateDir, 'netns')
+  const spareDirectory = join(legacySocketDir, spareNetnsName)
   const dataplane = new LinuxDataplane({
-    directory: join(stateDir, 'netns'),
-    spareDirectory: join(legacySocketDir, spareNetnsName),
+    directory,
+    spareDirectory,
     sandboxDirectory: sandboxDir,
     filter: settings.filter,
     logger: logger.child('dataplane'),
@@ -78,7 +82,8 @@ export async function openHost(settings: Settings, logger: Logger): Promise<Host
     await store.close()
     await releaseHost()
   }
-  return { store, dataplane, vtep, member, engine, close }
+  const probes = new LinuxTunnelProbes({ directories: [directory, spareDirectory], vtep })
+  return { store, dataplane, probes, vtep, member, engine, close }
 }
 
 function newEngineClient({ engineSocket }: Settings, logger: Logger): EngineClient {

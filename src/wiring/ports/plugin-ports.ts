@@ -6,6 +6,7 @@ import type { Dataplane } from '../../dataplane/dataplane.ts'
 import type { Engine } from '../../engine-client/engine.ts'
 import type { Cidr } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
+import type { TunnelProbes } from '../../paths/paths.ts'
 import type { Store } from '../../store/store.ts'
 import type { SealedHost } from '../admission/sealed-host.ts'
 
@@ -21,6 +22,8 @@ export interface PluginPorts {
   readonly sealed: SealedHost
   /** The engine's own API; absent with `ENGINE_API=off`, and in tests of other rooms. */
   readonly engine?: Engine
+  /** Packets through the tunnels; absent where there is no kernel. */
+  readonly probes?: TunnelProbes
   /** The last warnings, for `/status`. */
   readonly problems: readonly LoggedProblem[]
   /** Prefixes that this host already routes, which automatic pools keep clear of. */

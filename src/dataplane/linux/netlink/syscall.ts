@@ -40,6 +40,7 @@ const bpfNumber = process.arch === 'arm64' ? 280 : 321
 const CLONE_NEWNET = 0x4000_0000
 /** From <sys/socket.h> and <linux/netlink.h>. */
 const AF_INET = 2
+const AF_INET6 = 10
 const AF_NETLINK = 16
 const SOCK_RAW = 3
 const socketTypes = { udp: 2, tcp: 1 } as const
@@ -88,10 +89,17 @@ export function openNetlinkSocket(protocol: NetlinkProtocol): number {
   return check('socket(AF_NETLINK)', libc.socket(AF_NETLINK, type, protocols[protocol]))
 }
 
-/** A non-blocking IPv4 socket in the network namespace that this thread is in. */
-export function openInetSocket(transport: 'udp' | 'tcp'): number {
+/** A non-blocking IPv4 or IPv6 socket in the network namespace that this thread is in. */
+export function openInetSocket(transport: 'udp' | 'tcp', bits: 32 | 128 = 32): number {
   const type = socketTypes[transport] | SOCK_CLOEXEC | SOCK_NONBLOCK
-  return check(`socket(${transport})`, libc.socket(AF_INET, type, 0))
+  const family = bits === 32 ? AF_INET : AF_INET6
+  return check(`socket(${transport})`, libc.socket(family, type, 0))
+}
+
+/** Binds a socket to an address of 4 or 16 bytes. */
+export function bindSocket(fd: number, address: Uint8Array, port: number): void {
+  const bytes = socketAddress(address, port)
+  check('bind', libc.bind(fd, bytes, bytes.length))
 }
 
 /** Binds an IPv4 socket to an address of 4 bytes. @returns the port, of the kernel's choice. */
@@ -115,12 +123,13 @@ export function listenOn(fd: number, backlog: number): void {
   check('listen', libc.listen(fd, backlog))
 }
 
-/** struct sockaddr_in. */
+/** struct sockaddr_in or sockaddr_in6. */
 function socketAddress(address: Uint8Array, port: number): Buffer {
-  const bytes = Buffer.alloc(16)
-  bytes.writeUInt16LE(AF_INET, 0)
+  const isV4 = address.length === 4
+  const bytes = Buffer.alloc(isV4 ? 16 : 28)
+  bytes.writeUInt16LE(isV4 ? AF_INET : AF_INET6, 0)
   bytes.writeUInt16BE(port, 2)
-  bytes.set(address, 4)
+  bytes.set(address, isV4 ? 4 : 8)
   return bytes
 }
 
