@@ -23,6 +23,8 @@ export type FaultKind =
   | { readonly kind: 'powerLoss'; readonly host: number }
   /** The machine is switched off, and on again at the end. */
   | { readonly kind: 'outage'; readonly host: number }
+  /** The machine is switched off and its member evicted. It returns after all faults. */
+  | { readonly kind: 'evict'; readonly host: number }
   /** The plugin is disabled, and enabled at the end. */
   | { readonly kind: 'upgrade'; readonly host: number }
   /** The engine ends with its containers, and starts again. */
@@ -55,6 +57,7 @@ const weights: Readonly<Record<FaultKind['kind'], number>> = {
   crashAtDisk: 6,
   powerLoss: 2,
   outage: 2,
+  evict: 2,
   upgrade: 2,
   engineRestart: 2,
   pause: 4,

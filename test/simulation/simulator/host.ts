@@ -47,6 +47,8 @@ export class Host {
   seeds: readonly string[]
   /** The engine does not start the plugin: it was disabled, or the machine is off. */
   isHeldDown = false
+  /** The machine has no power until this is false again. */
+  isSwitchedOff = false
   starts = 0
   #engineLife!: Life
   #networks = new Map<string, EngineNetwork>()
@@ -77,7 +79,7 @@ export class Host {
   /** The engine starts the plugin. */
   start(): void {
     this.isHeldDown = false
-    if (this.process !== null) return
+    if (this.process !== null || this.isSwitchedOff) return
     const { clock, network, onBug, onPlugin, note, isVerbose } = this.#parts
     const bug = (error: unknown): void => onBug(this.name, error)
     const process = new PluginProcess({
@@ -219,7 +221,7 @@ export class Host {
 
   #startLater(ms: number, then: () => void = () => {}): void {
     this.#parts.clock.setTimeout(() => {
-      if (this.isHeldDown) return this.#startLater(ms, then)
+      if (this.isHeldDown || this.isSwitchedOff) return this.#startLater(ms, then)
       this.start()
       then()
     }, ms)

@@ -1,14 +1,19 @@
 import type { MemoryNetwork, VirtualClock } from 'memberlist-js'
 import type { Fault } from './faults.ts'
 import { faultText } from './faults.ts'
+import { OverlayError } from '../../../src/base/errors.ts'
 import type { Host } from './host.ts'
-import { Quorum } from './quorum.ts'
+import type { PluginProcess } from './process.ts'
+import { Quorum, votersOf } from './quorum.ts'
 
 /** How the links are without any weather. */
 const good = { loss: 0, duplication: 0, delayMs: [0.2, 1] as const }
 
 /** Who votes is looked at this often, ms. */
 const lookEveryMs = 500
+
+/** An operator tries again after this, ms. */
+const betweenTriesMs = 500
 
 /** A way that is closed. */
 interface Cut {
@@ -28,6 +33,9 @@ export class Nemesis {
   readonly #parts: NemesisParts
   readonly #cuts = new Set<Cut>()
   readonly #quorum = new Quorum()
+  /** When all faults are over. */
+  #endMs = 0
+  #isEvicting = false
   /** How often each kind happened. */
   readonly counts = new Map<string, number>()
 
@@ -44,6 +52,7 @@ export class Nemesis {
   /** Plans all of them; time has to go on for them to happen. */
   schedule(faults: readonly Fault[]): void {
     const { clock, note } = this.#parts
+    this.#endMs = clock.now() + Math.max(0, ...faults.map(({ atMs, forMs }) => atMs + forMs))
     this.#lookAfterQuorum()
     for (const fault of faults) {
       clock.setTimeout(() => {
@@ -96,6 +105,13 @@ export class Nemesis {
         host.isHeldDown = true
         host.losePower()
         return () => (host.isHeldDown = false)
+      case 'evict':
+        // Two that wait for a majority to evict them may be what it lacks.
+        if (this.#isEvicting || hosts.length < 3) return null
+        this.#isEvicting = host.isSwitchedOff = true
+        host.losePower()
+        void this.#evict(host).then(() => this.#switchOn(host))
+        return null
       case 'upgrade':
         void host.stop()
         return () => host.start()
@@ -131,6 +147,41 @@ export class Nemesis {
     }
   }
 
+  /**
+   * Operators on the other hosts evict it until one of them is told that it is done: what failed may still take effect,
+   * so it must not return before (docs/ipam.md).
+   */
+  async #evict({ name }: Host): Promise<void> {
+    const { hosts, note } = this.#parts
+    for (let tries = 0; ; tries++) {
+      const { process } = hosts[tries % hosts.length]!
+      if (process?.isReady !== true) {
+        // Its turn is the next one's.
+      } else if (await isEvicted(process, name)) return note(`${name} is evicted`)
+      await this.#pause()
+    }
+  }
+
+  /**
+   * A host that was evicted while it was off cannot know it, and hands out what it had when it reaches nobody who does
+   * (docs/ipam.md). So it returns when the faults are over and somebody leads.
+   */
+  async #switchOn(host: Host): Promise<void> {
+    const { clock, hosts } = this.#parts
+    while (clock.now() < this.#endMs || votersOf(hosts) === null) await this.#pause()
+    host.isSwitchedOff = this.#isEvicting = false
+  }
+
+  async #pause(): Promise<void> {
+    const { clock } = this.#parts
+    await new Promise<void>((resolve) => {
+      clock.setTimeout(() => {
+        clock.settle()
+        resolve()
+      }, betweenTriesMs)
+    })
+  }
+
   #cut(...cuts: readonly Cut[]): () => void {
     for (const cut of cuts) this.#cuts.add(cut)
     return () => {
@@ -143,4 +194,16 @@ export class Nemesis {
       this.#parts.hosts.filter((_, index) => includes(index)).map(({ gossip }) => gossip),
     )
   }
+}
+
+/** Whether the cluster does not have that member any more, as an operator at this process learns. */
+async function isEvicted({ plugin, life }: PluginProcess, name: string): Promise<boolean> {
+  const evicting = plugin!.ipam.evict([name], { force: true }).then(
+    () => true,
+    (error: unknown) => {
+      if (!(error instanceof OverlayError)) throw error
+      return error.code === 'MEMBER_UNKNOWN'
+    },
+  )
+  return Promise.race([evicting, life.ended.then(() => false)])
 }

@@ -27,7 +27,7 @@ export class Quorum {
 }
 
 /** The voters by the leader of the newest term; null when nobody leads. */
-function votersOf(hosts: readonly Host[]): readonly string[] | null {
+export function votersOf(hosts: readonly Host[]): readonly string[] | null {
   const views = hosts.flatMap(({ process }) => process?.plugin?.consensus.status() ?? [])
   const leaders = views.filter(({ role }) => role === 'leader')
   const [newest] = leaders.toSorted((a, b) => b.term - a.term)

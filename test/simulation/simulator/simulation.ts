@@ -61,8 +61,11 @@ export interface Outcome {
 }
 
 /** The command that shows a run again, with all that happens. */
-export function replayOf({ seed, hosts, troubleMs, faults, without }: SimulationOptions): string {
-  const left = without === undefined || without.size === 0 ? '' : ` WITHOUT=${[...without].join()}`
+export function replayOf(options: SimulationOptions): string {
+  const { seed, hosts, troubleMs, faults, only = {}, without = new Set() } = options
+  const kinds = Object.entries(only).map(([kind, weight]) => `${kind}:${weight}`)
+  const drawn = kinds.length === 0 ? '' : ` ONLY=${kinds.join()}`
+  const left = `${drawn}${without.size === 0 ? '' : ` WITHOUT=${[...without].join()}`}`
   const run = 'node --conditions=source test/simulation/simulator/run.ts'
   return `SEED=${seed} HOSTS=${hosts} SECONDS=${troubleMs / 1000} FAULTS=${faults}${left} SHOW=1 ${run}`
 }
