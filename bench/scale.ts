@@ -11,7 +11,6 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { AgreedClient } from '../src/consensus/state/agreed-client.ts'
 import { AgreedState } from '../src/consensus/state/agreed-state.ts'
-import type { StateMachine } from '../src/consensus/ports.ts'
 import { AgreedMachine } from '../test/support/agreed-machine.ts'
 import { ConsensusWorld } from '../test/simulation/consensus/world.ts'
 import type { Host } from '../test/simulation/consensus/host.ts'
@@ -58,20 +57,10 @@ function fullState(members: readonly string[]): Uint8Array {
   return machine.state.snapshot()
 }
 
-/** The agreed state from that snapshot, made when a server first needs it: most members have none. */
-function stateFrom(snapshot: Uint8Array): StateMachine {
-  let made: AgreedState | null = null
-  const state = (): AgreedState => {
-    if (made === null) (made = new AgreedState()).restore(snapshot)
-    return made
-  }
-  return {
-    version: new AgreedState().version,
-    apply: (command, at) => state().apply(command, at),
-    query: (question) => state().query(question),
-    snapshot: () => state().snapshot(),
-    restore: (bytes) => state().restore(bytes),
-  }
+function stateFrom(snapshot: Uint8Array): AgreedState {
+  const state = new AgreedState()
+  state.restore(snapshot)
+  return state
 }
 
 /** Processor time by member: whoever has the turn is charged until the next one has it. */
@@ -175,7 +164,9 @@ async function measure(members: number): Promise<Figures> {
   const base = fullState(names)
   const hosts = world.add(...names)
   for (const host of hosts.slice(1)) host.seeds = () => [{ isSelf: false, member: 'h0' }]
-  for (const host of hosts) host.newState = () => stateFrom(base)
+  // Who founds the cluster begins with it; the other servers get it from there.
+  for (const host of hosts) host.newState = () => new AgreedState()
+  hosts[0]!.newState = () => stateFrom(base)
   for (const host of hosts) host.start()
   const isWhole = (): boolean =>
     world.voters().length === 5 &&
@@ -201,7 +192,7 @@ async function measure(members: number): Promise<Figures> {
 
   const [newcomer] = world.add('newcomer')
   newcomer!.seeds = () => [{ isSelf: false, member: 'h0' }]
-  newcomer!.newState = () => stateFrom(base)
+  newcomer!.newState = () => new AgreedState()
   const join = await beyondIdle(world, async () => {
     newcomer!.start()
     const isIn = (): boolean => newcomer!.consensus!.status().clusterId !== ''
@@ -229,8 +220,7 @@ async function measure(members: number): Promise<Figures> {
       claimMs,
       idle,
       heapBytes: heapOf(() => {
-        const state = new AgreedState()
-        state.restore(base)
+        const state = stateFrom(base)
         return [state, state.snapshot()]
       }),
     },
