@@ -15,6 +15,19 @@ describe('whole plugins under faults', () => {
   for (const seed of [70_018, 70_044, 160_491])
     works({ seed, hosts: 3, troubleMs: 20_000, faults: 15 })
 
+  // Members that are evicted while the network is cut and configurations change.
+  const evictions = {
+    evict: 4,
+    partition: 3,
+    oneWay: 3,
+    pause: 3,
+    crash: 3,
+    weather: 2,
+    diskLost: 1,
+  }
+  for (const seed of [400_000, 400_001, 400_003])
+    works({ seed, hosts: 4, troubleMs: 40_000, faults: 20, only: evictions })
+
   function works(options: SimulationOptions): void {
     it(`${options.hosts} hosts, seed ${options.seed}`, async () => {
       try {

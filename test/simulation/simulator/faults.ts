@@ -57,7 +57,6 @@ const weights: Readonly<Record<FaultKind['kind'], number>> = {
   crashAtDisk: 6,
   powerLoss: 2,
   outage: 2,
-  evict: 2,
   upgrade: 2,
   engineRestart: 2,
   pause: 4,
@@ -66,6 +65,8 @@ const weights: Readonly<Record<FaultKind['kind'], number>> = {
   diskLost: 1,
   // Not drawn unless asked for: a voter that forgets how it voted may vote twice in a term.
   diskOld: 0,
+  // Not drawn unless asked for: plans of seeds that are known stay as they are.
+  evict: 0,
   kernelFailures: 2,
   brokenCalls: 3,
 }

@@ -106,8 +106,8 @@ export class Nemesis {
         host.losePower()
         return () => (host.isHeldDown = false)
       case 'evict':
-        // Two that wait for a majority to evict them may be what it lacks.
-        if (this.#isEvicting || hosts.length < 3) return null
+        // It takes a majority without the host, and two that are off for it may be what that lacks.
+        if (this.#isEvicting || !this.#quorum.mayLose(host, hosts)) return null
         this.#isEvicting = host.isSwitchedOff = true
         host.losePower()
         void this.#evict(host).then(() => this.#switchOn(host))
