@@ -172,7 +172,12 @@ export class Host {
 
   /** `GET PATH` on the plugin's legacy socket. */
   async pluginGet(path: string): Promise<Answer> {
-    return callUnixSocket(this.machine.path(legacySocket), 'GET', path)
+    return this.pluginCall('GET', path)
+  }
+
+  /** A call of the admin API, as the command line makes it. */
+  async pluginCall(method: string, path: string): Promise<Answer> {
+    return callUnixSocket(this.machine.path(legacySocket), method, path)
   }
 
   /** What the plugin says of itself. */
