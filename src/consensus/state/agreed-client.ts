@@ -40,8 +40,8 @@ export class AgreedClient {
   }
 
   /** `lapsedMs` null: by an operator's word. */
-  evict(names: readonly string[], lapsedMs: number | null, timeoutMs: number) {
-    return this.#submit<{ evicted: string[] }>('evict', { names, lapsedMs }, timeoutMs)
+  evict(ids: readonly string[], lapsedMs: number | null, timeoutMs: number) {
+    return this.#submit<{ evicted: string[] }>('evict', { ids, lapsedMs }, timeoutMs)
   }
 
   holdPool(pool: string, timeoutMs: number) {

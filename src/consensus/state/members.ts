@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { count, id, list, name } from './fields.ts'
+import { count, id, list } from './fields.ts'
 import {
   type Caller,
   type Member,
@@ -59,12 +59,13 @@ export class Members implements Section {
     }),
     /**
      * These members are gone for good: by an operator's word (`lapsedMs` null), or because none of
-     * them renewed its membership for `lapsedMs`.
+     * them renewed its membership for `lapsedMs`. By identity, so that a command that is applied
+     * late does not meet a newcomer of that name.
      */
     evict: openOperation(
       1,
-      v.object({ names: list(name, 64), lapsedMs: v.nullable(count) }),
-      (command) => this.#evict(command.names, command.lapsedMs),
+      v.object({ ids: list(id, 64), lapsedMs: v.nullable(count) }),
+      (command) => this.#evict(command.ids, command.lapsedMs),
     ),
     /** The caller leaves, with nothing that it needs. It may come back as a newcomer. */
     leave: memberOperation(1, v.object({ id }), (_, { member }) => {
@@ -153,11 +154,8 @@ export class Members implements Section {
     return { root: this.#root }
   }
 
-  #evict(names: readonly string[], lapsedMs: number | null): { evicted: readonly string[] } {
-    const found = names.map((name) => this.#byName.get(name))
-    const unknown = names.filter((name) => !this.#byName.has(name))
-    if (unknown.length > 0) throw new Refused('UNKNOWN_MEMBER', { names: unknown })
-    const members = [...new Set(found)].filter((member) => member !== undefined)
+  #evict(ids: readonly string[], lapsedMs: number | null): { evicted: readonly string[] } {
+    const members = [...new Set(ids)].flatMap((each) => this.#members.get(each) ?? [])
     const since = this.#clockMs - (lapsedMs ?? -Infinity)
     const heard = members.filter(({ heardAtMs }) => lapsedMs !== null && heardAtMs > since)
     if (heard.length > 0) throw new Refused('NOT_LAPSED', { names: heard.map(({ name }) => name) })

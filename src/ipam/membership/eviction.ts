@@ -59,13 +59,15 @@ export class Eviction {
         const isDead = (states.get(name) ?? 'dead') === 'dead'
         return isDead && silentMs >= settings.forgetAfterMs
       })
-      .map(({ name }) => name)
       .slice(0, maxEvictions)
     if (lapsed.length === 0) return
-    const outcome = await agreement.evict(lapsed, settings.forgetAfterMs, commandMs)
+    const ids = lapsed.map(({ id }) => id)
+    const outcome = await agreement.evict(ids, settings.forgetAfterMs, commandMs)
     if ('refused' in outcome) return
     const after = `${Math.round(settings.forgetAfterMs / 1000)} s`
-    logger.warn(`evicted after ${after}: ${lapsed.join(', ')}`, { event: 'member-evicted' })
+    logger.warn(`evicted after ${after}: ${lapsed.map(({ name }) => name).join(', ')}`, {
+      event: 'member-evicted',
+    })
   }
 }
 
@@ -91,13 +93,15 @@ export async function evict(
       `${living.join(', ')} can be reached: stop the plugin there first, or evict with --force`,
     )
   }
-  const outcome = await agreement.evict(names, null, byHandMs)
-  if ('refused' in outcome) {
-    const unknown = outcome.refused.names ?? names
+  const idOf = new Map((await agreement.members(byHandMs)).map(({ name, id }) => [name, id]))
+  const unknown = names.filter((name) => !idOf.has(name))
+  if (unknown.length > 0) {
     throw refusal(
       'MEMBER_UNKNOWN',
       `the cluster has no member ${unknown.join(', ')}; "ts-overlay status" lists those it has`,
     )
   }
+  const ids = names.map((name) => idOf.get(name)!)
+  await agreement.evict(ids, null, byHandMs)
   logger.warn(`evicted by hand: ${names.join(', ')}`, { event: 'member-evicted' })
 }

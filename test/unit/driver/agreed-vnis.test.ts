@@ -24,7 +24,7 @@ function attach(world: DriverWorld, overlayId: string, vni: number | null): unkn
 }
 
 function evictHere(world: DriverWorld): void {
-  world.agreed.run('host-b', 'evict', { names: ['here'], lapsedMs: null })
+  world.agreed.run('host-b', 'evict', { ids: [world.agreed.idOf('here')], lapsedMs: null })
   world.agreement.id = world.agreed.idOf('here again')
   world.agreed.run('here', 'renew', { id: world.agreement.id })
 }

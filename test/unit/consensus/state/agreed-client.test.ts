@@ -29,7 +29,7 @@ describe('the client of the agreed state', () => {
       await client.claimName('web', pool, 1),
       await client.releaseName('web', 1, 1),
       await client.detachOverlay(pool, 1, 1),
-      await client.evict(['h2'], null, 1),
+      await client.evict([machine.idOf('h2')], null, 1),
     ]
     for (const outcome of done) expect(outcome).to.have.property('ok')
     expect(await client.usage(pool, 1)).to.deep.equal([{ member: 'h1', blocks: 1 }])

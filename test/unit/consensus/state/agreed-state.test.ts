@@ -99,7 +99,7 @@ describe('the agreed state', () => {
     machine.run('h1', 'claimBlock', { pool, block: 1 })
     machine.run('h1', 'lend', { pool, offset: 9, to: 'h2' })
     expect(machine.view('h2', pool).loans.map(([offset]) => offset)).to.deep.equal([9])
-    machine.run('h1', 'evict', { names: ['h1'], lapsedMs: null })
+    machine.run('h1', 'evict', { ids: [machine.idOf('h1')], lapsedMs: null })
     machine.run('h3', 'claimBlock', { pool, block: 1 })
     expect(machine.view('h3', pool).lent).to.deep.equal([9])
     expect(machine.run('h3', 'lend', { pool, offset: 9, to: 'h3' })).to.deep.equal({
@@ -144,7 +144,7 @@ describe('the agreed state', () => {
 
   it('evicts for silence only by the time that leaders reported, and never past their wall clock', () => {
     const machine = new AgreedMachine('h1', 'h2')
-    const evict = { names: ['h2'], lapsedMs: 100_000 }
+    const evict = { ids: [machine.idOf('h2')], lapsedMs: 100_000 }
     machine.timeMs += 60_000
     for (let i = 0; i < 10; i++) machine.run('h1', 'tick', { elapsedMs: 60_000 })
     const early = machine.run('h1', 'evict', evict)
@@ -159,6 +159,18 @@ describe('the agreed state', () => {
     machine.run('h1', 'tick', { elapsedMs: 60_000 })
     expect(machine.run('h1', 'evict', evict)).to.deep.equal({ ok: { evicted: ['h2'] } })
     expect(machine.run('h2', 'renew')).to.deep.equal({ refused: { code: 'EVICTED' } })
+  })
+
+  it('evicts an identity, and no newcomer of the same name when the command comes late', () => {
+    const machine = new AgreedMachine('h1', 'h2')
+    const evict = { ids: [machine.idOf('h2')], lapsedMs: null }
+    expect(machine.run('h1', 'evict', evict)).to.deep.equal({ ok: { evicted: ['h2'] } })
+    const again = { id: machine.idOf('h2 again') }
+    machine.run('h2', 'renew', again)
+    const pool = '10.1.0.0/24'
+    machine.run('h2', 'holdPool', { pool, ...again })
+    expect(machine.run('h1', 'evict', evict)).to.deep.equal({ ok: { evicted: [] } })
+    expect(machine.run('h2', 'holdPool', { pool, ...again })).to.have.property('ok')
   })
 
   it('frees all that a member had when it lost its disk and comes back as another', () => {

@@ -13,6 +13,10 @@ const pools = ['10.0.0.0/28', '10.0.1.0/26', '10.0.1.0/24', '10.0.1.0/24 blue', 
 
 const member = fc.constantFrom(...members)
 const pool = fc.constantFrom(...pools)
+/** Of a member's first life or its second. */
+const identity = fc
+  .tuple(member, fc.constantFrom('', ' 1'))
+  .map(([name, life]) => new AgreedMachine().idOf(`${name}${life}`))
 const small = fc.nat(40)
 const pairs = fc.array(fc.tuple(small, fc.nat(300)), { maxLength: 4 })
 const overlayId = fc.constantFrom('a', 'b', 'c')
@@ -54,7 +58,7 @@ const command = fc.oneof(
   }),
   fc.record({ op: fc.constant('detachOverlay'), overlayId, grant: fc.nat(20) }),
   fc.record({ op: fc.constant('claimName'), name: fc.constantFrom('web', 'db'), overlayId }),
-  fc.record({ op: fc.constant('evict'), names: fc.tuple(member), lapsedMs: fc.constant(null) }),
+  fc.record({ op: fc.constant('evict'), ids: fc.tuple(identity), lapsedMs: fc.constant(null) }),
   fc.record({ op: fc.constant('tick'), elapsedMs: fc.nat(100_000) }),
   { weight: 3, arbitrary: fc.record({ op: fc.constantFrom('renew', 'leave') }) },
 )

@@ -114,7 +114,7 @@ describe('wiring/admission-section', () => {
     ok(voter.run('host2', 'renew', { id: 'bb' }))
     refused(enrol(host('2')), 'EVICTED')
     ok(enrol(anew))
-    ok(voter.run('host1', 'evict', { names: ['host2'], lapsedMs: null }))
+    ok(voter.run('host1', 'evict', { ids: ['bb'], lapsedMs: null }))
     refused(enrol(anew), 'EVICTED')
     const state = voter.section.authorityState([])!
     expect(state.evicted).to.deep.equal([identity('2'), identity('9')])
@@ -149,7 +149,7 @@ describe('wiring/admission-section', () => {
     ok(voter.run('host1', 'stepGossipKey', { current: 1, step: 'install', key: '08'.repeat(32) }))
     seen.push(digest())
     ok(voter.run('host2', 'renew', { id: 'aa' }))
-    ok(voter.run('host1', 'evict', { names: ['host2'], lapsedMs: null }))
+    ok(voter.run('host1', 'evict', { ids: ['aa'], lapsedMs: null }))
     seen.push(digest())
     expect(new Set(seen).size).to.equal(3)
     const { keys, pem, evicted } = voter.section.authorityState([])!
@@ -197,7 +197,7 @@ describe('wiring/admission-section', () => {
     ok(voter.run('host1', 'enrol', { member: host('2'), tokenId: used }))
     ok(voter.run('host2', 'renew', { id: identity('2') }))
     step('install', '08'.repeat(32))
-    ok(voter.run('host1', 'evict', { names: ['host2'], lapsedMs: null }))
+    ok(voter.run('host1', 'evict', { ids: [identity('2')], lapsedMs: null }))
     const steps: (string | null)[] = []
     for (let i = 0; i < 6; i++) {
       const next = due()

@@ -197,7 +197,7 @@ describe('wiring/admission', () => {
     const { hosts, two, three: third, lists } = await three()
     const former = third.identity.id
     hosts.run('host1', 'removeTokens', { ids: [] })
-    hosts.run('host1', 'evict', { names: ['host3'], lapsedMs: null })
+    hosts.run('host1', 'evict', { ids: [former], lapsedMs: null })
     await hosts.pass(8 * minuteMs)
     const alive = (list: Memberlist) =>
       states(list)
@@ -217,7 +217,7 @@ describe('wiring/admission', () => {
     const { hosts, three: third, lists } = await three()
     const former = third.identity.id
     hosts.alive.delete('host3')
-    hosts.run('host1', 'evict', { names: ['host3'], lapsedMs: null })
+    hosts.run('host1', 'evict', { ids: [former], lapsedMs: null })
     await hosts.pass(2 * minuteMs)
     expect(third.identity.id).to.not.equal(former)
     expect(third.told()).to.deep.equal([])
