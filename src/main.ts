@@ -12,7 +12,7 @@ import { watchEngineSocket } from './host/engine-socket.ts'
 import { routedPrefixes } from './host/routes.ts'
 import { addressSpaces } from './ipam/pool-id.ts'
 import { Plugin } from './plugin.ts'
-import { type Settings, parseSettings } from './settings/settings.ts'
+import { type Settings, parseSettings, sharedSettings } from './settings/settings.ts'
 import { version } from './version.ts'
 import {
   type HostPorts,
@@ -131,6 +131,9 @@ function administrationOf(
     metrics: new Metrics(() => metricsOf(plugin.status(), calls.summary())),
     illness,
     evict: (members, options) => plugin.ipam.evict(members, options),
+    invite: (options) =>
+      plugin.admission.invite({ ...options, settings: sharedSettings(process.env) }),
+    rotateKeys: () => plugin.admission.rotateKeys(),
     recover: (options) => plugin.consensus.recover(options),
     dropNetwork: (id) => plugin.network.dropNetwork(id),
   }

@@ -3,6 +3,7 @@ import type { Consensus } from './consensus/consensus.ts'
 import type { Reconciler } from './dataplane/reconcile/reconciler.ts'
 import type { Driver } from './driver/driver.ts'
 import type { Ipam } from './ipam/ipam.ts'
+import type { Admission } from './wiring/admission/admission.ts'
 import { ipamHandlers } from './wiring/ports/driver-ports.ts'
 import { type Lifecycle, lifecyclesOf } from './wiring/lifecycle.ts'
 import type { PluginOptions, PluginPorts } from './wiring/ports/plugin-ports.ts'
@@ -40,6 +41,10 @@ export class Plugin {
 
   get consensus(): Consensus {
     return this.#rooms.consensus
+  }
+
+  get admission(): Admission {
+    return this.#rooms.admission
   }
 
   get reconciler(): Reconciler {

@@ -1,4 +1,5 @@
 import { Router } from 'express'
+import { type InviteOptions, admissionRoutes } from './admission-routes.ts'
 import type { Metrics } from './metrics.ts'
 import { metricsRoutes } from './metrics-routes.ts'
 import {
@@ -21,6 +22,10 @@ export interface Administration {
   readonly illness: () => string | null
   /** Evicts members. Fails with MEMBER_UNKNOWN, MEMBER_ALIVE or QUORUM. */
   readonly evict: (members: readonly string[], options: EvictOptions) => Promise<void>
+  /** Makes a join token; resolves with the line that installs the plugin on another host. */
+  readonly invite: (options: InviteOptions) => Promise<string>
+  /** Has the gossip key replaced; resolves with the present epoch. */
+  readonly rotateKeys: () => Promise<number>
   /** Makes a new cluster out of what this host has agreed on; resolves with its id. */
   readonly recover: (options: RecoverOptions) => Promise<string>
   /**
@@ -39,6 +44,7 @@ export function adminRoutes(administration: Administration): Router {
     .use(statusRoutes(administration))
     .use(metricsRoutes(administration.metrics, administration.illness))
     .use(memberRoutes(administration.evict))
+    .use(admissionRoutes(administration.invite, administration.rotateKeys))
     .use(recoveryRoutes(administration.recover))
     .use(networkRoutes(administration.dropNetwork))
 }

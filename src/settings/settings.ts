@@ -45,6 +45,22 @@ export function parseSettings(env: Readonly<Record<string, string | undefined>>)
   }
 }
 
+/** What all hosts have to have alike, where it is not the default. */
+const shared = ['gossipPort', 'vxlanPort', 'scope', 'pools', 'forgetAfterMs', 'voters'] as const
+
+/** Those settings as they are in the environment, by their names. */
+export function sharedSettings(
+  env: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const given = shared.map((key) => {
+    const { name, preset } = settingsTable[key]
+    return [name, (env[name] ?? '').trim() || preset, preset] as const
+  })
+  return Object.fromEntries(
+    given.filter(([, text, preset]) => text !== preset).map(([name, text]) => [name, text]),
+  )
+}
+
 function faultText(entry: Setting<unknown, string | null>, text: string, reason: string): string {
   const shown = entry.secret ? '(not shown)' : printable(text)
   return `${entry.name}=${shown} ${printable(reason)}. Example: ${entry.name}=${entry.example}`

@@ -62,6 +62,7 @@ function newAdmission(
     section,
     rotationMs: sealed.rotationMs,
     startedMs: sealed.startedMs,
+    members: () => joinable(cluster),
     known: () => seedCache.known(),
     isAlive: (member) =>
       cluster.members().some(({ name, state }) => name === member && state === 'alive'),
@@ -77,4 +78,10 @@ function newAdmission(
   sealed.admission = admission
   consensus.onLeadership(() => admission.look())
   return admission
+}
+
+/** Live members as JOIN names them, this one first; the port only where it is not the usual one. */
+function joinable(cluster: Cluster): string[] {
+  const live = cluster.members().filter(({ state, self }) => self || state === 'alive')
+  return live.map(({ seed }) => seed.replace(/:7946$/, ''))
 }

@@ -25,6 +25,8 @@ describe('the whole plugin, under load', () => {
       metrics: new Metrics(() => []),
       illness: () => null,
       evict: (members, options) => lone.plugin.ipam.evict(members, options),
+      invite: async () => '',
+      rotateKeys: async () => 1,
       recover: async () => '',
       dropNetwork: (id) => lone.plugin.network.dropNetwork(id),
     })

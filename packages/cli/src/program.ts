@@ -19,6 +19,9 @@ interface Options {
   readonly force?: boolean
   readonly output?: string
   readonly follow?: boolean
+  readonly hours?: string
+  readonly uses?: string
+  readonly rotate?: boolean
 }
 
 /** What a command is given. */
@@ -130,12 +133,22 @@ function addActions(program: Command): void {
     program,
     'invite',
     'print the line that installs the plugin on another host',
-    async (call) => {
-      const answer = await call.socket.ask<{ line: string }>('POST', '/invite')
-      if (call.options.json) printJson(answer)
+    async ({ socket, options }) => {
+      const { hours, uses, rotate = false } = options
+      const limits = [
+        ...(hours === undefined ? [] : [`seconds=${Number(hours) * 3600}`]),
+        ...(uses === undefined ? [] : [`uses=${uses}`]),
+        ...(rotate ? ['rotate=true'] : []),
+      ]
+      const query = limits.length === 0 ? '' : `?${limits.join('&')}`
+      const answer = await socket.ask<{ line: string }>('POST', `/invite${query}`)
+      if (options.json) printJson(answer)
       else print(printable(answer.line))
     },
   )
+    .option('--hours <number>', 'how long its token holds (default: 24)')
+    .option('--uses <number>', 'how many hosts may join with it (default: any number)')
+    .option('--rotate', 'end all tokens that were made or chosen before')
   add(program, 'evict <host...>', 'hosts are gone for good: free their addresses', async (call) => {
     const { socket, options, args } = call
     const path = `/members/${args.map(encodeURIComponent).join(',')}${forced(options)}`
@@ -158,10 +171,19 @@ function addActions(program: Command): void {
     if (options.json) printJson(answer)
     else print(`removed: ${printable(answer.removed)}`)
   })
-  add(program, 'keys', 'this host’s certificate and the gossip key in use', async (call) => {
+  const keys = 'this host’s certificate and the gossip key in use; or replace the key'
+  add(program, 'keys [rotate]', keys, async (call) => {
+    const [action] = call.args
+    if (action !== undefined && action !== 'rotate')
+      throw new CommanderError(exitCodes.away, 'keys', 'keys, or keys rotate')
+    if (action === 'rotate') {
+      const answer = await call.socket.ask<{ epoch: number }>('POST', '/keys/rotate')
+      if (call.options.json) return printJson(answer)
+      return print(`gossip key ${answer.epoch} is being replaced; it takes some minutes`)
+    }
     const { admission } = await statusOf(call.socket)
     if (call.options.json) return printJson(admission)
-    if (admission === null) return print('gossip is open to all: there are no keys')
+    if (admission === null) return print('this host is no member of a cluster: it has no keys')
     print(`cluster ${admission.cluster}, gossip key ${admission.epoch}`)
     print(`certificate until ${admission.certificateUntil}; ${admission.evicted} evicted`)
   })

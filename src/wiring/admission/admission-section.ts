@@ -64,7 +64,7 @@ export class AdmissionSection implements Section {
   #gossip: GossipKeys | null = null
   /** When the last step of a rotation was agreed on, by the log's clock. */
   #steppedAtMs = 0
-  /** A member was evicted that has the keys as they are now. */
+  /** The keys as they are now are to be replaced: somebody has them who should not. */
   #rotateAgain = false
   /** By the digests of their keys, the oldest first. */
   readonly #enrolled = new Map<string, RegisteredMember>()
@@ -113,6 +113,11 @@ export class AdmissionSection implements Section {
     /** These tokens admit nobody any more; all when none is named. */
     removeTokens: openOperation(1, v.object({ ids: list(hex(8), maxTokens) }), ({ ids }) => {
       this.#dropTokens((_, name) => ids.length === 0 || ids.includes(name))
+      return {}
+    }),
+    /** By hand: the present key, and one that is installed already, are to be replaced. */
+    rotateGossipKey: openOperation(1, v.object({}), () => {
+      this.#rotateAgain = true
       return {}
     }),
     /** One step of a rotation from this current epoch; a repeated one changes nothing. */

@@ -14,11 +14,7 @@ import {
   grantFor,
 } from '../../identity/enrolment/authority.ts'
 import { serveEnrolment } from '../../identity/enrolment/enrolment.ts'
-import {
-  type IssuedToken,
-  formatJoinToken,
-  newJoinToken,
-} from '../../identity/enrolment/join-token.ts'
+import { newJoinToken } from '../../identity/enrolment/join-token.ts'
 import { type JoinAttempt, endpointOf, endpointText } from '../../identity/enrolment/joining.ts'
 import type { Grant } from '../../identity/enrolment/messages.ts'
 import type { Standing } from '../../identity/member-identity.ts'
@@ -27,6 +23,7 @@ import type { TlsStream } from '../../identity/streams/tls-stream.ts'
 import type { Endpoint } from '../../identity/streams/transport.ts'
 import type { AdmissionSection } from './admission-section.ts'
 import { digestNow, submit } from './commands.ts'
+import { type Invitation, invite } from './invitation.ts'
 import { type Founding, type HostParts, enrolBy, obtainStanding } from './standing.ts'
 
 /** How often a member asks whether its grant is old. */
@@ -37,8 +34,6 @@ const obtainMs = 1000
 const firstLookMs = 500
 /** By then each member that is not away has looked, and has asked for a new grant. */
 const settleMs = 3 * lookMs
-/** A token that `invite` makes holds for a day. */
-const tokenValidityMs = 86_400_000
 /** A host that is refused no more has been repaired, or is gone, ms. */
 const refusalLastsMs = 600_000
 
@@ -48,6 +43,8 @@ interface AdmissionParts extends HostParts {
   readonly section: AdmissionSection
   /** Where the voters listen, the leader first, as `host:port`. */
   readonly voters: () => readonly string[]
+  /** Live members, this one first, as JOIN names them. */
+  readonly members: () => readonly string[]
   /** Where other members were, as `host:port`. */
   readonly known: () => readonly string[]
   /** Whether gossip has a live member of that name. */
@@ -134,14 +131,17 @@ export class Admission {
     this.#parts.findings.raise(finding, refusalLastsMs)
   }
 
-  /** A new token, and how a host joins with it. */
-  async invite(limits: { validMs?: number; uses?: number | null } = {}): Promise<string> {
-    const { clock, random } = this.#parts
-    const { validMs = tokenValidityMs, uses = null } = limits
-    const token = newJoinToken(keyDigest(this.#standing().authority.publicKey), random)
-    const issued: IssuedToken = { token, notAfter: clock.wall() + validMs, usesLeft: uses }
-    await submit(this.#parts.consensus, 'addToken', issued)
-    return formatJoinToken(token)
+  /** The line that installs the plugin on another host. Rejects with NOT_ADMITTED, with QUORUM. */
+  async invite(invitation: Invitation = {}): Promise<string> {
+    const token = newJoinToken(keyDigest(this.#standing().authority.publicKey), this.#parts.random)
+    return await invite(this.#parts, token, invitation)
+  }
+
+  /** Has the gossip key replaced by one that was never used, within minutes. */
+  async rotateKeys(): Promise<number> {
+    const { current } = this.#standing().keys
+    await submit(this.#parts.consensus, 'rotateGossipKey', {})
+    return current
   }
 
   status(): AdmissionStatus | null {

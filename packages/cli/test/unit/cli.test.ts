@@ -98,6 +98,8 @@ describe('the command line', () => {
           if (members.includes('one') && !force) throw refusal('MEMBER_ALIVE', 'one can be reached')
           evicted.push([...members])
         },
+        invite: async (options) => `install ${JSON.stringify(options)}`,
+        rotateKeys: async () => 7,
         recover: async ({ force }) => {
           if (!force) throw refusal('MEMBER_ALIVE', 'a majority still answers; two leads it')
           return 'ab.1.cd'
@@ -123,6 +125,16 @@ describe('the command line', () => {
       ['--conditions=source', program, '--socket', join(folder, 's.sock'), ...args],
       { reject: false, env: { NO_COLOR: '1', ...env } },
     )
+
+  it('invites, within limits, and has the gossip key replaced', async () => {
+    expect((await run('invite')).stdout).to.equal('install {"rotate":false}')
+    const limited = await run('invite', '--hours', '2', '--uses', '3', '--rotate')
+    expect(limited.stdout).to.equal('install {"validMs":7200000,"uses":3,"rotate":true}')
+    const wrong = await run('invite', '--uses', 'many')
+    expect(wrong.stderr).to.include('whole numbers')
+    expect(wrong.exitCode).to.equal(1)
+    expect((await run('keys', 'rotate')).stdout).to.include('gossip key 7 is being replaced')
+  })
 
   it('shows hosts and networks, and ends with 0 when all is well', async () => {
     status = statusWith({})

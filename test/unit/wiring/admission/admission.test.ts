@@ -81,6 +81,7 @@ class Hosts extends VirtualWorld {
       section: this.section,
       voters: () => ['10.0.0.1:7946'],
       rotationMs,
+      members: () => ['10.0.0.1', '10.0.0.2:7947'],
       known: () => [],
       isAlive: (member) => this.alive.has(member),
       findings,
@@ -151,7 +152,8 @@ describe('wiring/admission', () => {
     await obtainStanding(one.parts, 0)
     const lists = [one.start()]
     await hosts.pass(minuteMs)
-    const text = await one.admission.invite()
+    const line = await one.admission.invite()
+    const text = line.split('TOKEN=')[1]!
     const token = parseJoinToken(text)
     if (!('value' in token)) expect.fail(token.reason)
     const others = []
@@ -169,6 +171,45 @@ describe('wiring/admission', () => {
     await hosts.pass(5000)
     return { hosts, one, two: others[0]!, three: others[1]!, lists, text }
   }
+
+  it('invites within limits, and ends other tokens', async () => {
+    const { hosts, one, text } = await three()
+    const line = await one.admission.invite({
+      validMs: minuteMs,
+      uses: 1,
+      rotate: true,
+      settings: { POOLS: '10.0.0.0/9:24 10.128.0.0/9:24' },
+    })
+    expect(line).to.match(
+      /^docker plugin install ts-overlay\/ts-overlay JOIN=10\.0\.0\.1,10\.0\.0\.2:7947 TOKEN=TSO-1-[-0-9a-f]+ POOLS='10\.0/,
+    )
+    const tokenOf = (given: string) => {
+      const parsed = parseJoinToken(/TSO-1-[-0-9a-f]+/.exec(given)![0])
+      if (!('value' in parsed)) expect.fail(parsed.reason)
+      return parsed.value
+    }
+    const join = async (number: number, token: JoinToken) => {
+      const host = await hosts.host(number, { token, join: [one.at] })
+      return (await hosts.during(obtainStanding(host.parts, 0)))?.reason
+    }
+    expect(await join(4, tokenOf(text))).to.match(/no such token/)
+    expect(await join(5, tokenOf(line))).to.equal(undefined)
+    expect(await join(6, tokenOf(line))).to.match(/used up/)
+    await hosts.pass(2 * minuteMs)
+    expect(await join(7, tokenOf(line))).to.match(/expired/)
+  })
+
+  it('replaces a gossip key that leaked, by hand', async () => {
+    const { hosts, one, two } = await three()
+    const leaked = one.identity.standing!.keys.keys.map(({ key }) =>
+      Buffer.from(key).toString('hex'),
+    )
+    await two.admission.rotateKeys()
+    await hosts.pass(7 * minuteMs)
+    for (const { identity } of [one, two])
+      for (const { key } of identity.standing!.keys.keys)
+        expect(leaked).to.not.include(Buffer.from(key).toString('hex'))
+  }).timeout(30_000)
 
   it('founds, invites, and enrols by any member', async () => {
     const { hosts, one, lists, text } = await three()
