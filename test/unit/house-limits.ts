@@ -73,7 +73,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     names: { max: 850, target: 700 },
     admin: { max: 700 },
     wiring: { max: 2750, target: 600 },
-    top: { max: 275 },
+    top: { max: 285 },
   }
 
 /** What src is to have in all, with all rooms of the plan. */
