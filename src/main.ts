@@ -107,6 +107,7 @@ function createPlugin(settings: Settings, host: HostPorts, sealed: SealedHost): 
       member,
       vtep,
       vxlanPort: settings.vxlanPort,
+      wireguardPort: settings.wireguardPort,
       scope: settings.scope,
       seeds: settings.join.map(seedText),
       pools: settings.pools,

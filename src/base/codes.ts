@@ -50,6 +50,7 @@ export const findingCodes = [
   'NETWORK_CLASH',
   'NETWORK_KEPT',
   'NETWORK_PUT_BACK',
+  'OVERLAY_ENCRYPTION',
   'OVERLAY_MTU',
   'OVERLAY_PORT',
   'OVERLAY_SUBNETS',

@@ -96,10 +96,7 @@ export interface OverlayLinks {
   readonly port: number
   /** The bridge's own addresses, each `ip/length`. */
   readonly gateways: readonly string[]
-  /**
-   * The tunnels run inside WireGuard: `vtep` is then this host's tunnel address, rows lead to those
-   * of others, and `mtu` leaves room for both headers.
-   */
+  /** The tunnels run inside WireGuard, whose device has to be there; not by default. */
   readonly encrypted?: boolean
   /** Whether containers may send from addresses that are not theirs; deny by default. */
   readonly spoofing?: 'deny' | 'allow'

@@ -28,24 +28,26 @@ export interface WireGuard {
 
 /**
  * This host's WireGuard device. It is in a namespace of its own and only its UDP socket is in the
- * host's, so nothing leaves that namespace unencrypted. Keys are base64 of 32 bytes.
+ * host's, so nothing leaves that namespace unencrypted. Inside, this host has its VTEP once more,
+ * and all others are behind the device: VXLAN rows are the same as without encryption. Keys are
+ * base64 of 32 bytes.
  */
 export interface WireGuardDevice {
   readonly privateKey: string
   readonly publicKey: string
   readonly listenPort: number
-  /** This host's tunnel address with the length of the range of all, `ip/length`. */
-  readonly address: string
-  /** The underlay's less 60 bytes over IPv4, 80 over IPv6. */
+  readonly vtep: Ip
+  /** The underlay's less what WireGuard adds, in bytes. */
   readonly mtu: number
 }
 
-/** Another host: packets from its tunnel address, encrypted with its key, are accepted. */
+/** Another host: packets from its VTEP that are encrypted with its key are accepted. */
 export interface WireGuardPeer {
   readonly publicKey: string
   readonly presharedKey: string | null
+  /** Where its WireGuard listens. */
   readonly endpoint: { readonly ip: Ip; readonly port: number }
-  readonly tunnelAddress: Ip
+  readonly vtep: Ip
   /** 0 for none. */
   readonly keepaliveSeconds: number
 }

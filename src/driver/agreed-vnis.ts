@@ -3,7 +3,13 @@ import { KeyedQueue } from '../base/keyed-queue.ts'
 import { Every } from '../base/timers.ts'
 import { searchFrom, type Vni } from '../net/vni.ts'
 import type { Network, NetworkStore } from './network-store.ts'
-import { isSwarmId, otherVni, parseNetworkOptions, vniInUse } from './overlay-parameters.ts'
+import {
+  isSwarmId,
+  otherEncryption,
+  otherVni,
+  parseNetworkOptions,
+  vniInUse,
+} from './overlay-parameters.ts'
 import type { DriverParts, VniRefusal, VniWish } from './ports.ts'
 
 /** CreateNetwork waits this long for the voters, ms. */
@@ -110,14 +116,15 @@ export class AgreedVnis {
   }
 
   /** A network without endpoints takes another VNI when its own is not to be had. */
-  #attach({ overlayId, networkId }: Network): Promise<void> {
+  #attach({ overlayId, networkId, encrypted }: Network): Promise<void> {
     const { agreement, logger } = this.#parts
     const attach = async (): Promise<void> => {
       const network = this.#store.network(networkId)
       if (network === undefined) return
       const { vni } = network
       const isFixed = this.#store.endpoints(networkId).length > 0 || hasVniOption(network)
-      const wish = { overlayId, vni: isFixed ? vni : null, start: searchFrom(vni), avoid: [] }
+      const wanted = isFixed ? vni : null
+      const wish = { overlayId, encrypted, vni: wanted, start: searchFrom(vni), avoid: [] }
       const outcome = await agreement.attachOverlay(wish, backgroundMs)
       if ('ok' in outcome) {
         this.#refused.delete(overlayId)
@@ -141,10 +148,12 @@ function hasVniOption({ options }: Network): boolean {
 }
 
 function refusedVni(
-  { overlayId, vni }: Pick<VniWish, 'overlayId' | 'vni'>,
+  wish: Pick<VniWish, 'overlayId' | 'vni' | 'encrypted'>,
   refused: VniRefusal,
 ): OverlayError {
+  const { overlayId, vni } = wish
   const { code, member = '', overlay = '' } = refused
+  if (code === 'OTHER_ENCRYPTION') return otherEncryption(wish, member)
   if (code === 'OTHER_VNI') return otherVni(overlayId, vni!, { vni: refused.vni as Vni, member })
   if (code === 'VNI_IN_USE') return vniInUse(overlayId, vni!, { overlayId: overlay, member })
   const what = `a VNI for overlay "${overlayId}"`

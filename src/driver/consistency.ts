@@ -18,7 +18,8 @@ const maxListed = 100
  * same moment, it can only be detected. Both sides detect it, each from its own side.
  */
 interface Inconsistency {
-  readonly kind: 'mtu' | 'port' | 'vni' | 'subnets' | 'vni-shared' | 'mac' | 'address'
+  readonly kind:
+    'mtu' | 'port' | 'vni' | 'encryption' | 'subnets' | 'vni-shared' | 'mac' | 'address'
   readonly overlayId: string
   /** The other member. */
   readonly member: string
@@ -34,6 +35,7 @@ const codes: Readonly<Record<Inconsistency['kind'], FindingCode>> = {
   mtu: 'OVERLAY_MTU',
   port: 'OVERLAY_PORT',
   vni: 'OVERLAY_VNI',
+  encryption: 'OVERLAY_ENCRYPTION',
   subnets: 'OVERLAY_SUBNETS',
   'vni-shared': 'VNI_SHARED',
   mac: 'MAC_DUPLICATE',
@@ -152,6 +154,12 @@ function* overlayMismatches(
     const text = `${where}VNI ${vni} here, ${theirs.vni} on ${noTraffic}`
     const remedy = 'remove the network on one of them and create it again'
     yield { kind: 'vni', ...who, here: `${vni}`, there: `${theirs.vni}`, text, remedy }
+  }
+  if (ours.encrypted !== theirs.encrypted) {
+    const [here, there] = [ours, theirs].map(({ encrypted }) => (encrypted ? 'encrypted' : 'plain'))
+    const text = `${where}${here} here, ${there} on ${noTraffic}`
+    const remedy = 'remove the network on one of them and create it again as on the other'
+    yield { kind: 'encryption', ...who, here: here!, there: there!, text, remedy }
   }
   const [here, there] = [ours.pools, theirs.pools].map((pools) => pools.toSorted().join(', '))
   if (here !== there) {

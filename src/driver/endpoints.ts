@@ -190,10 +190,10 @@ export class Endpoints {
 /** The links of a network's overlay on this host. */
 export function overlayLinks(
   { vtep, vxlanPort }: Pick<DriverParts, 'vtep' | 'vxlanPort'>,
-  { overlayId, vni, mtu, gateways, options }: Network,
+  { overlayId, vni, mtu, gateways, options, encrypted }: Network,
 ): OverlayLinks {
   const { spoofing } = parseNetworkOptions(options)
-  return { overlayId, vni, mtu, gateways, vtep, port: vxlanPort, spoofing }
+  return { overlayId, vni, mtu, gateways, vtep, port: vxlanPort, spoofing, encrypted }
 }
 
 /** The veth pair of an endpoint. */

@@ -16,6 +16,7 @@ export interface Network {
   /** Bytes, of the containers' links. */
   readonly mtu: number
   readonly internal: boolean
+  readonly encrypted: boolean
   readonly pools: readonly Cidr[]
   /** Gateways as address and prefix; the overlay's bridge has them on every host. */
   readonly gateways: readonly string[]
@@ -45,6 +46,7 @@ export interface OverlayClaim {
   readonly vni: Vni
   readonly pools: readonly Cidr[]
   readonly mtu: number
+  readonly encrypted: boolean
 }
 
 /** An overlay as a member has published it. */
@@ -170,8 +172,8 @@ export class NetworkStore {
 
 /** The claim of a network's overlay. */
 export function overlayClaim(network: Network): OverlayClaim {
-  const { overlayId, vni, pools, mtu } = network
-  return { overlayId, vni, pools, mtu }
+  const { overlayId, vni, pools, mtu, encrypted } = network
+  return { overlayId, vni, pools, mtu, encrypted }
 }
 
 /** The claim of an endpoint of that network. */

@@ -70,8 +70,9 @@ export class Networks {
    */
   async create(request: CreateNetworkRequest): Promise<void> {
     if (this.#isPresent(request)) return
-    const { vni: wanted } = parseNetworkOptions(request.options)
+    const { vni: wanted, encrypted } = parseNetworkOptions(request.options)
     const { vni, ...network } = await this.#describe(request)
+    if (encrypted) await this.#parts.ensureEncryption()
     const known = this.#knownOverlays(request.networkId)
     const write = (agreed: Vni): Promise<void> =>
       this.#inQueue(() => this.#write(request, { ...network, vni: agreed }))
@@ -80,7 +81,7 @@ export class Networks {
     const avoid = others.map((overlay) => overlay.vni)
     if (isSwarmId(request.networkId)) return write(vni ?? this.#freeVni(known))
     const start = vni === null ? this.#parts.random.uint32() : searchFrom(vni)
-    return this.#vnis.claim({ overlayId, vni: wanted, start, avoid }, write)
+    return this.#vnis.claim({ overlayId, encrypted, vni: wanted, start, avoid }, write)
   }
 
   /** DeleteNetwork. An unknown network is no error. */
@@ -106,6 +107,7 @@ export class Networks {
       () => dataplane.detachOverlay(network.overlayId),
       (message) => logger.warn(`network ${shortId(networkId)}: ${message}; trying again`),
     )
+    this.#parts.networksChanged()
     logger.info('network deleted', { event: 'network-deleted', network: shortId(networkId) })
   }
 
@@ -137,13 +139,14 @@ export class Networks {
    */
   async allocate(request: AllocateNetworkRequest): Promise<Readonly<Record<string, string>>> {
     const { networkId, options } = request
-    const { overlay, vni, mtu } = parseNetworkOptions(options)
+    const { overlay, vni, mtu, encrypted } = parseNetworkOptions(options)
     const wanted = {
       overlayId: overlay ?? networkId,
       vni,
       mtu,
       pools: request.pools.map(({ pool }) => pool),
-      mtuHere: await this.#parts.mtuHere(),
+      encrypted,
+      mtuHere: await this.#parts.mtuHere(encrypted),
     }
     const others = [...this.#allocated].filter(([id]) => id !== networkId)
     // This host may have created it already: swarm allocates again when its leader starts.
@@ -194,6 +197,7 @@ export class Networks {
       throw error
     }
     const { overlayId, vni, mtu } = network
+    this.#parts.networksChanged()
     const fields = { network: shortId(network.networkId), overlayId, vni, mtu }
     logger.info('network created', { event: 'network-created', ...fields })
   }
@@ -203,7 +207,7 @@ export class Networks {
     request: CreateNetworkRequest,
   ): Promise<Omit<Network, 'vni'> & { vni: Vni | null }> {
     const { networkId, internal, options } = request
-    const { overlay, vni: wanted, mtu: wantedMtu } = parseNetworkOptions(options)
+    const { overlay, vni: wanted, mtu: wantedMtu, encrypted } = parseNetworkOptions(options)
     const pools = request.pools.map(({ pool }) => pool)
     const poolKeys = request.pools
       .map(({ addressSpace, pool }) => this.#parts.pools.poolFor(addressSpace, pool, overlay))
@@ -211,15 +215,16 @@ export class Networks {
     const ownName = isSwarmId(networkId) ? undefined : poolKeys[0]
     const overlayId = overlay ?? ownName ?? networkId
     this.#refuseSecond(overlayId, networkId)
-    const mtuHere = await this.#parts.mtuHere()
+    const mtuHere = await this.#parts.mtuHere(encrypted)
     const { vni, mtu } = chooseOverlayParameters(
-      { overlayId, vni: wanted, mtu: wantedMtu, pools, mtuHere },
+      { overlayId, vni: wanted, mtu: wantedMtu, pools, encrypted, mtuHere },
       this.#knownOverlays(networkId),
     )
     const fault = mtuFault(overlayId, mtu, mtuHere)
     if (fault !== null) this.#parts.logger.warn(fault)
     const gateways = gatewaysOf(request)
-    return { networkId, overlayId, vni, mtu, internal, pools, gateways, poolKeys, options }
+    const how = { internal, encrypted, options }
+    return { networkId, overlayId, vni, mtu, pools, gateways, poolKeys, ...how }
   }
 
   #freeVni(known: readonly KnownOverlay[]): Vni {

@@ -15,6 +15,8 @@ interface NetworkOptions {
   readonly mtu: number | null
   /** Whether containers may send from addresses that are not theirs. */
   readonly spoofing: 'deny' | 'allow'
+  /** Whether what leaves the host is encrypted. */
+  readonly encrypted: boolean
 }
 
 const vxlanIdList = 'com.docker.network.driver.overlay.vxlanid_list'
@@ -26,6 +28,7 @@ const known: Readonly<Record<string, string>> = {
   [vxlanIdList]: "the same, under the name that Docker's own overlay uses",
   'com.docker.network.driver.mtu': 'MTU of the containers, in bytes',
   spoofing: 'allow lets containers send from addresses that are not theirs; deny is the default',
+  encrypted: 'what leaves the host is encrypted; on all hosts or on none',
 }
 
 /**
@@ -41,6 +44,7 @@ export function parseNetworkOptions(options: Readonly<Record<string, string>>): 
     vni: vniOf(options),
     mtu: mtuOf(options['com.docker.network.driver.mtu']),
     spoofing: spoofingOf(options['spoofing']),
+    encrypted: encryptedOf(options['encrypted']),
   }
 }
 
@@ -62,6 +66,13 @@ function spoofingOf(text: string | undefined): 'deny' | 'allow' {
   if (text === undefined || text === 'deny') return 'deny'
   if (text === 'allow') return text
   throw refusal('OPTION_INVALID', `option spoofing="${text}": use allow or deny`)
+}
+
+/** `-o encrypted` has no value. */
+function encryptedOf(text: string | undefined): boolean {
+  if (text === undefined || text === 'false') return false
+  if (text === '' || text === 'true') return true
+  throw refusal('OPTION_INVALID', `option encrypted="${text}": use it without a value, or false`)
 }
 
 function vniOf(options: Readonly<Record<string, string>>): Vni | null {
@@ -92,6 +103,7 @@ interface OverlayRequest {
   readonly vni: Vni | null
   readonly mtu: number | null
   readonly pools: readonly Cidr[]
+  readonly encrypted: boolean
   /** The MTU that this host's underlay leaves, in bytes. */
   readonly mtuHere: number
 }
@@ -144,6 +156,7 @@ function refuseMismatch(request: OverlayRequest, overlay: KnownOverlay): void {
   const where = `overlay "${request.overlayId}" on member ${overlay.member}`
   if (request.vni !== null && request.vni !== overlay.vni)
     throw otherVni(overlay.overlayId, request.vni, overlay)
+  if (request.encrypted !== overlay.encrypted) throw otherEncryption(request, overlay.member)
   const wanted = request.pools.toSorted().join(', ')
   const has = overlay.pools.toSorted().join(', ')
   if (wanted !== has)
@@ -163,6 +176,19 @@ export function otherVni(
   return refusal(
     'OVERLAY_CONFLICT',
     `overlay "${overlayId}" on member ${member} has VNI ${vni}, not ${wanted}; leave -o vni= out, or give the same`,
+  )
+}
+
+/** The overlay is encrypted on a member and not here, or the other way round. */
+export function otherEncryption(
+  { overlayId, encrypted }: Pick<OverlayRequest, 'overlayId' | 'encrypted'>,
+  member: string,
+): OverlayError {
+  const [how, remedy] = encrypted ? ['not encrypted', 'without'] : ['encrypted', 'with']
+  return refusal(
+    'OVERLAY_CONFLICT',
+    `overlay "${overlayId}" on member ${member} is ${how}; create the network ${remedy} -o encrypted ` +
+      'here too, or give it another -o overlay= name',
   )
 }
 

@@ -24,6 +24,7 @@ export interface DriverCluster {
 /** What a new network wants of its overlay's VNI. */
 export interface VniWish {
   readonly overlayId: string
+  readonly encrypted: boolean
   /** The one that it must be, where the user gave one. */
   readonly vni: Vni | null
   /** 32 random bits: where the search for a free one begins. */
@@ -142,5 +143,9 @@ export interface DriverParts {
   /** After how long something unused is released, in milliseconds. */
   readonly orphanGraceMs: number
   /** Bytes that the underlay leaves for containers. */
-  readonly mtuHere: () => Promise<number>
+  readonly mtuHere: (encrypted: boolean) => Promise<number>
+  /** Makes this host able to encrypt. Refuses with UNSUPPORTED. */
+  readonly ensureEncryption: () => Promise<void>
+  /** A network was made or is gone. */
+  readonly networksChanged: () => void
 }

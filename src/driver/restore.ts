@@ -54,8 +54,8 @@ export class NetworkRestorer {
   async #warnOfMtus(networks: readonly Network[]): Promise<void> {
     const { mtuHere, logger } = this.#parts
     // At boot the underlay may not be up yet.
-    const mtu = await mtuHere().catch(() => Infinity)
     for (const network of networks) {
+      const mtu = await mtuHere(network.encrypted).catch(() => Infinity)
       const fault = mtuFault(network.overlayId, network.mtu, mtu)
       if (fault !== null) logger.warn(fault)
     }

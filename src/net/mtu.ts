@@ -5,6 +5,11 @@ const overheadOverIpv4 = 50
 /** The same with an IPv6 header of 40 bytes. */
 const overheadOverIpv6 = 70
 
+/** WireGuard: IPv4 20, UDP 8, header 16 and tag 16 bytes (its paper, section 5.4.6). */
+const encryptionOverIpv4 = 60
+/** The same with an IPv6 header of 40 bytes. */
+const encryptionOverIpv6 = 80
+
 /** RFC 8200 section 5; the kernel disables IPv6 on a link with less. */
 export const minMtuOfIpv6 = 1280
 /** RFC 791. */
@@ -18,6 +23,11 @@ const maxMtu = 65_485
 export function overlayMtu(underlayMtu: number, vtep: Ip): number {
   const left = underlayMtu - (ipBits(vtep) === 32 ? overheadOverIpv4 : overheadOverIpv6)
   return Math.min(left, maxMtu)
+}
+
+/** The MTU of the WireGuard device, in bytes: the underlay's less what encryption takes. */
+export function wireGuardMtu(underlayMtu: number, vtep: Ip): number {
+  return underlayMtu - (ipBits(vtep) === 32 ? encryptionOverIpv4 : encryptionOverIpv6)
 }
 
 /** Whether a link of an overlay can have that MTU, in bytes. */

@@ -74,7 +74,7 @@ function badSettings(faults: readonly string[]): Error {
 /** Contradictions between settings that are valid each. */
 function clashesOf(raw: Raw): string[] {
   const clashes: string[] = []
-  const { bindAddress, gossipPort, vxlanPort, pools, underlayMtu } = raw
+  const { bindAddress, gossipPort, vxlanPort, wireguardPort, pools, underlayMtu } = raw
   const advertiseAddress = raw.advertiseAddress ?? oneAddress(bindAddress)
   const where = raw.advertiseAddress === null ? 'BIND_ADDR' : 'ADVERTISE_ADDR'
   const reserved = advertiseAddress === null ? null : whyReservedIp(advertiseAddress)
@@ -93,10 +93,10 @@ function clashesOf(raw: Raw): string[] {
     clashes.push(
       `MTU=${underlayMtu} is too little for ${where}=${advertiseAddress}: IPv6 needs ${minMtuOfIpv6}`,
     )
-  if (gossipPort === vxlanPort)
-    clashes.push(
-      `GOSSIP_PORT and VXLAN_PORT are both ${vxlanPort}; each needs a UDP port of its own`,
-    )
+  const ports = { GOSSIP_PORT: gossipPort, VXLAN_PORT: vxlanPort, WIREGUARD_PORT: wireguardPort }
+  for (const [i, [name, port]] of Object.entries(ports).entries())
+    for (const [other] of Object.entries(ports).filter(([, p], j) => j > i && p === port))
+      clashes.push(`${name} and ${other} are both ${port}; each needs a UDP port of its own`)
   if (
     advertiseAddress !== null &&
     bindAddress !== null &&

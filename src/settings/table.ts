@@ -105,6 +105,13 @@ export const settingsTable = {
     example: '4789',
     parse: (text) => parseInteger(text, 1024, 65_535),
   }),
+  wireguardPort: setting({
+    name: 'WIREGUARD_PORT',
+    description: 'The UDP port for the tunnels of encrypted networks.',
+    preset: '51820',
+    example: '51820',
+    parse: (text) => parseInteger(text, 1024, 65_535),
+  }),
   scope: setting({
     name: 'SCOPE',
     description:

@@ -22,7 +22,7 @@ export function lifecyclesOf(
   { dataplane }: Pick<PluginPorts, 'dataplane'>,
 ): Lifecycle[] {
   const { cluster, consensus, reconciler, ipam, driver, findings } = rooms
-  const { seedCache, memberEvents, admission, paths, replicator } = rooms
+  const { seedCache, memberEvents, admission, paths, replicator, encryption } = rooms
   return [
     { stop: () => dataplane.close() },
     { stop: () => findings.stop() },
@@ -41,6 +41,7 @@ export function lifecyclesOf(
     },
     { start: () => memberEvents.started() },
     { start: () => admission.start(), stop: () => admission.stop() },
+    encryption,
     reconciler,
     {
       start: () => driver.start(),

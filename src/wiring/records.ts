@@ -23,6 +23,8 @@ const vniField = v.pipe(
   v.transform((n) => n as Vni),
 )
 
+const udpPort = v.pipe(natural, v.minValue(1), v.maxValue(65_535))
+
 /** An overlay that this member takes part in. */
 export const overlayRecord = defineRecord({
   kind: 'overlay',
@@ -34,7 +36,9 @@ export const overlayRecord = defineRecord({
     /** Bytes, inside the tunnel. Others take the least that any member has. */
     mtu: v.number(),
     /** The member's UDP port for VXLAN; earlier releases do not say. */
-    port: v.optional(v.pipe(natural, v.minValue(1), v.maxValue(65_535))),
+    port: v.optional(udpPort),
+    /** Whether its tunnels run inside WireGuard. */
+    encrypted: v.boolean(),
   }),
   validate: ({ mtu }) => (isOverlayMtu(mtu) ? null : `has an MTU of ${mtu}`),
 })
@@ -99,6 +103,17 @@ export const networkRecord = defineRecord({
   validate: ({ name }) => (isNetworkName(name) ? null : 'has no name that a network can have'),
 })
 
+/** This member's WireGuard device, while it has encrypted overlays. */
+export const wireguardRecord = defineRecord({
+  kind: 'wireguard',
+  number: 8,
+  /** 32 bytes in base64. */
+  key: fieldKey('publicKey'),
+  schema: v.object({ port: udpPort }),
+  validate: ({ publicKey }) =>
+    /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(publicKey) ? null : 'has no key of 32 bytes',
+})
+
 /** All kinds that this release knows. */
 export const recordTypes = [
   endpointRecord,
@@ -107,4 +122,5 @@ export const recordTypes = [
   blockRecord,
   namesRecord,
   networkRecord,
+  wireguardRecord,
 ]

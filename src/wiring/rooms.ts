@@ -4,12 +4,13 @@ import type { Logger } from '../base/logger.ts'
 import { Cluster, type Transition } from '../cluster/cluster.ts'
 import type { Consensus } from '../consensus/consensus.ts'
 import { AgreedClient } from '../consensus/state/agreed-client.ts'
+import type { Encryption } from '../dataplane/reconcile/encryption.ts'
 import { Reconciler } from '../dataplane/reconcile/reconciler.ts'
 import type { OverlayChange } from '../driver/consistency.ts'
 import { Driver } from '../driver/driver.ts'
+import type { Network } from '../driver/network-store.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import type { IpamCluster } from '../ipam/ports.ts'
-import { overlayMtu } from '../net/mtu.ts'
 import { Replicator } from '../networks/replicator.ts'
 import type { Paths } from '../paths/paths.ts'
 import { Peers } from '../peers/peers.ts'
@@ -19,6 +20,7 @@ import { driverAgreement, driverCluster, driverPools } from './ports/driver-port
 import { newPaths } from './ports/path-ports.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
 import { driverNetworks, networksCluster } from './ports/networks-ports.ts'
+import { concernsEncryption, driverEncryption, newEncryption } from './ports/encryption-ports.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Admission } from './admission/admission.ts'
 import { savedValue } from './ports/saved-value.ts'
@@ -32,6 +34,7 @@ export interface Rooms {
   readonly consensus: Consensus
   readonly peers: Peers
   readonly reconciler: Reconciler
+  readonly encryption: Encryption
   readonly ipam: Ipam
   readonly driver: Driver
   readonly findings: Findings
@@ -79,15 +82,13 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     isKnown: (vtep) => cluster.hasAllOf(vtep),
   })
   const agreed = new AgreedClient(consensus, '')
-  const ipam = newIpam(
-    ports,
-    options,
-    { consensus, agreement: agreed },
-    ipamCluster(cluster, options.member, {
-      networks: () => driver.networks(),
-      peersWithIp: (vni, ip) => peers.withIp(vni, ip),
-    }),
-  )
+  const networks = (): Network[] => driver.networks()
+  const knowledge = ipamCluster(cluster, options.member, {
+    networks,
+    peersWithIp: (vni, ip) => peers.withIp(vni, ip),
+  })
+  const ipam = newIpam(ports, options, { consensus, agreement: agreed }, knowledge)
+  const encryption = newEncryption(ports, options, { cluster, networks })
   const driver = new Driver({
     clock,
     logger: logger.child('driver'),
@@ -99,9 +100,10 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     pools: driverPools(ipam),
     peers,
     dataplane: reconciler,
-    ...driverSettings(ports, options),
+    ...driverSettings(options),
+    ...driverEncryption(ports, options, encryption),
   })
-  const first = { cluster, consensus, peers, reconciler, seedCache }
+  const first = { cluster, consensus, peers, reconciler, encryption, seedCache }
   const memberEvents = newMemberEvents(ports, options, first)
   const paths = newPaths(ports, options, { ...first, findings })
   const replicator = newReplicator(ports, options, { ...first, driver, ipam, findings })
@@ -158,6 +160,7 @@ function connect(rooms: Rooms, { vtep }: PluginOptions): Rooms {
     claims.check(batch, driver.networks(), vtep)
     const isNetwork = ({ previous, next }: Transition) => networkRecord.is(next ?? previous)
     if (batch.some(isNetwork)) replicator?.changed()
+    if (concernsEncryption(batch)) rooms.encryption.changed()
   })
   return rooms
 }
@@ -219,14 +222,6 @@ function newReplicator(
   })
 }
 
-function driverSettings(ports: PluginPorts, options: PluginOptions) {
-  const { vtep, vxlanPort, orphanGraceMs } = options
-  return { vtep, vxlanPort, orphanGraceMs, mtuHere: () => mtuHere(ports, options) }
-}
-
-async function mtuHere(
-  { dataplane }: PluginPorts,
-  { underlayMtu, vtep }: PluginOptions,
-): Promise<number> {
-  return overlayMtu(underlayMtu ?? (await dataplane.underlayMtu(vtep)), vtep)
+function driverSettings({ vtep, vxlanPort, orphanGraceMs }: PluginOptions) {
+  return { vtep, vxlanPort, orphanGraceMs }
 }

@@ -10,6 +10,7 @@ import type { AdmissionStatus } from './admission/admission.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import type { ClusterStatus } from '../cluster/cluster-status.ts'
 import { endpointRecord } from '../cluster/wire/endpoint-record.ts'
+import type { EncryptionStatus } from '../dataplane/reconcile/encryption.ts'
 import type { ReconcilerStatus } from '../dataplane/reconcile/reconciler.ts'
 import type { IpamStatus } from '../ipam/status.ts'
 import type { PathStatus } from '../paths/paths.ts'
@@ -32,6 +33,8 @@ export interface PluginStatus {
   /** This host's certificate and keys; null while it is no member. */
   readonly admission: AdmissionStatus | null
   readonly dataplane: ReconcilerStatus
+  /** The WireGuard device; null while this host has no encrypted network. */
+  readonly encryption: EncryptionStatus | null
   /** The connection to the engine's API; null with `ENGINE_API=off`. */
   readonly engine: EngineStatus | null
   /** How many networks are to be on all hosts; null with `ENGINE_API=off`. */
@@ -84,6 +87,7 @@ export interface OverlayStatus {
   readonly addresses: { readonly used: number; readonly usable: number } | null
   readonly vni: number
   readonly mtu: number
+  readonly encrypted: boolean
   readonly pools: readonly string[]
   readonly gateways: readonly string[]
   readonly endpoints: readonly {
@@ -134,6 +138,7 @@ export function composeStatus(
     consensus: consensus.status(),
     admission: rooms.admission.status(),
     dataplane: reconciler.status(),
+    encryption: rooms.encryption.status(),
     engine: engine?.status() ?? null,
     networks: rooms.replicator?.status() ?? null,
     disagreements: driver.inconsistencies(),
@@ -162,6 +167,7 @@ function overlaysOf(
       addresses: pool === undefined ? null : { used, usable: pool.addresses.usable },
       vni: network.vni,
       mtu: network.mtu,
+      encrypted: network.encrypted,
       pools: network.pools,
       gateways: network.gateways,
       endpoints: endpoints.map(({ endpointId, addresses, mac, joined }) => ({

@@ -18,7 +18,7 @@ export function wireGuardContract(open: () => Promise<WireGuardBench>): void {
   const device: WireGuardDevice = {
     ...wireguardKeys(),
     listenPort: 51_820,
-    address: '198.18.0.1/15',
+    vtep: '192.0.2.1' as Ip,
     mtu: 1440,
   }
 
@@ -26,7 +26,7 @@ export function wireGuardContract(open: () => Promise<WireGuardBench>): void {
     publicKey: wireguardKeys().publicKey,
     presharedKey: n % 2 === 0 ? Buffer.alloc(32, 1 + (n % 255)).toString('base64') : null,
     endpoint: { ip: `192.0.2.${n % 250}` as Ip, port: 51_820 },
-    tunnelAddress: `198.18.${n >> 8}.${n & 255}` as Ip,
+    vtep: `198.18.${n >> 8}.${n & 255}` as Ip,
     keepaliveSeconds: n % 3 === 0 ? 25 : 0,
   })
 
@@ -56,7 +56,7 @@ export function wireGuardContract(open: () => Promise<WireGuardBench>): void {
     const changes: Partial<WireGuardDevice>[] = [
       wireguardKeys(),
       { listenPort: 51_821 },
-      { address: '198.18.0.9/15' },
+      { vtep: '192.0.2.9' as Ip },
       { mtu: 1380 },
     ]
     let now = device
@@ -84,7 +84,7 @@ export function wireGuardContract(open: () => Promise<WireGuardBench>): void {
     const renewed = { ...b, publicKey: wireguardKeys().publicKey }
     expect(await bench.wireGuard.setPeers([renewed, { ...c, keepaliveSeconds: 7 }])).to.equal(2)
     const found = (await bench.wireGuard.dump())!.peers
-    const owner = found.find(({ allowed }) => allowed.includes(`${b.tunnelAddress}/32`))
+    const owner = found.find(({ allowed }) => allowed.includes(`${b.vtep}/32`))
     expect(owner?.publicKey).to.equal(renewed.publicKey)
     expect(await bench.wireGuard.setPeers([])).to.equal(2)
   })

@@ -31,7 +31,6 @@ const counters = `table inet sent {
 interface EncryptedHost {
   readonly host: LabHost
   readonly keys: ReturnType<typeof wireguardKeys>
-  readonly tunnelAddress: Ip
 }
 
 describe('WireGuard of a Linux kernel', function () {
@@ -73,7 +72,7 @@ describe('WireGuard of a Linux kernel', function () {
       publicKey: other.keys.publicKey,
       presharedKey,
       endpoint: { ip: other.host.vtep, port: 51_820 },
-      tunnelAddress: other.tunnelAddress,
+      vtep: other.host.vtep,
       keepaliveSeconds: 0,
     })
 
@@ -96,17 +95,16 @@ describe('WireGuard of a Linux kernel', function () {
         const host = await underlay.addHost()
         await lab.run(host.netns, 'nft', counters)
         const keys = wireguardKeys()
-        const tunnelAddress = `198.18.0.${n}` as Ip
-        const address = `${tunnelAddress}/15`
-        await host.dataplane.wireGuard.ensure({ ...keys, listenPort: 51_820, address, mtu: 1440 })
-        const links = { ...(await host.links('secret', 5001)), vtep: tunnelAddress, mtu: 1390 }
+        const { vtep } = host
+        await host.dataplane.wireGuard.ensure({ ...keys, listenPort: 51_820, vtep, mtu: 1440 })
+        const links = { ...(await host.links('secret', 5001)), mtu: 1390 }
         await host.dataplane.ensureOverlay({ ...links, encrypted: true })
         containers.push(await host.startContainer(links, `10.30.0.${10 + n}` as Ip))
-        hosts.push({ host, keys, tunnelAddress })
+        hosts.push({ host, keys })
       }
       const [a, b] = hosts
-      await a!.host.learn(containers[1]!, b!.tunnelAddress)
-      await b!.host.learn(containers[0]!, a!.tunnelAddress)
+      await a!.host.learn(containers[1]!, b!.host.vtep)
+      await b!.host.learn(containers[0]!, a!.host.vtep)
     })
 
     after(async () => {

@@ -143,6 +143,7 @@ export class LoopbackPlugins {
 const options = {
   version: 'test',
   vxlanPort: 4789,
+  wireguardPort: 51_820,
   scope: 'local',
   pools: [],
   underlayMtu: 1500,

@@ -90,6 +90,7 @@ export async function startLonePlugin(
       member: 'alone',
       vtep: address,
       vxlanPort: 4789,
+      wireguardPort: 51_820,
       scope,
       seeds: [],
       pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],

@@ -103,7 +103,13 @@ export class AgreedClient {
   }
 
   attachOverlay(
-    wish: { overlayId: string; vni: number | null; start: number; avoid: readonly number[] },
+    wish: {
+      overlayId: string
+      encrypted: boolean
+      vni: number | null
+      start: number
+      avoid: readonly number[]
+    },
     timeoutMs: number,
   ) {
     return this.#submit<{ vni: number }>('attachOverlay', wish, timeoutMs)

@@ -15,20 +15,27 @@ const vni = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(vniLas
 /** What a member wants of an overlay; see `attachOverlay`. */
 interface OverlayWish {
   readonly overlayId: string
+  readonly encrypted: boolean
   readonly vni: number | null
   readonly start: number
   readonly avoid: readonly number[]
 }
 
+/** What all members of an overlay have in common. */
+interface Overlay {
+  readonly vni: number
+  readonly encrypted: boolean
+}
+
 interface Snapshot {
-  readonly overlays: ClaimsSnapshot<number>
+  readonly overlays: ClaimsSnapshot<Overlay>
   readonly networks: ClaimsSnapshot<string>
 }
 
 /** The VNI of each overlay, unique in the cluster, and the overlay of each network name. */
 export class Overlays implements Section {
   readonly #members: Members
-  readonly #overlays = new Claims<number>(maxOverlays, maxPerMember)
+  readonly #overlays = new Claims<Overlay>(maxOverlays, maxPerMember)
   readonly #networks = new Claims<string>(maxOverlays, maxPerMember)
 
   constructor(members: Members) {
@@ -38,19 +45,34 @@ export class Overlays implements Section {
   readonly operations = {
     /**
      * The caller attaches to an overlay, whose VNI is the answer: what it has, else `vni`, else one
-     * that is free and none of `avoid`, searched from `start`.
+     * that is free and none of `avoid`, searched from `start`. It is encrypted for all or for none.
      */
     attachOverlay: memberOperation(
       1,
-      v.object({ id, overlayId, vni: v.nullable(vni), start: uint32, avoid: list(vni, 4096) }),
+      v.object({
+        id,
+        overlayId,
+        encrypted: v.boolean(),
+        vni: v.nullable(vni),
+        start: uint32,
+        avoid: list(vni, 4096),
+      }),
       (command, { at, member }) => {
         const known = this.#overlays.get(command.overlayId)
-        if (known !== undefined && command.vni !== null && command.vni !== known) {
-          const holder = this.#holderOf(this.#overlays, command.overlayId)
-          throw new Refused('OTHER_VNI', { vni: known, member: holder })
-        }
-        const choose = (): number => this.#chooseVni(command)
-        return { vni: this.#overlays.hold(command.overlayId, member.number, at.index, choose) }
+        const holder = () => this.#holderOf(this.#overlays, command.overlayId)
+        if (known !== undefined && command.vni !== null && command.vni !== known.vni)
+          throw new Refused('OTHER_VNI', { vni: known.vni, member: holder() })
+        if (known !== undefined && command.encrypted !== known.encrypted)
+          throw new Refused('OTHER_ENCRYPTION', { member: holder() })
+        const { encrypted } = command
+        const choose = (): Overlay => ({ vni: this.#chooseVni(command), encrypted })
+        const { vni: agreed } = this.#overlays.hold(
+          command.overlayId,
+          member.number,
+          at.index,
+          choose,
+        )
+        return { vni: agreed }
       },
     ),
     /** The caller is not attached any more, if that is its grant. */
@@ -85,7 +107,10 @@ export class Overlays implements Section {
       const member = this.#members.get(asked.id)
       if (member === undefined) return { known: false, grant: 0, overlays: [] }
       const held = this.#overlays.heldBy(member.number)
-      const overlays = Array.from(held, ([overlayId, vni]) => ({ overlayId, vni }))
+      const overlays = Array.from(held, ([overlayId, { vni: agreed }]) => ({
+        overlayId,
+        vni: agreed,
+      }))
       return { known: true, grant: this.#overlays.grantOf(member.number), overlays }
     }),
     networks: question(v.object({}), () =>
@@ -109,7 +134,9 @@ export class Overlays implements Section {
   }
 
   #chooseVni({ vni, start, avoid }: OverlayWish): number {
-    const byVni = new Map(Array.from(this.#overlays.entries(), ([id, taken]) => [taken, id]))
+    const byVni = new Map(
+      Array.from(this.#overlays.entries(), ([key, { vni: taken }]) => [taken, key]),
+    )
     const other = vni === null ? undefined : byVni.get(vni)
     if (other !== undefined) {
       const holder = this.#holderOf(this.#overlays, other)

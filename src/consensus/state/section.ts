@@ -39,6 +39,7 @@ export type RefusalCode =
   | 'NONE_LEFT'
   | 'NOT_HELD'
   | 'NOT_LAPSED'
+  | 'OTHER_ENCRYPTION'
   | 'OTHER_GATEWAY'
   | 'OTHER_VNI'
   | 'OVERLAP'

@@ -58,7 +58,7 @@ export class MemoryWireGuard implements WireGuard {
   }
 }
 
-function actualOf({ tunnelAddress, ...peer }: WireGuardPeer): ActualWireGuardPeer {
-  const allowed = [`${tunnelAddress}/${ipBits(tunnelAddress)}`]
+function actualOf({ vtep, ...peer }: WireGuardPeer): ActualWireGuardPeer {
+  const allowed = [`${vtep}/${ipBits(vtep)}`]
   return { ...peer, allowed, lastHandshakeSeconds: 0, receivedBytes: 0, sentBytes: 0 }
 }

@@ -36,6 +36,7 @@ export interface PluginOptions {
   readonly member: string
   readonly vtep: Ip
   readonly vxlanPort: number
+  readonly wireguardPort: number
   readonly scope: 'local' | 'global'
   readonly seeds: readonly string[]
   readonly pools: readonly { readonly cidr: Cidr; readonly length: number }[]

@@ -40,6 +40,7 @@ export interface ProcessParts {
 export const settings = {
   version: 'simulated',
   vxlanPort: 4789,
+  wireguardPort: 51_820,
   scope: 'local',
   pools: [{ cidr: parseCidr('10.128.0.0/9')!, length: 24 }],
   underlayMtu: 1500,

@@ -15,6 +15,8 @@ export interface WholeHost {
   readonly lines: string[]
   /** The addresses that an overlay has neighbours for. */
   readonly neighbours: (overlayId: string) => string[]
+  /** The VTEPs behind its WireGuard device; null without one. */
+  readonly encryptedPeers: () => Promise<string[] | null>
 }
 
 /** A plugin that does not start or stop within this never does, ms. */
@@ -71,7 +73,11 @@ export class WholeHosts {
     const neighbours = (overlayId: string): string[] => [
       ...(kernel.tables.overlay(overlayId)?.neighbours.keys() ?? []),
     ]
-    const host = { name, plugin: process.plugin!, lines, neighbours }
+    const encryptedPeers = async (): Promise<string[] | null> => {
+      const found = await kernel.tables.wireGuard.dump()
+      return found === null ? null : found.peers.flatMap(({ allowed }) => allowed).sort()
+    }
+    const host = { name, plugin: process.plugin!, lines, neighbours, encryptedPeers }
     this.hosts.push(host)
     await clock.advance(joinMs)
     return host

@@ -20,7 +20,13 @@ function attached(world: DriverWorld, member = 'here'): [string, number][] {
 }
 
 function attach(world: DriverWorld, overlayId: string, vni: number | null): unknown {
-  return world.agreed.run('host-b', 'attachOverlay', { overlayId, vni, start: 9, avoid: [] })
+  return world.agreed.run('host-b', 'attachOverlay', {
+    overlayId,
+    encrypted: false,
+    vni,
+    start: 9,
+    avoid: [],
+  })
 }
 
 function evictHere(world: DriverWorld): void {

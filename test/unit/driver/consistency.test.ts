@@ -102,6 +102,7 @@ describe('an overlay that two hosts see differently', () => {
       vni: 7000 as Vni,
       pools: [pool.cidr],
       mtu: 1450,
+      encrypted: false,
       ...fields,
     })
     const claims = [

@@ -355,6 +355,7 @@ describe('driver, options and overlays', () => {
     vni: 7000 as Vni,
     pools: [pool.cidr],
     mtu: 1400,
+    encrypted: false,
     ...fields,
   })
 
@@ -424,6 +425,33 @@ describe('driver, options and overlays', () => {
     await before.createNetwork({ ...wish, options, internal: false })
     world.knownOverlays.length = 0
     expect(await new Driver(driverPartsOf(world)).allocateNetwork(wish)).to.deep.equal(options)
+  })
+
+  it('makes an encrypted network where the host and all members of the overlay encrypt it', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    const create = (id: string, encrypted: string, overlay = id): Promise<void> =>
+      driver.createNetwork(network(id, { overlay, encrypted }))
+    expect(await refusedWith(create('n1', 'yes'))).to.match(
+      /option encrypted="yes": use it without/,
+    )
+    world.failNext = 'ensureEncryption'
+    expect(await refusedWith(create('n1', ''))).to.match(/ensureEncryption failed/)
+    expect(world.published.overlays.size).to.equal(0)
+    await create('n1', '')
+    expect(world.published.overlays.get('n1')).to.include({ encrypted: true, mtu: 1390 })
+    world.knownOverlays.push(other({}))
+    expect(await refusedWith(create('n2', 'true', 'blue'))).to.match(
+      /"blue" on member host-b is not encrypted; create the network without -o encrypted/,
+    )
+    world.knownOverlays[0] = other({ encrypted: true })
+    expect(await refusedWith(create('n2', 'false', 'blue'))).to.match(
+      /is encrypted; create the network with -o encrypted/,
+    )
+    await create('n2', 'true', 'blue')
+    await driver.createEndpoint(endpoint('n2', 'e1'))
+    await driver.join({ networkId: 'n2', endpointId: 'e1' })
+    expect(world.kernel.get('blue')?.links.encrypted).to.equal(true)
   })
 
   it('refuses a VNI that another overlay has, here or there', async () => {

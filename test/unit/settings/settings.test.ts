@@ -29,6 +29,7 @@ describe('settings', () => {
       bindAddress: '0.0.0.0' as Settings['bindAddress'],
       gossipPort: 7946,
       vxlanPort: 4789,
+      wireguardPort: 51_820,
       scope: 'local',
       pools: [{ cidr: '10.128.0.0/9', length: 24 }] as unknown as Settings['pools'],
       token: null,

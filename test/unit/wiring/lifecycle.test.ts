@@ -31,6 +31,7 @@ function notingRooms({ isMember = true } = {}) {
     'seedCache',
     'memberEvents',
     'admission',
+    'encryption',
   ]
   const named = Object.fromEntries(names.map((name) => [name, room(name)]))
   const rooms = { ...named, join: () => calls.push('join') } as unknown as Rooms
@@ -45,6 +46,7 @@ describe('wiring/lifecycle', () => {
     expect(calls[0]).to.equal('cluster.start')
     expect(calls.at(-1)).to.equal('join')
     expect(calls.indexOf('driver.start')).to.be.below(calls.indexOf('ipam.start'))
+    expect(calls.indexOf('encryption.start')).to.be.below(calls.indexOf('driver.start'))
   })
 
   it('does not join while this host is no member', async () => {

@@ -26,12 +26,14 @@ const samples = [
     pools: ['10.0.0.0/8' as Cidr, 'fd00::/64' as Cidr],
     mtu: 1450,
     port: 4789,
+    encrypted: true,
   }),
   encodeRecord(overlayRecord, {
     overlayId: 'of an earlier release',
     vni: 9001 as Vni,
     pools: [],
     mtu: 1450,
+    encrypted: false,
   }),
   encodeRecord(poolRecord, {
     poolKey: '10.0.0.0/8 prod',
@@ -89,6 +91,7 @@ describe('wiring/records', () => {
       ['block', 4],
       ['names', 5],
       ['network', 6],
+      ['wireguard', 8],
     ])
   })
 
@@ -96,9 +99,13 @@ describe('wiring/records', () => {
     expect(samples).to.deep.equal([
       {
         id: '\x0210.0.0.0/8 prod \xc3\xa9',
-        value: '{"vni":9000,"pools":["10.0.0.0/8","fd00::/64"],"mtu":1450,"port":4789}',
+        value:
+          '{"vni":9000,"pools":["10.0.0.0/8","fd00::/64"],"mtu":1450,"port":4789,"encrypted":true}',
       },
-      { id: '\x02of an earlier release', value: '{"vni":9001,"pools":[],"mtu":1450}' },
+      {
+        id: '\x02of an earlier release',
+        value: '{"vni":9001,"pools":[],"mtu":1450,"encrypted":false}',
+      },
       {
         id: '\x0310.0.0.0/8 prod',
         value: '{"gateway":"10.0.0.1","reserved":["10.0.0.2"],"auto":true,"since":5}',

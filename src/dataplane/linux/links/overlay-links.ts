@@ -7,6 +7,7 @@ import { createBridge, createVxlan, deleteLink } from '../netlink/link-requests.
 import { aliasOf, bridgeName, deviceMac, vxlanName } from '../netlink/names.ts'
 import type { Request } from '../netlink/message.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
+import { netnsIdOf } from '../netns/netns-ids.ts'
 import type { NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
 import { type WithNetns, freeVni } from './vni-owner.ts'
 
@@ -26,16 +27,19 @@ import { type WithNetns, freeVni } from './vni-owner.ts'
 /** The only port to which the bridge floods frames for MAC addresses that it has no entry for. */
 const vxlanPort = { learning: false, flood: true }
 
-/** Creates or repairs both. @returns what was changed, in words. */
+/**
+ * Creates or repairs both; `tunnels` is the namespace of the UDP socket. @returns what was changed,
+ * in words.
+ */
 export function ensureLinks(
   netns: OverlayNetns,
-  host: NetnsHandle,
+  tunnels: NetnsHandle,
   links: OverlayLinks,
   withNetns: WithNetns,
 ): string[] {
   const bridge = ensureBridge(netns, links)
-  const free = (): string => freeVni(host, links, withNetns)
-  const vxlan = ensureVxlan(netns, host.socket, links, { master: bridge.index, free })
+  const free = (): string => freeVni(tunnels, links, withNetns)
+  const vxlan = ensureVxlan(netns, tunnels, links, { master: bridge.index, free })
   const gateways = ensureGateways(netns.socket, bridge.index, links.gateways)
   return [...bridge.changed, ...vxlan, ...gateways]
 }
@@ -59,7 +63,7 @@ function ensureBridge(
 
 function ensureVxlan(
   netns: OverlayNetns,
-  hostSocket: NetlinkSocket,
+  tunnels: NetnsHandle,
   links: OverlayLinks,
   { master, free }: { master: number; free: () => string },
 ): string[] {
@@ -67,11 +71,12 @@ function ensureVxlan(
   const mac = deviceMac(`vxlan ${overlayId} ${vtep}`)
   const desired = { mac, mtu, alias: aliasOf(overlayId), master, port: vxlanPort, up: true }
   const found = ownLink(netns, vxlanName, 'vxlan', overlayId)
-  const reason = found === null ? null : whyRecreate(found, links)
+  const reason =
+    found === null ? null : whyRecreate(found, links, netnsIdOf(netns.socket, tunnels.fd))
   if (found !== null && reason === null) return repairLink(netns.socket, found, desired)
   if (found !== null) netns.socket.sendAll([deleteLink(found.index)])
   const device = { name: vxlanName, mac, mtu, vni, vtep, port, netnsFd: netns.fd, master }
-  const freed = createOnFreeVni(hostSocket, createVxlan(device), free)
+  const freed = createOnFreeVni(tunnels.socket, createVxlan(device), free)
   try {
     configureLink(netns.socket, vxlanName, desired)
   } catch (error) {
@@ -105,14 +110,15 @@ function createOnFreeVni(socket: NetlinkSocket, request: Request, free: () => st
  * The property for which a VXLAN device has to be recreated, as it cannot be changed; null for
  * none.
  */
-function whyRecreate(link: Link, links: OverlayLinks): string | null {
+function whyRecreate(link: Link, links: OverlayLinks, netnsId: number | null): string | null {
   const { vxlan } = link
   if (vxlan === null) return 'it was of another kind'
   if (vxlan.vni !== links.vni) return `VNI ${vxlan.vni}, now ${links.vni}`
   if (vxlan.vtep !== links.vtep) return `VTEP ${vxlan.vtep}, now ${links.vtep}`
   if (vxlan.port !== links.port) return `port ${vxlan.port}, now ${links.port}`
   if (!vxlan.isProxyOnly) return 'it learned, reported misses or did not answer ARP'
-  if (link.linkNetnsId === null) return "its socket was not in the host's namespace"
+  if (link.linkNetnsId === null || link.linkNetnsId !== netnsId)
+    return 'its socket was in another namespace'
   return null
 }
 

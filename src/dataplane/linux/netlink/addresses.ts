@@ -25,6 +25,23 @@ export function removeAddress(index: number, address: string): Request {
   return addressRequest(rt.RTM_DELADDR, 0, index, address)
 }
 
+/** Sends all that is of the family of `ip` by a link, without a gateway. */
+export function addDefaultRoute(index: number, ip: Ip): Request {
+  return {
+    type: rt.RTM_NEWROUTE,
+    flags: rt.NLM_F_CREATE | rt.NLM_F_REPLACE,
+    what: `default route of the family of ${ip}`,
+    body: (writer) => {
+      // struct rtmsg: a route of length 0 in the main table.
+      for (const field of [familyOf(ip), 0, 0, 0]) writer.u8(field)
+      for (const field of [rt.RT_TABLE_MAIN, rt.RTPROT_STATIC, rt.RT_SCOPE_LINK, rt.RTN_UNICAST])
+        writer.u8(field)
+      writer.u32(0)
+      writer.u32Attribute(rt.RTA_OIF, index)
+    },
+  }
+}
+
 /** A bridge's address as the kernel writes it. Refuses text that is no address. */
 export function canonicalAddress(text: string): string {
   const parsed = parseIpInCidr(text)

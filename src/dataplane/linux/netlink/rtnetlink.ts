@@ -8,6 +8,7 @@ export const RTM_GETLINK = 18
 export const RTM_NEWADDR = 20
 export const RTM_DELADDR = 21
 export const RTM_GETADDR = 22
+export const RTM_NEWROUTE = 24
 export const RTM_GETROUTE = 26
 export const RTM_NEWNEIGH = 28
 export const RTM_DELNEIGH = 29
@@ -83,6 +84,10 @@ export const IFA_F_PERMANENT = 0x80
 
 export const RTA_DST = 1
 export const RTA_OIF = 4
+export const RT_TABLE_MAIN = 254
+export const RTPROT_STATIC = 4
+export const RT_SCOPE_LINK = 253
+export const RTN_UNICAST = 1
 
 export const NETNSA_NSID = 1
 export const NETNSA_FD = 3

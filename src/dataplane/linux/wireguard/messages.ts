@@ -120,7 +120,7 @@ function deviceRequest(
 }
 
 function writePeer(writer: MessageWriter, peer: WireGuardPeer): void {
-  const { publicKey, presharedKey, endpoint, keepaliveSeconds, tunnelAddress } = peer
+  const { publicKey, presharedKey, endpoint, keepaliveSeconds, vtep } = peer
   const preshared = presharedKey === null ? noKey : Buffer.from(presharedKey, 'base64')
   writer.bytesAttribute(WGPEER_A_PUBLIC_KEY, Buffer.from(publicKey, 'base64'))
   writer.u32Attribute(WGPEER_A_FLAGS, WGPEER_F_REPLACE_ALLOWEDIPS)
@@ -129,9 +129,9 @@ function writePeer(writer: MessageWriter, peer: WireGuardPeer): void {
   writer.u16Attribute(WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, keepaliveSeconds)
   writer.nest(WGPEER_A_ALLOWEDIPS, () =>
     writer.nest(0, () => {
-      writer.u16Attribute(WGALLOWEDIP_A_FAMILY, familyOf(tunnelAddress))
-      writer.bytesAttribute(WGALLOWEDIP_A_IPADDR, ipToBytes(tunnelAddress))
-      writer.u8Attribute(WGALLOWEDIP_A_CIDR_MASK, ipBits(tunnelAddress))
+      writer.u16Attribute(WGALLOWEDIP_A_FAMILY, familyOf(vtep))
+      writer.bytesAttribute(WGALLOWEDIP_A_IPADDR, ipToBytes(vtep))
+      writer.u8Attribute(WGALLOWEDIP_A_CIDR_MASK, ipBits(vtep))
     }),
   )
 }

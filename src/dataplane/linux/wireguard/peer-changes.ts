@@ -23,13 +23,13 @@ export function peerChanges(
 
 function isSame(wanted: WireGuardPeer, actual: ActualWireGuardPeer | undefined): boolean {
   if (actual === undefined) return false
-  const { presharedKey, endpoint, keepaliveSeconds, tunnelAddress } = wanted
+  const { presharedKey, endpoint, keepaliveSeconds, vtep } = wanted
   return (
     actual.presharedKey === presharedKey &&
     actual.endpoint?.ip === endpoint.ip &&
     actual.endpoint.port === endpoint.port &&
     actual.keepaliveSeconds === keepaliveSeconds &&
     actual.allowed.length === 1 &&
-    actual.allowed[0] === `${tunnelAddress}/${ipBits(tunnelAddress)}`
+    actual.allowed[0] === `${vtep}/${ipBits(vtep)}`
   )
 }

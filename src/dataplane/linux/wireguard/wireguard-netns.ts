@@ -1,6 +1,13 @@
 import { type OverlayError, failure, refusal } from '../../../base/errors.ts'
+import { type Ip, ipBits } from '../../../net/ip.ts'
 import type { ActualWireGuard, WireGuard, WireGuardDevice, WireGuardPeer } from '../../wireguard.ts'
-import { addAddress, getAddresses, readAddress, removeAddress } from '../netlink/addresses.ts'
+import {
+  addAddress,
+  addDefaultRoute,
+  getAddresses,
+  readAddress,
+  removeAddress,
+} from '../netlink/addresses.ts'
 import { changeLink, createWireGuard, deleteLink } from '../netlink/link-requests.ts'
 import type { Link } from '../netlink/link.ts'
 import { wireguardPinName } from '../netlink/names.ts'
@@ -27,8 +34,8 @@ const deviceName = 'wg0'
  *
  *     overlay's namespace │ vxlan0 ── UDP socket in this namespace ── wg0 ── UDP socket of the host
  *
- * A VXLAN device made from this namespace can only send by wg0, and wg0 only to its peers: without
- * a peer nothing leaves. The namespace is pinned as those of overlays are, and outlives this
+ * All routes of this namespace lead to wg0, and wg0 sends only to its peers: without a peer nothing
+ * leaves. The namespace is pinned as those of overlays are, and outlives this
  * process.
  */
 export class WireGuardNetns implements WireGuard {
@@ -125,11 +132,13 @@ export class WireGuardNetns implements WireGuard {
       changed.push('key and port set')
     }
     const link = netns.link(deviceName)!
-    changed.push(...ensureAddress(netns.socket, link, device.address))
+    changed.push(...ensureAddress(netns.socket, link, device.vtep))
     if (link.mtu !== mtu || !link.up) {
       setUp(netns.socket, link, { mtu, listenPort })
       changed.push('MTU and state set')
     }
+    // Goes with the address or when the device goes down, and is there otherwise.
+    if (changed.length > 0) netns.socket.sendAll([addDefaultRoute(link.index, device.vtep)])
     return changed
   }
 
@@ -189,7 +198,8 @@ function setUp(
 }
 
 /** The device's only address. @returns what was changed, in words. */
-function ensureAddress(socket: NetlinkSocket, { index }: Link, wanted: string): string[] {
+function ensureAddress(socket: NetlinkSocket, { index }: Link, vtep: Ip): string[] {
+  const wanted = `${vtep}/${ipBits(vtep)}`
   const found = socket
     .dump(getAddresses(index))
     .map(readAddress)
@@ -198,5 +208,5 @@ function ensureAddress(socket: NetlinkSocket, { index }: Link, wanted: string): 
   socket.sendAll(excess.map((address) => removeAddress(index, address)))
   if (!found.includes(wanted)) socket.sendAll([addAddress(index, wanted)])
   else if (excess.length === 0) return []
-  return [`tunnel address ${wanted} set`]
+  return [`address ${wanted} set`]
 }

@@ -25,7 +25,10 @@ describe('the client of the agreed state', () => {
       await client.reserve(pool, 33, 1),
       await client.unreserve(pool, 33, 1),
       await client.release(pool, [[4, 6]], [], 1),
-      await client.attachOverlay({ overlayId: pool, vni: null, start: 1, avoid: [] }, 1),
+      await client.attachOverlay(
+        { overlayId: pool, encrypted: false, vni: null, start: 1, avoid: [] },
+        1,
+      ),
       await client.claimName('web', pool, 1),
       await client.releaseName('web', 1, 1),
       await client.detachOverlay(pool, 1, 1),

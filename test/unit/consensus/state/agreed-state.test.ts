@@ -109,24 +109,27 @@ describe('the agreed state', () => {
 
   it('gives each overlay a VNI of its own: what it has, what is wished, or another', () => {
     const machine = new AgreedMachine('h1', 'h2')
-    const wish = { overlayId: 'blue', vni: null, start: 5, avoid: [4101] }
+    const wish = { overlayId: 'blue', encrypted: false, vni: null, start: 5, avoid: [4101] }
     expect(machine.run('h1', 'attachOverlay', wish)).to.deep.equal({ ok: { vni: 4102 } })
     expect(machine.run('h2', 'attachOverlay', { ...wish, start: 99 })).to.deep.equal({
       ok: { vni: 4102 },
+    })
+    expect(machine.run('h2', 'attachOverlay', { ...wish, encrypted: true })).to.deep.equal({
+      refused: { code: 'OTHER_ENCRYPTION', member: 'h1' },
     })
     const red = { ...wish, overlayId: 'red', vni: 4102 }
     expect(machine.run('h2', 'attachOverlay', red)).to.deep.equal({
       refused: { code: 'VNI_IN_USE', overlay: 'blue', member: 'h1' },
     })
-    const detach = { overlayId: 'blue', grant: machine.index - 2 }
+    const detach = { overlayId: 'blue', grant: machine.index - 3 }
     machine.run('h1', 'attachOverlay', wish)
     machine.run('h2', 'detachOverlay', { ...detach, grant: detach.grant + 1 })
     machine.run('h1', 'detachOverlay', detach)
     expect(machine.run('h2', 'attachOverlay', red), 'a late detach').to.have.property('refused')
     expect(machine.ask('h1', 'attachedOverlays')).to.deep.equal({
-      ok: { known: true, grant: detach.grant + 3, overlays: [{ overlayId: 'blue', vni: 4102 }] },
+      ok: { known: true, grant: detach.grant + 4, overlays: [{ overlayId: 'blue', vni: 4102 }] },
     })
-    machine.run('h1', 'detachOverlay', { ...detach, grant: detach.grant + 3 })
+    machine.run('h1', 'detachOverlay', { ...detach, grant: detach.grant + 4 })
     expect(machine.run('h2', 'attachOverlay', red)).to.deep.equal({ ok: { vni: 4102 } })
   })
 
@@ -177,13 +180,19 @@ describe('the agreed state', () => {
     const machine = new AgreedMachine('h1', 'h2')
     machine.run('h1', 'holdPool', { pool: '10.1.0.0/24' })
     machine.run('h1', 'claimBlock', { pool: '10.1.0.0/24', block: 3 })
-    machine.run('h1', 'attachOverlay', { overlayId: 'blue', vni: 7, start: 0, avoid: [] })
+    machine.run('h1', 'attachOverlay', {
+      overlayId: 'blue',
+      encrypted: false,
+      vni: 7,
+      start: 0,
+      avoid: [],
+    })
     machine.run('h1', 'renew', { id: 'ff' })
     machine.run('h2', 'holdPool', { pool: '10.1.0.0/24' })
     expect(machine.run('h2', 'claimBlock', { pool: '10.1.0.0/24', block: 3 })).to.have.property(
       'ok',
     )
-    const red = { overlayId: 'red', vni: 7, start: 0, avoid: [] }
+    const red = { overlayId: 'red', encrypted: false, vni: 7, start: 0, avoid: [] }
     expect(machine.run('h2', 'attachOverlay', red)).to.have.property('ok')
   })
 

@@ -51,6 +51,7 @@ const command = fc.oneof(
   }),
   fc.record({
     op: fc.constant('attachOverlay'),
+    encrypted: fc.boolean(),
     overlayId,
     vni: fc.constantFrom(null, 5, 6),
     start: fc.nat(3),
@@ -231,7 +232,13 @@ describe('the size of the agreed state', () => {
       for (const host of hosts) {
         machine.run(host, 'holdPool', { pool })
         machine.run(host, 'claim', { pool, total: 1, first: 0, last: 0xff_ffff })
-        machine.run(host, 'attachOverlay', { overlayId: pool, vni: null, start: 0, avoid: [] })
+        machine.run(host, 'attachOverlay', {
+          overlayId: pool,
+          encrypted: false,
+          vni: null,
+          start: 0,
+          avoid: [],
+        })
         machine.run(host, 'claimName', { name: `network-${network}`, overlayId: pool })
       }
       machine.run(hosts[0]!, 'gateway', { pool, wanted: null })

@@ -25,16 +25,16 @@ const peers = fc.uniqueArray(
     publicKey: key,
     presharedKey: fc.option(key),
     endpoint: fc.record({ ip: fc.oneof(ip4, ip6), port: fc.integer({ min: 1, max: 65_535 }) }),
-    tunnelAddress: fc.oneof(ip4, ip6),
+    vtep: fc.oneof(ip4, ip6),
     keepaliveSeconds: fc.integer({ min: 0, max: 65_535 }),
   }),
   { selector: ({ publicKey }) => publicKey, maxLength: 20 },
 )
 
 /** As the kernel would have the peer, had nothing been received. */
-function actualOf({ tunnelAddress, ...peer }: WireGuardPeer): ActualWireGuardPeer {
+function actualOf({ vtep, ...peer }: WireGuardPeer): ActualWireGuardPeer {
   const counts = { lastHandshakeSeconds: 0, receivedBytes: 0, sentBytes: 0 }
-  return { ...peer, allowed: [`${tunnelAddress}/${ipBits(tunnelAddress)}`], ...counts }
+  return { ...peer, allowed: [`${vtep}/${ipBits(vtep)}`], ...counts }
 }
 
 function written(request: ReturnType<typeof setPeers>): Buffer {
@@ -49,7 +49,7 @@ describe('messages of WireGuard', () => {
       publicKey: Buffer.alloc(32, 0xaa).toString('base64'),
       presharedKey: null,
       endpoint: { ip: '192.0.2.7' as Ip, port: 51_820 },
-      tunnelAddress: '198.18.0.7' as Ip,
+      vtep: '198.18.0.7' as Ip,
       keepaliveSeconds: 25,
     }
     const header = '0000000020000000010000000000000001010000'
@@ -97,7 +97,7 @@ describe('messages of WireGuard', () => {
       peers.filter((some) => some.length > 0),
       1,
     )[0]!
-    const requests = [a!, { ...a!, tunnelAddress: '198.18.9.9' as Ip }].map((peer) =>
+    const requests = [a!, { ...a!, vtep: '198.18.9.9' as Ip }].map((peer) =>
       setPeers(device, [{ op: 'set', peer }]),
     )
     const read = readDevice(requests.flatMap((request) => readMessages(written(request))))

@@ -1,0 +1,159 @@
+import type { Clock } from '../../base/clock.ts'
+import { attempt } from '../../base/errors.ts'
+import { KeyedQueue } from '../../base/keyed-queue.ts'
+import type { Logger } from '../../base/logger.ts'
+import { Debounce, Every } from '../../base/timers.ts'
+import { type Ip, parseIp } from '../../net/ip.ts'
+import type { ActualWireGuardPeer, WireGuard, WireGuardPeer } from '../wireguard.ts'
+
+/** Members and networks that change within that time are written together, ms. */
+const coalesceMs = 20
+const auditIntervalMs = 30_000
+/** A member that was not heard of for that long after a start is not restarting, it is gone; ms. */
+const stalePeersMs = 10 * 60_000
+
+/** This host's key pair, base64. */
+export interface WireGuardKeys {
+  readonly privateKey: string
+  readonly publicKey: string
+}
+
+/** A member that shares an encrypted overlay with this host. */
+export type EncryptedMember = Omit<WireGuardPeer, 'keepaliveSeconds'>
+
+interface EncryptionParts {
+  readonly wireGuard: WireGuard
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly vtep: Ip
+  readonly listenPort: number
+  /** The MTU of the device, in bytes. */
+  readonly mtu: () => Promise<number>
+  /** This host's keys, the same at every call. */
+  readonly keys: () => Promise<WireGuardKeys>
+  /** Whether this host has an encrypted overlay. */
+  readonly isWanted: () => boolean
+  readonly members: () => readonly EncryptedMember[]
+  /** Whether all that the member with this VTEP publishes is known, or it is gone. */
+  readonly isKnown: (vtep: Ip) => boolean
+  /** Tells the other members this host's key, or that it has none, in place of `before`. */
+  readonly publish: (publicKey: string | null, before: string | null) => void
+}
+
+/** For `/status`: plain JSON, without keys that are secret. */
+export interface EncryptionStatus {
+  readonly publicKey: string
+  readonly listenPort: number
+  readonly peers: readonly Omit<ActualWireGuardPeer, 'presharedKey'>[]
+}
+
+/**
+ * Keeps the WireGuard device as the cluster wants it: there while this host has an encrypted
+ * overlay, with a peer for each live member that shares one. Who is no peer gets nothing and is not
+ * heard.
+ */
+export class Encryption {
+  readonly #parts: EncryptionParts
+  readonly #queue = new KeyedQueue()
+  readonly #soon: Debounce
+  readonly #audit: Every
+  readonly #staleDeadlineMs: number
+  #published: string | null = null
+  /** Whether the device, or one of an earlier process, may be in the kernel. */
+  #mayBeThere = true
+  #failure: string | null = null
+  #status: EncryptionStatus | null = null
+
+  constructor(parts: EncryptionParts) {
+    this.#parts = parts
+    const { clock } = parts
+    this.#staleDeadlineMs = clock.now() + stalePeersMs
+    const run = (): Promise<void> => this.#reconcile()
+    this.#soon = new Debounce({ clock, delayMs: coalesceMs, run: () => void run() })
+    this.#audit = new Every({ clock, intervalMs: auditIntervalMs, run })
+  }
+
+  /** Makes the device where one is wanted, so that overlays can be restored. */
+  async start(): Promise<void> {
+    await this.#reconcile()
+    this.#audit.start()
+  }
+
+  async stop(): Promise<void> {
+    this.#soon.stop()
+    this.#audit.stop()
+    await this.#queue.idle()
+  }
+
+  /** Members, their keys, or the networks of this host changed. */
+  changed(): void {
+    this.#soon.trigger()
+  }
+
+  /** Makes the device, before an encrypted overlay is attached. Refuses with UNSUPPORTED. */
+  ensure(): Promise<void> {
+    return this.#queue.run('wireguard', () => this.#ensure())
+  }
+
+  /** As of the last audit; null without a device. */
+  status(): EncryptionStatus | null {
+    return this.#status
+  }
+
+  #reconcile(): Promise<void> {
+    return this.#queue.run('wireguard', () =>
+      attempt(
+        async () => {
+          await (this.#parts.isWanted() ? this.#ensure() : this.#remove())
+          this.#failure = null
+        },
+        (message) => {
+          if (this.#failure !== message) this.#parts.logger.warn(message)
+          this.#failure = message
+        },
+      ),
+    )
+  }
+
+  async #ensure(): Promise<void> {
+    const { wireGuard, logger, vtep, listenPort, mtu, keys } = this.#parts
+    const own = await keys()
+    this.#mayBeThere = true
+    const changed = await wireGuard.ensure({ ...own, listenPort, vtep, mtu: await mtu() })
+    if (changed.length > 0) logger.info(`WireGuard: ${changed.join(', ')}`)
+    this.#publish(own.publicKey)
+    const found = (await wireGuard.dump())?.peers ?? []
+    await wireGuard.setPeers(this.#wantedPeers(found))
+    const peers = found.map((peer) => ({ ...peer, presharedKey: undefined }))
+    this.#status = { publicKey: own.publicKey, listenPort, peers }
+  }
+
+  /** After a start, peers stay until what their members publish is known. */
+  #wantedPeers(found: readonly ActualWireGuardPeer[]): WireGuardPeer[] {
+    const { clock, isKnown, members } = this.#parts
+    const wanted = members().map((member) => ({ ...member, keepaliveSeconds: 0 }))
+    if (clock.now() >= this.#staleDeadlineMs) return wanted
+    const vteps = new Set(wanted.map(({ vtep }) => vtep))
+    const stale = found.flatMap(({ allowed, endpoint, ...peer }) => {
+      const vtep = parseIp(allowed[0]?.split('/')[0] ?? '')
+      if (vtep === null || endpoint === null || vteps.has(vtep) || isKnown(vtep)) return []
+      const { publicKey, presharedKey, keepaliveSeconds } = peer
+      return [{ publicKey, presharedKey, keepaliveSeconds, endpoint, vtep }]
+    })
+    return [...wanted, ...stale]
+  }
+
+  async #remove(): Promise<void> {
+    this.#publish(null)
+    if (!this.#mayBeThere) return
+    await this.#parts.wireGuard.remove()
+    this.#mayBeThere = false
+    this.#status = null
+  }
+
+  #publish(publicKey: string | null): void {
+    if (this.#published === publicKey) return
+    this.#parts.publish(publicKey, this.#published)
+    this.#published = publicKey
+  }
+}

@@ -1,0 +1,120 @@
+import { generateKeyPairSync } from 'node:crypto'
+import type { Cluster } from '../../cluster/cluster.ts'
+import type { Transition } from '../../cluster/cluster.ts'
+import {
+  type EncryptedMember,
+  Encryption,
+  type WireGuardKeys,
+} from '../../dataplane/reconcile/encryption.ts'
+import type { Network } from '../../driver/network-store.ts'
+import type { DriverParts } from '../../driver/ports.ts'
+import { overlayMtu, wireGuardMtu } from '../../net/mtu.ts'
+import type { Store } from '../../store/store.ts'
+import { overlayRecord, wireguardRecord } from '../records.ts'
+import type { PluginOptions, PluginPorts } from './plugin-ports.ts'
+import { savedValue } from './saved-value.ts'
+
+/** What the encryption needs of the other rooms. */
+interface EncryptionRooms {
+  readonly cluster: Cluster
+  readonly networks: () => readonly Network[]
+}
+
+export function newEncryption(
+  ports: PluginPorts,
+  options: PluginOptions,
+  { cluster, networks }: EncryptionRooms,
+): Encryption {
+  const { clock, logger, store, dataplane } = ports
+  const { vtep, wireguardPort: port } = options
+  const overlayIds = (): Set<string> => {
+    const encrypted = networks().filter((network) => network.encrypted)
+    return new Set(encrypted.map(({ overlayId }) => overlayId))
+  }
+  return new Encryption({
+    wireGuard: dataplane.wireGuard,
+    clock,
+    logger: logger.child('encryption'),
+    vtep,
+    listenPort: port,
+    mtu: async () => wireGuardMtu(await underlayMtu(ports, options), vtep),
+    keys: wireGuardKeys(store),
+    isWanted: () => overlayIds().size > 0,
+    members: () => encryptedMembers(cluster, overlayIds()),
+    isKnown: (address) => cluster.hasAllOf(address),
+    publish: (publicKey, before) => {
+      if (before !== null) cluster.remove(wireguardRecord, before)
+      if (publicKey !== null) cluster.put(wireguardRecord, { publicKey, port })
+    },
+  })
+}
+
+/** Whether the peers of WireGuard may be others after these changes. */
+export function concernsEncryption(batch: readonly Transition[]): boolean {
+  return batch.some(({ previous, next }) => {
+    const record = next ?? previous
+    return wireguardRecord.is(record) || (overlayRecord.is(record) && record.encrypted)
+  })
+}
+
+/** The encryption as the driver sees it. */
+export function driverEncryption(
+  ports: PluginPorts,
+  options: PluginOptions,
+  encryption: Encryption,
+): Pick<DriverParts, 'mtuHere' | 'ensureEncryption' | 'networksChanged'> {
+  return {
+    mtuHere: async (encrypted) => {
+      const left = await underlayMtu(ports, options)
+      return overlayMtu(encrypted ? wireGuardMtu(left, options.vtep) : left, options.vtep)
+    },
+    ensureEncryption: () => encryption.ensure(),
+    networksChanged: () => encryption.changed(),
+  }
+}
+
+async function underlayMtu(
+  { dataplane }: PluginPorts,
+  { underlayMtu: set, vtep }: PluginOptions,
+): Promise<number> {
+  return set ?? (await dataplane.underlayMtu(vtep))
+}
+
+/** This host's WireGuard keys, made once and then kept on the disk. */
+function wireGuardKeys(store: Store): () => Promise<WireGuardKeys> {
+  const saved = savedValue<WireGuardKeys>(store, 'encryption', 'keys')
+  return async () => {
+    const known = saved.load()
+    if (known !== undefined) return known
+    const keys = newKeys()
+    await saved.save(keys)
+    return keys
+  }
+}
+
+/** The live members that have a WireGuard device and one of these overlays, encrypted. */
+function encryptedMembers(cluster: Cluster, overlayIds: ReadonlySet<string>): EncryptedMember[] {
+  if (overlayIds.size === 0) return []
+  const sharing = new Set<string>()
+  for (const { origin, record, self } of cluster.records(overlayRecord))
+    if (!self && record.encrypted && overlayIds.has(record.overlayId)) sharing.add(origin)
+  const members: EncryptedMember[] = []
+  for (const { origin, address, record } of cluster.records(wireguardRecord)) {
+    if (!sharing.has(origin)) continue
+    const { publicKey, port } = record
+    members.push({
+      publicKey,
+      presharedKey: null,
+      endpoint: { ip: address, port },
+      vtep: address,
+    })
+  }
+  return members
+}
+
+/** X25519; JSON Web Keys have base64url. */
+function newKeys(): WireGuardKeys {
+  const { d, x } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' })
+  const base64 = (text: string): string => Buffer.from(text, 'base64url').toString('base64')
+  return { privateKey: base64(d!), publicKey: base64(x!) }
+}
