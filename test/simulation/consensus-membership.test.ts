@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import type { Seed } from '../../src/consensus/ports.ts'
 import { ConsensusWorld } from './consensus/world.ts'
 import type { Host } from './consensus/host.ts'
+import { encodeOperation } from './raft/register-map.ts'
 
 /** The same JOIN on all hosts: their names in this order. */
 function sameJoin(world: ConsensusWorld, host: Host, names: readonly string[]): () => Seed[] {
@@ -124,6 +125,33 @@ describe('a disk restored from an old copy', () => {
     await settled(world, 3)
     const isLevel = (): boolean =>
       victim.machine.map.snapshot() === world.leader!.machine.map.snapshot()
+    await world.until('it has what the others have', isLevel)
+  })
+})
+
+describe('a voter whose disk is full', () => {
+  it('says nothing, is a client of the others, and takes part again once there is room', async () => {
+    const world = worldOf(8, five.slice(0, 3))
+    for (const host of world.hosts.values()) host.start()
+    await settled(world, 3)
+    const full = world.leader!
+    const { term } = full.consensus!.status()
+    full.disk.isFull = true
+    // What is under way comes to its end.
+    await world.clock.advance(20)
+    const before = full.disk.writes
+    const command = encodeOperation({ kind: 'write', key: 'a', value: 1 })
+    let isDone = false
+    void full.consensus!.submit(command, { timeoutMs: 8000 }).then(() => (isDone = true))
+    await world.until('a command from there is applied', () => isDone)
+    const others = world.running.filter((host) => host !== full)
+    const leader = others.find(({ consensus }) => consensus!.isLeader())
+    expect(leader?.consensus!.status().term).to.be.above(term)
+    expect(full.disk.writes).to.equal(before)
+
+    full.disk.isFull = false
+    await settled(world, 3)
+    const isLevel = (): boolean => full.machine.map.snapshot() === leader!.machine.map.snapshot()
     await world.until('it has what the others have', isLevel)
   })
 })

@@ -30,6 +30,8 @@ export function registerMachine(): StateMachine & { readonly map: RegisterMap } 
 export class SimulatedDisk implements ConsensusStore {
   rows = new Map<string, string>()
   writes = 0
+  /** Takes no writes. */
+  isFull = false
   #waiting: { texts: (readonly [string, string])[]; resolve: () => void }[] = []
   readonly #clock: Clock
   readonly #random: Random
@@ -44,6 +46,7 @@ export class SimulatedDisk implements ConsensusStore {
   }
 
   write(changes: readonly { readonly key: string; readonly value: unknown }[]): Promise<void> {
+    if (this.isFull) return Promise.reject(failure('STORE', 'the disk is full'))
     const texts = changes.map(({ key, value }) => [key, JSON.stringify(value)] as const)
     return new Promise((resolve) => {
       const waiting = { texts, resolve }
