@@ -55,6 +55,7 @@ export const findingCodes = [
   'OVERLAY_PORT',
   'OVERLAY_SUBNETS',
   'OVERLAY_VNI',
+  'POOL_SHARED',
   'TUNNEL_BLOCKED',
   'TUNNEL_LOSS',
   'TUNNEL_MTU',

@@ -5,6 +5,7 @@ import type { Peer } from '../net/endpoint.ts'
 import type { Endpoint, Network } from './network-store.ts'
 import type { NetworkStore } from './network-store.ts'
 import type { KnownOverlay } from './network-store.ts'
+import { sharedPool } from './overlay-parameters.ts'
 import type { DriverParts, DriverPeers } from './ports.ts'
 
 /** Changes within that time are checked together: a member that joins brings thousands. */
@@ -19,7 +20,7 @@ const maxListed = 100
  */
 interface Inconsistency {
   readonly kind:
-    'mtu' | 'port' | 'vni' | 'encryption' | 'subnets' | 'vni-shared' | 'mac' | 'address'
+    'mtu' | 'port' | 'vni' | 'encryption' | 'subnets' | 'vni-shared' | 'pool' | 'mac' | 'address'
   readonly overlayId: string
   /** The other member. */
   readonly member: string
@@ -38,6 +39,7 @@ const codes: Readonly<Record<Inconsistency['kind'], FindingCode>> = {
   encryption: 'OVERLAY_ENCRYPTION',
   subnets: 'OVERLAY_SUBNETS',
   'vni-shared': 'VNI_SHARED',
+  pool: 'POOL_SHARED',
   mac: 'MAC_DUPLICATE',
   address: 'ADDRESS_DUPLICATE',
 }
@@ -131,6 +133,7 @@ function overlayInconsistencies(
     const other = byVni.get(theirs.vni)
     if (same !== undefined) found.push(...overlayMismatches(same, theirs, port))
     else if (other !== undefined) found.push(sharedVni(other, theirs))
+    else found.push(...sharedPools(networks, theirs))
   }
   return found
 }
@@ -187,6 +190,23 @@ function sharedVni(ours: Network, theirs: KnownOverlay): Inconsistency {
   const text = `overlay "${here}" here and overlay "${there}" on member ${member} both have VNI ${vni}`
   const remedy = 'remove one of the networks and create it again, if possible with another -o vni='
   return { kind: 'vni-shared', overlayId, member, here, there, text, remedy }
+}
+
+function* sharedPools(
+  networks: readonly Network[],
+  theirs: KnownOverlay,
+): Generator<Inconsistency> {
+  for (const { overlayId, poolKeys } of networks) {
+    const shared = sharedPool(poolKeys, theirs)
+    if (shared === null) continue
+    const { member } = theirs
+    const [here, there] = [overlayId, theirs.overlayId]
+    const text =
+      `subnet ${shared} is of overlay "${here}" here and of overlay "${there}" on member ${member}, ` +
+      'and their containers do not reach each other'
+    const remedy = 'remove one of the networks and create it again with all subnets of the other'
+    yield { kind: 'pool', overlayId, member, here, there, text, remedy }
+  }
 }
 
 /**

@@ -47,6 +47,8 @@ export interface OverlayClaim {
   readonly pools: readonly Cidr[]
   readonly mtu: number
   readonly encrypted: boolean
+  /** The keys of our own pools among them; earlier releases do not publish them. */
+  readonly poolKeys?: readonly string[] | undefined
 }
 
 /** An overlay as a member has published it. */
@@ -172,8 +174,8 @@ export class NetworkStore {
 
 /** The claim of a network's overlay. */
 export function overlayClaim(network: Network): OverlayClaim {
-  const { overlayId, vni, pools, mtu, encrypted } = network
-  return { overlayId, vni, pools, mtu, encrypted }
+  const { overlayId, vni, pools, mtu, encrypted, poolKeys } = network
+  return { overlayId, vni, pools, mtu, encrypted, poolKeys }
 }
 
 /** The claim of an endpoint of that network. */

@@ -11,6 +11,7 @@ import {
 import type { NetworkStore } from './network-store.ts'
 import {
   chooseOverlayParameters,
+  refuseSharedPool,
   isSwarmId,
   mtuFault,
   parseNetworkOptions,
@@ -212,9 +213,11 @@ export class Networks {
     const poolKeys = request.pools
       .map(({ addressSpace, pool }) => this.#parts.pools.poolFor(addressSpace, pool, overlay))
       .filter((key) => key !== null)
-    const ownName = isSwarmId(networkId) ? undefined : poolKeys[0]
-    const overlayId = overlay ?? ownName ?? networkId
+    const ownName = isSwarmId(networkId) ? networkId : poolKeys[0]
+    const overlayId = overlay ?? ownName ?? refuseForeignPools()
     this.#refuseSecond(overlayId, networkId)
+    for (const other of this.#parts.cluster.overlays())
+      refuseSharedPool({ overlayId, poolKeys }, other)
     const mtuHere = await this.#parts.mtuHere(encrypted)
     const { vni, mtu } = chooseOverlayParameters(
       { overlayId, vni: wanted, mtu: wantedMtu, pools, encrypted, mtuHere },
@@ -254,6 +257,16 @@ export class Networks {
       ...networks.map((network) => ({ ...overlayClaim(network), member: cluster.self })),
     ]
   }
+}
+
+/** Another IPAM driver gives each host's first container the same address. */
+function refuseForeignPools(): never {
+  throw refusal(
+    'UNSUPPORTED',
+    "addresses of this network have to be ts-overlay's, unique on all hosts: docker network create " +
+      '-d ts-overlay --ipam-driver ts-overlay NAME; or give -o overlay=NAME and --subnet, and see to ' +
+      'it with --ip-range that no two hosts give out one address',
+  )
 }
 
 function isSameRequest(present: Network, request: CreateNetworkRequest): boolean {

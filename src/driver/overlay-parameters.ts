@@ -152,6 +152,26 @@ function refuseSmallMtu({ overlayId, pools }: OverlayRequest, mtu: number): void
   )
 }
 
+/** One pool is one overlay, whatever the overlay's other pools are. */
+export function refuseSharedPool(
+  { overlayId, poolKeys }: { readonly overlayId: string; readonly poolKeys: readonly string[] },
+  overlay: KnownOverlay,
+): void {
+  const shared = sharedPool(poolKeys, overlay)
+  if (shared === null || overlay.overlayId === overlayId) return
+  const subnets = overlay.pools.map((pool) => `--subnet ${pool}`).join(' ')
+  throw refusal(
+    'OVERLAY_CONFLICT',
+    `subnet ${shared} of overlay "${overlayId}" belongs to overlay "${overlay.overlayId}" on member ` +
+      `${overlay.member}; to attach to that one give ${subnets}, otherwise another subnet`,
+  )
+}
+
+/** The key of a pool of ours that an overlay has, too; null when there is none. */
+export function sharedPool(poolKeys: readonly string[], overlay: KnownOverlay): string | null {
+  return poolKeys.find((key) => overlay.poolKeys?.includes(key)) ?? null
+}
+
 function refuseMismatch(request: OverlayRequest, overlay: KnownOverlay): void {
   const where = `overlay "${request.overlayId}" on member ${overlay.member}`
   if (request.vni !== null && request.vni !== overlay.vni)
@@ -163,7 +183,7 @@ function refuseMismatch(request: OverlayRequest, overlay: KnownOverlay): void {
     throw refusal(
       'OVERLAY_CONFLICT',
       `${where} has the subnets ${has || 'none'}, not ${wanted || 'none'}; ` +
-        'give the same --subnet on every host, or another -o overlay= name',
+        `give ${overlay.pools.map((pool) => `--subnet ${pool}`).join(' ') || 'none'}, or another -o overlay= name`,
     )
 }
 

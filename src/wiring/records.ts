@@ -35,6 +35,8 @@ export const overlayRecord = defineRecord({
     pools: list(parsed<Cidr>(parseCidr)),
     /** Bytes, inside the tunnel. Others take the least that any member has. */
     mtu: v.number(),
+    /** Keys of our own pools; earlier releases do not say. */
+    poolKeys: v.optional(v.pipe(list(v.pipe(v.string(), v.maxLength(128))), v.maxLength(16))),
     /** The member's UDP port for VXLAN; earlier releases do not say. */
     port: v.optional(udpPort),
     /** Whether its tunnels run inside WireGuard. */

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { seededRandom } from '../../base/random.ts'
-import { type Cidr, cidrContains } from '../../net/cidr.ts'
+import { cidrBits, cidrContains } from '../../net/cidr.ts'
 import { isUsable, offsetOf } from '../../net/pool-geometry.ts'
 import { parsePoolKey, poolKeyOf, poolsClash } from '../../net/pool-key.ts'
 import { cidr, count, granted, id, ip, list, name, poolKey, source, uint32 } from './fields.ts'
@@ -21,10 +21,7 @@ const maxViews = 48
 const window = { first: count, last: count }
 
 /** Who owns how many blocks. */
-interface Usage {
-  readonly member: string
-  readonly blocks: number
-}
+type Usage = { readonly member: string; readonly blocks: number }
 
 /** The pools of the cluster: no two overlap in one address space. */
 export class Pools implements Section {
@@ -44,8 +41,8 @@ export class Pools implements Section {
       this.#hold(pool, false, call),
     ),
     /**
-     * The caller holds a pool that overlaps none of the cluster's and none of `avoid`: a prefix of
-     * the sources, searched from a place that `start` decides.
+     * The caller holds the pool that `overlay` has; if there is none, a prefix of the sources that
+     * overlaps no pool and none of `avoid`, searched from a place that `start` decides.
      */
     choosePool: memberOperation(
       1,
@@ -60,12 +57,16 @@ export class Pools implements Section {
       }),
       (command, call) => {
         const { kind, ipv6, avoid, start, overlay } = command
+        const isSame = ({ name }: AgreedPool): boolean =>
+          name.kind === kind && name.overlay === overlay && (cidrBits(name.cidr) === 128) === ipv6
+        const isNamed = overlay !== null && kind === 'shared'
+        const known = isNamed ? [...this.#pools.values()].find(isSame) : undefined
+        if (known?.holders.has(call.member.number) === false)
+          return this.#hold(known.key, true, call)
         const sources =
           ipv6 && command.sources.length === 0 ? [ulaSource(this.#members.root)] : command.sources
-        const taken: Cidr[] = [...avoid]
-        for (const { name } of this.#pools.values()) taken.push(name.cidr)
-        if (sources.length === 0) throw new Refused('NONE_LEFT')
-        const [cidr] = freePools(sources, taken, seededRandom(start))
+        const taken = [...avoid, ...Array.from(this.#pools.values(), ({ name }) => name.cidr)]
+        const [cidr] = sources.length === 0 ? [] : freePools(sources, taken, seededRandom(start))
         if (cidr === undefined) throw new Refused('NONE_LEFT')
         const key = poolKeyOf({ kind, cidr, overlay })
         if (parsePoolKey(key) === null) throw new Refused('BAD_COMMAND')

@@ -9,7 +9,8 @@ import type { PoolTable } from './pool-table.ts'
 
 /**
  * The key of the pool that a network's IPAM data means, and that this host holds; null when the
- * addresses come from elsewhere. Pools that no network has yet come first.
+ * addresses come from elsewhere. Pools that no network has yet come first. Refuses a pool that was
+ * requested under another name of an overlay.
  */
 export function poolFor(
   pools: PoolTable,
@@ -30,7 +31,12 @@ export function poolFor(
     const found = named ?? plain ?? only
     if (found !== undefined) return found.key
   }
-  return null
+  const other = unbound[0]?.name.overlay
+  if (other === undefined) return null
+  throw refusal(
+    'OPTION_INVALID',
+    `--ipam-opt overlay=${other} and -o overlay=${overlay ?? ''} contradict; give both the same name`,
+  )
 }
 
 /** Notes which network has a pool, before CreateNetwork is answered. */

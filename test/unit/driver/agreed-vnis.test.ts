@@ -63,7 +63,7 @@ describe('the VNI of a network', () => {
     const [claim] = world.published.overlays.values()
     const other = { ...claim!, member: 'host-c' }
     const again = createDriverWorld()
-    again.knownOverlays.push({ ...other, overlayId: 'red' })
+    again.knownOverlays.push({ ...other, overlayId: 'red', poolKeys: [] })
     const second = new Driver(driverPartsOf(again))
     await second.createNetwork(network('n1', { overlay: 'blue' }))
     expect(second.networks()[0]!.vni, 'the same seed').to.equal(claim!.vni + 1)

@@ -235,7 +235,7 @@ describe('an address under another IPAM driver', () => {
       ['ours', []],
     ] as const) {
       const a = host()
-      await create(a, { vni: '7000' }, space)
+      await create(a, { vni: '7000', overlay: 'blue' }, space)
       await endpoint(a, 'e1', '10.10.0.2/16', mac)
       await a.driver.join({ networkId: 'n1', endpointId: 'e1' })
       a.world.peers.set('7000 10.10.0.2', peer({ claimedAt: Number.MAX_SAFE_INTEGER }))

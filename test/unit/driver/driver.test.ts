@@ -87,13 +87,15 @@ describe('driver', () => {
     await driver.createNetwork(network('n2', { overlay: 'blue' }))
   })
 
-  it("takes the overlay's name, its pool, or the network's id for the overlay, in that order", async () => {
+  it("takes the overlay's name or its pool for the overlay, and refuses other pools without a name", async () => {
     const world = createDriverWorld()
     const driver = new Driver(driverPartsOf(world))
     await driver.createNetwork(network('n1', { overlay: 'blue' }))
     await driver.createNetwork(network('n2'))
-    await driver.createNetwork(network('n3', {}, 'LocalDefault'))
-    expect([...world.published.overlays.keys()]).to.deep.equal(['blue', '10.10.0.0/16', 'n3'])
+    expect(await refusedWith(driver.createNetwork(network('n3', {}, 'LocalDefault')))).to.contain(
+      'docker network create -d ts-overlay --ipam-driver ts-overlay NAME',
+    )
+    expect([...world.published.overlays.keys()]).to.deep.equal(['blue', '10.10.0.0/16'])
   })
 
   it('refuses an address that another member has, names it, and changes nothing', async () => {
@@ -357,6 +359,17 @@ describe('driver, options and overlays', () => {
     mtu: 1400,
     encrypted: false,
     ...fields,
+  })
+
+  it('refuses a pool that is of another overlay on another member, whichever pool it is', async () => {
+    const world = createDriverWorld()
+    world.knownOverlays.push(
+      other({ overlayId: '10.9.0.0/16', poolKeys: ['10.9.0.0/16', '10.10.0.0/16'] }),
+    )
+    const driver = new Driver(driverPartsOf(world))
+    expect(await refusedWith(driver.createNetwork(network('n1')))).to.match(
+      /subnet 10.10.0.0\/16 of overlay "10.10.0.0\/16" belongs to overlay "10.9.0.0\/16" on member/,
+    )
   })
 
   it('refuses unknown options with the list of the known', async () => {

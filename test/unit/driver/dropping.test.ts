@@ -44,7 +44,12 @@ describe('a network that the engine does not have', () => {
     expect(await messageOf(driver.dropNetwork('abc1'))).to.match(/abc1 has 1 endpoints/)
     expect(await messageOf(driver.dropNetwork('b'))).to.match(/begins with "b"/)
     const pools = [{ addressSpace: 'theirs', pool: gateway.cidr, gateway }]
-    await driver.createNetwork({ networkId: 'abc2', options: {}, internal: false, pools })
+    await driver.createNetwork({
+      networkId: 'abc2',
+      options: { overlay: 'abc2' },
+      internal: false,
+      pools,
+    })
     expect(await messageOf(driver.dropNetwork('abc'))).to.match(/more than one .* "abc"/)
     expect(driver.networksWithEndpoints()).to.have.length(2)
   })

@@ -275,7 +275,12 @@ describe('what nothing uses', () => {
 
   it('is found although another overlay cannot be read', async () => {
     const pools = [{ addressSpace: 'theirs', pool: gateway.cidr, gateway }]
-    await fixture.driver.createNetwork({ networkId: 'n2', options: {}, internal: false, pools })
+    await fixture.driver.createNetwork({
+      networkId: 'n2',
+      options: { overlay: 'n2' },
+      internal: false,
+      pools,
+    })
     await fixture.createEndpoint('e1', first)
     fixture.world.unreadable.add('n2')
     await fixture.advance(longEnoughMs)

@@ -8,7 +8,7 @@ const gateway = parseIpInCidr('10.10.0.1/16')!
 
 function network(networkId: string) {
   const pools = [{ addressSpace: 'theirs', pool: gateway.cidr, gateway }]
-  return { networkId, options: {}, internal: false, pools }
+  return { networkId, options: { overlay: networkId }, internal: false, pools }
 }
 
 function endpoint(networkId: string, endpointId: string, address: string) {

@@ -50,6 +50,24 @@ describe('pools', () => {
       await desk.create(two, wish)
     }))
 
+  it('an automatic pool of an overlay with a name is the one that the overlay has', () =>
+    Desk.with(2, async (desk, one, two) => {
+      const options = { overlay: 'blue' }
+      const first = await desk.create(one, { options })
+      const second = await desk.create(two, { options })
+      expect(second.id).to.equal(first.id)
+      expect(second.gateway).to.equal(first.gateway)
+    }))
+
+  it('a pool that was requested for one overlay is refused for another', () =>
+    Desk.with(1, async (desk, host) => {
+      const [subnet, options] = ['10.10.0.0/24', { overlay: 'x' }]
+      await desk.create(host, { subnet, options, unbound: true })
+      expect(() => host.ipam.poolFor(parseCidr(subnet)!, 'y', 'ts-overlay')).to.throw(
+        '--ipam-opt overlay=x and -o overlay=y contradict',
+      )
+    }))
+
   it('the same subnet for two overlays is two pools', () =>
     Desk.with(1, async (desk, host) => {
       const { ipam } = host
