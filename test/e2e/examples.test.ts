@@ -3,9 +3,11 @@
  * `swarm.test.ts`.
  */
 import { expect } from 'chai'
-import { host } from './cluster.ts'
+import { addressOf, expectAnswersIn, host, members } from './cluster.ts'
 import { labImage } from '../support/lab/image.ts'
+import type { Host } from '../support/lab/host.ts'
 import { guest } from '../support/lab/paths.ts'
+import { until } from '../support/lab/processes.ts'
 
 describe('the example', () => {
   it('of two hosts has a container on one that a container on the other reaches', async () => {
@@ -16,5 +18,44 @@ describe('the example', () => {
     expect(address).to.match(/^10\.10\.\d+\.\d+$/)
     const second = await host(2).exec(['sh', `${folder}/second-host.sh`, address], { env })
     expect(second.stdout).to.contain('3 packets transmitted, 3 ')
+  })
+
+  it('of Compose has a project on two hosts, which goes down and up on either', async function () {
+    if (host(2).engineVersion !== '28.5') return this.skip()
+    const folder = `${guest.project}/examples/compose`
+    const compose = (on: Host, ...args: string[]) =>
+      on.exec(['docker', 'compose', '--project-directory', folder, ...args], {
+        env: { IMAGE: labImage },
+      })
+    const network = 'compose_shared'
+    const idOf = async (on: Host): Promise<string> => {
+      const args = ['network', 'ls', '--no-trunc', '--quiet', '--filter', `name=${network}`]
+      return (await on.docker(args)).stdout.trim()
+    }
+    const onAll = async (): Promise<void> => {
+      for (const on of members())
+        await until(async () => (await idOf(on)) !== '', `${on.name}: ${network}`)
+    }
+    await compose(host(1), 'up', '--detach', 'web')
+    await onAll()
+    const copy = await idOf(host(2))
+    await compose(host(2), 'up', '--detach', 'client')
+    expect(await idOf(host(2)), 'Compose takes the copy as it is').to.equal(copy)
+    const web = await addressOf(host(1), network, 'compose-web-1')
+    await expectAnswersIn(host(2), 'compose-client-1', web)
+    for (const [one, other, service] of [
+      [host(2), host(1), 'client'],
+      [host(1), host(2), 'web'],
+    ] as const) {
+      await compose(one, 'down')
+      await onAll()
+      await compose(one, 'up', '--detach', service)
+      const running = service === 'web' ? 'compose-client-1' : 'compose-web-1'
+      const address = await addressOf(one, network, `compose-${service}-1`)
+      await expectAnswersIn(other, running, address)
+    }
+    await Promise.all([compose(host(1), 'down'), compose(host(2), 'down')])
+    for (const on of members())
+      await until(async () => (await idOf(on)) === '', `${on.name}: no ${network}`)
   })
 })

@@ -39,7 +39,8 @@ const toolPackages = [
 const withClient = [...toolPackages, 'docker-cli']
 
 export const engineSources: Readonly<Record<EngineVersion, EngineSource>> = {
-  '28.5': { suite: 'forky', script: 'sid', packages: withClient },
+  // Compose 2.40, as a plugin of the client.
+  '28.5': { suite: 'forky', script: 'sid', packages: [...withClient, 'docker-compose'] },
   '26.1': { suite: 'trixie', script: 'sid', packages: withClient },
   '20.10': { suite: 'bookworm', script: 'sid', packages: toolPackages },
 }

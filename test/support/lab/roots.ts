@@ -20,8 +20,8 @@ import { cacheDir } from './paths.ts'
 const rootsDir = path.join(cacheDir, 'roots')
 const markerName = 'ts-overlay-root.json'
 
-/** Ten minutes: a root takes about 40 s here, a slow mirror some times that. */
-const buildTimeoutMs = 600_000
+/** A root takes about 40 s on a quiet machine; a slow mirror or a busy one, some times that. */
+const buildTimeoutMs = 1_800_000
 
 /**
  * Returns the folder of the engine's root file system and builds it first if it is not there yet.
