@@ -32,6 +32,7 @@ const benches: Readonly<Record<string, readonly string[]>> = {
   burst: ['bench/burst.ts'],
   dataplane: ['bench/dataplane.ts'],
   sealed: ['bench/sealed.ts'],
+  hostile: ['bench/hostile.ts'],
   scale: ['bench/scale.ts'],
   engine: ['bench/engine.ts'],
   hosts: [...mocha, '--reporter', 'spec', '--timeout', '60000', ...e2eFiles],
