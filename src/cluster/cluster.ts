@@ -21,6 +21,7 @@ import type { Packed } from '../base/bytes.ts'
 import { type ClusterOptions, clusterDefaults } from './sync/options.ts'
 import type { ClusterSettings } from './cluster-settings.ts'
 import { type ClusterStatus, statusOf } from './cluster-status.ts'
+import { withPlausibleEpoch } from './wire/plausible-epochs.ts'
 import { SyncProtocol } from './sync/protocol.ts'
 import type { GossipMember } from './gossip/gossip-transport.ts'
 import { Joining } from './joining.ts'
@@ -260,9 +261,9 @@ export class Cluster {
 
   #onMember(gossiped: GossipMember): void {
     if (this.#closed) return
-    const now = this.#settings.clock.now()
+    const { clock } = this.#settings
     const before = this.#members.get(gossiped.name)
-    const member = this.#members.update(gossiped, now)
+    const member = this.#members.update(withPlausibleEpoch(gossiped, clock.wall()), clock.now())
     if (member === null) return
     this.#follow(member)
     if (!isLive(member)) this.requests.onAway(member.name)
@@ -278,9 +279,8 @@ export class Cluster {
 
   #onLeave(oid: Packed, epoch: number): void {
     const member = this.#members.left(oid, epoch, this.#settings.clock.now())
-    if (member === null) return
-    this.requests.onAway(member.name)
-    this.#notifyMembers()
+    if (member !== null) this.requests.onAway(member.name)
+    if (member !== null) this.#notifyMembers()
   }
 
   async #onOwnAhead(seen: number): Promise<void> {

@@ -21,6 +21,7 @@ import { summariesOf } from '../log/origin.ts'
 import { Sender } from './sender.ts'
 import type { Replica } from '../log/replica.ts'
 import { decodeRoot } from '../wire/piggyback.ts'
+import { hasPlausibleEpochs } from '../wire/plausible-epochs.ts'
 import { SyncServer } from './sync-server.ts'
 import { Disseminator } from './disseminator.ts'
 
@@ -182,7 +183,11 @@ export class SyncProtocol {
       if (message === null) this.counters.foreign++
       else {
         this.#unknownOrigins.heardFrom(message.sender)
-        for (const frame of message.frames) this.#onFrame(message.sender, frame)
+        for (const frame of message.frames) {
+          if (hasPlausibleEpochs(frame, this.#ports.clock.wall()))
+            this.#onFrame(message.sender, frame)
+          else this.counters.broken++
+        }
       }
     } catch (error) {
       if (!(error instanceof CodecError)) throw error
