@@ -28,10 +28,10 @@ async function createNetworks(): Promise<void> {
   await a.installPlugin(ports)
   await b.installPlugin({ ...ports, JOIN: a.address })
   await b.pluginStatusWhen((status) => status.members.length === 2, 10_000)
-  for (const host of [a, b])
-    await host.docker(
-      'network create -d ts-overlay --ipam-driver ts-overlay --subnet 10.10.0.0/16 ours'.split(' '),
-    )
+  await a.docker(
+    'network create -d ts-overlay --ipam-driver ts-overlay --subnet 10.10.0.0/16 ours'.split(' '),
+  )
+  await b.pluginStatusWhen(({ overlays }) => overlays.length === 1, 10_000)
   await a.docker(['swarm', 'init', '--advertise-addr', a.address])
   const { stdout: token } = await a.docker(['swarm', 'join-token', '-q', 'worker'])
   await b.docker(['swarm', 'join', '--token', token.trim(), `${a.address}:2377`])

@@ -35,6 +35,7 @@ const benches: Readonly<Record<string, readonly string[]>> = {
   hostile: ['bench/hostile.ts'],
   scale: ['bench/scale.ts'],
   engine: ['bench/engine.ts'],
+  networks: ['bench/networks.ts'],
   hosts: [...mocha, '--reporter', 'spec', '--timeout', '60000', ...e2eFiles],
 }
 
