@@ -1,6 +1,7 @@
 /** Addresses: who gets which, that nobody gets one twice, and what users may ask for. */
 import { expect } from 'chai'
 import {
+  addressOf,
   createNetwork,
   expectAnswers,
   expectAnswersIn,
@@ -76,6 +77,20 @@ describe('addresses of our own management', () => {
     await host(1).docker(['rm', '-f', 'one'])
     expect(await start(host(2), 'n', 'two', ['--ip', '10.33.0.50'])).to.equal('10.33.0.50')
     await expectAnswers(host(1), 'n', '10.33.0.50')
+  })
+
+  it('are kept by docker restart, on every engine', async () => {
+    await createNetwork(members(), 'n', [...ours, '--subnet', '10.35.0.0/16'])
+    for (const on of members()) {
+      await start(on, 'n', 'before')
+      const address = await start(on, 'n', 'web')
+      await start(on, 'n', 'after')
+      for (let round = 0; round < 2; round++) {
+        await on.docker(['restart', '-t', '0', 'web'])
+        expect(await addressOf(on, 'n', 'web'), on.name).to.equal(address)
+      }
+      await expectAnswers(on === host(1) ? host(2) : host(1), 'n', address)
+    }
   })
 
   it('stay within --ip-range on every host', async () => {
