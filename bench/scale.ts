@@ -133,15 +133,15 @@ class Member {
 
   /** Until it has so many blocks of that network; how long it took in virtual time, ms. */
   claim(total: number, network = 0, timeoutMs = 8000): Promise<number> {
-    return this.#do(this.#agreed.claim(poolOf(network), { total, ...wish }, timeoutMs))
+    return this.#do(this.#agreed.claim(poolOf(network), { total, ...wish })(timeoutMs))
   }
 
   /** What a new member does: it registers, asks what it has, and takes part in one network. */
   async register(): Promise<void> {
     const pool = poolOf(0)
-    await this.#do(this.#agreed.renew(8000))
-    await this.#do(this.#agreed.holdings(8000))
-    await this.#do(this.#agreed.holdPool(pool, 8000))
+    await this.#do(this.#agreed.renew()(8000))
+    await this.#do(this.#agreed.holdings()(8000))
+    await this.#do(this.#agreed.holdPool(pool)(8000))
     await this.claim(firstShare)
   }
 

@@ -87,7 +87,7 @@ export class AgreedVnis {
     return this.#queue.run(wish.overlayId, async () => {
       try {
         const avoid = [...new Set(wish.avoid)].slice(0, maxAvoided)
-        const outcome = await this.#parts.agreement.attachOverlay({ ...wish, avoid }, claimMs)
+        const outcome = await this.#parts.agreement.attachOverlay({ ...wish, avoid })(claimMs)
         if ('refused' in outcome) throw refusedVni(wish, outcome.refused)
         await create(outcome.ok.vni as Vni)
       } catch (error) {
@@ -101,12 +101,12 @@ export class AgreedVnis {
     const { agreement } = this.#parts
     if (!this.#isChanged && this.#agreedNetworks().length === 0) return
     this.#isChanged = true
-    const { known, grant, overlays } = await agreement.attachedOverlays(backgroundMs)
+    const { known, grant, overlays } = await agreement.attachedOverlays()(backgroundMs)
     const attached = new Map(overlays.map((overlay) => [overlay.overlayId, overlay]))
     for (const { overlayId } of overlays) {
       await this.#queue.run(overlayId, async () => {
         if (this.#agreedNetworks().some((network) => network.overlayId === overlayId)) return
-        await agreement.detachOverlay(overlayId, grant, backgroundMs)
+        await agreement.detachOverlay(overlayId, grant)(backgroundMs)
       })
     }
     for (const network of this.#agreedNetworks()) {
@@ -125,7 +125,7 @@ export class AgreedVnis {
       const isFixed = this.#store.endpoints(networkId).length > 0 || hasVniOption(network)
       const wanted = isFixed ? vni : null
       const wish = { overlayId, encrypted, vni: wanted, start: searchFrom(vni), avoid: [] }
-      const outcome = await agreement.attachOverlay(wish, backgroundMs)
+      const outcome = await agreement.attachOverlay(wish)(backgroundMs)
       if ('ok' in outcome) {
         this.#refused.delete(overlayId)
         if (outcome.ok.vni !== vni) await this.#networks.changeVni(network, outcome.ok.vni as Vni)

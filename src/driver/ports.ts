@@ -42,20 +42,22 @@ export interface VniRefusal {
   readonly vni?: number
 }
 
-/** What the cluster agrees on about overlays. Rejects with QUORUM within `timeoutMs`. */
+/** Rejects with QUORUM within that time, ms. */
+type Timed<T> = (timeoutMs: number) => Promise<T>
+
+/** What the cluster agrees on about overlays. */
 export interface DriverAgreement {
   /** Attaches this host to an overlay, whose VNI is the answer. */
   attachOverlay(
     wish: VniWish,
-    timeoutMs: number,
-  ): Promise<{ readonly ok: { readonly vni: number } } | { readonly refused: VniRefusal }>
+  ): Timed<{ readonly ok: { readonly vni: number } } | { readonly refused: VniRefusal }>
   /** Ends that, unless something was attached since that grant. */
-  detachOverlay(overlayId: string, grant: number, timeoutMs: number): Promise<unknown>
+  detachOverlay(overlayId: string, grant: number): Timed<unknown>
   /**
    * The overlays that this host is attached to, and its grant; `known`: whether the cluster has
    * this member.
    */
-  attachedOverlays(timeoutMs: number): Promise<{
+  attachedOverlays(): Timed<{
     readonly known: boolean
     readonly grant: number
     readonly overlays: readonly { overlayId: string; vni: number }[]

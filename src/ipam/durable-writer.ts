@@ -5,7 +5,6 @@ import type { IpamStore, StoreChange } from './ports.ts'
 /** Reverts in memory what a refused write said, and gives the rows as they are then. */
 type Revert = () => readonly StoreChange[]
 
-/** A caller that waits until all that was written so far is on the disk. */
 interface Waiting {
   readonly revert: Revert | null
   readonly resolve: () => void
@@ -17,17 +16,13 @@ interface Waiting {
  * same address; the disk follows, and may refuse when it is full.
  *
  * The rule: the disk always has memory as it was at some earlier moment, whole. Writes reach it in
- * the order they were made in, one group at a time. What it refuses is owed, and goes in one piece
- * with the next write; so a write resolves when everything before it is on the disk too. Nothing
- * may leave this host that follows from memory before `durable()`: then a crash at any moment
- * reverts only what nobody was told.
- *
- * A request that is answered with the refusal gives a `revert`: for its caller nothing has
- * happened. What is given up has none. It stays given up, is told to nobody while it is owed, and
- * is ours again if we crash before.
+ * their order, one group at a time; what it refuses is owed, and goes with the next write. Nothing
+ * may leave this host that follows from memory before `durable()`: then a crash reverts only what
+ * nobody was told. A request that is answered with the refusal gives a `revert`: for its caller
+ * nothing has happened. What is given up has none: it is told to nobody while it is owed.
  */
-export class DurableWriter implements IpamStore {
-  readonly #store: IpamStore
+export class DurableWriter {
+  readonly #store: Pick<IpamStore, 'write'>
   readonly #logger: Logger
   /** By table and key the newest row that is neither on the disk nor on its way. */
   #owed = new Map<string, StoreChange>()
@@ -35,48 +30,28 @@ export class DurableWriter implements IpamStore {
   #busy = false
   #refused = false
 
-  constructor(store: IpamStore, logger: Logger) {
+  constructor(store: Pick<IpamStore, 'write'>, logger: Logger) {
     this.#store = store
     this.#logger = logger
   }
 
-  /** The row on the disk; memory may be ahead of it, so this is for a start. */
-  get<T>(table: string, key: string): T | undefined {
-    return this.#store.get(table, key)
-  }
-
-  /** The rows on the disk; memory may be ahead of them, so this is for a start. */
-  entries<T>(table: string): [string, T][] {
-    return this.#store.entries(table)
-  }
-
-  /**
-   * Resolves when these rows, and all before them, are on the disk. Fails with STORE; then `revert`
-   * has run.
-   */
+  /** Resolves when these rows, and all before them, are on the disk. Fails with STORE. */
   write(changes: readonly StoreChange[], revert: Revert | null = null): Promise<void> {
     this.#owe(changes)
-    return this.#settle(revert)
-  }
-
-  /**
-   * Resolves when all that was written so far is on the disk; tries again what it refused. Fails
-   * with STORE.
-   */
-  durable(): Promise<void> {
-    return this.#settle(null)
-  }
-
-  #owe(changes: readonly StoreChange[]): void {
-    for (const change of changes) this.#owed.set(`${change.table} ${change.key}`, change)
-  }
-
-  #settle(revert: Revert | null): Promise<void> {
     if (this.#owed.size === 0 && !this.#busy) return Promise.resolve()
     return new Promise((resolve, reject) => {
       this.#waiting.push({ revert, resolve, reject })
       if (!this.#busy) void this.#work()
     })
+  }
+
+  /** The same for all that was written so far; tries again what the disk refused. */
+  durable(): Promise<void> {
+    return this.write([])
+  }
+
+  #owe(changes: readonly StoreChange[]): void {
+    for (const change of changes) this.#owed.set(`${change.table} ${change.key}`, change)
   }
 
   async #work(): Promise<void> {
@@ -107,10 +82,9 @@ export class DurableWriter implements IpamStore {
     this.#refused = error !== null
     if (error === null) this.#logger.info('addresses can be written down again')
     else {
-      const consequence = 'no address is handed out and nothing given back is told to others'
-      this.#logger.warn(`${consequence} until they can be written down`, {
-        error: messageOf(error),
-      })
+      const effect = 'no address is handed out and nothing given back is told to others'
+      const why = { error: messageOf(error) }
+      this.#logger.warn(`${effect} until they can be written down`, why)
     }
   }
 }

@@ -1,12 +1,12 @@
-import type { Clock } from '../base/clock.ts'
 import { attempt } from '../base/errors.ts'
-import { blockOf } from '../net/pool-geometry.ts'
-import type { Logger } from '../base/logger.ts'
+import type { Ip } from '../net/ip.ts'
 import { DurableWriter } from './durable-writer.ts'
+import { poolNotFound } from './errors.ts'
+import type { Lease } from './leases/lease-table.ts'
 import { Membership } from './membership/membership.ts'
 import type { LocalPool } from './pools/local-pool.ts'
-import { PoolTable } from './pools/pool-table.ts'
-import type { IpamAgreement, IpamPorts, Outcome, PoolView, Possession, Usage } from './ports.ts'
+import { loadPools } from './pools/pool-table.ts'
+import type { Claimant, Command, IpamAgreement, IpamPorts, Outcome, PoolView } from './ports.ts'
 
 /** What nobody waits for takes at most this, ms. */
 const backgroundMs = 3000
@@ -17,131 +17,135 @@ const backgroundMs = 3000
  * answer, a restart and an eviction are the same thing: the next view tells.
  */
 export class Holdings {
-  readonly pools: PoolTable
+  readonly agreement: IpamAgreement
+  /** By key. A pool that is let go of is not among them; requests that still have it see that. */
+  readonly pools: Map<string, LocalPool>
   readonly writer: DurableWriter
   readonly membership: Membership
-  readonly #agreement: IpamAgreement
-  readonly #clock: Clock
-  readonly #logger: Logger
+  readonly #ports: IpamPorts
   /** Rises when nothing that was agreed before is ours any more. */
   #epoch = 0
-  /**
-   * Pools that this host does not hold any more, by key with the grant, until the voters have it.
-   */
+  /** Pools that are not held any more, by key with the grant, until the voters have it. */
   readonly #dropped = new Map<string, number>()
-  /** Commands for whole pools that are under way, and those that ever were. */
-  #poolCommands = { running: 0, begun: 0 }
+  /** Commands under way by which this host may come to hold a pool, and how many there were. */
+  readonly #placing = new Set<Command<unknown>>()
+  #placed = 0
 
   constructor(ports: IpamPorts) {
-    const { agreement, clock, consensus, logger, store } = ports
-    this.#agreement = agreement
-    this.#clock = clock
-    this.#logger = logger
-    this.writer = new DurableWriter(store, logger)
-    this.pools = new PoolTable(this.writer)
+    this.#ports = ports
+    this.agreement = ports.agreement
+    this.writer = new DurableWriter(ports.store, ports.logger)
+    this.pools = loadPools(ports.store)
     this.membership = new Membership(ports, this.writer, () => this.#loseAll())
-    consensus.onClusterChange(() => this.membership.clusterChanged())
+    ports.consensus.onClusterChange(() => this.membership.clusterChanged())
+  }
+
+  pool(key: string): LocalPool {
+    const pool = this.pools.get(key)
+    if (pool === undefined) throw poolNotFound(key)
+    return pool
   }
 
   /**
-   * Submits a command whose answer is a view, and makes that view ours; on the disk when it
-   * resolves.
+   * Submits a command and adopts the view that it gives; on the disk when it resolves. `place` does
+   * that for a command by which this host comes to hold a pool.
    */
-  async submit(
+  async submit<T extends PoolView | { readonly view: PoolView }>(
     what: string,
     deadline: number,
-    command: (agreement: IpamAgreement, timeoutMs: number) => Promise<Outcome<PoolView>>,
-  ): Promise<Outcome<PoolView>> {
+    command: Command<T>,
+    place?: (view: PoolView) => Promise<void>,
+  ): Promise<Outcome<T>> {
     const epoch = this.#epoch
-    const outcome = await this.membership.submit(what, deadline, command)
-    if ('ok' in outcome && epoch === this.#epoch) await this.adopt(outcome.ok)
-    return outcome
-  }
-
-  /** The same for a command that makes this host hold a pool: `place` makes the view ours. */
-  async hold(
-    what: string,
-    deadline: number,
-    command: (agreement: IpamAgreement, timeoutMs: number) => Promise<Outcome<PoolView>>,
-    place: (view: PoolView) => Promise<void>,
-  ): Promise<Outcome<PoolView>> {
-    this.#poolCommands.running++
-    this.#poolCommands.begun++
+    if (place !== undefined) this.#placing.add(command)
     try {
       const outcome = await this.membership.submit(what, deadline, command)
-      if ('ok' in outcome) await place(outcome.ok)
+      if ('refused' in outcome || epoch !== this.#epoch) return outcome
+      const answer: PoolView | { readonly view: PoolView } = outcome.ok
+      const view = 'view' in answer ? answer.view : answer
+      await (place?.(view) ?? this.#adopt(view))
       return outcome
     } finally {
-      this.#poolCommands.running--
+      if (this.#placing.delete(command)) this.#placed++
     }
   }
 
-  /** Makes a view ours; on the disk when it resolves. */
-  adopt(view: PoolView): Promise<void> {
+  #adopt(view: PoolView): Promise<void> {
     const pool = this.pools.get(view.pool)
     if (pool === undefined) return Promise.resolve()
-    const { changes, lost } = pool.adopt(view, this.#clock.wall())
-    if (lost.length > 0) {
-      this.#logger.warn('blocks are not ours any more: this member was evicted', {
-        pool: pool.key,
-        blocks: lost,
-      })
-    }
+    const { changes, lost } = pool.adopt(view, this.#ports.clock.wall())
+    const why = 'blocks are not ours any more: this member was evicted'
+    if (lost.length > 0) this.#ports.logger.warn(why, { pool: pool.key, blocks: lost })
     return this.writer.write(changes)
   }
 
   /** Asks for all that is ours and makes it so. Fails with QUORUM, or STORE. */
   async sync(timeoutMs: number): Promise<void> {
     const epoch = this.#epoch
-    const { begun, running } = this.#poolCommands
-    const { index, pools } = await this.#agreement.holdings(timeoutMs)
+    const placed = this.#placing.size > 0 ? null : this.#placed
+    const { index, pools } = await this.agreement.holdings()(timeoutMs)
     if (epoch !== this.#epoch) return
     const views = new Map(pools.map((view) => [view.pool, view]))
-    const written: Promise<void>[] = []
-    for (const pool of this.pools.all()) {
-      const view = views.get(pool.key) ?? nothingOf(pool, index)
-      written.push(this.adopt(view))
-    }
-    await Promise.all(written)
-    // The answer of a command that is under way may be about to make a pool ours.
-    if (running > 0 || begun !== this.#poolCommands.begun) return
+    const adopted = Array.from(this.pools.values(), (pool) =>
+      this.#adopt(views.get(pool.key) ?? pool.nothing(index)),
+    )
+    await Promise.all(adopted)
+    // The answer of a command that is under way, or was, may be about to make a pool ours.
+    if (placed !== this.#placed || this.#placing.size > 0) return
     for (const view of pools) if (this.pools.get(view.pool) === undefined) await this.#return(view)
   }
 
+  /** Hands an address out; on the disk when it resolves, undone when it fails. */
+  lease(pool: LocalPool, offset: number, lease: Lease): Promise<void> {
+    const before = pool.leases.get(offset)
+    return this.writer.write([pool.lease(offset, lease)], () =>
+      pool.revertLease(offset, lease, before, this.#ports.clock.now()),
+    )
+  }
+
+  /** Frees an address that was handed out or set aside here; one that was not is fine. */
+  async free(pool: LocalPool, ip: Ip): Promise<void> {
+    const offset = pool.offset(ip)
+    const changes = pool.withoutReserved(ip)
+    if (offset !== null && changes.length > 0) pool.unreserving.add(offset)
+    if (offset !== null && pool.leases.get(offset) !== undefined) {
+      changes.push(pool.unlease(offset, this.#ports.clock.now()))
+    }
+    await this.writer.write(changes)
+    if (pool.owed.loans.length + pool.unreserving.size > 0) this.#soon(() => this.flush(pool))
+  }
+
+  /** An endpoint of a live member that has an address, perhaps without having asked for it. */
+  claimant(pool: LocalPool, ip: Ip): Claimant | undefined {
+    return this.#ports.cluster.claimants(pool.key, ip).find(({ live }) => live)
+  }
+
+  /** Whether an address that is not leased here is not to be handed out either. */
+  isBlocked(pool: LocalPool, offset: number): boolean {
+    if (pool.isSetAside(offset) || pool.busy.has(offset)) return true
+    return this.claimant(pool, pool.addressAt(offset)) !== undefined
+  }
+
   /** Releases what is given up of the pool, once that is on the disk. */
-  async flush(pool: LocalPool, deadline = this.#clock.now() + backgroundMs): Promise<void> {
+  async flush(pool: LocalPool, deadline = this.#deadline): Promise<void> {
     await this.writer.durable()
     const { blocks, loans } = pool.owed
     const what = `back what is free of pool ${pool.key}`
     if (blocks.length + loans.length > 0) {
-      await this.submit(what, deadline, (agreement, timeoutMs) =>
-        agreement.release(pool.key, blocks, loans, timeoutMs),
-      )
+      await this.submit(what, deadline, this.agreement.release(pool.key, blocks, loans))
     }
     for (const offset of pool.unreserving) {
-      const outcome = await this.submit(what, deadline, (agreement, timeoutMs) =>
-        agreement.unreserve(pool.key, offset, timeoutMs),
-      )
+      const command = this.agreement.unreserve(pool.key, offset)
+      const outcome = await this.submit(what, deadline, command)
       if ('ok' in outcome || outcome.refused.code === 'NOT_HELD') pool.unreserving.delete(offset)
     }
   }
 
-  /** The same without waiting; what fails is done again by maintenance. */
-  flushSoon(pool: LocalPool): void {
-    void attempt(
-      () => this.flush(pool),
-      (error) => this.#logger.debug('not released yet', { pool: pool.key, error }),
-    )
-  }
-
-  /**
-   * Gives those of the blocks back that nobody here uses; resolves with how many, when it is
-   * agreed.
-   */
+  /** Gives idle blocks back; resolves with how many, when it is agreed. */
   async releaseBlocks(
     pool: LocalPool,
     indices: readonly number[],
-    deadline = this.#clock.now() + backgroundMs,
+    deadline = this.#deadline,
   ): Promise<number> {
     const idle = new Set(pool.idleBlocks())
     const freed = indices.filter((index) => idle.has(index))
@@ -151,42 +155,20 @@ export class Holdings {
     return freed.length
   }
 
-  /** Who owns how much of a pool. Fails with QUORUM. */
-  usage(pool: LocalPool, timeoutMs: number): Promise<readonly Usage[]> {
-    return this.#agreement.usage(pool.key, timeoutMs)
-  }
-
-  /** Names of the members that were not evicted. Fails with QUORUM. */
-  async members(): Promise<readonly string[]> {
-    return (await this.#agreement.members(backgroundMs)).map(({ name }) => name)
-  }
-
-  /** In whose hands an address is, for messages; all null when nobody can say. */
-  whoHas(pool: LocalPool, offset: number, timeoutMs: number): Promise<Possession> {
-    const block = blockOf(pool.geometry, offset)
-    return attempt(
-      () => this.#agreement.whoHas(pool.key, block, offset, timeoutMs),
-      () => ({ owner: null, borrower: null, reserver: null }),
-    )
-  }
-
   /** Lets go of a pool with all that this host has of it. On this host's disk when it resolves. */
   async drop(pool: LocalPool): Promise<void> {
-    const now = this.#clock.now()
+    const now = this.#ports.clock.now()
     const changes = [pool.set(null)]
     for (const [offset] of pool.leases.entries()) changes.push(pool.unlease(offset, now))
     for (const index of pool.blocks.keys()) changes.push(pool.giveUp(index))
     this.forget(pool)
     await this.writer.write(changes)
-    void attempt(
-      () => this.flushDropped(),
-      (error) => this.#logger.debug('a pool is not released yet', { pool: pool.key, error }),
-    )
+    this.#soon(() => this.flushDropped())
   }
 
   /** The pool is held no more; the voters are told once the disk has that. */
   forget(pool: LocalPool): void {
-    this.pools.remove(pool)
+    if (this.pools.get(pool.key) === pool) this.pools.delete(pool.key)
     if (pool.grant > 0) this.#dropped.set(pool.key, pool.grant)
   }
 
@@ -194,7 +176,7 @@ export class Holdings {
   async flushDropped(): Promise<void> {
     await this.writer.durable()
     for (const [key, grant] of this.#dropped) {
-      await this.#agreement.releasePool(key, grant, backgroundMs)
+      await this.agreement.releasePool(key, grant)(backgroundMs)
       if (this.#dropped.get(key) === grant) this.#dropped.delete(key)
     }
   }
@@ -203,23 +185,26 @@ export class Holdings {
   async #return({ pool, held, blocks, loans }: PoolView): Promise<void> {
     await this.writer.durable()
     if (this.pools.get(pool) !== undefined) return
-    if (held !== null) return void (await this.#agreement.releasePool(pool, held, backgroundMs))
-    await this.membership.submit('back', this.#clock.now() + backgroundMs, (agreement, timeoutMs) =>
-      agreement.release(pool, blocks, loans, timeoutMs),
-    )
+    if (held !== null) await this.agreement.releasePool(pool, held)(backgroundMs)
+    else {
+      const command = this.agreement.release(pool, blocks, loans)
+      await this.membership.submit('back', this.#deadline, command)
+    }
+  }
+
+  get #deadline(): number {
+    return this.#ports.clock.now() + backgroundMs
+  }
+
+  /** Without waiting; what fails is done again by maintenance. */
+  #soon(work: () => Promise<void>): void {
+    void attempt(work, (error) => this.#ports.logger.debug('to be tried again', { error }))
   }
 
   #loseAll(): void {
     this.#epoch++
     this.#dropped.clear()
-    const changes = this.pools.all().flatMap((pool) => pool.loseAll())
-    void attempt(
-      () => this.writer.write(changes),
-      (error) => this.#logger.debug('could not note the loss of blocks', { error }),
-    )
+    const changes = [...this.pools.values()].flatMap((pool) => pool.loseAll())
+    this.#soon(() => this.writer.write(changes))
   }
-}
-
-function nothingOf({ key, agreed }: LocalPool, index: number): PoolView {
-  return { pool: key, index, held: null, auto: false, ...agreed, lent: [], blocks: [], loans: [] }
 }

@@ -3,70 +3,52 @@ import { failure } from '../base/errors.ts'
 import { parsePoolKey } from '../net/pool-key.ts'
 import type { IpamCluster, MemberState } from './ports.ts'
 
-/**
- * What members ask each other about addresses, besides what the voters decide. What comes in passes
- * these schemas, or is answered with an error and changes nothing.
- */
-
 /** An answer is waited for this long, ms; an owner asks the voters before it lends. */
 const answerMs = 2500
 /** More addresses than this are not in one message. */
-export const maxItems = 256
+const maxOffsets = 256
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
-const poolKey = v.pipe(
+const pool = v.pipe(
   v.string(),
   v.maxLength(128),
   v.check((key) => parsePoolKey(key) !== null),
 )
-const items = v.pipe(v.array(v.object({ pool: poolKey, offset: count })), v.maxLength(maxItems))
 
-const request = v.variant('kind', [
+/** What members ask each other about addresses, and what they answer. */
+const schemas = {
   /** Lend us this address of a block of yours. */
-  v.object({ kind: v.literal('lend'), pool: poolKey, offset: count }),
+  lend: {
+    request: v.object({ kind: v.literal('lend'), pool, offset: count }),
+    answer: v.union([
+      v.object({ grant: count }),
+      v.object({ refused: v.picklist(['in use', 'not ours', 'later']) }),
+    ]),
+  },
   /** We have no address left from `first` to `last`; what can you do without? */
-  v.object({ kind: v.literal('spare'), pool: poolKey, first: count, last: count, wanted: count }),
-  /** Containers of ours have these addresses, which others have too; have yours? */
-  v.object({ kind: v.literal('duplicates'), items }),
-])
-
-const answer = v.variant('kind', [
-  v.object({ kind: v.literal('lent'), grant: count }),
-  /** A container of the owner has it, or it has no such block. */
-  v.object({ kind: v.literal('refused'), reason: v.picklist(['in use', 'not ours', 'later']) }),
-  v.object({
-    kind: v.literal('spared'),
-    released: count,
-    offers: v.pipe(v.array(count), v.maxLength(maxItems)),
-  }),
-  v.object({ kind: v.literal('duplicates'), items }),
-])
-
-export type Request = v.InferOutput<typeof request>
-export type Answer = v.InferOutput<typeof answer>
-export type AnswerTo<K extends Request['kind']> = {
-  lend: Extract<Answer, { kind: 'lent' | 'refused' }>
-  spare: Extract<Answer, { kind: 'spared' }>
-  duplicates: Extract<Answer, { kind: 'duplicates' }>
-}[K]
-/** An address by its pool and offset. */
-export type Item = v.InferOutput<typeof items>[number]
-
-/** How a member answers each kind of request. */
-type Responders = {
-  readonly [K in Request['kind']]: (
-    from: string,
-    request: Extract<Request, { kind: K }>,
-  ) => Promise<AnswerTo<K>> | AnswerTo<K>
+  spare: {
+    request: v.object({
+      kind: v.literal('spare'),
+      pool,
+      first: count,
+      last: count,
+      wanted: count,
+    }),
+    answer: v.object({
+      released: count,
+      offers: v.pipe(v.array(count), v.maxLength(maxOffsets)),
+    }),
+  },
 }
 
-const answersTo = {
-  lend: ['lent', 'refused'],
-  spare: ['spared'],
-  duplicates: ['duplicates'],
-} satisfies Record<Request['kind'], readonly Answer['kind'][]>
+type Kind = keyof typeof schemas
+export type Request<K extends Kind> = v.InferOutput<(typeof schemas)[K]['request']>
+export type Answer<K extends Kind> = v.InferOutput<(typeof schemas)[K]['answer']>
 
-/** The other members, as far as this room asks them something. */
+const anyRequest = v.variant('kind', [schemas.lend.request, schemas.spare.request])
+type AnyRequest = v.InferOutput<typeof anyRequest>
+
+/** The other members, as far as this room asks them something. What comes in passes the schemas. */
 export class PeerRequests {
   readonly #cluster: IpamCluster
 
@@ -75,25 +57,18 @@ export class PeerRequests {
   }
 
   /** Rejects with MEMBER_AWAY, DEADLINE or MEMBER_ERROR. */
-  async ask<K extends Request['kind']>(
-    member: string,
-    body: Extract<Request, { kind: K }>,
-  ): Promise<AnswerTo<K>> {
+  async ask<K extends Kind>(member: string, body: Request<K> & { kind: K }): Promise<Answer<K>> {
     const raw = await this.#cluster.ask(member, body, answerMs)
-    const parsed = v.safeParse(answer, raw)
-    const kinds: readonly string[] = answersTo[body.kind]
-    if (parsed.success && kinds.includes(parsed.output.kind)) return parsed.output as AnswerTo<K>
+    const parsed = v.safeParse(schemas[body.kind].answer, raw)
+    if (parsed.success) return parsed.output
     throw failure('MEMBER_ERROR', `${member} gave an odd answer about addresses`)
   }
 
-  listen(responders: Responders): void {
+  listen(answer: (from: string, request: AnyRequest) => Promise<Answer<Kind>>): void {
     this.#cluster.onAsk(async (from, message) => {
-      const parsed = v.safeParse(request, message)
-      if (!parsed.success)
-        throw failure('MEMBER_ERROR', `an odd request about addresses from ${from}`)
-      const body = parsed.output
-      const respond = responders[body.kind] as (from: string, request: Request) => Promise<Answer>
-      return respond(from, body)
+      const { success, output } = v.safeParse(anyRequest, message)
+      if (!success) throw failure('MEMBER_ERROR', `an odd request about addresses from ${from}`)
+      return answer(from, output)
     })
   }
 

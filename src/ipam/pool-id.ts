@@ -1,4 +1,3 @@
-import { refusal } from '../base/errors.ts'
 import { type PoolKind, type PoolName, poolNameOf } from '../net/pool-key.ts'
 
 /** The engine compares the two only with each other; they must differ and never change. */
@@ -6,10 +5,10 @@ export const addressSpaces = { local: 'ts-overlay', global: 'ts-overlay-global' 
 
 const spaces: Record<PoolKind, string> = {
   shared: addressSpaces.local,
-  books: addressSpaces.global,
-  told: `${addressSpaces.local}-swarm`,
+  manager: addressSpaces.global,
+  worker: `${addressSpaces.local}-swarm`,
 }
-const kinds: readonly PoolKind[] = ['told', 'books', 'shared']
+const kinds: readonly PoolKind[] = ['worker', 'manager', 'shared']
 
 /** The id that the engine keeps for the pool: readable, and all there is to know of it. */
 export function poolIdOf(name: PoolName): string {
@@ -23,16 +22,4 @@ export function parsePoolId(id: string): PoolName | null {
   const kind = kinds.find((kind) => spaces[kind] === space)
   if (kind === undefined || rest.length > 0) return null
   return poolNameOf(kind, `${base}/${length}`, overlay)
-}
-
-/** As `parsePoolId`, but refuses what it cannot read. */
-export function requirePoolId(id: string): PoolName {
-  const name = parsePoolId(id)
-  if (name === null) {
-    throw refusal(
-      'POOL_NOT_FOUND',
-      `pool id ${JSON.stringify(id)} is none of ours; they look like ${spaces.shared}/10.10.0.0/16`,
-    )
-  }
-  return name
 }

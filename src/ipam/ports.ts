@@ -4,7 +4,6 @@ import type { Random } from '../base/random.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
 
-/** What a message between members may consist of. */
 export type Json =
   null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
@@ -19,9 +18,7 @@ export interface StoreChange {
 export interface IpamStore {
   get<T>(table: string, key: string): T | undefined
   entries<T>(table: string): [string, T][]
-  /**
-   * All or nothing, and on the disk when it resolves. Writes take effect in the order of the calls.
-   */
+  /** All or nothing, on the disk when it resolves. In the order of the calls. */
   write(changes: readonly StoreChange[]): Promise<void>
 }
 
@@ -31,23 +28,26 @@ export interface MemberState {
   readonly state: 'alive' | 'suspect' | 'dead'
 }
 
+/** An endpoint of another member; of a dead one `live` is false. */
+export interface Claimant {
+  readonly member: string
+  readonly address: string
+  readonly live: boolean
+}
+
 /** What this room asks of the cluster. */
 export interface IpamCluster {
   readonly self: string
-  /** The known members, self included. */
   members(): Iterable<MemberState>
-  /** Sends a message and waits for its answer. Rejects when the member is away or late. */
   ask(member: string, message: Json, timeoutMs: number): Promise<Json>
   onAsk(handler: (from: string, message: Json) => Promise<Json>): void
-  /** The endpoint of another member that has this address. */
-  holderOf(poolKey: string, ip: Ip): { member: string; address: string } | null
+  /** The endpoints of other members that have this address. */
+  claimants(poolKey: string, ip: Ip): readonly Claimant[]
   /** Tells the others of a swarm's pool that this manager allocates, or not any more. */
   publishSwarmPool(poolKey: string): void
   withdrawSwarmPool(poolKey: string): void
   /** Keys of the swarm's pools that other members publish. */
   swarmPools(): Iterable<string>
-  /** Calls `listener` after members changed. */
-  onMembers(listener: () => void): void
 }
 
 /** Why the replicated state refuses a command; see `consensus/state`. */
@@ -61,10 +61,10 @@ export interface Refused {
 
 export type Outcome<T> = { readonly ok: T } | { readonly refused: Refused }
 
-/**
- * What this member has of a pool, as agreed: blocks by index and loans by offset, each with its
- * grant.
- */
+/** A block's or a loan's number and its grant: the place in the log where it was given. */
+export type Granted = readonly [number: number, grant: number]
+
+/** What this member has of a pool, as agreed: blocks by index and loans by offset. */
 export interface PoolView {
   readonly pool: string
   /** Of two views the one with the larger index is newer. */
@@ -76,21 +76,17 @@ export interface PoolView {
   readonly reserved: readonly number[]
   /** Offsets in this member's own blocks that are lent to others. */
   readonly lent: readonly number[]
-  readonly blocks: readonly (readonly [index: number, grant: number])[]
-  readonly loans: readonly (readonly [offset: number, grant: number])[]
+  readonly blocks: readonly Granted[]
+  readonly loans: readonly Granted[]
 }
-
-/** A block's or a loan's number and its grant. */
-export type Granted = readonly [number: number, grant: number]
 
 export interface Usage {
   readonly member: string
   readonly blocks: number
 }
 
-/** The wish for a pool of the cluster's choice. */
 interface AutoPoolWish {
-  readonly kind: 'shared' | 'books'
+  readonly kind: 'shared' | 'manager'
   readonly overlay: string | null
   readonly ipv6: boolean
   readonly sources: readonly { cidr: Cidr; length: number }[]
@@ -100,63 +96,43 @@ interface AutoPoolWish {
   readonly start: number
 }
 
-/**
- * What the cluster agrees on, as this room uses it. Every method rejects with QUORUM within
- * `timeoutMs`; the command may then still take effect later, which the grants make harmless.
- */
+/** Rejects with QUORUM within that time, ms. */
+type Timed<T> = (timeoutMs: number) => Promise<T>
+/** A command may still take effect after it rejected, which the grants make harmless. */
+export type Command<T> = Timed<Outcome<T>>
+
+/** What the cluster agrees on, as this room uses it. */
 export interface IpamAgreement {
   /** This member's identity; every command carries it. */
   id: string
-  /** Registers this member or renews its membership. */
-  renew(timeoutMs: number): Promise<Outcome<unknown>>
-  leave(timeoutMs: number): Promise<Outcome<unknown>>
-  evict(
-    names: readonly string[],
-    lapsedMs: number | null,
-    timeoutMs: number,
-  ): Promise<Outcome<unknown>>
-  tick(elapsedMs: number, timeoutMs: number): Promise<Outcome<unknown>>
-  members(timeoutMs: number): Promise<{ name: string; id: string; silentMs: number }[]>
+  renew(): Command<unknown>
+  leave(): Command<unknown>
+  evict(ids: readonly string[], lapsedMs: number | null): Command<unknown>
+  tick(elapsedMs: number): Command<unknown>
+  members(): Timed<{ name: string; id: string; silentMs: number }[]>
   /** All that this member has. What is not among it was not its own at `index`. */
-  holdings(timeoutMs: number): Promise<{
-    readonly known: boolean
-    readonly index: number
-    readonly pools: readonly PoolView[]
-  }>
-  holdPool(pool: string, timeoutMs: number): Promise<Outcome<PoolView>>
-  choosePool(wish: AutoPoolWish, timeoutMs: number): Promise<Outcome<PoolView>>
-  releasePool(pool: string, grant: number, timeoutMs: number): Promise<Outcome<unknown>>
-  gateway(pool: string, wanted: Ip | null, timeoutMs: number): Promise<Outcome<PoolView>>
-  reserve(pool: string, offset: number, timeoutMs: number): Promise<Outcome<PoolView>>
-  unreserve(pool: string, offset: number, timeoutMs: number): Promise<Outcome<PoolView>>
+  holdings(): Timed<{ readonly index: number; readonly pools: readonly PoolView[] }>
+  holdPool(pool: string): Command<PoolView>
+  choosePool(wish: AutoPoolWish): Command<PoolView>
+  releasePool(pool: string, grant: number): Command<unknown>
+  gateway(pool: string, wanted: Ip | null): Command<PoolView>
+  reserve(pool: string, offset: number): Command<PoolView>
+  unreserve(pool: string, offset: number): Command<PoolView>
   /** Until this member has `total` blocks with addresses from offset `first` to `last`. */
   claim(
     pool: string,
     wish: { total: number; first: number; last: number },
-    timeoutMs: number,
-  ): Promise<Outcome<{ view: PoolView; owners: readonly Usage[] }>>
-  claimBlock(pool: string, block: number, timeoutMs: number): Promise<Outcome<PoolView>>
-  release(
+  ): Command<{ view: PoolView; owners: readonly Usage[] }>
+  claimBlock(pool: string, block: number): Command<PoolView>
+  release(pool: string, blocks: readonly Granted[], loans: readonly Granted[]): Command<PoolView>
+  lend(pool: string, offset: number, to: string): Command<{ view: PoolView; grant: number }>
+  usage(pool: string): Timed<readonly Usage[]>
+  /** Who owns the block of an address, who was lent it, and who set it aside. */
+  whoHas(
     pool: string,
-    blocks: readonly Granted[],
-    loans: readonly Granted[],
-    timeoutMs: number,
-  ): Promise<Outcome<PoolView>>
-  lend(
-    pool: string,
+    block: number,
     offset: number,
-    to: string,
-    timeoutMs: number,
-  ): Promise<Outcome<{ view: PoolView; grant: number }>>
-  usage(pool: string, timeoutMs: number): Promise<readonly Usage[]>
-  whoHas(pool: string, block: number, offset: number, timeoutMs: number): Promise<Possession>
-}
-
-/** Who owns the block of an address, who was lent it, and who set it aside. */
-export interface Possession {
-  readonly owner: string | null
-  readonly borrower: string | null
-  readonly reserver: string | null
+  ): Timed<{ owner: string | null; borrower: string | null; reserver: string | null }>
 }
 
 /** What an operator can set. */
@@ -168,13 +144,11 @@ export interface IpamSettings {
   readonly forgetAfterMs: number
 }
 
-/** Everything this room is built from. */
 export interface IpamPorts {
   readonly settings: IpamSettings
   readonly store: IpamStore
   readonly cluster: IpamCluster
   readonly agreement: IpamAgreement
-  /** How this member stands to the voters. */
   readonly consensus: {
     /** Names of those that vote; empty while this member does not know. */
     voters(): readonly string[]

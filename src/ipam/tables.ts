@@ -1,6 +1,6 @@
 /** The store's tables that belong to this room. */
 export const tables = {
-  /** `identity`: our id. `heard`: when our membership was last renewed; see `MembershipLease`. */
+  /** `identity`: our id. `heard`: when our membership was last renewed; see `Membership`. */
   self: 'ipam.self',
   /** By pool key: the pools this host holds, and what is agreed of each. */
   pools: 'ipam.pools',

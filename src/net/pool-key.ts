@@ -1,11 +1,11 @@
 import { type Cidr, cidrsOverlap, parseCidr } from './cidr.ts'
 
 /**
- * Who allocates a pool's addresses. `shared`: every member, from blocks of its own. `books`: a
- * swarm manager alone, since swarm's managers have agreed already on who allocates. `told`: nobody
- * here; a swarm worker's copy takes the addresses that the manager chose.
+ * Who allocates a pool's addresses. `shared`: every member, from blocks of its own. `manager`: a
+ * swarm manager alone, since swarm's managers have agreed already on who allocates. `worker`:
+ * nobody here; a swarm worker's copy takes the addresses that the manager chose.
  */
-export type PoolKind = 'shared' | 'books' | 'told'
+export type PoolKind = 'shared' | 'manager' | 'worker'
 
 /** A pool by its name: the prefix, the overlay it is kept apart for, and who allocates. */
 export interface PoolName {
@@ -14,8 +14,8 @@ export interface PoolName {
   readonly overlay: string | null
 }
 
-const prefixes: Record<PoolKind, string> = { shared: '', books: 'global:', told: 'swarm:' }
-const kinds: readonly PoolKind[] = ['told', 'books', 'shared']
+const prefixes: Record<PoolKind, string> = { shared: '', manager: 'global:', worker: 'swarm:' }
+const kinds: readonly PoolKind[] = ['worker', 'manager', 'shared']
 
 /** The most characters of an overlay's id. */
 export const maxOverlayIdLength = 63

@@ -95,8 +95,8 @@ describe('calls whose connection breaks', function () {
         .networksWithEndpoints()
         .flatMap(({ endpoints }) => endpoints.map((e) => `endpoint ${e.endpointId}`)),
       ...links.flat().map(({ endpointId }) => `link ${endpointId}`),
-      ...ipam.heldPools().map(({ poolKey }) => `pool ${poolKey}`),
-      ...ipam.leases().map(({ ip }) => `address ${ip}`),
+      ...ipam.bindings.heldPools().map(({ poolKey }) => `pool ${poolKey}`),
+      ...ipam.bindings.leases().map(({ ip }) => `address ${ip}`),
       ...lone.store.entries('endpoints').map(([id]) => `on disk ${id}`),
     ].toSorted()
   }

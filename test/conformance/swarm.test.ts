@@ -137,7 +137,7 @@ describe('the whole plugin, in a swarm,', () => {
     for (const Address of [task.split('/')[0], '10.93.0.1'])
       await call('IpamDriver.ReleaseAddress', { PoolID: pool, Address })
     await call('IpamDriver.ReleasePool', { PoolID: pool })
-    expect(lone.plugin.ipam.heldPools()).to.deep.equal([])
+    expect(lone.plugin.ipam.bindings.heldPools()).to.deep.equal([])
   })
 
   it('gives two networks two VNIs, also before any node has made them, and one the same again', async () => {

@@ -9,7 +9,7 @@ export async function compareHoldings(world: IpamWorld, observer: Observer): Pro
     if (status.conflicts.length > 0) {
       throw new Error(`${name} reports conflicts: ${JSON.stringify(status.conflicts)}`)
     }
-    const agreed = await world.run(life!.agreement.holdings(1000))
+    const agreed = await world.run(life!.agreement.holdings()(1000))
     for (const { poolKey, blocks } of status.pools) {
       const view = agreed.pools.find(({ pool }) => pool === poolKey)
       const granted = view?.blocks.map(([index]) => index).sort((a, b) => a - b) ?? []
@@ -25,7 +25,7 @@ export async function compareHoldings(world: IpamWorld, observer: Observer): Pro
         owners.set(block, name)
       }
     }
-    const held = new Set(ipam.leases().map(({ poolKey, ip }) => `${poolKey} ${ip}`))
+    const held = new Set(ipam.bindings.leases().map(({ poolKey, ip }) => `${poolKey} ${ip}`))
     for (const [poolKey, ip] of observer.heldBy(name)) {
       if (!held.has(`${poolKey} ${ip}`)) throw new Error(`${name} does not know ${poolKey} ${ip}`)
     }

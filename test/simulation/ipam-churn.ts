@@ -104,7 +104,7 @@ export class Churn {
     const wish = { space: 'ts-overlay', pool, subPool: null, options: {}, ipv6: false }
     await this.world.run(ipam.requestPool(wish))
     await this.world.run(ipam.requestAddress({ poolId, address: null, gateway: true }))
-    await this.world.run(ipam.bindPool(subnet, 'network'))
+    await this.world.run(ipam.bindings.bindPool(subnet, 'network'))
     for (let i = 0; i < addresses; i++) await this.#take(host)
   }
 
@@ -112,7 +112,7 @@ export class Churn {
   async #look(): Promise<void> {
     if (this.#byHand || this.#dead.size === 0) return
     const [core] = this.#core
-    const members = await this.world.run(core!.life!.agreement.members(1000))
+    const members = await this.world.run(core!.life!.agreement.members()(1000))
     const names = new Set(members.map(({ name }) => name))
     for (const name of this.#dead.keys()) if (!names.has(name)) await this.#isEvicted(name, core!)
   }

@@ -49,7 +49,7 @@ class Absences {
       const wish = { space: 'ts-overlay', subPool: null, options: {}, ipv6: false }
       await world.run(host.ipam.requestPool({ ...wish, pool: parseCidr(subnet)! }))
       await world.run(host.ipam.requestAddress({ poolId, address: null, gateway: true }))
-      await world.run(host.ipam.bindPool(subnet, 'network'))
+      await world.run(host.ipam.bindings.bindPool(subnet, 'network'))
     }
     for (let phase = 0; phase < phases; phase++) {
       const apart = hosts.filter(() => world.chance(0.4))

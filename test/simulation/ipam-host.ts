@@ -11,7 +11,11 @@ import type {
   Json,
   StoreChange,
 } from '../../src/ipam/ports.ts'
+import type { Lease } from '../../src/ipam/leases/lease-table.ts'
 import { type Cidr, parseCidr } from '../../src/net/cidr.ts'
+import type { Ip } from '../../src/net/ip.ts'
+import { geometryOf, offsetOf } from '../../src/net/pool-geometry.ts'
+import { parsePoolKey } from '../../src/net/pool-key.ts'
 import type { IpamWorld } from './ipam-world.ts'
 
 /** What a disk needs for a write in the simulation, ms. */
@@ -46,7 +50,6 @@ export interface Life {
   readonly published: Set<string>
   alive: boolean
   handler: ((from: string, message: Json) => Promise<Json>) | null
-  listener: () => void
 }
 
 /** A host of the simulation: a disk, members it has heard of, what it knows of their records. */
@@ -77,6 +80,13 @@ export class SimulatedHost {
     return this.life !== null
   }
 
+  /** The addresses that its containers have, also while the plugin is down. */
+  hasLease(poolKey: string, ip: Ip): boolean {
+    const offset = offsetOf(geometryOf(parsePoolKey(poolKey)!.cidr), ip)
+    const row = this.disk.tables.get('ipam.leases')?.get(`${offset} ${poolKey}`)
+    return row !== undefined && (JSON.parse(row) as Lease).kind === 'container'
+  }
+
   get ipam(): Ipam {
     if (this.life === null) throw new Error(`${this.name} is down`)
     return this.life.ipam
@@ -91,7 +101,6 @@ export class SimulatedHost {
       published,
       alive: true,
       handler: null,
-      listener: () => {},
     }
     const agreement = (life.agreement = this.world.voters.clientOf(this, life as Life))
     life.ipam = new Ipam({
@@ -129,7 +138,6 @@ export class SimulatedHost {
     clock.setTimeout(() => {
       if (!life.alive) return
       join()
-      life.listener()
     }, joinMs)
   }
 
@@ -189,8 +197,7 @@ export class SimulatedHost {
         [...world.hosts.values()].flatMap((host) =>
           host.name === name || host.life === null ? [] : [...host.life.published],
         ),
-      holderOf: (poolKey, ip) => world.holderOf(name, poolKey, ip),
-      onMembers: (listener) => (life.listener = listener),
+      claimants: (poolKey, ip) => world.claimants(this, poolKey, ip),
     }
   }
 }

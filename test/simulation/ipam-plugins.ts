@@ -10,7 +10,7 @@ import {
 } from '../../src/cluster/gossip/memberlist-gossip.ts'
 import { MemoryDataplane } from '../../src/dataplane/memory/memory-dataplane.ts'
 import type { IpamStatus } from '../../src/ipam/status.ts'
-import type { Cidr } from '../../src/net/cidr.ts'
+import { type Cidr, parseIpInCidr } from '../../src/net/cidr.ts'
 import { type Ip, parseIp } from '../../src/net/ip.ts'
 import { Plugin } from '../../src/plugin.ts'
 import { FileStore } from '../../src/store/file-store.ts'
@@ -33,6 +33,8 @@ interface Running {
 export class LoopbackPlugins {
   readonly #running = new Map<number, Running>()
   readonly #directory: string
+  /** Kernels outlive their plugins. */
+  readonly #kernels = new Map<number, MemoryDataplane>()
 
   private constructor(directory: string) {
     this.#directory = directory
@@ -76,7 +78,7 @@ export class LoopbackPlugins {
     }
     const ports = { store, gossip, sealed, clock, random: systemRandom, problems: [] }
     const plugin = new Plugin(
-      { ...ports, logger: silentLogger, dataplane: new MemoryDataplane() },
+      { ...ports, logger: silentLogger, dataplane: this.#kernel(host) },
       { ...options, member: name, vtep: address, seeds },
     )
     await plugin.start()
@@ -115,13 +117,31 @@ export class LoopbackPlugins {
     const wish = { space: 'ts-overlay', pool, subPool: null, options: {}, ipv6: false }
     const { poolId } = await ipam.requestPool(wish)
     await ipam.requestAddress({ poolId, address: null, gateway: true })
-    await ipam.bindPool(pool, `network-${pool}`)
+    await ipam.bindings.bindPool(pool, `network-${pool}`)
     return poolId
   }
 
   /** And at `docker run`. */
   take(host: number, poolId: string, address: Ip | null = null): Promise<string> {
     return this.plugin(host).ipam.requestAddress({ poolId, address, gateway: false })
+  }
+
+  /** What the engine asks for after that, so that the container's endpoint is published. */
+  async attach(host: number, pool: Cidr, address: string): Promise<void> {
+    const { network } = this.plugin(host)
+    const networkId = `network-${pool}`
+    const pools = [{ addressSpace: 'ts-overlay', pool, gateway: null }]
+    await network.createNetwork({ networkId, options: {}, internal: false, pools })
+    const endpointId = `${host}${networkId}`
+    const addresses = [parseIpInCidr(address)!]
+    await network.createEndpoint({ networkId, endpointId, addresses, mac: null })
+    await network.join({ networkId, endpointId })
+  }
+
+  #kernel(host: number): MemoryDataplane {
+    const kernel = this.#kernels.get(host) ?? new MemoryDataplane()
+    this.#kernels.set(host, kernel)
+    return kernel
   }
 
   async ready(count: number): Promise<void> {

@@ -41,7 +41,7 @@ export class Requests {
         const wish = { space: 'ts-overlay', pool: cidr, subPool: null, options: {}, ipv6: false }
         const { poolId } = await ipam.requestPool(wish)
         await ipam.requestAddress({ poolId, address: null, gateway: true })
-        await ipam.bindPool(cidr, `network-${host.name}`)
+        await ipam.bindings.bindPool(cidr, `network-${host.name}`)
       })()
       attached.catch((error: unknown) =>
         this.observer.note(`${host.name} attach: ${String(error)}`),
@@ -55,7 +55,9 @@ export class Requests {
     const { life } = host
     if (life === null) return
     this.observer.removes(host.name, cidr)
-    await this.world.run(life.ipam.unbindPool(cidr, `network-${host.name}`)).catch(passRefusal)
+    await this.world
+      .run(life.ipam.bindings.unbindPool(cidr, `network-${host.name}`))
+      .catch(passRefusal)
     await this.world.run(life.ipam.releasePool(poolId(cidr))).catch(passRefusal)
     // What was answered while the pool was being released is released with it.
     this.observer.removes(host.name, cidr)
@@ -114,8 +116,8 @@ export class Requests {
   /** Releases what the host has leases for and no container of, as the plugin does after a while. */
   freeUnused(host: SimulatedHost): void {
     const held = new Set(this.observer.heldBy(host.name).map(([cidr, ip]) => `${cidr} ${ip}`))
-    for (const { poolKey, ip } of host.ipam.leases()) {
-      if (!held.has(`${poolKey} ${ip}`)) this.#release(host.ipam.freeLease(poolKey, ip))
+    for (const { poolKey, ip } of host.ipam.bindings.leases()) {
+      if (!held.has(`${poolKey} ${ip}`)) this.#release(host.ipam.bindings.freeLease(poolKey, ip))
     }
   }
 

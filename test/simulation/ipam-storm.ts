@@ -100,7 +100,7 @@ export class Storm {
       const evicted = [...this.#gone].filter((name) => !world.hosts.has(name))
       if (evicted.length > 0 && host !== undefined) await world.run(this.#evictGone(host, evicted))
       for (const cidr of pools) {
-        const usage = await world.run(host!.life!.agreement.usage(cidr, 1000))
+        const usage = await world.run(host!.life!.agreement.usage(cidr)(1000))
         for (const { member, blocks } of usage) left.add(`${member} has ${blocks} of ${cidr}`)
       }
       if (left.size === 0) return
@@ -253,11 +253,11 @@ export class Storm {
       this.observer.note(`${host.name} does not start: ${error.message}`)
       return host.crash(false)
     }
-    const held = new Set(host.ipam.leases().map(({ poolKey, ip }) => `${poolKey} ${ip}`))
+    const held = new Set(host.ipam.bindings.leases().map(({ poolKey, ip }) => `${poolKey} ${ip}`))
     for (const [poolKey, ip] of this.observer.heldBy(host.name)) {
       if (!held.has(`${poolKey} ${ip}`)) throw new Error(`${host.name} forgot ${poolKey} ${ip}`)
     }
-    const attached = host.ipam.heldPools().filter(({ networkId }) => networkId !== null)
+    const attached = host.ipam.bindings.heldPools().filter(({ networkId }) => networkId !== null)
     if (attached.length < pools.length) await this.requests.attach(host)
     if (this.#emptied.delete(host)) this.requests.freeUnused(host)
   }

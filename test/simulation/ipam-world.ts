@@ -1,7 +1,7 @@
 import { failure } from '../../src/base/errors.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import { pick, type Random, seededRandom } from '../../src/base/random.ts'
-import type { Json, MemberState } from '../../src/ipam/ports.ts'
+import type { Claimant, Json, MemberState } from '../../src/ipam/ports.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { VirtualClock } from '../support/virtual-clock.ts'
 import { type Life, SimulatedHost } from './ipam-host.ts'
@@ -87,7 +87,6 @@ export class IpamWorld {
   cut(...sides: readonly (readonly string[])[]): void {
     this.#sides.clear()
     sides.forEach((names, side) => names.forEach((name) => this.#sides.set(name, side + 1)))
-    this.#changed()
   }
 
   /** What `from` sends does not reach `to`, though the other way it does. */
@@ -98,7 +97,6 @@ export class IpamWorld {
   heal(): void {
     this.#sides.clear()
     this.#oneWay.clear()
-    this.#changed()
   }
 
   reachable(a: string, b: string): boolean {
@@ -126,13 +124,21 @@ export class IpamWorld {
       if (host.name === name) continue
       host.known.delete(name)
     }
-    this.#changed()
   }
 
-  holderOf(asking: string, poolKey: string, ip: Ip): { member: string; address: string } | null {
-    const member = this.endpoints.get(`${poolKey} ${ip}`)
-    if (member === undefined || member === asking) return null
-    return this.reachable(asking, member) ? { member, address: '192.0.2.1' } : null
+  /**
+   * Endpoints of other members: those that a test makes, and those of containers with an address that the asking host has
+   * too. The others are left out, so that nothing keeps a fault of address management from being seen.
+   */
+  claimants(asking: SimulatedHost, poolKey: string, ip: Ip): Claimant[] {
+    const made = this.endpoints.get(`${poolKey} ${ip}`)
+    const isDoubted = asking.hasLease(poolKey, ip)
+    return [...asking.known]
+      .filter((name) => name !== asking.name)
+      .filter((name) => name === made || (isDoubted && this.hosts.get(name)?.hasLease(poolKey, ip)))
+      .map((member) => {
+        return { member, address: '192.0.2.1', live: this.reachable(asking.name, member) }
+      })
   }
 
   ask(life: Life, from: string, to: string, message: Json, timeoutMs: number): Promise<Json> {
@@ -200,7 +206,6 @@ export class IpamWorld {
     this.voters.replaceDead()
     for (const host of this.hosts.values()) {
       if (!host.up) continue
-      const before = host.known.size
       for (const name of host.known) {
         const other = this.hosts.get(name)
         if (name === host.name || other === undefined) continue
@@ -208,12 +213,7 @@ export class IpamWorld {
         for (const known of other.known) host.known.add(known)
         other.known.add(host.name)
       }
-      if (host.known.size > before) host.life?.listener()
     }
-  }
-
-  #changed(): void {
-    for (const host of this.hosts.values()) host.life?.listener()
   }
 
   /** One of the hosts that run. */

@@ -2,16 +2,48 @@ import type { ConsensusClient } from '../ports.ts'
 import type { PoolView } from './pool-view.ts'
 import type { Outcome } from './section.ts'
 
-/** A pool source of the settings: prefixes of `length` within `cidr`. */
-interface Source {
-  readonly cidr: string
-  readonly length: number
+/** Submits a command, or asks; rejects with QUORUM within that time, ms. */
+type Timed<T> = (timeoutMs: number) => Promise<T>
+
+/** Blocks by index, or loans by offset, each with its grant. */
+type Granted = readonly (readonly [number, number])[]
+
+/** What `attachOverlay` is given. */
+interface OverlayWish {
+  readonly overlayId: string
+  readonly encrypted: boolean
+  readonly vni: number | null
+  readonly start: number
+  readonly avoid: readonly number[]
+}
+
+/** What `choosePool` is given. */
+interface PoolWish {
+  readonly kind: 'shared' | 'manager'
+  readonly overlay: string | null
+  readonly ipv6: boolean
+  readonly sources: readonly { readonly cidr: string; readonly length: number }[]
+  readonly avoid: readonly string[]
+  readonly start: number
+}
+
+interface Usage {
+  readonly member: string
+  readonly blocks: number
+}
+
+/** What a member has, or a page of that. */
+interface Holdings {
+  /** Whether the registry has this member. */
+  readonly known: boolean
+  /** What is not in `pools` was not this member's here in the log. */
+  readonly index: number
+  readonly pools: readonly PoolView[]
 }
 
 /**
  * The replicated state as rooms use it: one method for each command and question, as their sections
- * describe them. Rejects with QUORUM within `timeoutMs`; then the command may still be applied
- * later.
+ * describe them. A command may still be applied after it rejected.
  */
 export class AgreedClient {
   readonly #client: Pick<ConsensusClient, 'submit' | 'query'>
@@ -23,162 +55,84 @@ export class AgreedClient {
     this.id = id
   }
 
-  renew(timeoutMs: number) {
-    return this.#submit<{ root: string }>('renew', {}, timeoutMs)
-  }
-
-  leave(timeoutMs: number) {
-    return this.#submit<object>('leave', {}, timeoutMs)
-  }
-
-  tick(elapsedMs: number, timeoutMs: number) {
-    return this.#submit<{ clockMs: number }>(
-      'tick',
-      { elapsedMs: Math.round(elapsedMs) },
-      timeoutMs,
-    )
-  }
-
+  renew = () => this.#command<{ root: string }>('renew', {})
+  leave = () => this.#command<object>('leave', {})
+  tick = (elapsedMs: number) =>
+    this.#command<{ clockMs: number }>('tick', { elapsedMs: Math.round(elapsedMs) })
   /** `lapsedMs` null: by an operator's word. */
-  evict(ids: readonly string[], lapsedMs: number | null, timeoutMs: number) {
-    return this.#submit<{ evicted: string[] }>('evict', { ids, lapsedMs }, timeoutMs)
-  }
+  evict = (ids: readonly string[], lapsedMs: number | null) =>
+    this.#command<{ evicted: string[] }>('evict', { ids, lapsedMs })
 
-  holdPool(pool: string, timeoutMs: number) {
-    return this.#submit<PoolView>('holdPool', { pool }, timeoutMs)
-  }
+  holdPool = (pool: string) => this.#command<PoolView>('holdPool', { pool })
+  choosePool = (wish: PoolWish) => this.#command<PoolView>('choosePool', wish)
+  releasePool = (pool: string, grant: number) =>
+    this.#command<object>('releasePool', { pool, grant })
+  gateway = (pool: string, wanted: string | null) =>
+    this.#command<PoolView>('gateway', { pool, wanted })
+  reserve = (pool: string, offset: number) => this.#command<PoolView>('reserve', { pool, offset })
+  unreserve = (pool: string, offset: number) =>
+    this.#command<PoolView>('unreserve', { pool, offset })
+  claim = (pool: string, wish: { total: number; first: number; last: number }) =>
+    this.#command<{ view: PoolView; owners: readonly Usage[] }>('claim', { pool, ...wish })
+  claimBlock = (pool: string, block: number) =>
+    this.#command<PoolView>('claimBlock', { pool, block })
+  release = (pool: string, blocks: Granted, loans: Granted) =>
+    this.#command<PoolView>('release', { pool, blocks, loans })
+  lend = (pool: string, offset: number, to: string) =>
+    this.#command<{ view: PoolView; grant: number }>('lend', { pool, offset, to })
 
-  choosePool(
-    wish: {
-      kind: 'shared' | 'books'
-      overlay: string | null
-      ipv6: boolean
-      sources: readonly Source[]
-      avoid: readonly string[]
-      start: number
-    },
-    timeoutMs: number,
-  ) {
-    return this.#submit<PoolView>('choosePool', wish, timeoutMs)
-  }
+  attachOverlay = (wish: OverlayWish) => this.#command<{ vni: number }>('attachOverlay', wish)
+  detachOverlay = (overlayId: string, grant: number) =>
+    this.#command<object>('detachOverlay', { overlayId, grant })
+  claimName = (name: string, overlayId: string) =>
+    this.#command<{ grant: number }>('claimName', { name, overlayId })
+  releaseName = (name: string, grant: number) =>
+    this.#command<object>('releaseName', { name, grant })
 
-  releasePool(pool: string, grant: number, timeoutMs: number) {
-    return this.#submit<object>('releasePool', { pool, grant }, timeoutMs)
-  }
+  attachedOverlays = () =>
+    this.#question<{
+      readonly known: boolean
+      readonly grant: number
+      readonly overlays: readonly { overlayId: string; vni: number }[]
+    }>('attachedOverlays', {})
+  whoHas = (pool: string, block: number, offset: number) =>
+    this.#question<{ owner: string | null; borrower: string | null; reserver: string | null }>(
+      'whoHas',
+      { pool, block, offset },
+    )
+  usage = (pool: string) => this.#question<readonly Usage[]>('usage', { pool })
+  members = () => this.#question<{ name: string; id: string; silentMs: number }[]>('members', {})
 
-  gateway(pool: string, wanted: string | null, timeoutMs: number) {
-    return this.#submit<PoolView>('gateway', { pool, wanted }, timeoutMs)
-  }
-
-  reserve(pool: string, offset: number, timeoutMs: number) {
-    return this.#submit<PoolView>('reserve', { pool, offset }, timeoutMs)
-  }
-
-  unreserve(pool: string, offset: number, timeoutMs: number) {
-    return this.#submit<PoolView>('unreserve', { pool, offset }, timeoutMs)
-  }
-
-  claim(pool: string, wish: { total: number; first: number; last: number }, timeoutMs: number) {
-    type Claimed = { view: PoolView; owners: { member: string; blocks: number }[] }
-    return this.#submit<Claimed>('claim', { pool, ...wish }, timeoutMs)
-  }
-
-  claimBlock(pool: string, block: number, timeoutMs: number) {
-    return this.#submit<PoolView>('claimBlock', { pool, block }, timeoutMs)
-  }
-
-  /** Blocks by index and loans by offset, each with its grant. */
-  release(
-    pool: string,
-    blocks: readonly (readonly [number, number])[],
-    loans: readonly (readonly [number, number])[],
-    timeoutMs: number,
-  ) {
-    return this.#submit<PoolView>('release', { pool, blocks, loans }, timeoutMs)
-  }
-
-  lend(pool: string, offset: number, to: string, timeoutMs: number) {
-    type Lent = { view: PoolView; grant: number }
-    return this.#submit<Lent>('lend', { pool, offset, to }, timeoutMs)
-  }
-
-  attachOverlay(
-    wish: {
-      overlayId: string
-      encrypted: boolean
-      vni: number | null
-      start: number
-      avoid: readonly number[]
-    },
-    timeoutMs: number,
-  ) {
-    return this.#submit<{ vni: number }>('attachOverlay', wish, timeoutMs)
-  }
-
-  detachOverlay(overlayId: string, grant: number, timeoutMs: number) {
-    return this.#submit<object>('detachOverlay', { overlayId, grant }, timeoutMs)
-  }
-
-  attachedOverlays(timeoutMs: number) {
-    type Attached = { overlayId: string; vni: number }
-    type Answer = { known: boolean; grant: number; overlays: readonly Attached[] }
-    return this.#ask<Answer>('attachedOverlays', {}, timeoutMs)
-  }
-
-  claimName(name: string, overlayId: string, timeoutMs: number) {
-    return this.#submit<{ grant: number }>('claimName', { name, overlayId }, timeoutMs)
-  }
-
-  releaseName(name: string, grant: number, timeoutMs: number) {
-    return this.#submit<object>('releaseName', { name, grant }, timeoutMs)
-  }
-
-  /** All that this member has; `known` is false when the registry does not have it. */
-  async holdings(timeoutMs: number): Promise<Holdings> {
-    type Page = Holdings & { more: boolean }
-    let page = await this.#ask<Page>('holdings', { after: '' }, timeoutMs)
+  /** All that this member has. */
+  holdings = (): Timed<Holdings> => async (timeoutMs) => {
+    const pageAfter = (after: string) =>
+      this.#question<Holdings & { more: boolean }>('holdings', { after })(timeoutMs)
+    let page = await pageAfter('')
     const { index } = page
     const pools = [...page.pools]
     while (page.more) {
-      page = await this.#ask<Page>('holdings', { after: pools.at(-1)!.pool }, timeoutMs)
+      page = await pageAfter(pools.at(-1)!.pool)
       pools.push(...page.pools)
     }
     return { known: page.known, index, pools }
   }
 
-  whoHas(pool: string, block: number, offset: number, timeoutMs: number) {
-    type Owners = { owner: string | null; borrower: string | null; reserver: string | null }
-    return this.#ask<Owners>('whoHas', { pool, block, offset }, timeoutMs)
+  #command<T>(op: string, fields: object): Timed<Outcome<T>> {
+    return async (timeoutMs) => {
+      const command = encode({ op, id: this.id, ...fields })
+      return decode<Outcome<T>>(await this.#client.submit(command, { timeoutMs }))
+    }
   }
 
-  usage(pool: string, timeoutMs: number) {
-    return this.#ask<{ member: string; blocks: number }[]>('usage', { pool }, timeoutMs)
+  #question<T>(op: string, fields: object): Timed<T> {
+    return async (timeoutMs) => {
+      const asked = encode({ op, id: this.id, ...fields })
+      const outcome = decode<Outcome<T>>(await this.#client.query(asked, { timeoutMs }))
+      if ('ok' in outcome) return outcome.ok
+      // Every question is answered; one that is not is of code that another voter does not have.
+      throw new Error(`the voters do not know the question ${op}: ${outcome.refused.code}`)
+    }
   }
-
-  members(timeoutMs: number) {
-    return this.#ask<{ name: string; id: string; silentMs: number }[]>('members', {}, timeoutMs)
-  }
-
-  async #submit<T>(op: string, fields: object, timeoutMs: number): Promise<Outcome<T>> {
-    const command = encode({ op, id: this.id, ...fields })
-    return decode<Outcome<T>>(await this.#client.submit(command, { timeoutMs }))
-  }
-
-  async #ask<T>(op: string, fields: object, timeoutMs: number): Promise<T> {
-    const asked = encode({ op, id: this.id, ...fields })
-    const outcome = decode<Outcome<T>>(await this.#client.query(asked, { timeoutMs }))
-    if ('ok' in outcome) return outcome.ok
-    // Every question is answered; one that is not comes from code that another voter does not have.
-    throw new Error(`the voters do not know the question ${op}: ${outcome.refused.code}`)
-  }
-}
-
-export interface Holdings {
-  /** Whether the registry has this member. */
-  readonly known: boolean
-  /** What is not in `pools` was not this member's here in the log. */
-  readonly index: number
-  readonly pools: readonly PoolView[]
 }
 
 function encode(value: unknown): Uint8Array {

@@ -48,7 +48,7 @@ export class Pools implements Section {
       1,
       v.object({
         id,
-        kind: v.picklist(['shared', 'books']),
+        kind: v.picklist(['shared', 'manager']),
         overlay: v.nullable(v.string()),
         ipv6: v.boolean(),
         sources: list(source, 64),

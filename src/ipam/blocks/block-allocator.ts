@@ -1,18 +1,15 @@
-import type { Clock } from '../../base/clock.ts'
 import { attempt } from '../../base/errors.ts'
-import type { Logger } from '../../base/logger.ts'
 import { blockRange } from '../../net/pool-geometry.ts'
+import { refusedByState } from '../errors.ts'
 import type { Holdings } from '../holdings.ts'
+import type { Lending, Offer } from '../leases/lending.ts'
 import type { PeerRequests } from '../peer-requests.ts'
 import type { LocalPool } from '../pools/local-pool.ts'
-import type { Usage } from '../ports.ts'
-import { refusedByState } from '../errors.ts'
-import type { Offer, Spares } from './spares.ts'
+import type { IpamPorts, Usage } from '../ports.ts'
 import { blocksToClaim, blocksToKeep, spareAddresses } from './watermarks.ts'
 
 /** After a failed try to get blocks ahead of need the next is this much later, ms. */
 const aheadPauseMs = 5000
-/** Blocks ahead of need are claimed within this, ms. */
 const aheadMs = 3000
 /** An empty block is kept at least this long, ms: containers are often restarted. */
 const minEmptyMs = 60_000
@@ -25,12 +22,10 @@ interface Supplied {
   readonly owners: readonly Usage[]
 }
 
-interface AllocatorParts {
+type AllocatorParts = Pick<IpamPorts, 'clock' | 'logger'> & {
   readonly holdings: Holdings
   readonly peers: PeerRequests
-  readonly spares: Spares
-  readonly clock: Clock
-  readonly logger: Logger
+  readonly lending: Lending
 }
 
 /**
@@ -72,56 +67,39 @@ export class BlockAllocator {
     )
   }
 
-  /** Gives back blocks that lie idle. */
   async trim(): Promise<void> {
     const { holdings } = this.#parts
-    for (const pool of holdings.pools.all()) {
-      const excess = this.#excess(pool)
-      if (excess.length > 0) await holdings.releaseBlocks(pool, excess)
-    }
-  }
-
-  /** Resolves when no claim runs. */
-  async settled(): Promise<void> {
-    while (this.#running.size > 0) await Promise.allSettled(this.#running.values())
+    for (const pool of holdings.pools.values())
+      await holdings.releaseBlocks(pool, this.#excess(pool))
   }
 
   async #more(pool: LocalPool, deadline: number): Promise<Supplied> {
-    const nothing: Supplied = { gained: false, offers: [], owners: [] }
+    const nothing = { gained: false, offers: [], owners: [] }
     if (this.#lacking(pool) === 0 || !pool.held || pool.window === null) return nothing
-    const { gained, owners } = await this.#claim(pool, deadline)
-    if (gained || pool.waiting === 0) return { ...nothing, gained, owners }
-    const { released, offers } = await this.#parts.spares.ask(pool, deadline)
-    if (released === 0) return { gained: false, offers, owners }
-    return { ...nothing, ...(await this.#claim(pool, deadline)), offers }
+    const claimed = await this.#claim(pool, deadline)
+    if (claimed.gained || pool.waiting === 0) return claimed
+    const { released, offers } = await this.#parts.lending.askOwners(pool, deadline)
+    if (released > 0) return { ...(await this.#claim(pool, deadline)), offers }
+    return { ...claimed, offers }
   }
 
-  async #claim(
-    pool: LocalPool,
-    deadline: number,
-  ): Promise<{ gained: boolean; owners: readonly Usage[] }> {
+  async #claim(pool: LocalPool, deadline: number): Promise<Supplied> {
     const { clock, holdings } = this.#parts
-    const { window } = pool
+    const { first, last } = pool.window!
     // Blocks that are given up here are still ours there, and would count.
     if (pool.owed.blocks.length > 0) await holdings.flush(pool, deadline)
     const before = { blocks: pool.ranges.length, fresh: pool.fresh(clock.now()) }
     const inWindow = [...pool.blocks.keys()].filter(
-      (index) => blockRange(pool.geometry, index, window!) !== null,
-    ).length
-    const total = inWindow + this.#lacking(pool)
-    const wish = { total, first: window!.first, last: window!.last }
-    let owners: readonly Usage[] = []
+      (index) => blockRange(pool.geometry, index, { first, last }) !== null,
+    )
+    const wish = { total: inWindow.length + this.#lacking(pool), first, last }
     const what = `a block of pool ${pool.key}`
-    const outcome = await holdings.submit(what, deadline, async (agreement, timeoutMs) => {
-      const claimed = await agreement.claim(pool.key, wish, timeoutMs)
-      if ('refused' in claimed) return claimed
-      owners = claimed.ok.owners
-      return { ok: claimed.ok.view }
-    })
+    const claim = holdings.agreement.claim(pool.key, wish)
+    const outcome = await holdings.submit(what, deadline, claim)
     if ('refused' in outcome) throw refusedByState(what, outcome.refused)
     // A loan that came back frees an address without a new block.
     const gained = pool.ranges.length > before.blocks || pool.fresh(clock.now()) > before.fresh
-    return { gained, owners }
+    return { gained, owners: outcome.ok.owners, offers: [] }
   }
 
   #lacking(pool: LocalPool): number {
@@ -133,12 +111,11 @@ export class BlockAllocator {
 
   #excess(pool: LocalPool): number[] {
     const { clock, peers } = this.#parts
-    const keep = blocksToKeep(pool.geometry, pool.leases.size, peers.count)
-    const surplus = pool.blocks.size - keep
+    const surplus = pool.blocks.size - blocksToKeep(pool.geometry, pool.leases.size, peers.count)
     if (surplus <= 0 || pool.waiting > 0) return []
     if (pool.fresh(clock.now()) <= spareAddresses(pool.geometry)) return []
-    const isOld = (index: number): boolean =>
-      clock.wall() - pool.blocks.get(index)!.since >= minEmptyMs
-    return pool.idleBlocks().filter(isOld).slice(0, surplus)
+    const since = clock.wall() - minEmptyMs
+    const old = pool.idleBlocks().filter((index) => pool.blocks.get(index)!.since <= since)
+    return old.slice(0, surplus)
   }
 }

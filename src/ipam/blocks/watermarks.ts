@@ -7,11 +7,9 @@ import type { PoolGeometry } from '../../net/pool-geometry.ts'
 
 /** At first use a member takes no more than about this many addresses. */
 const maxFirstShare = 256
-/** And at most so many are kept free ahead of need. */
+/** And at most this many are kept free ahead of need. */
 const maxSpare = 64
-/**
- * The shares that members take at first use leave this part of the pool to those that need more.
- */
+/** First shares leave this part of the pool to those that need more. */
 const shareDivisor = 2
 
 /**
@@ -28,19 +26,10 @@ export function spareAddresses({ blockSize }: PoolGeometry): number {
   return Math.max(1, Math.min(Math.floor(blockSize / 2), maxSpare))
 }
 
-/** What a pool's stock on this host is, for the decision to get more. */
-interface Stock {
-  readonly blocks: number
-  /** Addresses that could be handed out at once. */
-  readonly fresh: number
-  /** Requests that wait for an address. */
-  readonly waiting: number
-}
+/** Blocks, addresses that could be handed out, requests that wait. */
+type Stock = Readonly<Record<'blocks' | 'fresh' | 'waiting', number>>
 
-/**
- * How many blocks to claim now; 0 when there is enough. Grows with what is held, so that many
- * claims are rare.
- */
+/** How many blocks to claim now. Grows with what is held, so that claims are rare. */
 export function blocksToClaim(geometry: PoolGeometry, stock: Stock, members: number): number {
   const lacking = stock.waiting + spareAddresses(geometry) - stock.fresh
   if (lacking <= 0) return 0
@@ -50,10 +39,7 @@ export function blocksToClaim(geometry: PoolGeometry, stock: Stock, members: num
   return Math.max(needed, growth)
 }
 
-/**
- * How many blocks a member may keep when some are empty: its first share, or what it uses and one
- * more.
- */
+/** How many blocks a member keeps when some are empty: its first share, or one more than used. */
 export function blocksToKeep(geometry: PoolGeometry, leases: number, members: number): number {
   const used = Math.ceil((leases + spareAddresses(geometry)) / geometry.blockSize) + 1
   return Math.max(firstShare(geometry, members), used)

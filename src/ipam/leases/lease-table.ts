@@ -1,3 +1,4 @@
+import type { Clock } from '../../base/clock.ts'
 import type { OffsetRange } from '../../net/pool-geometry.ts'
 
 /** An address handed out on this host. `since` is wall clock, ms. */
@@ -7,8 +8,12 @@ export interface Lease {
   readonly kind: 'container' | 'reserved'
   /** The grant under which the owner of its block lent this one address; null when none did. */
   readonly loan: number | null
-  /** The container's name, where the engine tells it. */
   readonly name?: string
+}
+
+/** A new lease of a container, or of something outside; `name` is the container's, if known. */
+export function leaseOf(clock: Clock, kind: Lease['kind'], name: string | null): Lease {
+  return { since: clock.wall(), kind, loan: null, ...(name === null ? {} : { name }) }
 }
 
 /**
@@ -18,7 +23,6 @@ export interface Lease {
 export const quarantineMs = 30_000
 /** `docker restart` asks for an address this soon after it released one, ms. */
 const restartMs = 10_000
-/** So many containers' last addresses are remembered. */
 const maxNames = 1024
 
 /**
@@ -46,10 +50,7 @@ export class LeaseTable {
     return this.#leases
   }
 
-  /**
-   * Marks an address as handed out. The search for the next goes on behind the newest one, also
-   * after a restart.
-   */
+  /** Marks an address as handed out. The search goes on behind the newest one. */
   take(offset: number, lease: Lease): void {
     this.#leases.set(offset, lease)
     this.#freed.delete(offset)
@@ -58,14 +59,14 @@ export class LeaseTable {
     this.#cursor = offset + 1
   }
 
-  /** Marks an address as free again. False when it was free. */
-  drop(offset: number, now: number): boolean {
-    const name = this.#leases.get(offset)?.name
-    if (!this.#leases.delete(offset)) return false
-    if (name !== undefined) this.#remember(name, offset)
+  /** Marks an address as free again; one that is free is fine. */
+  drop(offset: number, now: number): void {
+    const lease = this.#leases.get(offset)
+    if (lease === undefined) return
+    this.#leases.delete(offset)
+    if (lease.name !== undefined) this.#remember(lease.name, offset)
     this.#freed.delete(offset)
     this.#freed.set(offset, now)
-    return true
   }
 
   /** How many freed addresses are in quarantine at `now`. */
@@ -78,8 +79,8 @@ export class LeaseTable {
   }
 
   /**
-   * The address that a container had which is being restarted: by its name, or without one the only
-   * address that was released a moment ago. Null when there is none or it is not to be had.
+   * The address of a container that is being restarted: by its name, or without one the only
+   * address that was released a moment ago. Null when it is not to be had.
    */
   recall(
     name: string | null,
@@ -89,7 +90,7 @@ export class LeaseTable {
   ): number | null {
     const offset = name === null ? this.#onlyRecent(now) : this.#lastOf.get(name)
     if (offset === undefined || this.#leases.has(offset) || blocked(offset)) return null
-    return ranges.some(({ first, last }) => first <= offset && offset <= last) ? offset : null
+    return isWithin(ranges, offset) ? offset : null
   }
 
   /**
@@ -109,7 +110,8 @@ export class LeaseTable {
     return (
       firstFit(ranges, this.#cursor, Infinity, fits) ??
       firstFit(ranges, 0, this.#cursor, fits) ??
-      this.#longestQuarantined(ranges, blocked)
+      [...this.#freed.keys()].find((o) => isWithin(ranges, o) && !blocked(o)) ??
+      null
     )
   }
 
@@ -124,17 +126,10 @@ export class LeaseTable {
     const [oldest] = this.#lastOf.keys()
     if (this.#lastOf.size > maxNames) this.#lastOf.delete(oldest!)
   }
+}
 
-  #longestQuarantined(
-    ranges: readonly OffsetRange[],
-    blocked: (offset: number) => boolean,
-  ): number | null {
-    for (const offset of this.#freed.keys()) {
-      const ours = ranges.some(({ first, last }) => first <= offset && offset <= last)
-      if (ours && !blocked(offset)) return offset
-    }
-    return null
-  }
+function isWithin(ranges: readonly OffsetRange[], offset: number): boolean {
+  return ranges.some(({ first, last }) => first <= offset && offset <= last)
 }
 
 /** The first offset of the ranges in [from, before) that fits. */

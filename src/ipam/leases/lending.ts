@@ -1,33 +1,44 @@
 import { attempt } from '../../base/errors.ts'
-import type { Logger } from '../../base/logger.ts'
-import type { Clock } from '../../base/clock.ts'
-import { isUsable } from '../../net/pool-geometry.ts'
+import { shuffled } from '../../base/random.ts'
+import { blockRange, isUsable, type OffsetRange } from '../../net/pool-geometry.ts'
 import type { Holdings } from '../holdings.ts'
-import type { AnswerTo, PeerRequests, Request } from '../peer-requests.ts'
+import type { Answer, PeerRequests, Request } from '../peer-requests.ts'
 import type { LocalPool } from '../pools/local-pool.ts'
-import type { IpamCluster } from '../ports.ts'
+import type { IpamPorts } from '../ports.ts'
 import type { Lease } from './lease-table.ts'
-import { blockedOffsets } from './offsets.ts'
 
 /** The voters have this long before a loan is refused, ms: the borrower waits for 2.5 s. */
 const lendMs = 2000
+/** This many owners are asked at once. */
+const ownersAtOnce = 8
+const usageMs = 1000
+/** More addresses than this are not offered at a time. */
+const maxOffers = 32
 
-interface LendingParts {
+/** An address that its owner would lend. */
+export interface Offer {
+  readonly owner: string
+  readonly offset: number
+}
+
+interface Spared {
+  readonly released: number
+  readonly offers: readonly Offer[]
+}
+
+type LendingParts = Pick<IpamPorts, 'cluster' | 'clock' | 'random' | 'logger'> & {
   readonly holdings: Holdings
   readonly peers: PeerRequests
-  readonly cluster: IpamCluster
-  readonly clock: Clock
-  readonly logger: Logger
 }
 
 /** What came of asking an owner. `away`: it did not answer. */
 type Borrowed = 'got' | 'in use' | 'not ours' | 'later' | 'away'
 
 /**
- * Single addresses out of another member's block. The owner gives its consent, since it alone knows
- * what its containers have, and has the voters note the loan, so that whoever owns the block later
- * keeps off it. The borrower uses the address only after the owner said so: a loan that the voters
- * have and nobody heard of goes back with the next view.
+ * What owners do for others: they give blocks back that they can do without, or lend addresses. The
+ * owner alone knows what its containers have, so it gives its consent, and has the voters note the
+ * loan, so that a later owner of the block keeps off it. The borrower uses the address only after
+ * the owner said so: a loan that the voters have and nobody heard of goes back with the next view.
  */
 export class Lending {
   readonly #parts: LendingParts
@@ -36,10 +47,30 @@ export class Lending {
     this.#parts = parts
   }
 
-  /**
-   * Takes an address out of a block of `owner`, on the disk when it resolves with `got`. It is kept
-   * only if it is `still` wanted then. Fails with STORE.
-   */
+  /** Asks owners for what they can do without, some at a time, until one has something. */
+  async askOwners(pool: LocalPool, deadline: number): Promise<Spared> {
+    const { clock, cluster, holdings, peers, random } = this.#parts
+    const usage = await holdings.agreement.usage(pool.key)(usageMs)
+    const owners = usage.map(({ member }) => member).filter((owner) => owner !== cluster.self)
+    const order = shuffled(random, owners).filter((owner) => peers.isLive(owner))
+    const { first, last } = pool.window ?? pool.geometry
+    const wanted = Math.min(pool.waiting, maxOffers)
+    const query = { kind: 'spare', pool: pool.key, first, last, wanted } as const
+    const ask = async (owner: string): Promise<Spared> => {
+      const answer = await this.#tryTo('ask an owner', () => peers.ask(owner, query))
+      const offers = answer?.offers.map((offset) => ({ owner, offset })) ?? []
+      return { released: answer?.released ?? 0, offers }
+    }
+    for (let i = 0; i < order.length && clock.now() < deadline; i += ownersAtOnce) {
+      const answers = await Promise.all(order.slice(i, i + ownersAtOnce).map(ask))
+      const released = answers.reduce((sum, answer) => sum + answer.released, 0)
+      const offers = answers.flatMap((answer) => answer.offers)
+      if (released + offers.length > 0) return { released, offers }
+    }
+    return { released: 0, offers: [] }
+  }
+
+  /** Takes an address of `owner`, on the disk when it resolves, if it is `still` wanted then. */
   async borrow(
     pool: LocalPool,
     offset: number,
@@ -47,76 +78,94 @@ export class Lending {
     lease: Lease,
     still: () => boolean = () => pool.held,
   ): Promise<Borrowed> {
-    const { clock, holdings, logger, peers } = this.#parts
+    const { holdings, peers } = this.#parts
     const wasBusy = pool.busy.has(offset)
     pool.busy.add(offset)
     try {
-      const answer = await attempt(
-        () => peers.ask(owner, { kind: 'lend', pool: pool.key, offset }),
-        (error) => {
-          logger.debug('an owner does not answer', { owner, error })
-          return undefined
-        },
-      )
+      const request = { kind: 'lend', pool: pool.key, offset } as const
+      const answer = await this.#tryTo('ask an owner', () => peers.ask(owner, request))
       if (answer === undefined) return 'away'
-      if (answer.kind === 'refused') return answer.reason
+      if ('refused' in answer) return answer.refused
       if (!still()) return 'later'
-      const before = pool.leases.get(offset)
-      const loan: Lease = { ...lease, loan: answer.grant }
-      await holdings.writer.write([pool.lease(offset, loan)], () =>
-        pool.revertLease(offset, loan, before, clock.now()),
-      )
+      await holdings.lease(pool, offset, { ...lease, loan: answer.grant })
       return 'got'
     } finally {
       if (!wasBusy) pool.busy.delete(offset)
     }
   }
 
-  /** The owner's side. */
-  async lend(
-    from: string,
-    { pool: key, offset }: Extract<Request, { kind: 'lend' }>,
-  ): Promise<AnswerTo<'lend'>> {
-    const { cluster, holdings, logger } = this.#parts
+  async lend(from: string, { pool: key, offset }: Request<'lend'>): Promise<Answer<'lend'>> {
+    const { holdings } = this.#parts
     const pool = holdings.pools.get(key)
     const owns = pool !== undefined && pool.ownsOffset(offset) && isUsable(pool.geometry, offset)
-    if (!owns) return { kind: 'refused', reason: 'not ours' }
+    if (!owns) return { refused: 'not ours' }
     const isLent = pool.agreed.lent.includes(offset)
-    const blocked = blockedOffsets(cluster, pool)
-    if (pool.leases.get(offset) !== undefined || (blocked(offset) && !isLent)) {
-      return { kind: 'refused', reason: 'in use' }
-    }
-    if (pool.busy.has(offset)) return { kind: 'refused', reason: 'later' }
+    const isBlocked = holdings.isBlocked(pool, offset) && !isLent
+    if (pool.leases.get(offset) !== undefined || isBlocked) return { refused: 'in use' }
+    if (pool.busy.has(offset)) return { refused: 'later' }
     pool.busy.add(offset)
     try {
-      const grant = await attempt(
-        () => this.#agree(pool, offset, from),
-        (error) => {
-          logger.debug('a loan is not agreed on', { pool: key, offset, error })
-          return undefined
-        },
-      )
-      if (grant === undefined) return { kind: 'refused', reason: 'later' }
-      return grant === null ? { kind: 'refused', reason: 'in use' } : { kind: 'lent', grant }
+      const grant = await this.#tryTo('agree on a loan', () => this.#agree(pool, offset, from))
+      if (grant === undefined) return { refused: 'later' }
+      return grant === null ? { refused: 'in use' } : { grant }
     } finally {
       pool.busy.delete(offset)
     }
   }
 
+  /** An owner gives empty blocks back, else offers free addresses. */
+  async spare(asked: Request<'spare'>): Promise<Answer<'spare'>> {
+    const { holdings } = this.#parts
+    const pool = holdings.pools.get(asked.pool)
+    const first = Math.max(asked.first, pool?.geometry.first ?? 0)
+    const last = Math.min(asked.last, pool?.geometry.last ?? 0)
+    if (pool === undefined || first > last) return { released: 0, offers: [] }
+    const blocks = this.#dispensable(pool, { first, last }, asked.wanted)
+    const give = (): Promise<number> => holdings.releaseBlocks(pool, blocks)
+    const released = (await this.#tryTo('give a block back', give)) ?? 0
+    const offers = released > 0 ? [] : this.#lendable(pool, { first, last }, asked.wanted)
+    return { released, offers }
+  }
+
   /** The grant of the loan, which is on our disk too; null when the voters refuse it. */
   async #agree(pool: LocalPool, offset: number, to: string): Promise<number | null> {
     const { clock, holdings } = this.#parts
-    let grant: number | null = null
-    await holdings.submit(
-      `a loan of ${pool.addressAt(offset)}`,
-      clock.now() + lendMs,
-      async (agreement, timeoutMs) => {
-        const outcome = await agreement.lend(pool.key, offset, to, timeoutMs)
-        if ('refused' in outcome) return outcome
-        grant = outcome.ok.grant
-        return { ok: outcome.ok.view }
-      },
-    )
-    return grant
+    const what = `a loan of ${pool.addressAt(offset)}`
+    const lend = holdings.agreement.lend(pool.key, offset, to)
+    const outcome = await holdings.submit(what, clock.now() + lendMs, lend)
+    return 'ok' in outcome ? outcome.ok.grant : null
+  }
+
+  /** Empty blocks, as many as are wanted; one stays when no other has a free address for us. */
+  #dispensable(pool: LocalPool, window: OffsetRange, wanted: number): number[] {
+    const { blockSize } = pool.geometry
+    const idle = pool.idleBlocks()
+    const freeElsewhere = pool.fresh(this.#parts.clock.now()) - idle.length * blockSize > 0
+    const kept = pool.blocks.size > idle.length && freeElsewhere ? 0 : 1
+    return idle
+      .slice(kept)
+      .filter((index) => blockRange(pool.geometry, index, window) !== null)
+      .slice(0, Math.max(1, Math.ceil(wanted / blockSize)))
+  }
+
+  #lendable(pool: LocalPool, window: OffsetRange, wanted: number): number[] {
+    const { holdings } = this.#parts
+    const offers: number[] = []
+    for (const index of pool.blocks.keys()) {
+      const range = blockRange(pool.geometry, index, window)
+      for (let offset = range?.first ?? 0; offset <= (range?.last ?? -1); offset++) {
+        if (offers.length >= Math.min(wanted, maxOffers)) return offers
+        const isFree = pool.leases.get(offset) === undefined && !holdings.isBlocked(pool, offset)
+        if (isFree) offers.push(offset)
+      }
+    }
+    return offers
+  }
+
+  #tryTo<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+    return attempt(work, (error) => {
+      this.#parts.logger.debug(`could not ${what}`, { error })
+      return undefined
+    })
   }
 }

@@ -1,68 +1,86 @@
 import { refusal } from '../../base/errors.ts'
 import type { Cidr } from '../../net/cidr.ts'
-import { poolNotFound } from '../errors.ts'
+import type { Ip } from '../../net/ip.ts'
 import type { Holdings } from '../holdings.ts'
 import { addressSpaces } from '../pool-id.ts'
 import type { StoreChange } from '../ports.ts'
 import type { LocalPool } from './local-pool.ts'
-import type { PoolTable } from './pool-table.ts'
 
-/**
- * The key of the pool that a network's IPAM data means, and that this host holds; null when the
- * addresses come from elsewhere. Pools that no network has yet come first. Refuses a pool that was
- * requested under another name of an overlay.
- */
-export function poolFor(
-  pools: PoolTable,
-  cidr: Cidr,
-  overlay: string | undefined,
-  space: string,
-): string | null {
-  if (space !== addressSpaces.local && space !== addressSpaces.global) return null
-  const isSwarms = space === addressSpaces.global
-  const matching = pools.all().filter(({ name }) => {
-    return name.cidr === cidr && (name.kind === 'books') === isSwarms
-  })
-  const unbound = matching.filter(({ row }) => row!.networkId === null)
-  for (const candidates of [unbound, matching]) {
-    const named = candidates.find(({ name }) => name.overlay === (overlay ?? null))
-    const plain = candidates.find(({ name }) => name.overlay === null)
-    const only = overlay === undefined && candidates.length === 1 ? candidates[0] : undefined
-    const found = named ?? plain ?? only
-    if (found !== undefined) return found.key
+/** Which network has which pool, and what it has of it: the network driver's side of this room. */
+export class Bindings {
+  readonly #holdings: Holdings
+
+  constructor(holdings: Holdings) {
+    this.#holdings = holdings
   }
-  const other = unbound[0]?.name.overlay
-  if (other === undefined) return null
-  throw refusal(
-    'OPTION_INVALID',
-    `--ipam-opt overlay=${other} and -o overlay=${overlay ?? ''} contradict; give both the same name`,
-  )
-}
 
-/** Notes which network has a pool, before CreateNetwork is answered. */
-export async function bindPool(
-  { pools, writer }: Holdings,
-  poolKey: string,
-  networkId: string,
-): Promise<void> {
-  const pool = pools.get(poolKey)
-  const row = pool?.row ?? null
-  if (pool === undefined || row === null) throw poolNotFound(poolKey)
-  if (row.networkId === networkId) return writer.durable()
-  if (row.networkId !== null) {
-    throw refusal('POOL_IN_USE', `pool ${poolKey} belongs to network ${row.networkId} on this host`)
+  /**
+   * The key of the pool that a network's IPAM data means; null when it is none of ours. Pools that
+   * no network has yet come first. Refuses one that was requested for another overlay.
+   */
+  poolFor(cidr: Cidr, overlay: string | undefined, space: string): string | null {
+    if (space !== addressSpaces.local && space !== addressSpaces.global) return null
+    const isManagers = space === addressSpaces.global
+    const matching = [...this.#holdings.pools.values()].filter(({ name }) => {
+      return name.cidr === cidr && (name.kind === 'manager') === isManagers
+    })
+    const unbound = matching.filter(({ row }) => row!.networkId === null)
+    for (const candidates of [unbound, matching]) {
+      const named = candidates.find(({ name }) => name.overlay === (overlay ?? null))
+      const plain = candidates.find(({ name }) => name.overlay === null)
+      const only = overlay === undefined && candidates.length === 1 ? candidates[0] : undefined
+      const found = named ?? plain ?? only
+      if (found !== undefined) return found.key
+    }
+    const other = unbound[0]?.name.overlay
+    if (other === undefined) return null
+    const options = `--ipam-opt overlay=${other} and -o overlay=${overlay ?? ''}`
+    throw refusal('OPTION_INVALID', `${options} contradict; give both the same name`)
   }
-  await writer.write([pool.set({ ...row, networkId })], () => unbound(pool, networkId))
-}
 
-/** Notes that a network is gone. A pool that is released already, or another network's, is fine. */
-export async function unbindPool(
-  { pools, writer }: Holdings,
-  poolKey: string,
-  networkId: string,
-): Promise<void> {
-  const pool = pools.get(poolKey)
-  await writer.write(pool === undefined ? [] : unbound(pool, networkId))
+  /** Notes which network has a pool, before CreateNetwork is answered. */
+  async bindPool(poolKey: string, networkId: string): Promise<void> {
+    const { writer } = this.#holdings
+    const pool = this.#holdings.pool(poolKey)
+    const row = pool.row!
+    if (row.networkId === networkId) return writer.durable()
+    if (row.networkId !== null) {
+      const what = `pool ${poolKey} belongs to network ${row.networkId} on this host`
+      throw refusal('POOL_IN_USE', what)
+    }
+    await writer.write([pool.set({ ...row, networkId })], () => unbound(pool, networkId))
+  }
+
+  /** Notes that a network is gone. */
+  async unbindPool(poolKey: string, networkId: string): Promise<void> {
+    const pool = this.#holdings.pools.get(poolKey)
+    await this.#holdings.writer.write(pool === undefined ? [] : unbound(pool, networkId))
+  }
+
+  /** The pools that the engine holds, with the gateway it was given; `auto`: of our choice. */
+  heldPools() {
+    return [...this.#holdings.pools.values()].map(({ key, row }) => {
+      const { networkId, gateway, since, auto } = row!
+      return { poolKey: key, networkId, gateway, since, auto }
+    })
+  }
+
+  /** The addresses that this host handed out, in one pool or in all. */
+  leases(poolKey?: string) {
+    const all = [...this.#holdings.pools.values()]
+    const pools = all.filter(({ key }) => poolKey === undefined || key === poolKey)
+    return pools.flatMap((pool) =>
+      Array.from(pool.leases.entries(), ([offset, { since, kind }]) => {
+        return { poolKey: pool.key, ip: pool.addressAt(offset), since, kind }
+      }),
+    )
+  }
+
+  async freeLease(poolKey: string, ip: Ip): Promise<void> {
+    const pool = this.#holdings.pools.get(poolKey)
+    if (pool === undefined) return this.#holdings.writer.durable()
+    await this.#holdings.free(pool, ip)
+  }
 }
 
 /** Takes a network off its pool; no row when the pool is released, or another network's. */

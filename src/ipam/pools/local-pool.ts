@@ -1,3 +1,4 @@
+import { refusal } from '../../base/errors.ts'
 import { type Cidr, cidrContains } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
 import {
@@ -5,6 +6,7 @@ import {
   blockOf,
   blockRange,
   geometryOf,
+  isUsable,
   offsetOf,
   type OffsetRange,
   type PoolGeometry,
@@ -18,7 +20,7 @@ import { rowKey, tables } from '../tables.ts'
 
 /** A pool's row in the store. */
 export interface PoolRow {
-  /** Wall clock, ms. */
+  /** Wall clock, ms, as in `Block`. */
   readonly since: number
   readonly auto: boolean
   /** Addresses that this host set aside (`--aux-address`). */
@@ -32,25 +34,14 @@ export interface PoolRow {
 }
 
 /** What the cluster has agreed on, as far as this host needs it without asking. */
-interface Agreed {
-  readonly gateway: Ip | null
-  /** Offsets that are set aside in the cluster. */
-  readonly reserved: readonly number[]
-  /** Offsets in our blocks that are lent to others. */
-  readonly lent: readonly number[]
-}
+type Agreed = Pick<PoolView, 'gateway' | 'reserved' | 'lent'>
 
 export interface Block {
   readonly grant: number
-  /** Wall clock, ms. */
   readonly since: number
 }
 
-interface Adopted {
-  readonly changes: StoreChange[]
-  /** Blocks that we took for ours and that are not: this member was evicted. */
-  readonly lost: readonly number[]
-}
+export const nothingAgreed: Agreed = { gateway: null, reserved: [], lent: [] }
 
 /**
  * What this host has of one pool: the engine's wishes, its blocks, the addresses that it handed
@@ -70,7 +61,8 @@ export class LocalPool {
   #ranges: readonly OffsetRange[] | null = null
   /** The index of the newest view; what is older is not adopted. */
   #asOf = 0
-  #grant = 0
+  /** 0 while the cluster has not told in this run that we hold the pool. */
+  grant = 0
   /** Requests for an automatic address that wait for a block. */
   waiting = 0
   readonly busy = new Set<number>()
@@ -103,13 +95,14 @@ export class LocalPool {
     return { table: tables.pools, key: this.key, value: row }
   }
 
-  get blocks(): ReadonlyMap<number, Block> {
-    return this.#blocks
+  withoutReserved(ip: Ip): StoreChange[] {
+    const row = this.#row
+    if (row === null || !row.reserved.includes(ip)) return []
+    return [this.set({ ...row, reserved: row.reserved.filter((other) => other !== ip) })]
   }
 
-  /** 0 while the cluster has not told in this run that we hold the pool. */
-  get grant(): number {
-    return this.#grant
+  get blocks(): ReadonlyMap<number, Block> {
+    return this.#blocks
   }
 
   /** What is to be released, once the disk has it: blocks and loans. */
@@ -133,36 +126,38 @@ export class LocalPool {
     return this.#disown(index)
   }
 
+  nothing(index: number): PoolView {
+    const none = { held: null, auto: false, blocks: [], loans: [] }
+    return { pool: this.key, index, ...this.agreed, lent: [], ...none }
+  }
+
   /**
-   * Makes the cluster's view ours: grants whose answer was lost are taken, blocks that are not ours
-   * any more are dropped. A view older than another is not looked at.
+   * Makes the cluster's view ours: grants whose answer was lost are taken, and blocks that are
+   * `lost`, because this member was evicted, are dropped. A view older than another is not looked
+   * at.
    */
-  adopt(view: PoolView, since: number): Adopted {
+  adopt(view: PoolView, since: number): { changes: StoreChange[]; lost: readonly number[] } {
     const changes: StoreChange[] = []
-    const lost: number[] = []
-    if (view.index < this.#asOf || this.#row === null) return { changes, lost }
+    if (view.index < this.#asOf || this.#row === null) return { changes, lost: [] }
     this.#asOf = view.index
-    this.#grant = view.held ?? 0
+    this.grant = view.held ?? 0
     const granted = new Map(view.blocks)
     for (const [index, grant] of this.#releasing) {
       if (granted.get(index) === grant) granted.delete(index)
       else this.#releasing.delete(index)
     }
-    for (const index of this.#blocks.keys()) {
-      if (granted.has(index)) continue
-      changes.push(this.#disown(index))
-      lost.push(index)
-    }
+    const lost = [...this.#blocks.keys()].filter((index) => !granted.has(index))
+    for (const index of lost) changes.push(this.#disown(index))
     for (const [index, grant] of granted) {
       if (this.#blocks.get(index)?.grant !== grant) changes.push(this.own(index, { grant, since }))
     }
     const { reserved, lent } = view
-    // A network keeps its gateway when the cluster has lost it; `Reclaim` tells it again.
+    // A network keeps its gateway when the cluster has lost it; `Maintenance` tells it again.
     const agreed = { gateway: view.gateway ?? this.agreed.gateway, reserved, lent }
     if (JSON.stringify(agreed) !== JSON.stringify(this.agreed)) {
       changes.push(this.set({ ...this.#row, agreed }))
     }
-    this.#adoptLoans(view.loans, changes)
+    changes.push(...this.#adoptLoans(view.loans))
     return { changes, lost }
   }
 
@@ -170,15 +165,7 @@ export class LocalPool {
   loseAll(): StoreChange[] {
     this.#releasing.clear()
     this.#returning.clear()
-    const nothing = {
-      pool: this.key,
-      index: Infinity,
-      held: null,
-      blocks: [],
-      loans: [],
-      auto: false,
-    }
-    const { changes } = this.adopt({ ...nothing, ...this.agreed }, 0)
+    const { changes } = this.adopt({ ...this.nothing(Infinity), lent: this.agreed.lent }, 0)
     this.#asOf = 0
     return changes
   }
@@ -198,10 +185,7 @@ export class LocalPool {
     return { table: tables.leases, key: rowKey(offset, this.key), value: null }
   }
 
-  /**
-   * Undoes the handing out of `lease`: the address has `before` again. Nothing when it is not that
-   * lease's any more.
-   */
+  /** Undoes `lease`, unless it was replaced: the address has `before` again. */
   revertLease(offset: number, lease: Lease, before: Lease | undefined, now: number): StoreChange[] {
     if (this.leases.get(offset) !== lease) return []
     return [before === undefined ? this.unlease(offset, now) : this.lease(offset, before)]
@@ -212,27 +196,19 @@ export class LocalPool {
     return loan !== null || this.ownsOffset(offset)
   }
 
-  /** Indices of our blocks that no lease of ours is in. */
   idleBlocks(): number[] {
-    const used = new Set<number>()
-    for (const [offset] of this.leases.entries()) used.add(blockOf(this.geometry, offset))
-    for (const offset of this.busy) used.add(blockOf(this.geometry, offset))
+    const offsets = [...Array.from(this.leases.entries(), ([offset]) => offset), ...this.busy]
+    const used = new Set(offsets.map((offset) => blockOf(this.geometry, offset)))
     return [...this.#blocks.keys()].filter((index) => !used.has(index))
   }
 
   isSetAside(offset: number): boolean {
     const { gateway, reserved, lent } = this.agreed
-    return (
-      reserved.includes(offset) ||
-      lent.includes(offset) ||
-      (gateway !== null && this.offset(gateway) === offset)
-    )
+    if (reserved.includes(offset) || lent.includes(offset)) return true
+    return gateway !== null && this.offset(gateway) === offset
   }
 
-  /**
-   * Where automatic addresses may come from on this host: the whole pool, or `--ip-range`. Null:
-   * nowhere.
-   */
+  /** Where automatic addresses may come from: the whole pool, or `--ip-range`. Null: nowhere. */
   get window(): OffsetRange | null {
     const sub = this.#row?.subPool ?? null
     return sub === null ? this.geometry : subRange(this.geometry, sub)
@@ -240,24 +216,33 @@ export class LocalPool {
 
   /** The parts of our blocks that automatic addresses may come from, ascending. */
   get ranges(): readonly OffsetRange[] {
-    this.#ranges ??= this.#rangesNow()
+    const { window } = this
+    if (window === null) return []
+    this.#ranges ??= [...this.#blocks.keys()]
+      .sort((a, b) => a - b)
+      .map((index) => blockRange(this.geometry, index, window))
+      .filter((range) => range !== null)
     return this.#ranges
   }
 
-  /**
-   * How many automatic addresses could be handed out without another block and without one in
-   * quarantine.
-   */
+  /** How many automatic addresses there are without another block and without quarantine. */
   fresh(now: number): number {
     const capacity = this.ranges.reduce((sum, range) => sum + rangeSize(range), 0)
     return capacity - this.leases.size - this.leases.quarantined(now) - this.agreed.lent.length
   }
 
-  /**
-   * The offset of an address, or null when it is not in the part of the pool that is handed out.
-   */
+  /** Null when the address is not in the part of the pool that is handed out. */
   offset(ip: Ip): number | null {
     return cidrContains(this.geometry.cidr, ip) ? offsetOf(this.geometry, ip) : null
+  }
+
+  /** The offset of an address that was asked for; refuses one that no host can have. */
+  usableOffset(ip: Ip): number {
+    const offset = this.offset(ip)
+    if (offset !== null && isUsable(this.geometry, offset)) return offset
+    const choice = `${this.addressAt(this.geometry.first)} to ${this.addressAt(this.geometry.last)}`
+    const what = `address ${ip} cannot be given to a host in pool ${this.key}`
+    throw refusal('ADDRESS_OUT_OF_POOL', `${what}; choose one from ${choice}`)
   }
 
   addressAt(offset: number): Ip {
@@ -271,30 +256,20 @@ export class LocalPool {
   }
 
   /** Leases keep only loans that stand; loans that no lease and no request here is for go back. */
-  #adoptLoans(loans: readonly Granted[], changes: StoreChange[]): void {
+  #adoptLoans(loans: readonly Granted[]): StoreChange[] {
+    const changes: StoreChange[] = []
     const standing = new Map(loans)
     for (const [offset, grant] of this.#returning) {
       if (standing.get(offset) !== grant) this.#returning.delete(offset)
     }
     for (const [offset, lease] of this.leases.entries()) {
-      if (lease.loan !== null && standing.get(offset) !== lease.loan) {
-        changes.push(this.lease(offset, { ...lease, loan: null }))
-      }
+      if (lease.loan === null || standing.get(offset) === lease.loan) continue
+      changes.push(this.lease(offset, { ...lease, loan: null }))
     }
     for (const [offset, grant] of loans) {
       const isUsed = this.leases.get(offset)?.loan === grant
       if (!isUsed && !this.busy.has(offset)) this.#returning.set(offset, grant)
     }
-  }
-
-  #rangesNow(): OffsetRange[] {
-    const { window } = this
-    if (window === null) return []
-    return [...this.#blocks.keys()]
-      .sort((a, b) => a - b)
-      .map((index) => blockRange(this.geometry, index, window))
-      .filter((range) => range !== null)
+    return changes
   }
 }
-
-export const nothingAgreed: Agreed = { gateway: null, reserved: [], lent: [] }

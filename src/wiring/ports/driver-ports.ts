@@ -56,27 +56,30 @@ export function driverAgreement(
   agreed: AgreedClient,
 ): DriverAgreement {
   return {
-    attachOverlay: (wish, timeoutMs) =>
-      ipam.submit(`a VNI for overlay "${wish.overlayId}"`, clock.now() + timeoutMs, (_, leftMs) =>
-        agreed.attachOverlay(wish, leftMs),
+    attachOverlay: (wish) => (timeoutMs) =>
+      ipam.submit(
+        `a VNI for overlay "${wish.overlayId}"`,
+        clock.now() + timeoutMs,
+        agreed.attachOverlay(wish),
       ),
-    detachOverlay: (overlayId, grant, timeoutMs) =>
-      agreed.detachOverlay(overlayId, grant, timeoutMs),
-    attachedOverlays: (timeoutMs) => agreed.attachedOverlays(timeoutMs),
+    detachOverlay: (overlayId, grant) => agreed.detachOverlay(overlayId, grant),
+    attachedOverlays: () => agreed.attachedOverlays(),
   }
 }
 
 /** Our IPAM as the driver sees it. */
 export function driverPools(ipam: Ipam): DriverPools {
   return {
-    poolFor: (space, pool, overlay) => ipam.poolFor(pool, overlay ?? undefined, space),
-    bindPool: (poolKey, networkId) => ipam.bindPool(poolKey, networkId),
-    unbindPool: (poolKey, networkId) => ipam.unbindPool(poolKey, networkId),
+    poolFor: (space, pool, overlay) => ipam.bindings.poolFor(pool, overlay ?? undefined, space),
+    bindPool: (poolKey, networkId) => ipam.bindings.bindPool(poolKey, networkId),
+    unbindPool: (poolKey, networkId) => ipam.bindings.unbindPool(poolKey, networkId),
     leases: () =>
-      ipam.leases().filter(({ kind, poolKey }) => kind === 'container' && isShared(poolKey)),
+      ipam.bindings
+        .leases()
+        .filter(({ kind, poolKey }) => kind === 'container' && isShared(poolKey)),
     requestedPools: () =>
-      ipam.heldPools().map((pool) => ({ ...pool, isShared: isShared(pool.poolKey) })),
-    freeLease: (poolKey, ip) => ipam.freeLease(poolKey, ip),
+      ipam.bindings.heldPools().map((pool) => ({ ...pool, isShared: isShared(pool.poolKey) })),
+    freeLease: (poolKey, ip) => ipam.bindings.freeLease(poolKey, ip),
     releasePool: async (poolKey) => {
       const name = parsePoolKey(poolKey)
       if (name !== null) await ipam.releasePool(poolIdOf(name))

@@ -32,14 +32,12 @@ export function ipamCluster(cluster: Cluster, self: string, neighbours: Neighbou
     *swarmPools() {
       for (const { record } of cluster.records(poolRecord, { hidden: true })) yield record.poolKey
     },
-    holderOf: (poolKey, ip) => {
-      for (const vni of vnisOf(cluster, neighbours, poolKey)) {
-        const peer = neighbours.peersWithIp(vni, ip).find(({ live }) => live)
-        if (peer !== undefined) return { member: peer.origin, address: peer.vtep }
-      }
-      return null
+    claimants: (poolKey, ip) => {
+      const peers = [...vnisOf(cluster, neighbours, poolKey)].flatMap((vni) =>
+        neighbours.peersWithIp(vni, ip),
+      )
+      return peers.map(({ origin, vtep, live }) => ({ member: origin, address: vtep, live }))
     },
-    onMembers: (listener) => cluster.onMembers(listener),
   }
 }
 

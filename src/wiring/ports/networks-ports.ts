@@ -32,7 +32,7 @@ export function networksCluster(cluster: Cluster, peers: Peers, self: string): N
 
 /** The networks of our driver, for their replication. */
 export function driverNetworks(driver: Driver, ipam: Ipam): DriverNetwork[] {
-  const pools = ipam.heldPools()
+  const pools = ipam.bindings.heldPools()
   const automatic = new Set(pools.flatMap(({ auto, networkId }) => (auto ? [networkId] : [])))
   return driver.networks().map(({ networkId, overlayId, poolKeys }) => {
     const isAutomatic = automatic.has(networkId)

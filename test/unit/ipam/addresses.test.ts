@@ -74,7 +74,7 @@ describe('automatic addresses', () => {
       }
       const address = [...all].at(-1)!
       const last = hosts.find(({ ipam }) =>
-        ipam.leases().some(({ ip }) => address.startsWith(`${ip}/`)),
+        ipam.bindings.leases().some(({ ip }) => address.startsWith(`${ip}/`)),
       )
       await desk.free(last!, id, address)
       expect(await desk.take(hosts[2]!, id)).to.equal(address)

@@ -35,7 +35,7 @@ describe('a member that is dead for an hour', () => {
         await refused(desk.take(host, id, '10.10.0.201'), 'ADDRESS_IN_USE', 'h3')
       }
       await desk.run(three.start())
-      const again = three.ipam.leases(subnet).map(({ ip }) => `${ip}/24`)
+      const again = three.ipam.bindings.leases(subnet).map(({ ip }) => `${ip}/24`)
       expect(again).to.have.members(had)
       expect(three.ipam.status().pools[0]!.blocks.mine).to.have.members(blocks)
       expect(had).to.not.include(await desk.take(three, id))

@@ -70,11 +70,11 @@ describe('members that come and go', () => {
     Desk.with(3, async (desk, ...hosts) => {
       const id = await createOnAll(desk, hosts)
       const [, , three] = hosts as Three
-      for (const { ip } of three.ipam.leases()) await desk.free(three, id, ip)
+      for (const { ip } of three.ipam.bindings.leases()) await desk.free(three, id, ip)
       expect(await desk.run(three.ipam.left())).to.deep.include({ kept: 0 })
       desk.world.depart('h3')
       await desk.pass(500)
-      const members = await desk.run(hosts[0]!.life!.agreement.members(1000))
+      const members = await desk.run(hosts[0]!.life!.agreement.members()(1000))
       expect(members.map(({ name }) => name)).to.deep.equal(['h1', 'h2'])
       const all = await desk.takeMany(hosts[0]!, id, 200)
       expect(new Set(all).size).to.equal(200)
@@ -84,7 +84,7 @@ describe('members that come and go', () => {
     Desk.with(3, async (desk, ...hosts) => {
       const id = await createOnAll(desk, hosts)
       const [, , three] = hosts as Three
-      const { ip } = three.ipam.leases()[0]!
+      const { ip } = three.ipam.bindings.leases()[0]!
       const { returned, kept } = await desk.run(three.ipam.left())
       expect(returned).to.be.greaterThan(0)
       expect(kept).to.be.greaterThan(0)
@@ -99,7 +99,7 @@ describe('members that come and go', () => {
     Desk.with(3, async (desk, ...hosts) => {
       const id = await createOnAll(desk, hosts)
       const [one, two, three] = hosts as Three
-      const lost = three.ipam.leases().map(({ ip }) => `${ip}/24`)
+      const lost = three.ipam.bindings.leases().map(({ ip }) => `${ip}/24`)
       three.crash(false)
       await desk.pass(200)
       await desk.run(one.ipam.evict(['h3']))
@@ -117,7 +117,7 @@ describe('members that come and go', () => {
     Desk.with(3, async (desk, ...hosts) => {
       const id = await createOnAll(desk, hosts)
       const [one, two, three] = hosts as Three
-      const { ip } = three.ipam.leases()[0]!
+      const { ip } = three.ipam.bindings.leases()[0]!
       three.crash(false)
       await desk.pass(200)
       await desk.run(one.ipam.evict(['h3']))
@@ -134,7 +134,7 @@ describe('members that come and go', () => {
     Desk.with(3, async (desk, ...hosts) => {
       const id = await createOnAll(desk, hosts)
       const [one, two, three] = hosts as Three
-      const { ip } = three.ipam.leases()[0]!
+      const { ip } = three.ipam.bindings.leases()[0]!
       three.crash(false)
       await desk.pass(200)
       await desk.run(one.ipam.evict(['h3']))

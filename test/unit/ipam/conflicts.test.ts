@@ -109,7 +109,7 @@ describe('an address that two hosts use', () => {
         expect(three.ipam.status().conflicts).to.deep.equal([])
         for (const host of [one, three]) expect(await desk.take(host, id)).to.be.a('string')
         const left = which === 'one' ? three : one
-        expect(left.ipam.leases(subnet).map((lease) => lease.ip)).to.include(ip)
+        expect(left.ipam.bindings.leases(subnet).map((lease) => lease.ip)).to.include(ip)
       })
     }
   })

@@ -57,7 +57,7 @@ export class Desk {
     for (const aux of create.aux ?? []) await this.take(host, poolId, aux)
     if (create.unbound !== true) {
       const key = keyOf(poolId)
-      await this.run(ipam.bindPool(key, `network-${++this.#networks}`))
+      await this.run(ipam.bindings.bindPool(key, `network-${++this.#networks}`))
     }
     return { id: poolId, gateway }
   }

@@ -29,7 +29,7 @@ async function restart(desk: Desk, host: SimulatedHost): Promise<void> {
 
 /** The pools of which the voters have something for a host. */
 async function agreedPools(desk: Desk, host: SimulatedHost): Promise<string[]> {
-  const { pools } = await desk.run(host.life!.agreement.holdings(1000))
+  const { pools } = await desk.run(host.life!.agreement.holdings()(1000))
   return pools.map(({ pool }) => pool)
 }
 
@@ -71,7 +71,7 @@ describe('a full disk', () => {
       for (const address of many) await desk.free(one, id, address)
       one.disk.full = true
       await refused(desk.remove(one, id), 'STORE')
-      expect(one.ipam.heldPools()).to.deep.equal([])
+      expect(one.ipam.bindings.heldPools()).to.deep.equal([])
       await desk.pass(30_000)
       expect(onDisk(one, 'pools')).to.have.length(1)
       const before = await takeAll(desk, two, three)
@@ -81,7 +81,7 @@ describe('a full disk', () => {
       const after = await takeAll(desk, two, three)
       expect(before.length + after.length).to.equal(253)
       await restart(desk, one)
-      expect(one.ipam.heldPools()).to.deep.equal([])
+      expect(one.ipam.bindings.heldPools()).to.deep.equal([])
     }))
 
   it('a pool that was refused is not held, and can be requested as soon as there is room', () =>
@@ -89,7 +89,7 @@ describe('a full disk', () => {
       one.disk.full = true
       await refused(desk.run(one.ipam.requestPool(wish)), 'STORE')
       await refused(desk.run(one.ipam.requestPool({ ...wish, pool: null })), 'STORE')
-      expect(one.ipam.heldPools()).to.deep.equal([])
+      expect(one.ipam.bindings.heldPools()).to.deep.equal([])
       one.disk.full = false
       const { poolId } = await desk.run(one.ipam.requestPool(wish))
       expect(keyOf(poolId)).to.equal(subnet)
@@ -109,7 +109,7 @@ describe('a full disk', () => {
       await desk.pass(10)
       one.disk.full = true
       expect(await desk.run(outcome)).to.equal('STORE')
-      expect(one.ipam.heldPools()).to.have.length(1)
+      expect(one.ipam.bindings.heldPools()).to.have.length(1)
       one.disk.full = false
       await desk.pass(65_000)
       expect(onDisk(one, 'pools')).to.have.length(1)
@@ -122,21 +122,21 @@ describe('a full disk', () => {
       const gateway = { poolId: id, address: null, gateway: true }
       one.disk.full = true
       await refused(desk.run(one.ipam.requestAddress(gateway)), 'STORE')
-      await refused(desk.run(one.ipam.bindPool(subnet, 'network-1')), 'STORE')
-      const [pool] = one.ipam.heldPools()
+      await refused(desk.run(one.ipam.bindings.bindPool(subnet, 'network-1')), 'STORE')
+      const [pool] = one.ipam.bindings.heldPools()
       expect(pool).to.include({ gateway: null, networkId: null })
       one.disk.full = false
-      await desk.run(one.ipam.bindPool(subnet, 'network-2'))
+      await desk.run(one.ipam.bindings.bindPool(subnet, 'network-2'))
       await desk.take(one, id)
       one.disk.full = true
       await refused(desk.take(one, id), 'STORE')
       await refused(desk.take(one, id, '10.10.0.77'), 'STORE')
-      expect(one.ipam.leases()).to.have.length(1)
+      expect(one.ipam.bindings.leases()).to.have.length(1)
       one.disk.full = false
       await desk.pass(2000)
       await restart(desk, one)
-      expect(one.ipam.leases()).to.have.length(1)
-      expect(one.ipam.heldPools()[0]).to.include({ networkId: 'network-2' })
+      expect(one.ipam.bindings.leases()).to.have.length(1)
+      expect(one.ipam.bindings.heldPools()[0]).to.include({ networkId: 'network-2' })
     }))
 
   it('an address that another member lends is given back when it cannot be written down', () =>
@@ -156,7 +156,7 @@ describe('a full disk', () => {
       await desk.world.until(() => one.ipam.status().pools[0]!.addresses.lent > 0, 1000)
       two.disk.full = true
       expect(await desk.run(outcome)).to.equal('STORE')
-      expect(two.ipam.leases()).to.deep.equal([])
+      expect(two.ipam.bindings.leases()).to.deep.equal([])
       two.disk.full = false
       await desk.pass(5000)
       expect(await desk.take(three, id, wanted)).to.equal(`${wanted}/24`)
@@ -180,7 +180,7 @@ describe('a full disk', () => {
       await desk.take(one, id)
       one.disk.full = true
       await restart(desk, one)
-      expect(one.ipam.leases()).to.have.length(1)
+      expect(one.ipam.bindings.leases()).to.have.length(1)
       await refused(desk.take(one, id), 'STORE')
       one.disk.full = false
       await desk.take(one, id)

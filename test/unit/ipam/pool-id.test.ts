@@ -7,8 +7,16 @@ const cidr = parseCidr('10.10.0.0/16')!
 const names: [PoolName, key: string, id: string][] = [
   [{ kind: 'shared', cidr, overlay: null }, '10.10.0.0/16', 'ts-overlay/10.10.0.0/16'],
   [{ kind: 'shared', cidr, overlay: 'a' }, '10.10.0.0/16 a', 'ts-overlay/10.10.0.0/16/a'],
-  [{ kind: 'books', cidr, overlay: null }, 'global:10.10.0.0/16', 'ts-overlay-global/10.10.0.0/16'],
-  [{ kind: 'told', cidr, overlay: 'b' }, 'swarm:10.10.0.0/16 b', 'ts-overlay-swarm/10.10.0.0/16/b'],
+  [
+    { kind: 'manager', cidr, overlay: null },
+    'global:10.10.0.0/16',
+    'ts-overlay-global/10.10.0.0/16',
+  ],
+  [
+    { kind: 'worker', cidr, overlay: 'b' },
+    'swarm:10.10.0.0/16 b',
+    'ts-overlay-swarm/10.10.0.0/16/b',
+  ],
 ]
 
 describe('pool ids', () => {

@@ -9,8 +9,8 @@ describe('pools', () => {
       expect(id).to.equal('ts-overlay/10.10.0.0/16')
       expect(gateway).to.equal('10.10.0.1/16')
       const cidr = parseCidr('10.10.0.0/16')!
-      expect(host.ipam.poolFor(cidr, undefined, 'ts-overlay')).to.equal('10.10.0.0/16')
-      const [pool] = host.ipam.heldPools()
+      expect(host.ipam.bindings.poolFor(cidr, undefined, 'ts-overlay')).to.equal('10.10.0.0/16')
+      const [pool] = host.ipam.bindings.heldPools()
       expect(pool).to.deep.include({ poolKey: '10.10.0.0/16', networkId: 'network-1' })
     }))
 
@@ -63,7 +63,7 @@ describe('pools', () => {
     Desk.with(1, async (desk, host) => {
       const [subnet, options] = ['10.10.0.0/24', { overlay: 'x' }]
       await desk.create(host, { subnet, options, unbound: true })
-      expect(() => host.ipam.poolFor(parseCidr(subnet)!, 'y', 'ts-overlay')).to.throw(
+      expect(() => host.ipam.bindings.poolFor(parseCidr(subnet)!, 'y', 'ts-overlay')).to.throw(
         '--ipam-opt overlay=x and -o overlay=y contradict',
       )
     }))
@@ -76,16 +76,18 @@ describe('pools', () => {
       const blue = await desk.create(host, { subnet: '10.10.0.0/24', options, unbound: true })
       expect(blue.id).to.equal('ts-overlay/10.10.0.0/24/blue')
       const cidr = parseCidr('10.10.0.0/24')!
-      expect(ipam.poolFor(cidr, 'blue', 'ts-overlay')).to.equal('10.10.0.0/24 blue')
-      expect(ipam.poolFor(cidr, undefined, 'ts-overlay'), 'the unbound one').to.equal(
+      expect(ipam.bindings.poolFor(cidr, 'blue', 'ts-overlay')).to.equal('10.10.0.0/24 blue')
+      expect(ipam.bindings.poolFor(cidr, undefined, 'ts-overlay'), 'the unbound one').to.equal(
         '10.10.0.0/24 blue',
       )
-      await desk.run(ipam.bindPool('10.10.0.0/24 blue', 'n2'))
-      expect(ipam.poolFor(cidr, undefined, 'ts-overlay')).to.equal('10.10.0.0/24')
+      await desk.run(ipam.bindings.bindPool('10.10.0.0/24 blue', 'n2'))
+      expect(ipam.bindings.poolFor(cidr, undefined, 'ts-overlay')).to.equal('10.10.0.0/24')
       const [a, b] = [await desk.take(host, plain.id), await desk.take(host, blue.id)]
       expect(a, 'each pool has all its addresses').to.equal(b)
-      expect(ipam.poolFor(cidr, undefined, 'LocalDefault')).to.equal(null)
-      expect(ipam.poolFor(parseCidr('10.11.0.0/24')!, undefined, 'ts-overlay')).to.equal(null)
+      expect(ipam.bindings.poolFor(cidr, undefined, 'LocalDefault')).to.equal(null)
+      expect(ipam.bindings.poolFor(parseCidr('10.11.0.0/24')!, undefined, 'ts-overlay')).to.equal(
+        null,
+      )
     }))
 
   it('options that nobody knows are refused, with those that are known', () =>
@@ -210,7 +212,7 @@ describe('pools', () => {
       await desk.pass(1000)
       for (const host of [one, two]) {
         expect(host.ipam.status().pools).to.deep.equal([])
-        expect((await desk.run(host.life!.agreement.holdings(1000))).pools).to.deep.equal([])
+        expect((await desk.run(host.life!.agreement.holdings()(1000))).pools).to.deep.equal([])
       }
       expect([...one.disk.tables.get('ipam.leases')!.keys()]).to.deep.equal([])
       await refused(desk.take(one, id), 'POOL_NOT_FOUND', '10.10.0.0/24')
@@ -223,7 +225,9 @@ describe('pools', () => {
       one.crash(false)
       await desk.run(one.start())
       const { ipam } = one
-      expect(ipam.leases('10.10.0.0/24').map(({ ip }) => `${ip}/24`)).to.have.members(taken)
+      expect(ipam.bindings.leases('10.10.0.0/24').map(({ ip }) => `${ip}/24`)).to.have.members(
+        taken,
+      )
       const next = await desk.take(one, id)
       expect(taken).to.not.include(next)
       const [pool] = ipam.status().pools
@@ -236,13 +240,13 @@ describe('binding a pool', () => {
     Desk.with(1, async (desk, host) => {
       const { ipam } = host
       await desk.create(host, { subnet: '10.10.0.0/24' })
-      await desk.run(ipam.bindPool('10.10.0.0/24', 'network-1'))
-      await refused(ipam.bindPool('10.10.0.0/24', 'other'), 'POOL_IN_USE', 'network-1')
-      await refused(ipam.bindPool('10.11.0.0/24', 'other'), 'POOL_NOT_FOUND')
-      await desk.run(ipam.unbindPool('10.10.0.0/24', 'other'))
-      expect(ipam.heldPools()[0]!.networkId).to.equal('network-1')
-      await desk.run(ipam.unbindPool('10.10.0.0/24', 'network-1'))
-      await desk.run(ipam.unbindPool('10.99.0.0/24', 'network-1'))
-      expect(ipam.heldPools()[0]!.networkId).to.equal(null)
+      await desk.run(ipam.bindings.bindPool('10.10.0.0/24', 'network-1'))
+      await refused(ipam.bindings.bindPool('10.10.0.0/24', 'other'), 'POOL_IN_USE', 'network-1')
+      await refused(ipam.bindings.bindPool('10.11.0.0/24', 'other'), 'POOL_NOT_FOUND')
+      await desk.run(ipam.bindings.unbindPool('10.10.0.0/24', 'other'))
+      expect(ipam.bindings.heldPools()[0]!.networkId).to.equal('network-1')
+      await desk.run(ipam.bindings.unbindPool('10.10.0.0/24', 'network-1'))
+      await desk.run(ipam.bindings.unbindPool('10.99.0.0/24', 'network-1'))
+      expect(ipam.bindings.heldPools()[0]!.networkId).to.equal(null)
     }))
 })

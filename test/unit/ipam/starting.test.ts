@@ -33,8 +33,8 @@ const calls: Record<string, Call> = {
     ipam.requestAddress({ ...anyAddress, address: leased }),
   ReleaseAddress: ({ ipam }) => ipam.releaseAddress({ poolId: id, address: leased }),
   ReleasePool: ({ ipam }) => ipam.releasePool(id),
-  'CreateNetwork once more': ({ ipam }) => ipam.bindPool(keyOf(id), 'network-1'),
-  DeleteNetwork: ({ ipam }) => ipam.unbindPool(keyOf(id), 'network-1'),
+  'CreateNetwork once more': ({ ipam }) => ipam.bindings.bindPool(keyOf(id), 'network-1'),
+  DeleteNetwork: ({ ipam }) => ipam.bindings.unbindPool(keyOf(id), 'network-1'),
 }
 
 /** From blocks of its own. */

@@ -30,7 +30,7 @@ const calls: Record<string, (host: SimulatedHost) => Promise<unknown>> = {
   'ReleaseAddress of a lent one': ({ ipam }) =>
     ipam.releaseAddress({ poolId: id, address: '10.10.0.101' as Ip }),
   ReleasePool: ({ ipam }) => ipam.releasePool(id),
-  'binding the pool': ({ ipam }) => ipam.bindPool(subnet, 'network-1'),
+  'binding the pool': ({ ipam }) => ipam.bindings.bindPool(subnet, 'network-1'),
   leaving: ({ ipam }) => ipam.left(),
 }
 
@@ -59,7 +59,7 @@ describe('nobody waits longer than the engine does, when the others', () => {
           await desk.take(two, id, '10.10.0.100')
           await desk.gossip()
           await desk.take(one, id, '10.10.0.101')
-          expect(one.ipam.leases(keyOf(id))).to.have.length(1)
+          expect(one.ipam.bindings.leases(keyOf(id))).to.have.length(1)
           await fallSilent(desk, one)
           const began = desk.world.clock.now()
           await desk.run(call(one).catch(() => {}))

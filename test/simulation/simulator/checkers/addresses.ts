@@ -53,11 +53,11 @@ function leaksOf({ name, engine, process }: Host): string[] {
   const used = [...engine.networks.values()].flatMap(({ subnet, containers }) =>
     Array.from(containers.values(), ({ ip }) => `${subnet} ${ip}`),
   )
-  const leased = ipam
+  const leased = ipam.bindings
     .leases()
     .filter(({ kind }) => kind === 'container')
     .map(({ poolKey, ip }) => `${poolKey} ${ip}`)
-  const held = ipam
+  const held = ipam.bindings
     .heldPools()
     .map(({ poolKey, networkId }) => [poolKey, String(networkId)] as const)
   const networks = [...engine.networks.values()]
