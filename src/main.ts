@@ -3,7 +3,6 @@ import { type Administration, adminRoutes } from './admin/admin-routes.ts'
 import { Metrics } from './admin/metrics.ts'
 import { metricsRoutes, serveMetrics } from './admin/metrics-routes.ts'
 import { systemClock } from './base/clock.ts'
-import { codeOf, messageOf } from './base/errors.ts'
 import { createLogger } from './base/logger.ts'
 import { systemRandom } from './base/random.ts'
 import { CallStatistics } from './engine-api/call-statistics.ts'
@@ -23,15 +22,15 @@ import {
 } from './wiring/host/host-ports.ts'
 import type { SealedHost } from './wiring/admission/sealed-host.ts'
 import { metricsOf } from './wiring/metrics.ts'
-import { endOnBug, explain, restart, stopOnSignal } from './wiring/host/process.ts'
+import { endOnBug, failStart, restart, stopOnSignal } from './wiring/host/process.ts'
 
 /*
  * The composition root: settings, then the host's disk and kernel, then the plugin, then the
  * sockets; on a signal the same in reverse.
  *
  * The sockets open last, so that a plugin which cannot work is one that the engine cannot enable:
- * what fails here ends the process with the reason in the engine's log. All of it takes a few
- * hundred milliseconds; the engine dials half a second after the start.
+ * what fails here is told in the engine's log, and nothing is served. All of it takes a few hundred
+ * milliseconds; the engine dials half a second after the start.
  */
 
 /** The name under which the engine finds us without a tag. */
@@ -46,10 +45,7 @@ const { logger, problems, events } = createLogger((line, level) => {
 process.on('uncaughtException', endOnBug)
 
 // No top-level await: the bundle is CommonJS, whose built-in modules load in less time.
-start().catch((error: unknown) => {
-  explain(`${messageOf(error)} [${codeOf(error)}]`)
-  process.exit(1)
-})
+start().catch(failStart)
 
 async function start(): Promise<void> {
   // Nothing is to be stopped before the plugin has started.

@@ -24,6 +24,11 @@ export const systemClock: Clock = {
   clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
 }
 
+/** Calls `fn` after `ms` milliseconds, and keeps the process alive until then. */
+export function stayAlive(fn: () => void, ms: number): void {
+  setTimeout(fn, ms)
+}
+
 /** Resolves after `ms` milliseconds of `clock`. */
 export function sleep(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => clock.setTimeout(resolve, ms))

@@ -148,6 +148,7 @@ export class Networks {
       pools: request.pools.map(({ pool }) => pool),
       encrypted,
       mtuHere: await this.#parts.mtuHere(encrypted),
+      vtep: this.#parts.vtep,
     }
     const others = [...this.#allocated].filter(([id]) => id !== networkId)
     // This host may have created it already: swarm allocates again when its leader starts.
@@ -218,9 +219,10 @@ export class Networks {
     this.#refuseSecond(overlayId, networkId)
     for (const other of this.#parts.cluster.overlays())
       refuseSharedPool({ overlayId, poolKeys }, other)
+    const { vtep } = this.#parts
     const mtuHere = await this.#parts.mtuHere(encrypted)
     const { vni, mtu } = chooseOverlayParameters(
-      { overlayId, vni: wanted, mtu: wantedMtu, pools, encrypted, mtuHere },
+      { overlayId, vni: wanted, mtu: wantedMtu, pools, encrypted, mtuHere, vtep },
       this.#knownOverlays(networkId),
     )
     const fault = mtuFault(overlayId, mtu, mtuHere)

@@ -1,10 +1,14 @@
 import { type OverlayError, refusal } from '../base/errors.ts'
 import { isOverlayId } from '../net/pool-key.ts'
-import { type Cidr, cidrBits } from '../net/cidr.ts'
+import { type Cidr, cidrBits, cidrContains, cidrLength } from '../net/cidr.ts'
 import { minMtuOfIpv6, parseMtu } from '../net/mtu.ts'
-import { whyReserved } from '../net/reserved.ts'
+import type { Ip } from '../net/ip.ts'
+import { whyNoPool } from '../net/reserved.ts'
 import { type Vni, parseVni } from '../net/vni.ts'
 import type { KnownOverlay } from './network-store.ts'
+
+/** For network and broadcast address, gateway and one container. */
+const minHostBits = 2
 
 /** The options of `docker network create -o key=value`. */
 interface NetworkOptions {
@@ -106,6 +110,8 @@ interface OverlayRequest {
   readonly encrypted: boolean
   /** The MTU that this host's underlay leaves, in bytes. */
   readonly mtuHere: number
+  /** This host's address on the underlay. */
+  readonly vtep: Ip
 }
 
 /**
@@ -118,7 +124,7 @@ export function chooseOverlayParameters(
   known: readonly KnownOverlay[],
 ): { mtu: number; vni: Vni | null } {
   const same = known.filter((overlay) => overlay.overlayId === request.overlayId)
-  refuseReservedPools(request)
+  refuseUnusablePools(request)
   for (const overlay of same) refuseMismatch(request, overlay)
   // Without an option, the least that any member of the overlay has, so that every path carries it.
   const mtu = request.mtu ?? Math.min(request.mtuHere, ...same.map((overlay) => overlay.mtu))
@@ -129,15 +135,24 @@ export function chooseOverlayParameters(
   return { mtu, vni: vni ?? same[0]?.vni ?? null }
 }
 
-function refuseReservedPools({ pools }: OverlayRequest): void {
+function refuseUnusablePools({ pools, vtep }: OverlayRequest): void {
   for (const pool of pools) {
-    const why = whyReserved(pool)
+    const why = whyUnusable(pool, vtep)
     if (why !== null)
       throw refusal(
         'BAD_REQUEST',
         `subnet ${pool} cannot be used for containers: ${why}; give another`,
       )
   }
+}
+
+/** Why no container can have, or use, an address of that subnet; null when some can. */
+function whyUnusable(pool: Cidr, vtep: Ip): string | null {
+  if (cidrBits(pool) - cidrLength(pool) < minHostBits)
+    return 'it has no room for network, broadcast and gateway address and a container'
+  if (cidrContains(pool, vtep))
+    return `this host has ${vtep} in it, on the network between the hosts`
+  return whyNoPool(pool)
 }
 
 /**

@@ -58,7 +58,7 @@ export function poolExhausted(
     `${where} has no free address left for ${self}: of ${rangeSize(pool.window)} addresses ` +
       `${setAside} are set aside (gateway, --aux-address) and ${here} in use on ` +
       `this host; ${parts.join(', ') || 'nobody has a block'}. ` +
-      'Remove containers, or use a network with a larger --subnet',
+      `Remove containers, or use a network with a larger ${range === null ? '--subnet' : '--ip-range'}`,
   )
 }
 

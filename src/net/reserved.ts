@@ -12,6 +12,13 @@ const reserved: readonly { readonly range: Cidr; readonly what: string }[] = [
   ['ff00::/8', 'is for multicast'],
 ].map(([range, what]) => ({ range: parseCidr(range!)!, what: what! }))
 
+const linkLocal4 = parseCidr('169.254.0.0/16')!
+
+/** Why containers cannot have addresses of that range, as the end of a sentence; else null. */
+export function whyNoPool(cidr: Cidr): string | null {
+  return cidrsOverlap(linkLocal4, cidr) ? `${linkLocal4} is for single links` : whyReserved(cidr)
+}
+
 /** Why nothing in that range can be reached, as the end of a sentence; null when something can. */
 export function whyReserved(cidr: Cidr): string | null {
   const found = reserved.find(({ range }) => cidrsOverlap(range, cidr))

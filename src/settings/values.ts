@@ -1,6 +1,6 @@
 import { type Cidr, cidrBits, cidrLength, parseCidr } from '../net/cidr.ts'
 import { type Ip, parseIp } from '../net/ip.ts'
-import { whyReserved } from '../net/reserved.ts'
+import { whyNoPool } from '../net/reserved.ts'
 
 /** A setting's value, or what is wrong with its text, as the end of the sentence "NAME=text …". */
 export type Parsed<T> = { readonly value: T } | { readonly reason: string }
@@ -114,7 +114,7 @@ function parsePoolRange(text: string): Parsed<PoolRange> {
   if (match === null) return { reason: 'is not range:length' }
   const cidr = parseCidr(match[1]!)
   if (cidr === null) return { reason: `has no valid range (host bits must be 0)` }
-  const reserved = whyReserved(cidr)
+  const reserved = whyNoPool(cidr)
   if (reserved !== null) return { reason: `is no range for containers: ${reserved}` }
   const most = cidrBits(cidr) - minHostBits
   const length = parseInteger(match[2]!, cidrLength(cidr), most)

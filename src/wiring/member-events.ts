@@ -10,8 +10,8 @@ interface MemberEventsParts {
   /** Id of the cluster; empty while none is known. */
   readonly clusterId: () => string
   readonly members: () => readonly MemberView[]
-  /** Whether JOIN is empty. */
-  readonly isFirst: boolean
+  /** What of JOIN may be a mistake, for the line that tells of a new cluster; else empty. */
+  readonly joinText: string
 }
 
 type Known = Pick<MemberView, 'state' | 'sinceMs'>
@@ -63,7 +63,7 @@ export class MemberEvents {
     const company = `with ${others + 1} member${others === 0 ? '' : 's'}`
     if (id === this.#before) return `back in cluster ${id} ${company}`
     if (others > 0) return `joined cluster ${id} ${company}`
-    return `${this.#parts.isFirst ? 'no JOIN: ' : ''}founded cluster ${id}`
+    return `${this.#parts.joinText}founded cluster ${id}`
   }
 }
 

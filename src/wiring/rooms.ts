@@ -120,7 +120,7 @@ function newSeedCache({ clock, store, logger }: PluginPorts, cluster: Cluster): 
 
 function newMemberEvents(
   { logger }: PluginPorts,
-  { seeds }: PluginOptions,
+  { seeds, vtep }: PluginOptions,
   { cluster, consensus }: Pick<Rooms, 'cluster' | 'consensus'>,
 ): MemberEvents {
   return new MemberEvents({
@@ -128,7 +128,7 @@ function newMemberEvents(
     isSynced: () => cluster.synced(),
     clusterId: () => consensus.status().clusterId,
     members: () => cluster.members(),
-    isFirst: seeds.length === 0,
+    joinText: joinText(seeds, vtep),
   })
 }
 
@@ -224,4 +224,11 @@ function newReplicator(
 
 function driverSettings({ vtep, vxlanPort, orphanGraceMs }: PluginOptions) {
   return { vtep, vxlanPort, orphanGraceMs }
+}
+
+function joinText(seeds: readonly string[], vtep: string): string {
+  if (seeds.length === 0) return 'no JOIN: '
+  const isOwn = (seed: string): boolean =>
+    seed.replace(/:\d+$/, '').replace(/^\[|\]$/g, '') === vtep
+  return seeds.every(isOwn) ? 'JOIN names only this host: ' : ''
 }

@@ -78,7 +78,11 @@ describe('the program', () => {
       },
     )
     let output = ''
-    child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+      // After a start that failed, the process waits for the engine to end it.
+      if (/^ts-overlay: .* \[[A-Z_]+\]$/m.test(output)) child.kill('SIGTERM')
+    })
     const ended = new Promise<Awaited<Started['ended']>>((tell) => {
       child.once('close', (code, signal) => tell({ code, signal, output }))
     })

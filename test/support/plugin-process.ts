@@ -127,6 +127,8 @@ export class PluginProcess {
   }
 
   async #answers(): Promise<boolean> {
+    const hasFailed = /^ts-overlay: .* \[[A-Z_]+\]$/m.test(this.#said)
+    if (hasFailed) await this.end()
     if (this.#hasEnded) throw new Error(`the plugin ended: ${this.#said}`)
     const call = callUnixSocket(this.managed, 'POST', '/NetworkDriver.GetCapabilities')
     return (await call.catch(() => null))?.status === 200

@@ -54,8 +54,8 @@ export const maxFolderFiles = 12
 /** Lines with comments: what a room has at most, and the target where that is less. */
 export const budgets: Readonly<Record<string, { readonly max: number; readonly target?: number }>> =
   {
-    base: { max: 1200, target: 900 },
-    net: { max: 610, target: 400 },
+    base: { max: 1210, target: 900 },
+    net: { max: 620, target: 400 },
     settings: { max: 615 },
     host: { max: 750 },
     identity: { max: 2500, target: 900 },
@@ -68,11 +68,11 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     paths: { max: 550 },
     ipam: { max: 3000 },
     dataplane: { max: 9200, target: 5200 },
-    driver: { max: 2380, target: 1900 },
+    driver: { max: 2405, target: 1900 },
     networks: { max: 895, target: 600 },
     names: { max: 850, target: 700 },
     admin: { max: 700 },
-    wiring: { max: 2830, target: 600 },
+    wiring: { max: 2870, target: 600 },
     top: { max: 285 },
   }
 

@@ -156,12 +156,11 @@ async function openSockets({ bindAddress, gossipPort }: Settings, advertise: Ip)
   try {
     return await gossipSockets({ bindAddress, port: gossipPort, advertise })()
   } catch (error) {
-    throw failure(
-      'SOCKET',
-      `gossip cannot listen at ${bindAddress} port ${gossipPort}: ${messageOf(error)}; BIND_ADDR has to ` +
-        'be an address of this host, and GOSSIP_PORT one that no other program has, for UDP and TCP',
-      error,
-    )
+    const what = `gossip cannot listen at ${bindAddress} port ${gossipPort}: ${messageOf(error)}`
+    const remedy = messageOf(error).includes('EADDRNOTAVAIL')
+      ? `no interface of this host has ${bindAddress}: set BIND_ADDR to one that "ip address" shows`
+      : '"ss -lnutp" shows which program has the port; set GOSSIP_PORT to another'
+    throw failure('SOCKET', `${what}; ${remedy}`, error)
   }
 }
 

@@ -404,7 +404,18 @@ describe('driver, options and overlays', () => {
           return { addressSpace: 'ours', pool: parseIpInCidr(text)!.cidr, gateway: null }
         }),
       })
-    expect(await refusedWith(withPools('1400', '224.1.0.0/16'))).to.match(/224\.1.*multicast/)
+    for (const [pool, reason] of [
+      ['224.1.0.0/16', /multicast/],
+      ['169.254.7.0/24', /single links/],
+      ['127.1.0.0/16', /loopback/],
+      ['10.1.0.7/32', /no room for network/],
+      ['10.1.0.6/31', /no room for network/],
+      ['fd00::/127', /no room for network/],
+      ['192.0.2.0/24', /has 192\.0\.2\.1 in it, on the network between the hosts/],
+    ] as const)
+      expect(await refusedWith(withPools('1400', pool)), pool)
+        .to.match(reason)
+        .and.include(pool)
     expect(await refusedWith(withPools('1279', '10.10.0.0/16', 'fd00::/64'))).to.match(
       /MTU 1279, and IPv6 needs 1280/,
     )

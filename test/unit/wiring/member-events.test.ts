@@ -16,13 +16,13 @@ class Fixture {
   synced = true
   nowMs = 0
 
-  constructor(isFirst = true) {
+  constructor(joinText = 'no JOIN: ') {
     this.events = new MemberEvents({
       logger: this.#log.logger,
       isSynced: () => this.synced,
       clusterId: () => this.clusterId,
       members: () => [...this.#members.values()],
-      isFirst,
+      joinText,
     })
     this.#put('self', 'alive', true)
   }
@@ -54,7 +54,7 @@ describe('wiring/member-events', () => {
     first.events.changed()
     expect(first.happened()).to.deep.equal(['cluster-joined: no JOIN: founded cluster c1'])
 
-    const second = new Fixture(false)
+    const second = new Fixture('')
     second.events.started()
     second.clusterId = 'c1'
     second.synced = false

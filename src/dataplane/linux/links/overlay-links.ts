@@ -83,8 +83,8 @@ function ensureVxlan(
     if (!(error instanceof NetlinkError) || error.code !== 'EADDRINUSE') throw error
     throw failure(
       'KERNEL',
-      `overlay ${overlayId}: another program has UDP port ${port} (EADDRINUSE); stop it ("ss -lunp" ` +
-        'shows which), or set VXLAN_PORT to another port on every host',
+      `overlay ${overlayId}: another program or VXLAN device has UDP port ${port} (EADDRINUSE); stop or ` +
+        'remove it ("ss -lunp" and "ip -d link show type vxlan" show which), or set VXLAN_PORT to another port on every host',
       error,
     )
   }
