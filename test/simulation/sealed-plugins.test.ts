@@ -1,6 +1,7 @@
 /** Whole plugins whose gossip is for members only, joined by a token. */
 import { expect } from 'chai'
 import { parseIpInCidr } from '../../src/net/cidr.ts'
+import type { SimulatedDisk } from './simulator/disk.ts'
 import { type WholeHost, WholeHosts } from './support/whole-hosts.ts'
 
 /** Of all hosts that have no other. */
@@ -62,4 +63,27 @@ describe('hosts of a closed cluster', () => {
       expect(lines.filter((line) => line.startsWith('warn'))).to.deep.equal([])
     }
   }).timeout(60_000)
+
+  it('show no secret in a line of the log, nor in /status', async () => {
+    const hosts = [await world.add(), await world.add()]
+    await world.clock.advance(60_000)
+    const secrets = new Set([token, ...hosts.flatMap(({ disk }) => secretsOn(disk))])
+    // The token, a key of each host, the authority's, a key of gossip.
+    expect(secrets.size).to.be.at.least(5)
+    for (const { lines, plugin } of hosts) {
+      const shown = [...lines, JSON.stringify(plugin.status())].join('\n')
+      for (const secret of secrets) expect(shown).to.not.contain(secret)
+    }
+  })
 })
+
+/** A line of each private key, and the keys of gossip, that are anywhere on a disk. */
+function secretsOn(disk: SimulatedDisk): string[] {
+  const text = [...disk.copy().values()]
+    .map((bytes) => bytes.toString('latin1'))
+    .join('\n')
+    .replaceAll(/\\+n/g, '\n')
+  const keys = text.matchAll(/BEGIN PRIVATE KEY-----\n([\w+/=]{40,})/g)
+  const gossip = text.matchAll(/gossipKey\W+([0-9a-f]{32,64})/g)
+  return [...keys, ...gossip].map(([, secret]) => secret!)
+}

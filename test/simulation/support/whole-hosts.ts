@@ -13,6 +13,7 @@ export interface WholeHost {
   readonly name: string
   readonly plugin: Plugin
   readonly lines: string[]
+  readonly disk: SimulatedDisk
   /** The addresses that an overlay has neighbours for. */
   readonly neighbours: (overlayId: string) => string[]
   /** The VTEPs behind its WireGuard device; null without one. */
@@ -51,13 +52,14 @@ export class WholeHosts {
     }
     const { clock, network } = this
     const kernel = new SimulatedKernel(clock, this.#random)
+    const disk = new SimulatedDisk(clock, this.#random)
     const process = new PluginProcess({
       life: new Life(clock, { rate: 1, wallOffsetMs: 0 }, fail),
       host: name,
       address: addressOf(this.hosts.length + 1),
       seeds: this.hosts.length === 0 ? [] : [addressOf(1)],
       seed: this.#random.uint32(),
-      disk: new SimulatedDisk(clock, this.#random),
+      disk,
       kernel,
       network,
       ...(token !== undefined && { token }),
@@ -77,7 +79,7 @@ export class WholeHosts {
       const found = await kernel.tables.wireGuard.dump()
       return found === null ? null : found.peers.flatMap(({ allowed }) => allowed).sort()
     }
-    const host = { name, plugin: process.plugin!, lines, neighbours, encryptedPeers }
+    const host = { name, plugin: process.plugin!, lines, disk, neighbours, encryptedPeers }
     this.hosts.push(host)
     await clock.advance(joinMs)
     return host
