@@ -33,6 +33,7 @@ const benches: Readonly<Record<string, readonly string[]>> = {
   dataplane: ['bench/dataplane.ts'],
   sealed: ['bench/sealed.ts'],
   hostile: ['bench/hostile.ts'],
+  names: ['bench/names.ts'],
   scale: ['bench/scale.ts'],
   engine: ['bench/engine.ts'],
   networks: ['bench/networks.ts'],

@@ -126,7 +126,9 @@ export class Driver {
     const { networkId } = request
     return this.#queue.run(networkId, async () => {
       try {
-        return await this.#endpoints.join(request)
+        const joined = await this.#endpoints.join(request)
+        await this.#parts.endpointsChanged()
+        return joined
       } finally {
         // The engine may never come back to an endpoint whose join failed.
         this.#scheduleTeardown(networkId)
@@ -136,12 +138,16 @@ export class Driver {
   }
 
   leave(networkId: string, endpointId: string): Promise<void> {
-    return this.#queue.run(networkId, () => this.#endpoints.leave(networkId, endpointId))
+    return this.#queue.run(networkId, async () => {
+      await this.#endpoints.leave(networkId, endpointId)
+      await this.#parts.endpointsChanged()
+    })
   }
 
   deleteEndpoint(networkId: string, endpointId: string): Promise<void> {
     return this.#queue.run(networkId, async () => {
       await this.#endpoints.delete(networkId, endpointId)
+      await this.#parts.endpointsChanged()
       this.#scheduleTeardown(networkId)
     })
   }

@@ -144,6 +144,11 @@ export interface DriverParts {
   readonly vxlanPort: number
   /** After how long something unused is released, in milliseconds. */
   readonly orphanGraceMs: number
+  /**
+   * Told when endpoints joined or left; a Join waits until this resolves, which it does soon. Never
+   * rejects.
+   */
+  readonly endpointsChanged: () => Promise<void>
   /** Bytes that the underlay leaves for containers. */
   readonly mtuHere: (encrypted: boolean) => Promise<number>
   /** Makes this host able to encrypt. Refuses with UNSUPPORTED. */

@@ -10,7 +10,7 @@ import {
   decode,
   encode,
 } from 'dns-packet'
-import { type Ip, ipBits, ipFromBytes, parseIp } from '../net/ip.ts'
+import { type Ip, ipBits, ipFromBytes, ipToBytes, parseIp } from '../net/ip.ts'
 
 /** A longer message is no query that we look into. */
 export const maxQueryBytes = 4096
@@ -103,6 +103,25 @@ export function reversedIp(name: string): Ip | null {
   if (v6 === null) return null
   const hex = v6[1]!.replaceAll('.', '').split('').toReversed().join('')
   return ipFromBytes(Buffer.from(hex, 'hex'))
+}
+
+/** A query for the name of an address. */
+export function pointerQuery(ip: Ip): Uint8Array {
+  const questions: Question[] = [{ type: 'PTR', name: reversedName(ip) }]
+  return encode({ type: 'query', id: 0, flags: RECURSION_DESIRED, questions })
+}
+
+/** The name in the answer to that; null when there is none. */
+export function readPointer(bytes: Uint8Array): string | null {
+  if (bytes.length > maxQueryBytes) return null
+  const record = decodeOrNull(Buffer.from(bytes))?.answers?.[0]
+  return record?.type === 'PTR' ? record.data : null
+}
+
+function reversedName(ip: Ip): string {
+  if (ipBits(ip) === 32) return `${ip.split('.').toReversed().join('.')}.in-addr.arpa`
+  const hex = Buffer.from(ipToBytes(ip)).toString('hex')
+  return `${hex.split('').toReversed().join('.')}.ip6.arpa`
 }
 
 function encodeAnswer(query: Query, answers: DnsAnswer[]): Uint8Array {

@@ -30,6 +30,10 @@ export interface LocalEndpoint {
 
 /** Where the queries of sandboxes are answered. */
 export interface Resolvers {
+  /** @returns why there can be none on this host, and what to do about it; null when there can. */
+  start(): Promise<string | null>
+  /** From here on the engine's resolver answers. */
+  close(): Promise<void>
   /** Changes of the table that they answer from, in order. */
   apply(changes: readonly TableChange[]): void
   /** Resolves when the sandbox has a resolver, or will have one as soon as its namespace exists. */
@@ -60,6 +64,8 @@ interface NamesParts {
   readonly endpoints: () => readonly LocalEndpoint[]
   /** The ids of the networks that they are on. */
   readonly networks: () => readonly string[]
+  /** Told why no name of another host resolves here. */
+  readonly cannot: (why: string) => void
   readonly publish: (endpoint: LocalEndpoint, names: readonly string[] | null) => void
 }
 
@@ -104,12 +110,14 @@ export class Names {
       clock,
       intervalMs: lookIntervalMs,
       run: () => this.#askResolvers(),
-      warn: (message) => logger.warn(message),
+      warn: (message) => logger.warn(`names: ${message}`),
     })
   }
 
   /** The endpoints of before the start are adopted: the driver has to know them. */
   async start(): Promise<void> {
+    const obstacle = await this.#parts.resolvers.start()
+    if (obstacle !== null) this.#parts.cannot(obstacle)
     await this.endpointsChanged()
     const gone = [...this.#own.keys()].filter((id) => !this.#endpoints.has(id))
     for (const id of gone) this.#own.delete(id)
@@ -118,8 +126,9 @@ export class Names {
     this.#look.start()
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#look.stop()
+    await this.#parts.resolvers.close()
   }
 
   /**
@@ -130,14 +139,18 @@ export class Names {
     const { resolvers, publish } = this.#parts
     const before = this.#endpoints
     this.#endpoints = new Map(this.#parts.endpoints().map((some) => [some.endpointId, some]))
-    const gone = [...before.values()].filter(({ endpointId }) => !this.#endpoints.has(endpointId))
-    const fresh = [...this.#endpoints.values()].filter(({ endpointId }) => !before.has(endpointId))
-    for (const endpoint of gone) {
-      publish(endpoint, null)
-      this.#own.delete(endpoint.endpointId)
-    }
+    const isGone = ({ endpointId }: LocalEndpoint): boolean => !this.#endpoints.has(endpointId)
+    const isAsBefore = (one: LocalEndpoint): boolean =>
+      isDeepStrictEqual(before.get(one.endpointId), one)
+    const changed = [...this.#endpoints.values()].filter((one) => !isAsBefore(one))
+    const old = [...before.values()].filter(
+      (one) => isGone(one) || this.#endpoints.get(one.endpointId)!.vni !== one.vni,
+    )
+    for (const endpoint of old) publish(endpoint, null)
+    const gone = old.filter(isGone)
+    for (const { endpointId } of gone) this.#own.delete(endpointId)
     this.#save(gone.map(({ endpointId }) => endpointId))
-    resolvers.apply([...gone.flatMap(removal), ...fresh.flatMap((one) => this.#adopt(one))])
+    resolvers.apply([...gone.flatMap(removal), ...changed.flatMap((one) => this.#adopt(one))])
     await this.#updateSandboxes()
   }
 
@@ -159,6 +172,12 @@ export class Names {
   /** What a container of this host is called, its name first; empty when it is not known. */
   namesOf(endpointId: string): readonly string[] {
     return this.#own.get(endpointId)?.names ?? []
+  }
+
+  /** What the network of an overlay is called here; null when it is not known. */
+  networkNameOf(vni: Vni): string | null {
+    const on = [...this.#endpoints.values()].filter((endpoint) => endpoint.vni === vni)
+    return on.map(({ endpointId }) => this.#own.get(endpointId)?.network).find(Boolean) ?? null
   }
 
   /** Makes the table know an endpoint, and publishes the names that it had. */
@@ -214,6 +233,8 @@ export class Names {
 
   /** Asks the engine's resolver for the names that its API has not given. */
   async #askResolvers(): Promise<void> {
+    // What no call of the engine's tells: endpoints that were released, overlays with another VNI.
+    await this.endpointsChanged()
     const isReview = this.#looks++ % looksPerReview === 0
     const nameless = [...this.#endpoints.values()].filter(({ endpointId }) => {
       return !this.#own.has(endpointId) || (isReview && this.#parts.engine === null)

@@ -201,6 +201,14 @@ export const settingsTable = {
     example: 'off',
     parse: parseSwitch,
   }),
+  names: setting({
+    name: 'NAMES',
+    description:
+      'Whether the names of containers on other hosts resolve in the containers of this host: on or off.',
+    preset: 'on',
+    example: 'off',
+    parse: parseSwitch,
+  }),
   orphanGraceMs: setting({
     name: 'ORPHAN_AFTER',
     description:

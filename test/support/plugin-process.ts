@@ -22,7 +22,12 @@ export interface Program {
 
 export async function bundleProgram(): Promise<Program> {
   const folder = await mkdtemp(path.join(tmpdir(), 'ts-overlay-program-'))
-  const files = { main: 'src/main.ts', rights: 'src/rights.ts', cli: 'packages/cli/src/main.ts' }
+  const files = {
+    main: 'src/main.ts',
+    resolver: 'src/resolver.ts',
+    rights: 'src/rights.ts',
+    cli: 'packages/cli/src/main.ts',
+  }
   const entries = Object.entries(files).map(([name, file]) => [name, path.join(projectDir, file)])
   await bundle(Object.fromEntries(entries) as Record<string, string>, folder)
   await copyKoffi(folder)

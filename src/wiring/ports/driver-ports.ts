@@ -20,7 +20,7 @@ type IpamHandlers = Pick<Ipam, 'requestPool' | 'releasePool' | 'requestAddress' 
 const recordIdDigits = 16
 
 /** An endpoint's id in records. */
-function recordEndpointId(endpointId: string): string {
+export function recordEndpointId(endpointId: string): string {
   const head = endpointId.slice(0, recordIdDigits)
   if (/^[0-9a-f]{16}$/.test(head)) return head
   return createHash('sha256').update(endpointId).digest('hex').slice(0, recordIdDigits)

@@ -10,9 +10,9 @@ exec chroot "$1" sh -eu -c '
   cp "$(command -v busybox)" $image/bin/
   for applet in $(busybox --list); do ln -sf /bin/busybox $image/usr/bin/$applet; done
   ln -sf busybox $image/bin/sh
-  # The real ones: busybox has no iperf3, and its ping does not tell duplicates or errors apart.
+  # The real ones: busybox has no iperf3 and no getent, and its ping does not tell duplicates or errors apart.
   rm -f $image/usr/bin/ping $image/usr/bin/ping6 $image/usr/bin/busybox
-  for program in ping iperf3; do
+  for program in ping iperf3 getent; do
     file=$(command -v $program)
     cp "$file" $image/usr/bin/
     # libgcc_s is loaded by name, when the first thread ends.

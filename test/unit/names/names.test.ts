@@ -22,6 +22,12 @@ class FakeResolvers implements Resolvers {
   readonly engineNames = new Map<string, string>()
   failure: Error | null = null
 
+  obstacle: string | null = null
+
+  async start(): Promise<string | null> {
+    return this.obstacle
+  }
+  async close(): Promise<void> {}
   apply(changes: readonly TableChange[]): void {
     this.table.apply(changes)
   }
@@ -78,6 +84,7 @@ describe('names of this host', () => {
   let api: FakeApi
   let endpoints: LocalEndpoint[]
   let published: Map<string, readonly string[]>
+  let obstacles: string[]
   let rows: Map<string, { names: readonly string[]; network: string }>
 
   beforeEach(() => {
@@ -87,6 +94,7 @@ describe('names of this host', () => {
     endpoints = []
     published = new Map()
     rows = new Map()
+    obstacles = []
   })
 
   async function started(engine: NamesEngine | null = api): Promise<Names> {
@@ -105,6 +113,7 @@ describe('names of this host', () => {
       },
       endpoints: () => endpoints,
       networks: () => ['network'],
+      cannot: (why) => void obstacles.push(why),
       publish: ({ endpointId }, some) => {
         if (some === null) published.delete(endpointId)
         else published.set(endpointId, some)
@@ -128,7 +137,7 @@ describe('names of this host', () => {
     endpoints = [endpoints[0]!]
     await names.endpointsChanged()
     expect([...resolvers.attached]).to.deep.equal(['/netns/2'])
-    names.stop()
+    await names.stop()
   })
 
   it('never fails a call, though no resolver can be had', async () => {
@@ -136,7 +145,32 @@ describe('names of this host', () => {
     resolvers.failure = failure('KERNEL', 'no')
     endpoints = [endpoint('a', '10.0.0.1', '/netns/1')]
     await names.endpointsChanged()
-    names.stop()
+    await names.stop()
+  })
+
+  it('publishes names though no query can be answered here', async () => {
+    resolvers.obstacle = 'no nf_tables'
+    endpoints = [endpoint('a', '10.0.0.1', '/netns/1')]
+    rows.set('a', { names: ['web'], network: 'net' })
+    const names = await started()
+    expect(obstacles).to.deep.equal(['no nf_tables'])
+    expect([...published.keys()]).to.deep.equal(['a'])
+    await names.stop()
+  })
+
+  it('follows an overlay to another VNI', async () => {
+    endpoints = [endpoint('a', '10.0.0.1', '/netns/1')]
+    rows.set('a', { names: ['web'], network: 'net' })
+    const names = await started()
+    endpoints = [{ ...endpoints[0]!, vni: 8 as Vni }]
+    await clock.advance(2000)
+    expect([...published]).to.deep.equal([['a', ['web']]])
+    const key = { vni: 8 as Vni, endpointId: 'b' }
+    const called = { kind: 'names', ...key, names: ['b'] }
+    const there = { kind: 'endpoint', ...key, ips: ['10.0.0.2'] }
+    names.applyRecords([called, there].map((next) => ({ origin: 'm', previous: null, next })))
+    expect(resolvers.table.addressesOf('/netns/1', 'b.net')).to.deep.equal(['10.0.0.2'])
+    await names.stop()
   })
 
   it('publishes the name when a container is attached, and all names when it has started', async () => {
@@ -162,7 +196,7 @@ describe('names of this host', () => {
     expect(published.get('a')).to.have.length(4)
     expect(rows.get('a')?.network).to.equal('net')
     expect(names.namesOf('a')[0]).to.equal('web')
-    names.stop()
+    await names.stop()
   })
 
   it('follows a rename, and withdraws what has left', async () => {
@@ -179,7 +213,7 @@ describe('names of this host', () => {
     endpoints = []
     await names.endpointsChanged()
     expect(published.size + rows.size).to.equal(0)
-    names.stop()
+    await names.stop()
   })
 
   it('asks nothing about containers and networks of others', async () => {
@@ -189,7 +223,7 @@ describe('names of this host', () => {
     api.event('container', 'rename', containerId)
     await clock.settled()
     expect(api.asked).to.deep.equal([])
-    names.stop()
+    await names.stop()
   })
 
   it('reads everything when the engine is back', async () => {
@@ -203,7 +237,7 @@ describe('names of this host', () => {
     api.listener!.connected()
     await clock.settled()
     expect(published.get('a')?.[0]).to.equal('web')
-    names.stop()
+    await names.stop()
   })
 
   it('has the names of before a restart at once, of endpoints that are still there', async () => {
@@ -213,7 +247,7 @@ describe('names of this host', () => {
     const names = await started()
     expect([...published]).to.deep.equal([['a', ['web']]])
     expect([...rows.keys()]).to.deep.equal(['a'])
-    names.stop()
+    await names.stop()
   })
 
   it("asks the engine's resolver where its API is not used, and again after a while", async () => {
@@ -226,7 +260,7 @@ describe('names of this host', () => {
     resolvers.engineNames.set('10.0.0.1', 'renamed.my.net')
     await clock.advance(60_000)
     expect(published.get('a')).to.deep.equal(['renamed'])
-    names.stop()
+    await names.stop()
   })
 
   it('puts the records of other members into the table, whatever comes first', async () => {
@@ -250,7 +284,7 @@ describe('names of this host', () => {
       { origin: 'm', previous: called, next: null },
     ])
     expect(resolvers.table.addressesOf('/netns/1', 'there')).to.equal(null)
-    names.stop()
+    await names.stop()
   })
 })
 

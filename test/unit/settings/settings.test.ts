@@ -39,6 +39,7 @@ describe('settings', () => {
       memberName: null,
       metricsAddress: null,
       filter: true,
+      names: true,
       auditMs: 30_000,
       voters: 5,
       engineApi: true,

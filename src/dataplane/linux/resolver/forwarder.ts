@@ -47,7 +47,7 @@ export class Forwarder {
     return this.#isSpent
   }
 
-  /** Passes a query of at least a header on. `reply` is called at most once. */
+  /** Passes a query of at least a header on. `reply` is called once. */
   send(query: Buffer, reply: (answer: Buffer) => void): void {
     if (this.#isClosed || this.#underWay.size >= maxUnderWay) return reply(failed(query))
     const id = this.#freeId()
@@ -89,13 +89,14 @@ export class Forwarder {
 
   #expire(): void {
     const now = this.#clock.now()
-    for (const [id, { endMs }] of this.#underWay) {
+    for (const [id, { endMs, query, reply }] of this.#underWay) {
       if (endMs > now) {
         this.#expiry.set(endMs - now)
         break
       }
       this.#underWay.delete(id)
       this.#isSpent = true
+      reply(failed(query))
     }
     this.#closeIfDone()
   }

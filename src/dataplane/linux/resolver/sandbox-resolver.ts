@@ -25,6 +25,11 @@ const IP_FREEBIND = 15
 const backlog = 64
 /** Answers to our own few requests: no need for the large buffer of the rows. */
 const netlinkBufferBytes = 64 * 1024
+/**
+ * After a table was removed, the kernel frees it within a grace period; to close the socket before
+ * that blocks this thread until then.
+ */
+const settleMs = 1000
 const headerBytes = 12
 const maxQueryBytes = 4096
 
@@ -62,7 +67,7 @@ export class SandboxResolver {
     this.#netns = openSync(path, 'r')
     opened.defer(() => closeSync(this.#netns))
     const netfilter = inNetns(this.#netns, () => new NetlinkSocket(netlinkBufferBytes, 'netfilter'))
-    opened.defer(() => netfilter.close())
+    opened.defer(() => options.clock.setTimeout(() => netfilter.close(), settleMs))
     removeStaleSteering(netfilter, processName)
     const [udp, tcp] = [this.#bound('udp'), this.#bound('tcp')]
     this.#udp = opened.adopt(this.#serveUdp(udp.fd), (socket) => socket.close())

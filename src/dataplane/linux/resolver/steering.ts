@@ -20,6 +20,7 @@ import {
   verdict,
 } from '../filter/expressions.ts'
 import { Table } from '../filter/table.ts'
+import type { Request } from '../netlink/message.ts'
 import type { NetlinkError, NetlinkSocket } from '../netlink/netlink-socket.ts'
 
 /**
@@ -131,19 +132,18 @@ export class Steering {
 
   /** Makes the table, or again where it differs, and renews it. @returns what was changed. */
   ensure(): string[] {
-    const changed = this.#table.ensure()
-    this.renew()
-    return changed.length === 0 ? [] : ['steering of DNS repaired']
+    const isChanged = this.#table.ensure().length > 0
+    // A transaction that fails waits for a grace period of the kernel, 15 ms.
+    if (isChanged) this.#add()
+    else this.renew()
+    return isChanged ? ['steering of DNS repaired'] : []
   }
 
   /** Lets it live on. Throws KERNEL when the table is not there. */
   renew(): void {
-    const fresh = addElements(this.#table.spec, alive, [resolverAddress], lifeMs)
     const old = deleteElements(this.#table.spec, alive, [resolverAddress])
     // An element that is there keeps its end of life; one that has passed it cannot be deleted.
-    if (this.#transact([...old, ...fresh]) === undefined) return
-    const error = this.#transact(fresh)
-    if (error !== undefined) throw error
+    if (this.#transact([...old, ...this.#life()]) !== undefined) this.#add()
   }
 
   /** The kernel's next packet to the resolver is the engine's. */
@@ -151,7 +151,16 @@ export class Steering {
     this.#table.remove()
   }
 
-  #transact(requests: Parameters<NetlinkSocket['transact']>[1]): NetlinkError | undefined {
+  #add(): void {
+    const error = this.#transact(this.#life())
+    if (error !== undefined) throw error
+  }
+
+  #life(): Request[] {
+    return addElements(this.#table.spec, alive, [resolverAddress], lifeMs)
+  }
+
+  #transact(requests: readonly Request[]): NetlinkError | undefined {
     const [error] = this.#socket.transact(batchBegin, requests, batchEnd).values()
     return error
   }
