@@ -116,6 +116,30 @@ describe('the program', () => {
     engine.close()
   })
 
+  it('opens the sandboxes of its containers again after it was killed', async () => {
+    const sandbox = await lab.namespace('sandbox')
+    const env = { SANDBOX_DIR: lab.directory, ENGINE_API: 'off' }
+    const tables = (): Promise<string> => lab.run(sandbox, 'nft', 'list', 'ruleset')
+    const isSteered = async (): Promise<boolean> => (await tables()).includes('@alive udp dport 53')
+    const first = start('killed', env)
+    await until('it starts', () => existsSync(first.socket))
+    const engine = new FakeEngine({ socket: first.socket, version: '28.5.2' })
+    const call = (method: string, body: object) =>
+      engine.call(`NetworkDriver.${method}`, JSON.stringify(body))
+    await call('CreateNetwork', network)
+    await call('CreateEndpoint', { ...endpoint, Interface: wanted })
+    const joined = await call('Join', { ...endpoint, SandboxKey: '/var/run/docker/netns/sandbox' })
+    const { SrcName: link } = joined['InterfaceName'] as { SrcName: string }
+    await lab.run(host, 'ip', 'link', 'set', link, 'netns', sandbox)
+    await waitUntil(isSteered, 'a resolver in the sandbox', startMostMs)
+    engine.close()
+    first.process.kill('SIGKILL')
+    await first.ended
+    expect(await isSteered()).to.equal(false)
+    start('killed', env)
+    await waitUntil(isSteered, 'a resolver in the sandbox again', startMostMs)
+  })
+
   it('does not start with an address that is not one of the host', async () => {
     const { code, output } = await start('lost', { ADVERTISE_ADDR: '192.0.2.99' }).ended
     expect(code).to.equal(1)

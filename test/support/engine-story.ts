@@ -49,10 +49,14 @@ export class EngineStory {
   }
 
   /**
-   * `docker run`, with any address or `--ip`. Returns the endpoint's id, and the name of the link
+   * `docker run`, with any address or `--ip`, in a sandbox. Returns the endpoint's id, and the name of the link
    * that the engine moves.
    */
-  async start(container: string, ip = ''): Promise<{ endpointId: string; link: string }> {
+  async start(
+    container: string,
+    ip = '',
+    sandbox = '/var/run/docker/netns/d736a2c40fa8',
+  ): Promise<{ endpointId: string; link: string }> {
     const endpointId = idOf(`endpoint ${container}`)
     const ids = { NetworkID: this.networkId, EndpointID: endpointId }
     const address = await this.#requestAddress(ip, {})
@@ -64,7 +68,6 @@ export class EngineStory {
       throw error
     }
     try {
-      const sandbox = '/var/run/docker/netns/d736a2c40fa8'
       const joined = await this.#call('NetworkDriver.Join', {
         ...ids,
         SandboxKey: sandbox,

@@ -23,7 +23,8 @@ export class ResolverService implements Resolvers {
   readonly #table = new NameTable()
   readonly #resolvers: SandboxResolvers
   readonly #audit: Every
-  #isSupported = false
+  /** Why there can be no resolvers; null when there can. */
+  #obstacle: Promise<string | null> | null = null
 
   constructor({ clock, random, logger, auditIntervalMs, resolvers }: ResolverServiceParts) {
     this.#resolvers = resolvers((source, query) => answerQuery(this.#table, random, source, query))
@@ -39,9 +40,9 @@ export class ResolverService implements Resolvers {
   }
 
   async start(): Promise<string | null> {
-    const obstacle = await this.#resolvers.start()
-    this.#isSupported = obstacle === null
-    if (this.#isSupported) this.#audit.start()
+    this.#obstacle ??= this.#resolvers.start()
+    const obstacle = await this.#obstacle
+    if (obstacle === null) this.#audit.start()
     return obstacle
   }
 
@@ -55,7 +56,8 @@ export class ResolverService implements Resolvers {
   }
 
   async attach(sandbox: string): Promise<void> {
-    if (this.#isSupported) await this.#resolvers.attach(sandbox)
+    // The engine may call while we start.
+    if ((await this.#obstacle) === null) await this.#resolvers.attach(sandbox)
   }
 
   detach(sandbox: string): Promise<void> {

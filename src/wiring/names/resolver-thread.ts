@@ -38,6 +38,9 @@ interface Waiting {
 /** MB of JavaScript's objects: 100,000 endpoints with their names take 90. */
 const maxHeapMegabytes = 256
 
+/** Reserved for machine code; the default takes most of what a plugin may have of memory. */
+const codeRangeMegabytes = 32
+
 /**
  * The resolvers in a thread of their own, so that a container's flood of queries does not delay the
  * engine's calls, and an engine's call no query. An error of the thread is a bug and ends the
@@ -55,7 +58,10 @@ export class ResolverThread implements Resolvers {
       workerData: options,
       // Sockets are opened by calls that Node does not know of.
       trackUnmanagedFds: false,
-      resourceLimits: { maxOldGenerationSizeMb: maxHeapMegabytes },
+      resourceLimits: {
+        maxOldGenerationSizeMb: maxHeapMegabytes,
+        codeRangeSizeMb: codeRangeMegabytes,
+      },
     })
     this.#worker.on('message', (message: FromThread) => {
       if (message.kind === 'warning') logger.warn(message.message)
