@@ -100,15 +100,21 @@ async function addOwnPrograms(
   const app = path.join(root, 'app')
   const main = await bundle({ main: path.resolve(mainFile) }, app)
   const rights = await bundle({ rights: path.join(projectDir, 'src/rights.ts') }, app)
+  const resolver = await bundle({ resolver: path.join(projectDir, 'src/resolver.ts') }, app)
   const cli = await buildCli(app)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(app, 'start.cjs'))
-  const bundles = { 'main.cjs': main, 'rights.cjs': rights, 'docker-ts-overlay': cli }
+  const bundles = {
+    'main.cjs': main,
+    'resolver.cjs': resolver,
+    'rights.cjs': rights,
+    'docker-ts-overlay': cli,
+  }
   for (const [file, folders] of Object.entries(bundles))
     provenance.add(`app/${file}`, [own, ...folders.map(npmPackage)])
   for (const file of ['start.cjs', 'package.json']) provenance.add(`app/${file}`, [own])
   const { folder: koffi, files } = await copyKoffi(app)
   for (const file of files) provenance.add(`app/${file}`, [npmPackage(koffi)])
-  for (const folder of new Set([...main, ...rights, ...cli, koffi]))
+  for (const folder of new Set([...main, ...resolver, ...rights, ...cli, koffi]))
     await copyPackageLicences(root, folder, npmPackage(folder), provenance)
 }
 

@@ -16,6 +16,7 @@ import { version } from './version.ts'
 import {
   type HostPorts,
   hostGossip,
+  hostResolvers,
   openHost,
   openSealed,
   seedText,
@@ -35,6 +36,12 @@ import { endOnBug, failStart, restart, stopOnSignal } from './wiring/host/proces
 
 /** The name under which the engine finds us without a tag. */
 const legacySocketName = 'ts-overlay.sock'
+
+/** The program of the resolvers' thread, beside this one. */
+const resolverProgram = new URL(
+  import.meta.url.endsWith('.ts') ? 'resolver.ts' : 'resolver.cjs',
+  import.meta.url,
+)
 
 const { logger, problems, events } = createLogger((line, level) => {
   const stream = level === 'warn' ? process.stderr : process.stdout
@@ -97,6 +104,7 @@ function createPlugin(settings: Settings, host: HostPorts, sealed: SealedHost): 
       problems,
       hostRoutes: routedPrefixes,
       ...(engine === null ? {} : { engine }),
+      ...hostResolvers(settings, resolverProgram, logger),
     },
     {
       version,

@@ -47,6 +47,7 @@ export const findingCodes = [
   'HOST_NOT_ADMITTED',
   'HOST_REFUSED',
   'MAC_DUPLICATE',
+  'NAMES_OFF',
   'NETWORK_CLASH',
   'NETWORK_KEPT',
   'NETWORK_PUT_BACK',

@@ -21,7 +21,7 @@ export function lifecyclesOf(
   rooms: Rooms,
   { dataplane }: Pick<PluginPorts, 'dataplane'>,
 ): Lifecycle[] {
-  const { cluster, consensus, reconciler, ipam, driver, findings } = rooms
+  const { cluster, consensus, reconciler, ipam, driver, names, findings } = rooms
   const { seedCache, memberEvents, admission, paths, replicator, encryption } = rooms
   return [
     { stop: () => dataplane.close() },
@@ -47,6 +47,11 @@ export function lifecyclesOf(
       start: () => driver.start(),
       withdraw: () => driver.withdrawIdle(),
       stop: () => driver.stop(),
+    },
+    {
+      // In the background: the thread of the resolvers starts meanwhile, and no call waits for it.
+      start: () => void names?.start(),
+      stop: () => names?.stop(),
     },
     { start: () => paths?.start(), stop: () => paths?.stop() },
     {

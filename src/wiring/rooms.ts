@@ -11,6 +11,7 @@ import { Driver } from '../driver/driver.ts'
 import type { Network } from '../driver/network-store.ts'
 import { Ipam } from '../ipam/ipam.ts'
 import type { IpamCluster } from '../ipam/ports.ts'
+import type { Names } from '../names/names.ts'
 import { Replicator } from '../networks/replicator.ts'
 import type { Paths } from '../paths/paths.ts'
 import { Peers } from '../peers/peers.ts'
@@ -25,6 +26,7 @@ import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Admission } from './admission/admission.ts'
 import { savedValue } from './ports/saved-value.ts'
 import { networkRecord, overlayRecord, recordTypes } from './records.ts'
+import { endpointsChanged, newNames } from './names/names-ports.ts'
 import { MemberEvents } from './member-events.ts'
 import { SeedCache } from './seed-cache.ts'
 
@@ -44,6 +46,8 @@ export interface Rooms {
   /** Null where there is no kernel that probes can be sent through. */
   readonly paths: Paths | null
   readonly admission: Admission
+  /** Null with `NAMES=off`. */
+  readonly names: Names | null
   /** Null without the engine's API: then a network is created on each host. */
   readonly replicator: Replicator | null
   /** Contacts the members that JOIN names and those that were known last; waits for none. */
@@ -100,14 +104,16 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     pools: driverPools(ipam),
     peers,
     dataplane: reconciler,
+    endpointsChanged: () => endpointsChanged(clock, names),
     ...driverSettings(options),
     ...driverEncryption(ports, options, encryption),
   })
   const first = { cluster, consensus, peers, reconciler, encryption, seedCache }
+  const names = newNames(ports, findings, { cluster, driver })
   const memberEvents = newMemberEvents(ports, options, first)
   const paths = newPaths(ports, options, { ...first, findings })
   const replicator = newReplicator(ports, options, { ...first, driver, ipam, findings })
-  const second = { findings, memberEvents, paths, admission, join, replicator }
+  const second = { findings, memberEvents, paths, admission, join, replicator, names }
   const claims = new ClaimFindings(findings.room('cluster'))
   const rooms: Rooms = connect({ ...first, claims, ipam, driver, ...second }, options)
   return rooms
@@ -156,6 +162,7 @@ function connect(rooms: Rooms, { vtep }: PluginOptions): Rooms {
   consensus.onClusterChange(() => memberEvents.changed())
   cluster.onTransitions((batch) => {
     reconciler.peersChanged(peers.applyRecords(batch))
+    rooms.names?.applyRecords(batch)
     driver.overlaysChanged(overlayChanges(batch))
     claims.check(batch, driver.networks(), vtep)
     const isNetwork = ({ previous, next }: Transition) => networkRecord.is(next ?? previous)

@@ -14,7 +14,7 @@ import type { EncryptionStatus } from '../dataplane/reconcile/encryption.ts'
 import type { ReconcilerStatus } from '../dataplane/reconcile/reconciler.ts'
 import type { IpamStatus } from '../ipam/status.ts'
 import type { PathStatus } from '../paths/paths.ts'
-import { overlayRecord } from './records.ts'
+import { namesRecord, overlayRecord } from './records.ts'
 import type { NetworksStatus } from '../networks/replicator.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Rooms } from './rooms.ts'
@@ -95,6 +95,8 @@ export interface OverlayStatus {
     addresses: readonly string[]
     mac: string
     joined: boolean
+    /** The container's name first, then its other names; empty when they are not known. */
+    names: readonly string[]
   }[]
   readonly peers: readonly {
     member: string
@@ -102,6 +104,7 @@ export interface OverlayStatus {
     endpointId: string
     ips: readonly string[]
     mac: string
+    names: readonly string[]
   }[]
 }
 
@@ -151,7 +154,7 @@ export function composeStatus(
 }
 
 function overlaysOf(
-  { driver, peers, replicator }: Rooms,
+  { driver, peers, replicator, names }: Rooms,
   published: Published,
   { pools }: IpamStatus,
 ): OverlayStatus[] {
@@ -162,7 +165,7 @@ function overlaysOf(
     return {
       overlayId: network.overlayId,
       networkId: network.networkId,
-      name: replicator?.nameOf(network.networkId) ?? null,
+      name: replicator?.nameOf(network.networkId) ?? names?.networkNameOf(network.vni) ?? null,
       members: published.membersOf(network.overlayId),
       addresses: pool === undefined ? null : { used, usable: pool.addresses.usable },
       vni: network.vni,
@@ -175,6 +178,7 @@ function overlaysOf(
         addresses: addresses.map(({ ip, cidr }) => ipWithLength(ip, cidr)),
         mac,
         joined,
+        names: names?.namesOf(endpointId) ?? [],
       })),
       peers: remote.map(({ origin, vtep, endpointId, ips, mac }) => ({
         member: origin,
@@ -182,6 +186,7 @@ function overlaysOf(
         endpointId,
         ips,
         mac,
+        names: published.namesOf(network.vni, endpointId, origin),
       })),
     }
   })
@@ -190,6 +195,7 @@ function overlaysOf(
 /** What the members have published, by member and by overlay. */
 class Published {
   readonly #overlays = new Map<string, string[]>()
+  readonly #names = new Map<string, readonly string[]>()
   readonly #counts = new Map<string, { overlays: number; endpoints: number }>()
 
   constructor(cluster: Cluster) {
@@ -198,11 +204,17 @@ class Published {
       const members = this.#overlays.get(record.overlayId) ?? []
       this.#overlays.set(record.overlayId, [...members, origin])
     }
+    for (const { origin, record } of cluster.records(namesRecord))
+      this.#names.set(`${record.vni}/${record.endpointId}/${origin}`, record.names)
     for (const { origin } of cluster.records(endpointRecord)) this.#countsOf(origin).endpoints++
   }
 
   membersOf(overlayId: string): string[] {
     return (this.#overlays.get(overlayId) ?? []).toSorted()
+  }
+
+  namesOf(vni: number, endpointId: string, origin: string): readonly string[] {
+    return this.#names.get(`${vni}/${endpointId}/${origin}`) ?? []
   }
 
   countsOf(member: string): { readonly overlays: number; readonly endpoints: number } {

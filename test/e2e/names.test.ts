@@ -52,7 +52,7 @@ describe('names', () => {
       expect((await on.docker(traced)).stdout).to.match(/ web\.my-net \(/)
     }
     const listed = (await host(2).pluginStatus()).overlays.find(({ vni }) => vni > 0)!
-    expect(listed.networkName).to.equal('my-net')
+    expect(listed.name).to.equal('my-net')
     expect(listed.endpoints.map(({ names }) => names[0])).to.deep.equal(['client'])
     expect(listed.peers.map(({ names }) => names[0])).to.have.members(['web', 'client'])
   })

@@ -13,6 +13,9 @@ import { NetnsLab } from './netns-lab.ts'
 /** Some members are found dead by others, or found again, within seconds. */
 export const gossipMostMs = 30_000
 
+/** More settings than all hosts have; made before a plugin starts where they need the lab. */
+type PluginSettings = Readonly<Record<string, string>>
+
 /** A host of the underlay: host-1 has 192.0.2.1, and so on. */
 export class PluginHost {
   readonly name: string
@@ -117,7 +120,7 @@ export class PluginHosts {
   static async create(
     count: number,
     subnet: string,
-    env: Readonly<Record<string, string>> = {},
+    env: PluginSettings | ((lab: NetnsLab) => Promise<PluginSettings>) = {},
   ): Promise<PluginHosts> {
     const program = await bundleProgram()
     const lab = await NetnsLab.create()
@@ -125,6 +128,7 @@ export class PluginHosts {
     const underlay = await lab.namespace('underlay')
     await lab.run(underlay, 'ip', 'link', 'add', 'wire', 'type', 'bridge', 'mcast_snooping', '0')
     await lab.run(underlay, 'ip', 'link', 'set', 'wire', 'up')
+    const settings = typeof env === 'function' ? await env(lab) : env
     const hosts: PluginHost[] = []
     for (let number = 1; number <= count; number++) {
       const netns = await lab.namespace(`host-${number}`)
@@ -133,7 +137,7 @@ export class PluginHosts {
       await lab.run(underlay, 'ip', 'link', 'set', `port${number}`, 'master', 'wire', 'up')
       await lab.run(netns, 'ip', 'addr', 'add', `192.0.2.${number}/24`, 'dev', 'eth0')
       await lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
-      const host = new PluginHost(number, netns, subnet, program, folder, env)
+      const host = new PluginHost(number, netns, subnet, program, folder, settings)
       await host.start(number === 1 ? '' : '192.0.2.1')
       hosts.push(host)
     }

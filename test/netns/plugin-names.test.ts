@@ -76,7 +76,7 @@ describe('plugins that are processes', function () {
       '192.0.2.99',
     ])
     const [overlay] = (await two.plugin.status()).overlays
-    expect(overlay!.networkName).to.equal('uber-net')
+    expect(overlay!.name).to.equal('uber-net')
     expect(overlay!.peers.map(({ names }) => names)).to.deep.equal([['web']])
   })
 

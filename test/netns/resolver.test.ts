@@ -121,6 +121,12 @@ describe('a resolver in a sandbox', () => {
     expect(await client.ask('there')).to.equal('192.0.2.99')
     expect(await client.ask('local')).to.equal('10.0.0.1')
     expect(await tables()).to.deep.equal([])
+    // The next process answers, for open sockets and for new ones.
+    await start('sandbox')
+    expect(await client.ask('there')).to.equal('10.0.0.9')
+    client.renew()
+    expect(await client.ask('there')).to.equal('10.0.0.9')
+    expect(await client.ask('local')).to.equal('10.0.0.1')
   })
 
   it('leaves everything to the engine when it stops in good order', async () => {

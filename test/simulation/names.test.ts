@@ -16,23 +16,30 @@ const network = 'uber-net'
 const soonMs = 1000
 
 /** An engine that knows the containers which a test says are started. */
-class NamesOfEngine implements Pick<Engine, 'network' | 'container' | 'listen' | 'status'> {
-  readonly containers = new Map<string, EngineContainer>()
-  #listener: EngineListener | null = null
+class NamesOfEngine implements Omit<Engine, 'createNetwork' | 'removeNetwork'> {
+  readonly #containers = new Map<string, EngineContainer>()
+  readonly #listeners = new Set<EngineListener>()
 
   async network(id: string) {
-    const containers = [...this.containers].map(([containerId, { Name, NetworkSettings }]) => {
+    const containers = [...this.#containers].map(([containerId, { Name, NetworkSettings }]) => {
       const { EndpointID } = NetworkSettings.Networks[network]!
       return [containerId, { Name: Name.slice(1), EndpointID }]
     })
     const found = { Id: id, Name: network, Containers: Object.fromEntries(containers) as object }
     return found as Awaited<ReturnType<Engine['network']>>
   }
+  /** The networks of this test are its own business. */
+  async networks() {
+    return []
+  }
+  async containers() {
+    return []
+  }
   async container(id: string) {
-    return this.containers.get(id) ?? null
+    return this.#containers.get(id) ?? null
   }
   listen(listener: EngineListener): void {
-    this.#listener = listener
+    this.#listeners.add(listener)
     listener.connected?.()
   }
   status() {
@@ -41,9 +48,9 @@ class NamesOfEngine implements Pick<Engine, 'network' | 'container' | 'listen' |
 
   /** A container is attached, or gets another name. */
   call(id: string, endpointId: string, name: string, alias: string): void {
-    const isNew = !this.containers.has(id)
+    const isNew = !this.#containers.has(id)
     const attachment = { NetworkID: 'n1', EndpointID: endpointId, Aliases: [alias], DNSNames: [] }
-    this.containers.set(id, {
+    this.#containers.set(id, {
       Id: id,
       Name: `/${name}`,
       State: { Status: 'running', Running: true },
@@ -57,7 +64,8 @@ class NamesOfEngine implements Pick<Engine, 'network' | 'container' | 'listen' |
 
   #event(Type: 'network' | 'container', Action: string, ID: string, Attributes: object): void {
     const attributes = Attributes as Record<string, string>
-    this.#listener?.event?.({ Type, Action, Actor: { ID, Attributes: attributes } })
+    const event = { Type, Action, Actor: { ID, Attributes: attributes } }
+    for (const listener of this.#listeners) listener.event?.(event)
   }
 }
 
@@ -143,8 +151,8 @@ describe('names of whole plugins', () => {
     }
     // Names of this host alone are the engine's.
     expect(ask(a, '10.10.0.2', 'web')).to.equal('192.0.2.99')
-    const { endpoints, peers, networkName } = b.plugin.status().overlays[0]!
-    expect([networkName, endpoints[0]!.names[0]]).to.deep.equal([network, 'client'])
+    const { endpoints, peers, name: shown } = b.plugin.status().overlays[0]!
+    expect([shown, endpoints[0]!.names[0]]).to.deep.equal([network, 'client'])
     expect(peers.map(({ names }) => names[0])).to.have.members(['web', 'client'])
 
     a.engine.call('container 10.10.0.2', 'endpoint 10.10.0.2', 'other', 'www')

@@ -88,6 +88,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
     ensureEncryption: async () => step('ensureEncryption'),
     networksChanged: () => {},
     orphanGraceMs,
+    endpointsChanged: async () => {},
     random: seededRandom(1),
     agreement: world.agreement,
     store: {

@@ -29,6 +29,7 @@ export const arrows: Readonly<Record<string, readonly string[]>> = {
 export const topArrows: Readonly<Record<string, readonly string[]>> = {
   'src/version.ts': [],
   'src/rights.ts': ['host'],
+  'src/resolver.ts': ['base', 'dataplane', 'wiring'],
   'src/plugin.ts': ['wiring', 'cluster', 'dataplane', 'consensus', 'driver', 'ipam'],
   'src/main.ts': ['*'],
 }
@@ -56,7 +57,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
   {
     base: { max: 1210, target: 900 },
     net: { max: 620, target: 400 },
-    settings: { max: 615 },
+    settings: { max: 625 },
     host: { max: 750 },
     identity: { max: 2500, target: 900 },
     store: { max: 800, target: 750 },
@@ -72,8 +73,8 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     networks: { max: 895, target: 600 },
     names: { max: 850, target: 700 },
     admin: { max: 700 },
-    wiring: { max: 2870, target: 600 },
-    top: { max: 285 },
+    wiring: { max: 3230, target: 600 },
+    top: { max: 340, target: 285 },
   }
 
 /** What src is to have in all, with all rooms of the plan. */

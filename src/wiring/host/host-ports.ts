@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '../../base/clock.ts'
@@ -22,6 +23,7 @@ import { FileStore } from '../../store/file-store.ts'
 import type { Store } from '../../store/store.ts'
 import { SealedHost } from '../admission/sealed-host.ts'
 import { identityStore } from '../ports/identity-store.ts'
+import { ResolverThread } from '../names/resolver-thread.ts'
 import { savedValue } from '../ports/saved-value.ts'
 
 /**
@@ -133,6 +135,21 @@ async function tokenIn(file: string): Promise<string | null> {
     if (errnoOf(error) === 'ENOENT') return null
     throw refusal('BAD_SETTING', `TOKEN_FILE=${file} cannot be read: ${messageOf(error)}`)
   }
+}
+
+/** The thread that answers the queries of containers, from that program; none with `NAMES=off`. */
+export function hostResolvers(
+  { names, sandboxDir, auditMs }: Settings,
+  program: URL,
+  logger: Logger,
+): { readonly resolvers?: ResolverThread } {
+  if (!names) return {}
+  const options = {
+    sandboxDirectory: sandboxDir,
+    processName: randomUUID(),
+    auditIntervalMs: auditMs,
+  }
+  return { resolvers: new ResolverThread(program, options, logger.child('names')) }
 }
 
 /** Membership and messages over the sealed transport, from when the cluster starts. */

@@ -4,6 +4,7 @@ import type { Random } from '../../base/random.ts'
 import type { GossipTransport } from '../../cluster/gossip/gossip-transport.ts'
 import type { Dataplane } from '../../dataplane/dataplane.ts'
 import type { Engine } from '../../engine-client/engine.ts'
+import type { Resolvers } from '../../names/names.ts'
 import type { Cidr } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { TunnelProbes } from '../../paths/paths.ts'
@@ -24,6 +25,8 @@ export interface PluginPorts {
   readonly engine?: Engine
   /** Packets through the tunnels; absent where there is no kernel. */
   readonly probes?: TunnelProbes
+  /** Where queries of containers are answered; absent with `NAMES=off`, and in tests of others. */
+  readonly resolvers?: Resolvers
   /** The last warnings, for `/status`. */
   readonly problems: readonly LoggedProblem[]
   /** Prefixes that this host already routes, which automatic pools keep clear of. */

@@ -8,7 +8,7 @@ import { createMemberlistGossip } from '../../../src/cluster/gossip/memberlist-g
 import { memberName } from '../../../src/host/member-name.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 import type { Ip } from '../../../src/net/ip.ts'
-import { Plugin, type PluginOptions } from '../../../src/plugin.ts'
+import { Plugin, type PluginOptions, type PluginPorts } from '../../../src/plugin.ts'
 import { FileStore } from '../../../src/store/file-store.ts'
 import { savedValue } from '../../../src/wiring/ports/saved-value.ts'
 import type { SimulatedDisk } from './disk.ts'
@@ -29,6 +29,8 @@ export interface ProcessParts {
   readonly network: MemoryNetwork
   /** Other settings than all hosts have. */
   readonly settings?: Partial<PluginOptions>
+  /** More of what the plugin stands on. */
+  readonly ports?: (life: Life) => Partial<PluginPorts>
   /** Instead of the one that all hosts have; null for none. */
   readonly token?: string | null
   readonly onBug: (error: unknown) => void
@@ -97,6 +99,7 @@ export class PluginProcess {
     const sealed = await this.#sealed(store, member, random)
     const plugin: Plugin = new Plugin(
       {
+        ...this.#parts.ports?.(life),
         sealed,
         clock: life,
         random,

@@ -7,7 +7,7 @@ import type { Plugin, PluginOptions } from '../../../src/plugin.ts'
 import { SimulatedDisk } from '../simulator/disk.ts'
 import { SimulatedKernel } from '../simulator/kernel.ts'
 import { Life } from '../simulator/life.ts'
-import { PluginProcess } from '../simulator/process.ts'
+import { PluginProcess, type ProcessParts } from '../simulator/process.ts'
 
 export interface WholeHost {
   readonly name: string
@@ -43,9 +43,10 @@ export class WholeHosts {
     options: Partial<PluginOptions> & {
       readonly name?: string
       readonly token?: string | null
+      readonly ports?: ProcessParts['ports']
     } = {},
   ): Promise<WholeHost> {
-    const { name = `host-${this.hosts.length + 1}`, token, ...settings } = options
+    const { name = `host-${this.hosts.length + 1}`, token, ports, ...settings } = options
     const lines: string[] = []
     const fail = (error: unknown): never => {
       throw error
@@ -63,6 +64,7 @@ export class WholeHosts {
       kernel,
       network,
       ...(token !== undefined && { token }),
+      ...(ports !== undefined && { ports }),
       settings,
       onBug: fail,
       onPlugin: () => {},
