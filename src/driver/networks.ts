@@ -266,8 +266,8 @@ function refuseForeignPools(): never {
   throw refusal(
     'UNSUPPORTED',
     "addresses of this network have to be ts-overlay's, unique on all hosts: docker network create " +
-      '-d ts-overlay --ipam-driver ts-overlay NAME; or give -o overlay=NAME and --subnet, and see to ' +
-      'it with --ip-range that no two hosts give out one address',
+      '-d ts-overlay --ipam-driver ts-overlay NAME; or give -o overlay=NAME and --subnet, and another ' +
+      '--ip-range on each host',
   )
 }
 

@@ -58,23 +58,25 @@ interface NetworkFinding {
   readonly remedy: string
 }
 
+/** Other members may not fill this host's engine with networks: no more than this are created. */
+const maxNetworks = 1024
 const otherSubnet = 'one of this host has its name and another subnet or overlay'
 
 export function planNetworks(input: PlanInput): Action[] {
   const byName = Map.groupBy(input.networks, ({ name }) => name)
   const names = new Set([...input.claims.keys(), ...byName.keys()])
+  let free = maxNetworks - input.networks.filter(({ spec }) => spec !== null).length
   return [...names].flatMap((name) => {
     const all = byName.get(name) ?? []
     const ours = all.filter(({ spec }) => spec !== null)
     const surplus = surplusOf(ours)
     const [network] = ours.filter((one) => !surplus.includes(one))
     const claim = input.claims.get(name)
-    return [
-      ...surplus.map(({ id }): Action => ({ kind: 'delete', name, networkId: id })),
-      ...(network === undefined
-        ? planAbsent(input, name, claim, all)
-        : planPresent(input, network, claim)),
-    ]
+    const deletions = surplus.map(({ id }): Action => ({ kind: 'delete', name, networkId: id }))
+    if (network !== undefined) return [...deletions, ...planPresent(input, network, claim)]
+    const actions = planAbsent(input, name, claim, all)
+    if (!actions.some(({ kind }) => kind === 'create') || free-- > 0) return actions
+    return [clash(name, `it has ${maxNetworks} networks of the cluster`)]
   })
 }
 

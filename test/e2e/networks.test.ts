@@ -2,7 +2,16 @@
 import { expect } from 'chai'
 import type { Host } from '../support/lab/host.ts'
 import { until } from '../support/lab/processes.ts'
-import { bareHost, everywhere, expectAnswers, host, members, runOnce, start } from './cluster.ts'
+import {
+  bareHost,
+  everywhere,
+  expectAnswers,
+  expectRefusal,
+  host,
+  members,
+  runOnce,
+  start,
+} from './cluster.ts'
 
 interface Inspected {
   readonly Id: string
@@ -78,6 +87,12 @@ describe('a network that was created on one host', () => {
     for (const on of members()) expect(await shape(on, 'full')).to.deep.equal(wanted)
     const address = await start(host(3), 'full', 'c3')
     await expectAnswers(host(1), 'full', address)
+  })
+
+  it('is refused with the addresses of another IPAM driver, with the command that works', async () => {
+    const words = ['network', 'create', '-d', 'ts-overlay', 'plain']
+    const refused = await host(1).docker(words, { reject: false })
+    expectRefusal(refused, 'docker network create -d ts-overlay --ipam-driver ts-overlay NAME')
   })
 
   it('goes from all when it is removed on one and nobody uses it', async () => {
