@@ -47,14 +47,14 @@ describe('the example', () => {
       [host(2), host(1), 'client'],
       [host(1), host(2), 'web'],
     ] as const) {
-      await compose(one, 'down')
+      await compose(one, 'down', '--timeout', '0')
       await onAll()
       await compose(one, 'up', '--detach', service)
       const running = service === 'web' ? 'compose-client-1' : 'compose-web-1'
       const address = await addressOf(one, network, `compose-${service}-1`)
       await expectAnswersIn(other, running, address)
     }
-    await Promise.all([compose(host(1), 'down'), compose(host(2), 'down')])
+    await Promise.all([host(1), host(2)].map((on) => compose(on, 'down', '--timeout', '0')))
     for (const on of members())
       await until(async () => (await idOf(on)) === '', `${on.name}: no ${network}`)
   })
