@@ -143,6 +143,7 @@ export class Client {
       else search.silent.delete(target)
       if (answer?.kind === 'result') {
         this.#isLost = false
+        this.#parts.learn(target, answer.view)
         return answer.bytes
       }
       if (answer?.kind === 'view') this.#redirected(target, answer.view, request, search)

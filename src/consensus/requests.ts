@@ -38,7 +38,8 @@ export type Request =
     }
 
 export type Answer =
-  | { readonly kind: 'result'; readonly bytes: Uint8Array }
+  /** With what the leader knows, so that clients learn of new voters. */
+  | { readonly kind: 'result'; readonly bytes: Uint8Array; readonly view: ClusterView }
   /** Not here: ask the leader that the view names. */
   | { readonly kind: 'view'; readonly view: ClusterView }
   | { readonly kind: 'enrolled'; readonly server: ServerId }
@@ -84,7 +85,7 @@ export function decodeRequest(bytes: Uint8Array): Request {
 export function encodeAnswer(answer: Answer): Uint8Array {
   const writer = new ByteWriter().uint(answerKinds.indexOf(answer.kind), 1)
   if (answer.kind === 'result') writeBytes(writer, answer.bytes)
-  else if (answer.kind === 'refused') writer.uint(reasons.indexOf(answer.reason), 1)
+  if (answer.kind === 'refused') writer.uint(reasons.indexOf(answer.reason), 1)
   else if (answer.kind === 'enrolled') writeText(writer, answer.server)
   else {
     const { clusterId, term, leader, voters, silent } = answer.view
@@ -100,11 +101,12 @@ export function decodeAnswer(bytes: Uint8Array): Answer {
   const reader = new ByteReader(bytes)
   const kind = answerKinds[reader.uint(1)]
   if (kind === undefined) throw new CodecError('no such kind of answer')
-  if (kind === 'result') return { kind, bytes: readBytes(reader, maxAnswerBytes) }
+  const result = kind === 'result' ? readBytes(reader, maxAnswerBytes) : null
   if (kind === 'enrolled') return { kind, server: readText(reader) }
   if (kind === 'refused') return { kind, reason: reasons[reader.uint(1)] ?? 'busy' }
   const [clusterId, term, leader] = [readText(reader), reader.varint(), readText(reader)]
   const voters = readTexts(reader, limits.maxServers)
   const silent = readTexts(reader, limits.maxServers)
-  return { kind, view: { clusterId, term, leader, voters, silent } }
+  const view = { clusterId, term, leader, voters, silent }
+  return result === null ? { kind: 'view', view } : { kind: 'result', bytes: result, view }
 }

@@ -42,17 +42,20 @@ export class Service {
   ): Promise<Answer> {
     if (request.kind === 'submit') {
       const outcome = await server.submit({ ...request, member: from })
-      if (outcome.kind === 'applied') return { kind: 'result', bytes: outcome.result }
+      if (outcome.kind === 'applied') return this.#result(outcome.result)
       return { kind: 'refused', reason: outcome.kind }
     }
     await server.barrier()
-    if (request.kind === 'query')
-      return { kind: 'result', bytes: this.#parts.machine.query(request.question) }
+    if (request.kind === 'query') return this.#result(this.#parts.machine.query(request.question))
     const isServer = server.has(request.server)
     if (request.kind === 'leave' && isServer && memberOf(request.server) === from) {
       await this.#parts.voters.remove(server, request.server)
       return { kind: 'refused', reason: 'busy' }
     }
-    return { kind: 'result', bytes: Uint8Array.of(isServer ? 1 : 0) }
+    return this.#result(Uint8Array.of(isServer ? 1 : 0))
+  }
+
+  #result(bytes: Uint8Array): Answer {
+    return { kind: 'result', bytes, view: this.#parts.view() }
   }
 }

@@ -105,6 +105,25 @@ describe('voters', () => {
   })
 })
 
+describe('a client', () => {
+  it('learns of new voters from the answer to its command', async () => {
+    const world = worldOf(3, [...five, 'h5', 'h6'])
+    for (const host of world.hosts.values()) host.start()
+    await settled(world, 5)
+    const before = world.voters()
+    world.running.find((host) => host !== world.leader && before.includes(host.name))!.crash()
+    const isNew = (name: string): boolean => !before.includes(name)
+    await world.until('another votes', () => world.voters().some(isNew))
+    const client = world.running.find(({ name }) => !world.voters().includes(name))!
+    const known = (): readonly string[] => client.consensus!.status().voters
+    expect(known().some(isNew), 'before').to.equal(false)
+    let isDone = false
+    void world.operate(client).then(() => (isDone = true))
+    await world.until('it is done', () => isDone)
+    expect(known().some(isNew), 'after').to.equal(true)
+  })
+})
+
 describe('a disk restored from an old copy', () => {
   it('is noticed by the leader; the voter is removed and learns all again', async () => {
     const world = worldOf(7, five.slice(0, 3))
