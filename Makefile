@@ -72,7 +72,7 @@ demo: root setup ## two Docker hosts on this machine, a network across, a drawin
 bench-scale: setup ## what agreement costs at 5, 100 and 1,000 members, in virtual time
 	@$(run) bench/scale.ts
 
-mutants: setup ## break the core of Raft in one way at a time: its tests have to find each; SEEDS=300
+mutants: setup ## break Raft in one way at a time: its tests have to find each; SEEDS=300
 	@SEEDS=$(SEEDS) $(run) test/mutants/run.ts
 
 bench: root setup ## measure what docs/benchmarks.md shows, against its bars, with the trend (root); ONLY=start,burst

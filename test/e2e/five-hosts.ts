@@ -162,18 +162,20 @@ export class FiveHosts {
   }
 
   /**
-   * A container starts on each host that runs; all on the network have addresses of their own and
-   * reach each other.
+   * A container starts on each host that runs. All on the network have addresses of their own, and
+   * the new ones reach each other.
    */
   async expectService(network: string): Promise<void> {
-    await this.startOn(this.running, network)
+    const names = await this.startOn(this.running, network)
     const all = await this.containers(network)
     const addresses = all.map(({ ip }) => ip)
     expect(new Set(addresses).size, addresses.join(' ')).to.equal(addresses.length)
+    const started = all.filter(({ name }) => names.includes(name))
+    expect(started).to.have.length(this.running.length)
     // The kernels of hosts that were away need a moment until they ask for each other again.
     let left: string[] = []
     const isWhole = async (): Promise<boolean> =>
-      (left = await unreachedPairs(network, all)).length === 0
+      (left = await unreachedPairs(network, started)).length === 0
     await until(isWhole, 'all pairs', patienceMs, pollMs).catch((error: unknown) => {
       throw new Error(`${String(error)}: ${left.join(', ')}`)
     })

@@ -1,4 +1,4 @@
-/** One way to break the core: a text of one file in `src/consensus/core`, and what stands there instead. */
+/** One way to break it: a text of one file in `src/consensus`, and what stands there instead. */
 export interface Mutant {
   readonly what: string
   readonly file: string
@@ -11,7 +11,7 @@ function inFile(file: string, changes: readonly (readonly [string, string, strin
 }
 
 export const mutants: readonly Mutant[] = [
-  ...inFile('raft.ts', [
+  ...inFile('core/raft.ts', [
     [
       'a voter votes twice in a term',
       '(this.#votedFor === null && this.#leaderId === null)',
@@ -61,7 +61,7 @@ export const mutants: readonly Mutant[] = [
       'if (false) this',
     ],
   ]),
-  ...inFile('leader.ts', [
+  ...inFile('core/leader.ts', [
     [
       'entries of earlier terms are committed alone',
       'if (index > commit && log.termAt(index) === term) this',
@@ -100,7 +100,7 @@ export const mutants: readonly Mutant[] = [
       'this.#progress.get(to)!.match < 0',
     ],
   ]),
-  ...inFile('follower.ts', [
+  ...inFile('core/follower.ts', [
     [
       'entries are taken without the one before',
       'if (log.termAt(prevIndex) !== prevTerm) return this.#disagree(from, message)',
@@ -128,7 +128,7 @@ export const mutants: readonly Mutant[] = [
       'if (arriving.offset === 0 && total > 0)',
     ],
   ]),
-  ...inFile('log.ts', [
+  ...inFile('core/log.ts', [
     [
       'a longer log of an older term is better',
       'return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex)',
@@ -146,7 +146,7 @@ export const mutants: readonly Mutant[] = [
       '',
     ],
   ]),
-  ...inFile('configuration.ts', [
+  ...inFile('core/configuration.ts', [
     [
       'a minority is enough',
       'Math.floor(voters.length / 2) + 1',
@@ -154,7 +154,7 @@ export const mutants: readonly Mutant[] = [
     ],
     ['two voters change at a time', 'return added + removed <= 1', 'return true'],
   ]),
-  ...inFile('progress.ts', [
+  ...inFile('core/progress.ts', [
     [
       'a follower that is behind never catches up',
       'this.next = Math.max(this.match + 1, Math.min(rejected, hint + 1))',
@@ -165,5 +165,48 @@ export const mutants: readonly Mutant[] = [
       'while (this.#inflight[0] !== undefined && this.#inflight[0] <= match) this.#inflight.shift()',
       '',
     ],
+  ]),
+  ...inFile('server/server.ts', [
+    [
+      'messages leave before the disk has what they follow from',
+      'await this.#write(disk.changesOf(ready))',
+      'void this.#write(disk.changesOf(ready))',
+    ],
+    ['a write that failed counts as done', 'if (failures === 0) logger', 'return logger'],
+    [
+      'a snapshot from the leader is not applied',
+      '      state.restore(data)\n      this.#applied',
+      '      this.#applied',
+    ],
+  ]),
+  ...inFile('server/replicated-state.ts', [
+    [
+      'a command that comes twice is applied twice',
+      'if (known !== undefined) return',
+      'if (known === null) return',
+    ],
+    [
+      'a command is applied after its client has the result of a later one',
+      "if (sequence < session.acknowledged) return { kind: 'expired' }",
+      '',
+    ],
+    [
+      'a session that was dropped begins again',
+      'if (known === undefined && acknowledged > 1) return null',
+      '',
+    ],
+  ]),
+  ...inFile('voters/autopilot.ts', [
+    [
+      'a change may leave no majority that answers',
+      'return answering.length > voters.length / 2',
+      'return answering.length > 0',
+    ],
+    [
+      'a dead voter goes without a spare',
+      '(ready !== undefined || voters.length % 2 === 0)',
+      'voters.length > 0',
+    ],
+    ['a learner votes before it has the log', 'health(id).isReady)', '!isDead(id))'],
   ]),
 ]

@@ -1,5 +1,5 @@
 /**
- * Breaks the core of Raft in one way at a time and runs its tests and its simulation until one fails:
+ * Breaks Raft and what runs it in one way at a time, and runs their tests and simulations until one fails:
  *
  *     SEEDS=300 node --conditions=source test/mutants/run.ts [words of a mutant…]
  *
@@ -14,6 +14,16 @@ import { type Mutant, mutants } from './mutants.ts'
 
 const seeds = process.env['SEEDS'] || '300'
 const parts = ['package.json', 'src', 'test/simulation', 'test/support', 'test/unit/consensus']
+const ofTheCore = [
+  ...['raft', 'log'].map((name) => `test/unit/consensus/core/${name}.test.ts`),
+  'test/simulation/raft.test.ts',
+]
+const ofTheRest = [
+  'test/unit/consensus/server/replicated-state.test.ts',
+  'test/unit/consensus/voters/autopilot.test.ts',
+  'test/simulation/consensus-membership.test.ts',
+  'test/simulation/consensus.test.ts',
+]
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 /** A copy of what the simulation needs. */
@@ -29,15 +39,14 @@ function copy(): string {
 
 /** Which seed finds the mutant, and what it says; null when none does. */
 function hunt(directory: string, { file, from, to }: Mutant): string | null {
-  const path = join(directory, 'src/consensus/core', file)
+  const path = join(directory, 'src/consensus', file)
   const text = readFileSync(path, 'utf8')
   if (text.split(from).length < 2) throw new Error(`${file} has no more: ${from}`)
   writeFileSync(
     path,
     text.replace(from, () => to),
   )
-  const unit = ['raft', 'log'].map((name) => `test/unit/consensus/core/${name}.test.ts`)
-  const tests = [...unit, 'test/simulation/raft.test.ts']
+  const tests = file.startsWith('core/') ? ofTheCore : ofTheRest
   const args = ['--no-config', '--bail', '--timeout', '0', '--node-option', 'conditions=source']
   const mocha = join(directory, 'node_modules/.bin/mocha')
   const env = { ...process.env, SIM_SEEDS: seeds }

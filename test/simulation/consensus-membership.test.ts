@@ -124,6 +124,32 @@ describe('a client', () => {
   })
 })
 
+describe('a log that is long', () => {
+  it('is written as a snapshot, which a new voter and one that starts again go on from', async () => {
+    const world = worldOf(9, five.slice(0, 3))
+    const [first, second, third] = five.map((name) => world.host(name))
+    first!.start()
+    second!.start()
+    await settled(world, 2)
+    for (let number = 0; number < 40; number++) {
+      const key = `${number} ${'k'.repeat(20_000)}`
+      const command = encodeOperation({ kind: 'write', key, value: number })
+      let isDone = false
+      void second!.consensus!.submit(command, { timeoutMs: 8000 }).then(() => (isDone = true))
+      await world.until('a command is applied', () => isDone)
+    }
+    expect(world.leader!.consensus!.status().snapshotBytes).to.be.above(200_000)
+    second!.crash()
+    second!.start()
+    third!.start()
+    await settled(world, 3)
+    for (const host of [second!, third!]) {
+      const isLevel = (): boolean => host.machine.map.snapshot() === first!.machine.map.snapshot()
+      await world.until(`${host.name} has what the first has`, isLevel)
+    }
+  })
+})
+
 describe('a disk restored from an old copy', () => {
   it('is noticed by the leader; the voter is removed and learns all again', async () => {
     const world = worldOf(7, five.slice(0, 3))
