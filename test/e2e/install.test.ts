@@ -114,6 +114,18 @@ describe('the plugin', () => {
     expect((await on.exec(['ls', '-A', `${root}/host-run`])).stdout).to.equal('')
   })
 
+  it('shows the token where the user put it, and nowhere else', async () => {
+    const on = bareHost()
+    const { stdout } = await on.docker(['plugin', 'inspect', reference])
+    expect(stdout.split(labToken)).to.have.length(2)
+    expect(stdout).to.contain(`"TOKEN=${labToken}"`)
+    const status = JSON.stringify(await on.pluginStatus())
+    for (const shown of [status, await on.logs()]) {
+      expect(shown).to.not.contain(labToken)
+      expect(shown).to.not.match(/PRIVATE KEY/)
+    }
+  })
+
   it('leaves the cluster when it is disabled', async () => {
     await bareHost().docker(['plugin', 'disable', reference])
     await host(1).pluginStatusWhen(
