@@ -132,6 +132,7 @@ function administrationOf(
 ): Administration {
   return {
     status: () => ({ ...plugin.status(), calls: calls.summary() }),
+    views: () => plugin.views(),
     events: () => events,
     metrics: new Metrics(() => metricsOf(plugin.status(), calls.summary())),
     illness,

@@ -9,6 +9,7 @@ import { type Lifecycle, lifecyclesOf } from './wiring/lifecycle.ts'
 import type { PluginOptions, PluginPorts } from './wiring/ports/plugin-ports.ts'
 import { type Rooms, buildRooms } from './wiring/rooms.ts'
 import { type PluginStatus, composeStatus } from './wiring/status.ts'
+import { type HostView, askViews, serveView, viewOf } from './wiring/views.ts'
 
 export type { PluginOptions, PluginPorts } from './wiring/ports/plugin-ports.ts'
 
@@ -24,6 +25,7 @@ export class Plugin {
     this.#ports = ports
     this.#options = options
     this.#rooms = buildRooms(ports, options)
+    serveView(this.cluster, () => viewOf(this.status()))
     this.#lifecycles = lifecyclesOf(this.#rooms, ports)
   }
 
@@ -79,6 +81,11 @@ export class Plugin {
   /** What the engine's calls are handed to. */
   get handlers() {
     return { network: this.network, ipam: ipamHandlers(this.ipam, this.network) }
+  }
+
+  /** What all live members say of themselves, for `/views`. */
+  views(): Promise<Readonly<Record<string, HostView | null>>> {
+    return askViews(this.cluster, viewOf(this.status()))
   }
 
   /** What `/status` shows. */

@@ -17,6 +17,8 @@ export interface Administration {
   readonly status: () => unknown
   /** What happened since the start, the oldest first; bounded. */
   readonly events: () => readonly { readonly sequence: number }[]
+  /** What each live member says of itself. Plain JSON. */
+  readonly views: () => Promise<unknown>
   readonly metrics: Metrics
   /** Why the plugin does not serve the engine; null when it does. */
   readonly illness: () => string | null

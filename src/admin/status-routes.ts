@@ -6,14 +6,19 @@ const indentation = 2
 
 /**
  * `GET /status`: what `status` returns, as JSON. `GET /events`: `events`, with `?after=N` those of
- * higher sequence numbers only.
+ * higher sequence numbers only. `GET /views`: what each live member says of itself, by name; null
+ * of one that does not answer.
  */
 export function statusRoutes(sources: {
   readonly status: () => unknown
+  readonly views: () => Promise<unknown>
   readonly events: () => readonly { readonly sequence: number }[]
 }): Router {
   const router = Router()
   router.get('/status', (_request, response) => answer(response, sources.status()))
+  router.get('/views', (_request, response, next) => {
+    sources.views().then((views) => answer(response, views), next)
+  })
   router.get('/events', (request, response) => {
     const after = Number(request.query['after'] ?? 0)
     const events = sources.events().filter(({ sequence }) => !(sequence <= after))

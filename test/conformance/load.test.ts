@@ -22,6 +22,7 @@ describe('the whole plugin, under load', () => {
     const hostRoutes = adminRoutes({
       status: () => lone.plugin.status(),
       events: () => [],
+      views: async () => ({}),
       metrics: new Metrics(() => []),
       illness: () => null,
       evict: (members, options) => lone.plugin.ipam.evict(members, options),

@@ -1,5 +1,7 @@
 import { expect } from 'chai'
 import { pinName } from '../../src/dataplane/linux/netlink/names.ts'
+import type { HostView } from '../../src/wiring/views.ts'
+import { callUnixSocket } from '../support/lab/unix-http.ts'
 import { until } from '../support/lab/processes.ts'
 import { NetnsLab } from './netns-lab.ts'
 import { PluginHosts, gossipMostMs } from './plugin-hosts.ts'
@@ -62,6 +64,14 @@ describe('the paths between hosts', function () {
       expect(await tunnelOf(index)).to.include({ state: 'up' })
     }
     expect(await found()).to.deep.equal([[], []])
+  })
+
+  it('are between hosts that agree', async () => {
+    const { body } = await callUnixSocket(all.hosts[0]!.plugin.socket, 'GET', '/views')
+    const views = body as Record<string, HostView>
+    expect(Object.keys(views)).to.have.members(['host-1', 'host-2'])
+    expect(views['host-2']!.overlays[subnet]!.endpoints).to.equal(2)
+    expect(views['host-1']!.clusterId).to.equal(views['host-2']!.clusterId)
   })
 
   const both = (other: string): string =>

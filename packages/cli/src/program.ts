@@ -4,13 +4,14 @@ import { printable } from '../../../src/base/printable.ts'
 import { version } from '../../../src/version.ts'
 import { AdminSocket, socketDefault } from './admin-socket.ts'
 import { completionScripts, completions } from './completion.ts'
+import { type Views, differencesOf, printDifferences, printViews } from './diff.ts'
 import { print, printJson } from './output.ts'
 import { writeReport } from './report.ts'
 import { type Status, printMembers, printNetworks, printStatus, troublesOf } from './status-view.ts'
 import { findPlaces, printPlaces } from './where.ts'
 
 /** Of `status`: all well, something wrong, no answer. Other commands: done, refused, no answer. */
-export const exitCodes = { ok: 0, trouble: 1, away: 2 } as const
+export const exitCodes = { ok: 0, trouble: 1, away: 2, differ: 2 } as const
 
 interface Options {
   readonly socket?: string
@@ -73,9 +74,17 @@ function add(program: Command, usage: string, summary: string, run: Run): Comman
 function addViews(program: Command): void {
   add(program, 'status', 'hosts, networks, and what is wrong', async ({ socket, options }) => {
     const status = await statusOf(socket)
-    if (options.json) printJson(status)
+    const views = options.all ? await viewsOf(socket) : null
+    if (options.json) printJson(views === null ? status : { ...status, views })
     else printStatus(status)
+    if (!options.json && views !== null) printViews(views)
     return troublesOf(status).length === 0 ? exitCodes.ok : exitCodes.trouble
+  }).option('--all', 'also what each host says of itself')
+  add(program, 'diff', 'where the hosts do not agree', async ({ socket, options }) => {
+    const differences = differencesOf(await viewsOf(socket))
+    if (options.json) printJson(differences)
+    else printDifferences(differences)
+    return differences.length === 0 ? exitCodes.ok : exitCodes.differ
   })
   add(program, 'members', 'the hosts of the cluster', async ({ socket, options }) => {
     const status = await statusOf(socket)
@@ -219,6 +228,10 @@ function addShellCommands(program: Command): void {
     .action(async (words: string[]) => {
       for (const line of await completions(program, words)) print(line)
     })
+}
+
+function viewsOf(socket: AdminSocket): Promise<Views> {
+  return socket.ask<Views>('GET', '/views')
 }
 
 function statusOf(socket: AdminSocket): Promise<Status> {

@@ -13,6 +13,7 @@ const maxCommandMs = 5000
 const requests: readonly (readonly [file: string, path: string])[] = [
   ['status.json', '/status'],
   ['events.json', '/events'],
+  ['views.json', '/views'],
   ['metrics.txt', '/metrics'],
 ]
 

@@ -399,7 +399,7 @@ describe('PluginServer', () => {
       })
     }
 
-    const routes = { events: () => [] }
+    const routes = { events: () => [], views: async () => ({}) }
 
     it('is answered at the legacy socket alone', async () => {
       await start({

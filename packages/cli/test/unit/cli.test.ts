@@ -54,7 +54,21 @@ function macOf(n: number): string {
   return `02:42:0a:01:00:0${n}`
 }
 
+/** A host's view of itself and the others. */
+function viewWith(vni: number, state = 'alive') {
+  return {
+    version: '1.2.3',
+    clusterId: 'c',
+    leader: 'one',
+    root: 'r',
+    members: { one: 'alive', two: state },
+    overlays: { net: { vni, mtu: 1450, endpoints: 3 } },
+    findings: [],
+  }
+}
+
 describe('the command line', () => {
+  let views: Record<string, object | null> = {}
   let status: object = statusWith({})
   let folder: string
   let server: PluginServer
@@ -77,6 +91,7 @@ describe('the command line', () => {
       },
       hostRoutes: adminRoutes({
         status: () => status,
+        views: async () => views,
         metrics: new Metrics(() => []),
         illness: () => null,
         events: () => [
@@ -194,6 +209,22 @@ describe('the command line', () => {
     expect(lines.map((line) => (JSON.parse(line) as { sequence: number }).sequence)).to.deep.equal([
       1, 2,
     ])
+  })
+
+  it('compares what the hosts say, and ends with 2 where they differ', async () => {
+    views = { one: viewWith(7), two: viewWith(7) }
+    expect(await run('diff')).to.include({ stdout: 'OK: all hosts agree', exitCode: 0 })
+    views = { one: viewWith(7, 'dead'), two: viewWith(8), three: null }
+    const { stdout, exitCode } = await run('diff')
+    expect(stdout).to.match(/^VNI of net +7: one; 8: two$/m)
+    expect(stdout).to.match(/^state of two +dead: one; alive: two$/m)
+    expect(stdout).to.match(/^answer +yes: one, two; none: three$/m)
+    expect(stdout).to.not.include('MTU')
+    expect(exitCode).to.equal(2)
+    status = statusWith({})
+    const all = await run('status', '--all')
+    expect(all.stdout).to.match(/^two +1\.2\.3 +one +1 +-$/m)
+    expect(all.stdout).to.match(/^three +no answer/m)
   })
 
   it('finds an address, a MAC address, an endpoint and a network', async () => {
