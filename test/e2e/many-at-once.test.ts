@@ -86,7 +86,7 @@ async function removeInTurn(some: readonly Placed[]): Promise<void> {
 /** What each host's books have of the pool. */
 async function books(): Promise<IpamStatus[]> {
   const statuses = await Promise.all(members().map((on) => on.pluginStatus()))
-  return statuses.map(({ ipam }) => ipam as IpamStatus)
+  return statuses.map(({ ipam }) => ipam)
 }
 
 describe(`${each} containers on each of three hosts at once, and a cable cut meanwhile`, () => {

@@ -65,7 +65,7 @@ describe('sabotage by hand', () => {
     return ran.stdout
   }
   const drift = async (): Promise<ReconcilerStatus['drift']> =>
-    ((await host(1).pluginStatus()).dataplane as ReconcilerStatus).drift
+    (await host(1).pluginStatus()).dataplane.drift
 
   /** All that the overlay's namespace has, without what changes by itself. */
   async function everything(): Promise<string> {
@@ -152,8 +152,7 @@ describe('sabotage by hand', () => {
       await start(host(1), 'n', 'here')
       await start(host(2), 'n', 'there', ['--ip', '10.82.1.20'])
       await expectAnswersIn(host(1), 'here', '10.82.1.20')
-      const audits = async (): Promise<number> =>
-        ((await host(1).pluginStatus()).dataplane as ReconcilerStatus).audits
+      const audits = async (): Promise<number> => (await host(1).pluginStatus()).dataplane.audits
       const audited = await audits()
       await until(async () => (await audits()) >= audited + 2, 'two audits', 10_000, 100)
       expect(await names()).to.deep.equal(before)

@@ -2,8 +2,6 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { ClusterStatus } from '../../src/cluster/cluster-status.ts'
-import type { IpamStatus } from '../../src/ipam/status.ts'
 import { EngineStory } from '../support/engine-story.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
 import { type Program, PluginProcess, bundleProgram } from '../support/plugin-process.ts'
@@ -169,12 +167,12 @@ describe('a plugin that starts', function () {
     const seen = async (): Promise<object> => {
       // A record is published a moment after it was put.
       let status = await full.status()
-      while ((status.cluster as ClusterStatus).unpublished > 0) status = await full.status()
-      const [pool] = (status.ipam as IpamStatus).pools
+      while (status.cluster.unpublished > 0) status = await full.status()
+      const [pool] = status.ipam.pools
       return {
         endpoints: status.overlays.map(({ endpoints }) => endpoints.length),
         leases: pool!.leases.length,
-        records: (status.cluster as ClusterStatus).records.own,
+        records: status.cluster.records.own,
         links: (await links()).split('\n').length,
       }
     }

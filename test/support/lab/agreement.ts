@@ -3,7 +3,6 @@
  * the same containers.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { IpamStatus } from '../../../src/ipam/status.ts'
 import { scaled } from '../time.ts'
 import type { Host, Status } from './host.ts'
 import { overlayKernel, overlayPins } from './overlay-kernel.ts'
@@ -80,7 +79,7 @@ async function differencesOf(view: View, views: readonly View[]): Promise<string
     networks.map(({ Id }) => Id),
     status.overlays.map(({ networkId }) => networkId),
   )
-  const { pools } = status.ipam as IpamStatus
+  const { pools } = status.ipam
   // A key is a subnet, and behind a space what the user tells such pools apart by.
   differ(
     'pools',
