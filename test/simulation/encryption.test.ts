@@ -53,6 +53,20 @@ describe('hosts of an encrypted overlay', () => {
     expect(await a.encryptedPeers()).to.deep.equal(['192.0.2.2/32'])
   })
 
+  it('share a preshared key, and another one after the gossip key was rotated', async () => {
+    const [a, b] = [await world.add(), await world.add()]
+    for (const host of [a, b]) await create(host, 'blue')
+    await world.clock.advance(2000)
+    const [before] = await a.presharedKeys()
+    expect(before).to.be.a('string')
+    expect(await b.presharedKeys()).to.deep.equal([before])
+    await world.done(a.plugin.admission.rotateKeys())
+    await world.clock.advance(10 * 60_000)
+    const [after] = await a.presharedKeys()
+    expect(after).to.be.a('string').and.not.equal(before)
+    expect(await b.presharedKeys()).to.deep.equal([after])
+  })
+
   it('agree that it is encrypted, also when both create it at once', async () => {
     const [a, b] = [await world.add(), await world.add()]
     const outcomes = await Promise.allSettled([create(a, 'blue'), create(b, 'blue', 'false')])

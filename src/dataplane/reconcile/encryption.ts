@@ -33,7 +33,8 @@ interface EncryptionParts {
   readonly keys: () => Promise<WireGuardKeys>
   /** Whether this host has an encrypted overlay. */
   readonly isWanted: () => boolean
-  readonly members: () => readonly EncryptedMember[]
+  /** `own` is this host's public key. */
+  readonly members: (own: string) => readonly EncryptedMember[]
   /** Whether all that the member with this VTEP publishes is known, or it is gone. */
   readonly isKnown: (vtep: Ip) => boolean
   /** Tells the other members this host's key, or that it has none, in place of `before`. */
@@ -123,15 +124,15 @@ export class Encryption {
     if (changed.length > 0) logger.info(`WireGuard: ${changed.join(', ')}`)
     this.#publish(own.publicKey)
     const found = (await wireGuard.dump())?.peers ?? []
-    await wireGuard.setPeers(this.#wantedPeers(found))
+    await wireGuard.setPeers(this.#wantedPeers(own.publicKey, found))
     const peers = found.map((peer) => ({ ...peer, presharedKey: undefined }))
     this.#status = { publicKey: own.publicKey, listenPort, peers }
   }
 
   /** After a start, peers stay until what their members publish is known. */
-  #wantedPeers(found: readonly ActualWireGuardPeer[]): WireGuardPeer[] {
+  #wantedPeers(own: string, found: readonly ActualWireGuardPeer[]): WireGuardPeer[] {
     const { clock, isKnown, members } = this.#parts
-    const wanted = members().map((member) => ({ ...member, keepaliveSeconds: 0 }))
+    const wanted = members(own).map((member) => ({ ...member, keepaliveSeconds: 0 }))
     if (clock.now() >= this.#staleDeadlineMs) return wanted
     const vteps = new Set(wanted.map(({ vtep }) => vtep))
     const stale = found.flatMap(({ allowed, endpoint, ...peer }) => {

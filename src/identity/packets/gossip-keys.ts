@@ -63,6 +63,18 @@ export function keyOfEpoch(state: GossipKeys, epoch: number): Uint8Array | undef
 }
 
 /**
+ * The preshared key of two hosts' WireGuard in the current epoch, base64, by HKDF-SHA-256. `a` and
+ * `b` are their public keys in any order. Hosts that change the epoch within a minute of each other
+ * lose nothing: a session lasts three (WireGuard's paper, section 6.1).
+ */
+export function presharedKey(state: GossipKeys, a: string, b: string): string {
+  const key = keyOfEpoch(state, state.current)
+  assert(key !== undefined, 'the current gossip key is missing')
+  const info = `ts-overlay wireguard 1\0${[a, b].toSorted().join()}`
+  return Buffer.from(hkdfSync('sha256', key, '', info, gossipKeyBytes)).toString('base64')
+}
+
+/**
  * The key that one sender seals packets with, in one epoch and one session, by HKDF-SHA-256 (RFC
  * 5869). `sender` is its endpoint as it stands in the packet.
  */

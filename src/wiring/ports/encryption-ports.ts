@@ -8,6 +8,7 @@ import {
 } from '../../dataplane/reconcile/encryption.ts'
 import type { Network } from '../../driver/network-store.ts'
 import type { DriverParts } from '../../driver/ports.ts'
+import { presharedKey } from '../../identity/packets/gossip-keys.ts'
 import { overlayMtu, wireGuardMtu } from '../../net/mtu.ts'
 import type { Store } from '../../store/store.ts'
 import { overlayRecord, wireguardRecord } from '../records.ts'
@@ -25,7 +26,7 @@ export function newEncryption(
   options: PluginOptions,
   { cluster, networks }: EncryptionRooms,
 ): Encryption {
-  const { clock, logger, store, dataplane } = ports
+  const { clock, logger, store, dataplane, sealed } = ports
   const { vtep, wireguardPort: port } = options
   const overlayIds = (): Set<string> => {
     const encrypted = networks().filter((network) => network.encrypted)
@@ -40,7 +41,12 @@ export function newEncryption(
     mtu: async () => wireGuardMtu(await underlayMtu(ports, options), vtep),
     keys: wireGuardKeys(store),
     isWanted: () => overlayIds().size > 0,
-    members: () => encryptedMembers(cluster, overlayIds()),
+    members: (own) => {
+      const keys = sealed.parts.identity.standing?.keys
+      return encryptedMembers(cluster, overlayIds(), (publicKey) =>
+        keys === undefined ? null : presharedKey(keys, own, publicKey),
+      )
+    },
     isKnown: (address) => cluster.hasAllOf(address),
     publish: (publicKey, before) => {
       if (before !== null) cluster.remove(wireguardRecord, before)
@@ -93,7 +99,11 @@ function wireGuardKeys(store: Store): () => Promise<WireGuardKeys> {
 }
 
 /** The live members that have a WireGuard device and one of these overlays, encrypted. */
-function encryptedMembers(cluster: Cluster, overlayIds: ReadonlySet<string>): EncryptedMember[] {
+function encryptedMembers(
+  cluster: Cluster,
+  overlayIds: ReadonlySet<string>,
+  presharedWith: (publicKey: string) => string | null,
+): EncryptedMember[] {
   if (overlayIds.size === 0) return []
   const sharing = new Set<string>()
   for (const { origin, record, self } of cluster.records(overlayRecord))
@@ -104,7 +114,7 @@ function encryptedMembers(cluster: Cluster, overlayIds: ReadonlySet<string>): En
     const { publicKey, port } = record
     members.push({
       publicKey,
-      presharedKey: null,
+      presharedKey: presharedWith(publicKey),
       endpoint: { ip: address, port },
       vtep: address,
     })

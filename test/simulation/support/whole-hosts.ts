@@ -18,6 +18,7 @@ export interface WholeHost {
   readonly neighbours: (overlayId: string) => string[]
   /** The VTEPs behind its WireGuard device; null without one. */
   readonly encryptedPeers: () => Promise<string[] | null>
+  readonly presharedKeys: () => Promise<(string | null)[]>
 }
 
 /** A plugin that does not start or stop within this never does, ms. */
@@ -81,7 +82,12 @@ export class WholeHosts {
       const found = await kernel.tables.wireGuard.dump()
       return found === null ? null : found.peers.flatMap(({ allowed }) => allowed).sort()
     }
-    const host = { name, plugin: process.plugin!, lines, disk, neighbours, encryptedPeers }
+    const presharedKeys = async (): Promise<(string | null)[]> => {
+      const found = await kernel.tables.wireGuard.dump()
+      return (found?.peers ?? []).map(({ presharedKey }) => presharedKey)
+    }
+    const told = { neighbours, encryptedPeers, presharedKeys }
+    const host = { name, plugin: process.plugin!, lines, disk, ...told }
     this.hosts.push(host)
     await clock.advance(joinMs)
     return host

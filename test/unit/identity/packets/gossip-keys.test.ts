@@ -6,6 +6,7 @@ import {
   installGossipKey,
   keyOfEpoch,
   packetKey,
+  presharedKey,
   removeGossipKeys,
   rotationDue,
   useGossipKey,
@@ -15,6 +16,21 @@ const key = (byte: number): Uint8Array => new Uint8Array(32).fill(byte)
 const epochs = (state: GossipKeys): number[] => state.keys.map(({ epoch }) => epoch)
 
 describe('identity/gossip-keys', () => {
+  it('give each pair of hosts a preshared key of its own, another one in each epoch', () => {
+    const first = firstGossipKeys(key(1))
+    const second = useGossipKey(installGossipKey(first, key(2)))
+    const [a, b, c] = [1, 2, 3].map((byte) => Buffer.alloc(32, byte).toString('base64'))
+    expect(presharedKey(first, a!, b!)).to.equal(presharedKey(first, b!, a!))
+    expect(Buffer.from(presharedKey(first, a!, b!), 'base64')).to.have.length(32)
+    const all = [first, second].flatMap((keys) => [
+      presharedKey(keys, a!, b!),
+      presharedKey(keys, a!, c!),
+      presharedKey(keys, b!, c!),
+    ])
+    expect(new Set(all).size).to.equal(6)
+    expect(presharedKey(removeGossipKeys(second), a!, b!)).to.equal(presharedKey(second, a!, b!))
+  })
+
   it('installs, uses and removes, one step at a time', () => {
     const first = firstGossipKeys(key(1))
     const installed = installGossipKey(first, key(2))
