@@ -89,10 +89,6 @@ export class AgreedPool {
     return this.holders.size === 0 && this.#owners.size === 0 && this.#loans.size === 0
   }
 
-  get gateway(): number | null {
-    return this.#gateway
-  }
-
   /** Whether that member has something of it. */
   concerns(member: number): boolean {
     if (this.holders.has(member) || this.#blocks.has(member)) return true
@@ -146,10 +142,6 @@ export class AgreedPool {
   /** How many blocks each member owns. */
   *usage(): Iterable<[member: number, blocks: number]> {
     for (const [owner, grants] of this.#blocks) yield [owner, grants.size]
-  }
-
-  get unowned(): number {
-    return this.geometry.blockCount - this.#owners.size
   }
 
   /**
