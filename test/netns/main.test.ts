@@ -118,7 +118,7 @@ describe('the program', () => {
 
   it('opens the sandboxes of its containers again after it was killed', async () => {
     const sandbox = await lab.namespace('sandbox')
-    const env = { SANDBOX_DIR: lab.directory, ENGINE_API: 'off' }
+    const env = { SANDBOX_DIR: lab.directory }
     const tables = (): Promise<string> => lab.run(sandbox, 'nft', 'list', 'ruleset')
     const isSteered = async (): Promise<boolean> => (await tables()).includes('@alive udp dport 53')
     const first = start('killed', env)

@@ -30,6 +30,7 @@ const MS_RDONLY = 1
 const MS_REMOUNT = 32
 const MS_BIND = 4096
 const MS_REC = 16_384
+const MS_PRIVATE = 1 << 18
 const MNT_DETACH = 2
 /** From <linux/seccomp.h>. */
 const SECCOMP_SET_MODE_FILTER = 1
@@ -106,6 +107,12 @@ export function bindMount(source: string, target: string): void {
 export function remount(target: string, how: 'writable' | 'read-only'): void {
   const flags = MS_REMOUNT | MS_BIND | (how === 'read-only' ? MS_RDONLY : 0)
   check(`mount ${target} ${how}`, functions.mount('none', target, 'none', flags, null))
+}
+
+/** Keeps what happens to a mount, and to all that is mounted in it, from others of their group. */
+export function makePrivate(target: string): void {
+  const flags = MS_PRIVATE | MS_REC
+  check(`mount ${target} private`, functions.mount('none', target, 'none', flags, null))
 }
 
 /** Removes a mount with all that is mounted in it. */

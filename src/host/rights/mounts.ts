@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { bindMount, detachMount, remount } from './libc.ts'
+import { bindMount, detachMount, makePrivate, remount } from './libc.ts'
 
 /**
  * The engine's files that the plugin needs are two: the folder with the network namespaces of
@@ -35,5 +35,7 @@ export function narrowRun({ run, kept, engineSocket }: RunMounts): void {
     writeFileSync(join(kept, 'docker.sock'), '', { flag: 'a' })
     bindMount(join(run, engineSocket), join(kept, 'docker.sock'))
   }
+  // Or the namespaces that are there already would be unmounted from what is kept, too.
+  makePrivate(run)
   detachMount(run)
 }
