@@ -17,7 +17,7 @@ const program = resolve(import.meta.dirname, '../../src/main.ts')
 
 /** A status of two hosts, the second as given. */
 function statusWith({ name = 'two', state = 'alive', finding = '' }): object {
-  const since = new Date(Date.now() - 7_300_000).toISOString()
+  const since = new Date(new Date().getTime() - 7_300_000).toISOString()
   const common = { paused: false, since, overlays: 1 }
   const endpoint = (id: string, n: number) => ({ endpointId: id.repeat(16), mac: macOf(n) })
   return {
