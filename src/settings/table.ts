@@ -209,6 +209,15 @@ export const settingsTable = {
     example: 'off',
     parse: parseSwitch,
   }),
+  fastPath: setting({
+    name: 'FAST_PATH',
+    description:
+      'Whether frames between containers go past the bridge by eBPF programs, where the kernel can ' +
+      '(Linux 5.10 or newer): on or off.',
+    preset: 'on',
+    example: 'off',
+    parse: parseSwitch,
+  }),
   orphanGraceMs: setting({
     name: 'ORPHAN_AFTER',
     description:

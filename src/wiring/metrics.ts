@@ -19,6 +19,7 @@ export function metricsOf(
     ...agreementMetrics(status),
     ...poolMetrics(status),
     ...dataplaneMetrics(status),
+    ...fastPathMetrics(status),
     counter(
       'calls_total',
       'Calls of the engine',
@@ -201,6 +202,29 @@ function dataplaneMetrics({
       byKey('kind', { ...drift }, (n) => n),
     ),
     counter('audits_total', 'Audits', [{ value: audits }]),
+  ]
+}
+
+function fastPathMetrics({ dataplane: { overlays } }: PluginStatus): MetricFamily[] {
+  const past = (unit: 'frames' | 'bytes'): Sample[] =>
+    overlays.flatMap(({ overlayId: overlay, fastPath }) =>
+      Object.entries(fastPath?.endpoints ?? {}).flatMap(([endpoint, traffic]) =>
+        (['sent', 'received'] as const).map((direction) => ({
+          labels: { overlay, endpoint, direction },
+          value: traffic[direction][unit],
+        })),
+      ),
+    )
+  return [
+    gauge(
+      'fast_path',
+      'Whether frames between containers go past the bridge',
+      overlays.map(({ overlayId, fastPath }) => {
+        return { labels: { overlay: overlayId }, value: Number(fastPath?.reason === null) }
+      }),
+    ),
+    counter('fast_path_frames_total', 'Frames that went past the bridge', past('frames')),
+    counter('fast_path_bytes_total', 'Bytes that went past the bridge', past('bytes')),
   ]
 }
 

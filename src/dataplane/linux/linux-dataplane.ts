@@ -69,7 +69,7 @@ interface LinuxDataplaneOptions {
   readonly sandboxDirectory?: string
   /** Whether frames are filtered; they are by default. */
   readonly filter?: boolean
-  /** Whether frames go past the bridge where their way is known; not by default. */
+  /** Whether frames go past the bridge where their way is known; they do by default. */
   readonly fastPath?: boolean
   /** The file of the host's namespace; without it, the namespace that this process is in. */
   readonly hostNetns?: string
@@ -99,7 +99,7 @@ export class LinuxDataplane implements Dataplane {
     this.#namespaces = new OverlayNamespaces(this.#directories, this.#fastPath)
     this.wireGuard = new WireGuardNetns(this.#directories, () => this.#theHost(), warn)
     this.#wantsFilter = options.filter ?? true
-    this.#wantsFastPath = options.fastPath ?? false
+    this.#wantsFastPath = options.fastPath ?? true
     this.#hostNetns = hostNetns
     this.#sandboxes = { directory: options.sandboxDirectory, logger }
   }

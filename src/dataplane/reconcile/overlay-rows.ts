@@ -8,6 +8,7 @@ import type {
   Dataplane,
   EndpointLink,
   FailedRowChange,
+  FastPathStatus,
   FdbEntry,
   Neighbour,
   OverlayLinks,
@@ -57,6 +58,8 @@ export class OverlayRows {
   readonly endpoints = new Map<string, EndpointLink>()
   /** Frames that the filter had dropped when the kernel was last read, by reason. */
   dropped: Readonly<Record<string, number>> = {}
+  /** As of then; null before. */
+  fastPath: FastPathStatus | null = null
   readonly #dataplane: Dataplane
   readonly #peers: PeerClaims
   readonly #pause: () => Promise<void>
@@ -136,6 +139,7 @@ export class OverlayRows {
     const actual = await this.#dataplane.dump(this.links.overlayId)
     if (actual === null) throw failure('KERNEL', `overlay ${this.links.overlayId} has no links`)
     this.dropped = actual.dropped
+    this.fastPath = actual.fastPath
     this.#sources = new Set(actual.sources)
     this.#fdb = vtepsByMac(actual.fdb)
     this.#neighbours = new Map(actual.neighbours.map(({ ip, mac }) => [ip, mac]))

@@ -3,6 +3,7 @@ import { attempt } from '../../base/errors.ts'
 import { type Backoff, Timeout, backoffMs } from '../../base/timers.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Vni } from '../../net/vni.ts'
+import type { FastPathStatus } from '../dataplane.ts'
 import type { OverlayRows } from './overlay-rows.ts'
 
 /** Most causes of a refusal by the kernel are over within moments. */
@@ -30,6 +31,8 @@ export interface OverlayStatus {
   readonly neighbours: number
   /** Frames of containers here that the filter dropped, by reason, as of the last audit. */
   readonly dropped: Readonly<Record<string, number>>
+  /** Why frames take the bridge, if they do, and what went past it, as of the last audit. */
+  readonly fastPath: FastPathStatus | null
   /** Whether all rows are as desired, as far as is known. */
   readonly settled: boolean
   /** Endpoints of this host whose veth pair is gone. */
@@ -86,7 +89,7 @@ export class OverlayState {
   }
 
   status(peers: number): OverlayStatus {
-    const { links, endpoints, counts, dropped, settled } = this.rows
+    const { links, endpoints, counts, dropped, fastPath, settled } = this.rows
     const { overlayId, vni, vtep, mtu } = links
     return {
       overlayId,
@@ -97,6 +100,7 @@ export class OverlayState {
       peers,
       ...counts,
       dropped,
+      fastPath,
       settled,
       missing: this.missing,
       lastError: this.#lastError,

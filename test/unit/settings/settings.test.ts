@@ -40,6 +40,7 @@ describe('settings', () => {
       metricsAddress: null,
       filter: true,
       names: true,
+      fastPath: true,
       auditMs: 30_000,
       voters: 5,
       engineApi: true,

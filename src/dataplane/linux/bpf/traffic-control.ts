@@ -39,8 +39,7 @@ const nothingThere: readonly string[] = ['EINVAL', 'ENOENT', 'ENODEV', 'EOPNOTSU
 export function attachedProgram(socket: NetlinkSocket, ifindex: number): number | null {
   try {
     const filters = socket.dump(filterRequest(RTM_GETTFILTER, 0, ifindex))
-    const ids = filters.flatMap((message) => programId(message) ?? [])
-    return ids[0] ?? null
+    return filters.flatMap((message) => programId(message) ?? [])[0] ?? null
   } catch (error) {
     if (error instanceof NetlinkError && nothingThere.includes(error.code)) return null
     throw error
