@@ -19,7 +19,6 @@ const peersCount = 10_000
 const endpointsCount = 100
 const rounds = 7
 const recordsAtOnce = 500
-const replacedAtOnce = 40
 
 const vni = 5001 as Vni
 const links: OverlayLinks = {
@@ -114,53 +113,6 @@ async function peers(dataplane: LinuxDataplane): Promise<void> {
   }
 }
 
-/**
- * All containers of the host are stopped at once and others started: how long is nobody else served
- * meanwhile?
- */
-async function redeploy(dataplane: LinuxDataplane): Promise<void> {
-  const reconciler = new PeeredReconciler({ dataplane, clock: systemClock, logger: silentLogger })
-  await reconciler.attachOverlay(links)
-  const endpoint = (i: number) => {
-    const ip = addressAt(2_000_000 + i)
-    return endpointLink(`redeployed-${i}`, macOfIp(ip), { ips: [ip] })
-  }
-  const some = (from: number) => Array.from({ length: replacedAtOnce }, (_, i) => from + i)
-  for (const i of some(0)) await reconciler.attachEndpoint('bench', endpoint(i))
-  const pauses: number[] = []
-  for (let round = 0; round < rounds; round++) {
-    let [last, isOver] = [performance.now(), false]
-    const turn = (): void => {
-      const now = performance.now()
-      pauses.push(now - last)
-      last = now
-      if (!isOver) setImmediate(turn)
-    }
-    setImmediate(turn)
-    await timed(`${replacedAtOnce} endpoints go, as many come, all at once`, () =>
-      Promise.all([
-        ...some(round * replacedAtOnce).map((i) =>
-          reconciler.detachEndpoint('bench', `redeployed-${i}`),
-        ),
-        ...some((round + 1) * replacedAtOnce).map((i) =>
-          reconciler.attachEndpoint('bench', endpoint(i)),
-        ),
-      ]),
-    )
-    isOver = true
-  }
-  const [p50, p99, max] = [0.5, 0.99, 1].map((share) =>
-    quantile(
-      pauses.filter((ms) => ms >= 1),
-      share,
-    ),
-  )
-  process.stdout.write(
-    `between two turns of the event loop in that redeployment, where 1 ms or more: median ${p50} ms, p99 ${p99} ms, max ${max} ms\n`,
-  )
-  await reconciler.stop()
-}
-
 /** As records arrive: some at a time. */
 async function feed(reconciler: PeeredReconciler, transitions: PeerTransition[]): Promise<void> {
   for (let at = 0; at < transitions.length; at += recordsAtOnce) {
@@ -246,7 +198,6 @@ try {
   await dataplane.ensureOverlay(links)
   await endpoints(dataplane)
   await peers(dataplane)
-  await redeploy(dataplane)
   await timed(`removeOverlay, ${endpointsCount - 20} endpoints`, () =>
     dataplane.removeOverlay('bench'),
   )

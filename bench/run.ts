@@ -31,6 +31,7 @@ const benches: Readonly<Record<string, readonly string[]>> = {
   addresses: ['bench/addresses.ts'],
   burst: ['bench/burst.ts'],
   dataplane: ['bench/dataplane.ts'],
+  paths: ['bench/paths.ts'],
   sealed: ['bench/sealed.ts'],
   hostile: ['bench/hostile.ts'],
   names: ['bench/names.ts'],

@@ -37,17 +37,17 @@ describe('a burst of records', function () {
         await burst.end()
       }))
 
-  it('other work has its turn after each batch, be it part of a large call or a call of its own', () =>
+  it('other work has its turn between batches, be they parts of a large call or calls of their own', () =>
     withDataplane(async (dataplane) => {
       const burst = await bursts['10,000 peers from the table into the kernel']!(dataplane)
       const batches = 8
       const large = (): Promise<unknown> => dataplane.apply('burst', rows(batches * maxBatch))
-      expect(await turnsDuring(large)).to.be.at.least(batches)
+      expect(await turnsDuring(large)).to.be.at.least(batches - 1)
       const some = rows(maxBatch / 4)
       const many = async (): Promise<void> => {
         for (let n = 0; n < batches; n++) await dataplane.apply('burst', some)
       }
-      expect(await turnsDuring(many)).to.be.at.least(batches)
+      expect(await turnsDuring(many)).to.be.at.least(batches - 1)
       await burst.end()
     }))
 })

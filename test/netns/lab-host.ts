@@ -43,7 +43,7 @@ export class LabUnderlay {
   }
 
   /** Plugs one more host in: 192.168.200.I, and fd00:200::I. `mtu` is the underlay's. */
-  async addHost(mtu = 1500): Promise<LabHost> {
+  async addHost(mtu = 1500, fastPath = this.#fastPath): Promise<LabHost> {
     const number = ++this.#hosts
     const { lab } = this
     const netns = await lab.namespace(`host${number}`)
@@ -68,7 +68,7 @@ export class LabUnderlay {
     await lab.run(netns, 'ip', 'addr', 'add', `${vtep}/24`, 'dev', 'eth0')
     await lab.run(netns, 'ip', 'addr', 'add', `${vtep6}/64`, 'dev', 'eth0', 'nodad')
     await lab.forwarding(this.#netns)
-    return LabHost.start(lab, { netns, vtep, vtep6, fastPath: this.#fastPath })
+    return LabHost.start(lab, { netns, vtep, vtep6, fastPath })
   }
 }
 
