@@ -211,9 +211,7 @@ export const settingsTable = {
   }),
   fastPath: setting({
     name: 'FAST_PATH',
-    description:
-      'Whether frames between containers go past the bridge by eBPF programs, where the kernel can ' +
-      '(Linux 5.10 or newer): on or off.',
+    description: 'Whether eBPF forwards frames past the bridge, from Linux 5.10 on: on or off.',
     preset: 'on',
     example: 'off',
     parse: parseSwitch,
