@@ -64,6 +64,10 @@ function parsePath(text: string): Parsed<string> {
   return isAbsolute(text) ? { value: text } : { reason: 'is not an absolute path' }
 }
 
+function onUnlessOff(name: string, description: string): Setting<boolean, string> {
+  return setting({ name, description, preset: 'on', example: 'off', parse: parseSwitch })
+}
+
 /** All settings, by their names in the code. */
 export const settingsTable = {
   join: setting({
@@ -192,30 +196,19 @@ export const settingsTable = {
     example: 'off',
     parse: parseSwitch,
   }),
-  engineApi: setting({
-    name: 'ENGINE_API',
-    description:
-      "Whether the plugin uses the engine's API: with it, a network that is created on one host is " +
+  engineApi: onUnlessOff(
+    'ENGINE_API',
+    "Whether the plugin uses the engine's API: with it, a network that is created on one host is " +
       'created on all: on or off.',
-    preset: 'on',
-    example: 'off',
-    parse: parseSwitch,
-  }),
-  names: setting({
-    name: 'NAMES',
-    description:
-      'Whether the names of containers on other hosts resolve in the containers of this host: on or off.',
-    preset: 'on',
-    example: 'off',
-    parse: parseSwitch,
-  }),
-  fastPath: setting({
-    name: 'FAST_PATH',
-    description: 'Whether eBPF forwards frames past the bridge, from Linux 5.10 on: on or off.',
-    preset: 'on',
-    example: 'off',
-    parse: parseSwitch,
-  }),
+  ),
+  names: onUnlessOff(
+    'NAMES',
+    'Whether the names of containers on other hosts resolve in the containers of this host: on or off.',
+  ),
+  fastPath: onUnlessOff(
+    'FAST_PATH',
+    'Whether eBPF forwards frames past the bridge, from Linux 5.10 on: on or off.',
+  ),
   orphanGraceMs: setting({
     name: 'ORPHAN_AFTER',
     description:
