@@ -119,6 +119,8 @@ describe('the program', () => {
   it('opens the sandboxes of its containers again after it was killed', async () => {
     const sandbox = await lab.namespace('sandbox')
     const env = { SANDBOX_DIR: lab.directory }
+    const options = { 'com.docker.network.generic': { overlay: 'named' } }
+    const named = { ...network, Options: options }
     const tables = (): Promise<string> => lab.run(sandbox, 'nft', 'list', 'ruleset')
     const isSteered = async (): Promise<boolean> => (await tables()).includes('@alive udp dport 53')
     const first = start('killed', env)
@@ -126,7 +128,7 @@ describe('the program', () => {
     const engine = new FakeEngine({ socket: first.socket, version: '28.5.2' })
     const call = (method: string, body: object) =>
       engine.call(`NetworkDriver.${method}`, JSON.stringify(body))
-    await call('CreateNetwork', network)
+    await call('CreateNetwork', named)
     await call('CreateEndpoint', { ...endpoint, Interface: wanted })
     const joined = await call('Join', { ...endpoint, SandboxKey: '/var/run/docker/netns/sandbox' })
     const { SrcName: link } = joined['InterfaceName'] as { SrcName: string }
