@@ -102,7 +102,8 @@ async function streamRows(): Promise<string[][]> {
       random: systemRandom,
       membership: () => standing,
       enrol: async () => {},
-      note: () => {},
+      evicted: () => {},
+    note: () => {},
       count: () => {},
     })
   }

@@ -62,6 +62,8 @@ interface SealedTransportParts {
    * the operator.
    */
   readonly enrol: (stream: TlsStream, from: Endpoint) => Promise<void>
+  /** A member says that this host was evicted. */
+  readonly evicted: () => void
   /** Reports who was refused and why; told to the operator at a bounded rate. */
   readonly note: (who: string, what: string, text: string) => void
   readonly count: (what: string) => void
@@ -131,12 +133,12 @@ export class SealedTransport implements Transport {
     const { peer, fault } = this.#judge(tls, membership, this.#seeds.has(to.address) ? null : to)
     if (fault !== null) {
       note(peer?.name ?? to.address, 'certificate', fault('this host'))
-      await refuse(tls, fault(name))
+      await refuse(tls, fault(name), isEvictedPeer(peer, membership))
       throw failure('NOT_ADMITTED', fault('this host'))
     }
     tls.admit()
     await tls.write(accepted)
-    return new CheckedStream(tls, `${peer!.name} (${to.address})`)
+    return new CheckedStream(tls, `${peer!.name} (${to.address})`, this.#parts.evicted)
   }
 
   onStream(receive: StreamReceiver): void {
@@ -190,11 +192,11 @@ export class SealedTransport implements Transport {
     if (fault !== null) {
       count('stream-refused')
       note(peer?.name ?? from.address, 'certificate', fault('this host'))
-      return await refuse(tls, fault(membership.name))
+      return await refuse(tls, fault(membership.name), isEvictedPeer(peer, membership))
     }
     tls.admit()
     const { name, address } = peer!
-    const stream = new CheckedStream(tls, `${name} (${address})`)
+    const stream = new CheckedStream(tls, `${name} (${address})`, this.#parts.evicted)
     await tls.write(accepted).catch(async (error: Error) => {
       await stream.refusal()
       throw error
@@ -229,7 +231,11 @@ function ipOf({ address }: Endpoint): Ip {
   return address.replace(/^::ffff:(?=\d+\.)/, '') as Ip
 }
 
-async function refuse(tls: TlsStream, reason: string): Promise<void> {
-  await tls.write(refused(reason))
+function isEvictedPeer(peer: Certificate | null, { isEvicted }: Membership): boolean {
+  return peer !== null && isEvicted(peer.identity)
+}
+
+async function refuse(tls: TlsStream, reason: string, isEvicted: boolean): Promise<void> {
+  await tls.write(refused(reason, isEvicted))
   tls.close()
 }

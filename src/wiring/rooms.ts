@@ -91,7 +91,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     networks,
     peersWithIp: (vni, ip) => peers.withIp(vni, ip),
   })
-  const ipam = newIpam(ports, options, { consensus, agreement: agreed }, knowledge)
+  const ipam = newIpam(ports, options, { consensus, agreement: agreed, admission }, knowledge)
   const encryption = newEncryption(ports, options, { cluster, networks })
   const driver = new Driver({
     clock,
@@ -185,7 +185,11 @@ function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
 function newIpam(
   { clock, random, logger, store, hostRoutes }: PluginPorts,
   options: PluginOptions,
-  { consensus, agreement }: { consensus: Consensus; agreement: AgreedClient },
+  {
+    consensus,
+    agreement,
+    admission,
+  }: Pick<Rooms, 'consensus' | 'admission'> & { agreement: AgreedClient },
   cluster: IpamCluster,
 ): Ipam {
   return new Ipam({
@@ -196,7 +200,10 @@ function newIpam(
     consensus: {
       voters: () => consensus.status().voters,
       isLeader: () => consensus.isLeader(),
-      onClusterChange: (listener) => consensus.onClusterChange(listener),
+      onClusterChange: (listener) => {
+        consensus.onClusterChange(listener)
+        admission.onEvicted(listener)
+      },
     },
     clock,
     random,

@@ -1,6 +1,7 @@
 /**
  * What the two ends of a members' stream say first: a byte 0, or 1 and why the other is refused, as
- * text of a length in 2 bytes. An alert of TLS could only name a class of faults.
+ * text of a length in 2 bytes; or 2 likewise when the other was evicted. An alert of TLS could only
+ * name a class of faults.
  */
 import { failure } from '../../base/errors.ts'
 import { printable, shortened } from '../../base/printable.ts'
@@ -11,9 +12,14 @@ const maxReasonBytes = 400
 
 export const accepted: Uint8Array = Uint8Array.of(0)
 
-export function refused(reason: string): Uint8Array {
+const evictedByte = 2
+
+export function refused(reason: string, isEvicted: boolean): Uint8Array {
   const text = Buffer.from(reason).subarray(0, maxReasonBytes)
-  return Buffer.concat([Uint8Array.of(1, text.length >> 8, text.length & 0xff), text])
+  return Buffer.concat([
+    Uint8Array.of(isEvicted ? evictedByte : 1, text.length >> 8, text.length & 0xff),
+    text,
+  ])
 }
 
 /**
@@ -24,11 +30,14 @@ export class CheckedStream implements Stream {
   readonly #stream: Stream
   /** Whom a refusal is by. */
   readonly #peer: string
+  /** The other side says that this host was evicted, which only the authority knows for sure. */
+  readonly #onEvicted: () => void
   #isWelcome = false
 
-  constructor(stream: Stream, peer: string) {
+  constructor(stream: Stream, peer: string, onEvicted: () => void = () => undefined) {
     this.#stream = stream
     this.#peer = peer
+    this.#onEvicted = onEvicted
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -52,6 +61,7 @@ export class CheckedStream implements Stream {
       }
       head = Buffer.concat([head, chunk])
       const reason = reasonIn(head)
+      if (reason !== null && head[0] === evictedByte) this.#onEvicted()
       if (reason !== null) throw this.#refused(reason)
       this.#isWelcome = head[0] === 0
       if (this.#isWelcome && head.length > 1) yield head.subarray(1)

@@ -2,7 +2,7 @@
  * What a host does about admission while it runs: becomes a member, admits others while it leads,
  * renews its grant, and rotates the gossip keys. Its first steps are in standing.ts.
  */
-import { failure, isBug, messageOf } from '../../base/errors.ts'
+import { attempt, failure, isBug, messageOf } from '../../base/errors.ts'
 import type { RoomFindings } from '../../base/findings.ts'
 import { Every } from '../../base/timers.ts'
 import type { ConsensusClient } from '../../consensus/ports.ts'
@@ -22,6 +22,7 @@ import { gossipKeyBytes } from '../../identity/packets/gossip-keys.ts'
 import type { TlsStream } from '../../identity/streams/tls-stream.ts'
 import type { Endpoint } from '../../identity/streams/transport.ts'
 import type { AdmissionSection } from './admission-section.ts'
+import { type AdmissionStatus, statusOf } from './admission-status.ts'
 import { digestNow, submit } from './commands.ts'
 import { type Invitation, invite } from './invitation.ts'
 import { type Founding, type HostParts, enrolBy, obtainStanding } from './standing.ts'
@@ -34,6 +35,8 @@ const obtainMs = 1000
 const firstLookMs = 500
 /** By then each member that is not away has looked, and has asked for a new grant. */
 const settleMs = 3 * lookMs
+/** The authority is asked at most this often because members say that this host was evicted. */
+const minHintMs = 5000
 /** A host that is refused no more has been repaired, or is gone, ms. */
 const refusalLastsMs = 600_000
 
@@ -58,23 +61,15 @@ interface AdmissionParts extends HostParts {
   readonly onMember: () => void
 }
 
-/** For `/status`. */
-export interface AdmissionStatus {
-  /** The first digits of the digest that a join token of this cluster has. */
-  readonly cluster: string
-  /** When this host's certificate expires. */
-  readonly certificateUntil: string
-  /** The epoch of the gossip key that this host seals with. */
-  readonly epoch: number
-  readonly evicted: number
-}
-
 const notAdmitted = { code: 'HOST_NOT_ADMITTED', subject: 'host' } as const
 const expiring = { code: 'CERTIFICATE_EXPIRING', subject: 'host' } as const
 
 export class Admission {
   readonly #parts: AdmissionParts
   readonly #looks: Every
+  readonly #evictedListeners: (() => void)[] = []
+  #renewing: Promise<void> | null = null
+  #hintedMs = -Infinity
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts
@@ -118,6 +113,25 @@ export class Admission {
     })
   }
 
+  /**
+   * A member says that this host was evicted; the authority tells whether it was. Until then this
+   * host hands out addresses that others may have by now, so it asks at once.
+   */
+  maybeEvicted(): void {
+    const now = this.#parts.clock.now()
+    if (now - this.#hintedMs < minHintMs) return
+    this.#hintedMs = now
+    void attempt(
+      () => this.#renew(),
+      () => {},
+    )
+  }
+
+  /** Calls `listener` when this host was evicted: what it had is others'. */
+  onEvicted(listener: () => void): void {
+    this.#evictedListeners.push(listener)
+  }
+
   /** A host was refused here, or refused this one; or (`what` is `clock`) has a wrong clock. */
   refused(who: string, what: string, text: string): void {
     const found =
@@ -145,14 +159,8 @@ export class Admission {
   }
 
   status(): AdmissionStatus | null {
-    if (this.#parts.identity.standing === null) return null
-    const { authority, certificate, keys, evicted } = this.#standing()
-    return {
-      cluster: keyDigest(authority.publicKey).slice(0, 16),
-      certificateUntil: new Date(certificate.notAfter).toISOString(),
-      epoch: keys.current,
-      evicted: evicted.size,
-    }
+    const { standing } = this.#parts.identity
+    return standing === null ? null : statusOf(standing)
   }
 
   #standing(): Standing {
@@ -206,7 +214,13 @@ export class Admission {
     return present !== '' && (present !== digest || isRenewalDue(certificate, clock.wall()))
   }
 
-  async #renew(): Promise<void> {
+  /** Calls while one runs share it. */
+  #renew(): Promise<void> {
+    this.#renewing ??= this.#renewOnce().finally(() => (this.#renewing = null))
+    return this.#renewing
+  }
+
+  async #renewOnce(): Promise<void> {
     const { identity, consensus } = this.#parts
     if (consensus.isLeader()) return await identity.adopt(await this.#ownGrant())
     const attempt = await enrolBy(this.#parts, await this.#members(), {
@@ -222,6 +236,7 @@ export class Admission {
   /** This host was evicted: it comes back as a newcomer, with another key, if its token holds. */
   async #rejoin(): Promise<void> {
     const { token, findings, onMember } = this.#parts
+    for (const listener of this.#evictedListeners) listener()
     if (token === null)
       throw this.#notAdmitted('it was evicted, and has no TOKEN to come back with')
     const key = generateKeyPair()

@@ -46,6 +46,7 @@ export class SealedHost {
       random,
       membership: () => this.#membership(),
       enrol: async (stream) => await this.admission?.serve(stream),
+      evicted: () => this.admission?.maybeEvicted(),
       note: (who, what, text) => this.admission?.refused(who, what, text),
       count: (what) => void (this.counts[what] = (this.counts[what] ?? 0) + 1),
     })

@@ -148,6 +148,7 @@ for (const [kind, make] of Object.entries(kinds))
       await during(ask(one, at))
       cluster.evicted.add(one.member.certificate.identity)
       expect(await during(errorOf(ask(one, at)))).to.match(/refuses this host: host1 .* evicted/)
+      expect(one.notes).to.include('evicted')
     })
 
     it('takes no member for another, unless it is asked as a seed', async () => {

@@ -84,6 +84,7 @@ export class TestCluster {
           isEvicted: (identity) => this.evicted.has(identity),
         }),
         enrol: (stream) => this.serve(stream),
+        evicted: () => void notes.push('evicted'),
         note: (who, what, text) => void notes.push(`${who} ${what}: ${text}`),
         count: (what) => void counts.push(what),
       }),

@@ -100,6 +100,7 @@ class Hosts extends VirtualWorld {
         return { name, context, authority, keys, isEvicted: (id) => evicted.has(id) }
       },
       enrol: (stream) => admission.serve(stream),
+      evicted: () => admission.maybeEvicted(),
       note: (who, what, text) => notes.push(`${who} ${what}: ${text}`),
       count: (what) => counts.push(what),
     })
