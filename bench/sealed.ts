@@ -103,7 +103,7 @@ async function streamRows(): Promise<string[][]> {
       membership: () => standing,
       enrol: async () => {},
       evicted: () => {},
-    note: () => {},
+      note: () => {},
       count: () => {},
     })
   }
