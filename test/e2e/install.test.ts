@@ -8,6 +8,7 @@ import path from 'node:path'
 import { expect } from 'chai'
 import { execa } from 'execa'
 import { digestOf } from '../../plugin/provenance.ts'
+import { labToken } from '../support/lab/host.ts'
 import { guest, projectDir } from '../support/lab/paths.ts'
 import { registryAddress } from '../support/lab/registry.ts'
 import {
