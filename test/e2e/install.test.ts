@@ -5,6 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { execa } from 'execa'
 import { digestOf } from '../../plugin/provenance.ts'
@@ -140,6 +141,18 @@ describe('the plugin', () => {
     expectRefusal(enabled)
     const log = await bareHost().logs()
     expect(log).to.match(/POOLS.*10\.0\.0\.0/)
+  })
+
+  it('is started once when the right setting follows', async () => {
+    const starts = async (): Promise<number> =>
+      (await bareHost().logs()).match(/info main: ready/g)?.length ?? 0
+    const before = await starts()
+    await bareHost().docker(['plugin', 'set', reference, 'POOLS=10.128.0.0/9:24'])
+    await bareHost().docker(['plugin', 'enable', reference])
+    // The restarts of a bad one that had ended by itself came every second or two.
+    await sleep(15_000)
+    expect((await starts()) - before).to.equal(1)
+    await bareHost().docker(['plugin', 'disable', reference])
     await bareHost().docker(['plugin', 'rm', reference])
   })
 })
