@@ -22,6 +22,7 @@ export interface OverlayStatus {
   readonly vni: Vni
   readonly vtep: Ip
   readonly mtu: number
+  readonly encrypted: boolean
   /** Endpoints of this host. */
   readonly endpoints: number
   /** Endpoints of others, live or not. */
@@ -90,12 +91,13 @@ export class OverlayState {
 
   status(peers: number): OverlayStatus {
     const { links, endpoints, counts, dropped, fastPath, settled } = this.rows
-    const { overlayId, vni, vtep, mtu } = links
+    const { overlayId, vni, vtep, mtu, encrypted = false } = links
     return {
       overlayId,
       vni,
       vtep,
       mtu,
+      encrypted,
       endpoints: endpoints.size,
       peers,
       ...counts,

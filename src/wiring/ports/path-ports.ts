@@ -31,7 +31,7 @@ export function newPaths(
     findings: findings.room('paths'),
     probes,
     self: { member, vtep, port },
-    targets: () => targetsOf(rooms, options),
+    targets: () => targetsOf(rooms, port),
     ask: async (other) => {
       const answer = await cluster.request(other, channel, {}, { timeoutMs: askTimeoutMs })
       return Array.isArray(answer) ? answer.filter((item) => typeof item === 'string') : []
@@ -42,11 +42,13 @@ export function newPaths(
 }
 
 /** The live members that have endpoints on an overlay of this host, by overlay. */
-function targetsOf({ peers, reconciler }: PathsRooms, options: PluginOptions): Target[] {
-  const { vtep: own, vxlanPort: port } = options
-  return reconciler.status().overlays.flatMap(({ overlayId, vni, mtu, vtep: local }) => {
-    // One whose tunnel does not end at this host's own address is encrypted.
-    if (local !== own) return []
+export function targetsOf(
+  { peers, reconciler }: Pick<PathsRooms, 'peers' | 'reconciler'>,
+  port: number,
+): Target[] {
+  return reconciler.status().overlays.flatMap(({ overlayId, vni, mtu, encrypted }) => {
+    // Probes are sent by the host: nothing of an encrypted overlay may be seen there.
+    if (encrypted) return []
     const live = peers.of(vni).filter(({ live }) => live)
     const members = new Map(live.map(({ origin, vtep }) => [origin, vtep]))
     return Array.from(members, ([member, vtep]) => ({ member, overlayId, vni, vtep, mtu, port }))
