@@ -91,7 +91,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     networks,
     peersWithIp: (vni, ip) => peers.withIp(vni, ip),
   })
-  const ipam = newIpam(ports, options, { consensus, agreement: agreed, admission }, knowledge)
+  const ipam = newIpam(ports, options, { consensus, agreement: agreed }, knowledge)
   const encryption = newEncryption(ports, options, { cluster, networks })
   const driver = new Driver({
     clock,
@@ -185,11 +185,7 @@ function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
 function newIpam(
   { clock, random, logger, store, hostRoutes }: PluginPorts,
   options: PluginOptions,
-  {
-    consensus,
-    agreement,
-    admission,
-  }: Pick<Rooms, 'consensus' | 'admission'> & { agreement: AgreedClient },
+  { consensus, agreement, admission }: Pick<Rooms, 'consensus'> & { agreement: AgreedClient },
   cluster: IpamCluster,
 ): Ipam {
   return new Ipam({
@@ -200,10 +196,7 @@ function newIpam(
     consensus: {
       voters: () => consensus.status().voters,
       isLeader: () => consensus.isLeader(),
-      onClusterChange: (listener) => {
-        consensus.onClusterChange(listener)
-        admission.onEvicted(listener)
-      },
+      onClusterChange: (listener) => consensus.onClusterChange(listener),
     },
     clock,
     random,

@@ -67,7 +67,6 @@ const expiring = { code: 'CERTIFICATE_EXPIRING', subject: 'host' } as const
 export class Admission {
   readonly #parts: AdmissionParts
   readonly #looks: Every
-  readonly #evictedListeners: (() => void)[] = []
   #renewing: Promise<void> | null = null
   #hintedMs = -Infinity
 
@@ -125,11 +124,6 @@ export class Admission {
       () => this.#renew(),
       () => {},
     )
-  }
-
-  /** Calls `listener` when this host was evicted: what it had is others'. */
-  onEvicted(listener: () => void): void {
-    this.#evictedListeners.push(listener)
   }
 
   /** A host was refused here, or refused this one; or (`what` is `clock`) has a wrong clock. */
@@ -236,7 +230,6 @@ export class Admission {
   /** This host was evicted: it comes back as a newcomer, with another key, if its token holds. */
   async #rejoin(): Promise<void> {
     const { token, findings, onMember } = this.#parts
-    for (const listener of this.#evictedListeners) listener()
     if (token === null)
       throw this.#notAdmitted('it was evicted, and has no TOKEN to come back with')
     const key = generateKeyPair()
