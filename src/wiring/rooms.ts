@@ -185,7 +185,7 @@ function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
 function newIpam(
   { clock, random, logger, store, hostRoutes }: PluginPorts,
   options: PluginOptions,
-  { consensus, agreement, admission }: Pick<Rooms, 'consensus'> & { agreement: AgreedClient },
+  { consensus, agreement }: Pick<Rooms, 'consensus'> & { agreement: AgreedClient },
   cluster: IpamCluster,
 ): Ipam {
   return new Ipam({
