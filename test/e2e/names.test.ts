@@ -122,14 +122,14 @@ describe('names', () => {
     await createNetwork(members(), 'n', [...ours, '--subnet', '10.100.0.0/24'])
     const far = await start(host(1), 'n', 'far')
     for (const on of [host(2), host(3)]) {
-      const near = await start(on, 'n', 'near', ['--network-alias', 'alias'])
+      // Names that no other host has: those that several have are answered with all addresses.
+      const [name, alias] = [`near${on.index}`, `alias${on.index}`]
+      const near = await start(on, 'n', name, ['--network-alias', alias])
       await start(on, 'n', 'client')
       await resolves(on, 'client', 'far', far)
       const local = async (): Promise<void> => {
-        for (const name of ['near', 'alias', 'near.n'])
-          expect(await addressesOf(on, 'client', name), `${name} on ${on.name}`).to.deep.equal([
-            near,
-          ])
+        for (const own of [name, alias, `${name}.n`])
+          expect(await addressesOf(on, 'client', own), `${own} on ${on.name}`).to.deep.equal([near])
       }
       await local()
       await on.exec(['kill', '-9', String(await on.pluginPid())])
