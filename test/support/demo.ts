@@ -27,8 +27,8 @@ async function main(): Promise<void> {
   title('Starting two Docker hosts: network namespaces with an engine each')
   const lab = await Lab.create({ hosts: 2, keep, report: say })
   try {
-    const address = await play(lab)
-    if (keep) sayHowToLookAround(lab, address)
+    await play(lab)
+    if (keep) sayHowToLookAround(lab)
   } finally {
     if (!keep) {
       title('Cleaning up')
@@ -37,8 +37,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** Returns the address of the container on the first host. */
-async function play(lab: Lab): Promise<string> {
+async function play(lab: Lab): Promise<void> {
   const [one, two] = [lab.host(1), lab.host(2)]
   title('Installing the plugin; the second host is told where the first is')
   await Promise.all([
@@ -54,16 +53,13 @@ async function play(lab: Lab): Promise<string> {
   await until(() => hasNetwork(two), 'the network on the second host')
   await shell(two, `network ls --filter name=${network}`)
   await shell(one, `run -d --name c1 --network ${network} ${labImage} sleep 3600`)
-  const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'
-  const address = (await one.docker(['inspect', '-f', format, 'c1'])).stdout.trim()
-  title('From host to host')
-  await shell(two, `run --rm --network ${network} ${labImage} ping -c 3 ${address}`)
+  title('From host to host, by name')
+  await shell(two, `run --rm --network ${network} ${labImage} ping -c 3 c1`)
   await shell(two, `run -d --name c2 --network ${network} ${labImage} sleep 3600`)
   title('What was built')
   const drawn = await Promise.all([describeHost(one, 1), describeHost(two, 1)])
   const [overlay] = (await one.pluginStatus()).overlays
   say(drawOverlay({ id: overlay!.overlayId, underlay: 'underlay 192.168.200.0/24' }, drawn))
-  return address
 }
 
 async function hasNetwork(host: Host): Promise<boolean> {
@@ -130,11 +126,11 @@ async function containersOf(
     })
 }
 
-function sayHowToLookAround(lab: Lab, address: string): void {
+function sayHowToLookAround(lab: Lab): void {
   const [one, two] = lab.hosts.map((host) => `${host.machine.dir}/enter`)
   title('Both hosts stay. Some things to try')
   say(`  ${one} docker ps                       # any command on host 1; without one, a shell
-  ${two} docker exec c2 ping -c 3 ${address}
+  ${two} docker exec c2 ping -c 3 c1
   ${one} tail -f ${guest.lab}/host1/dockerd.log     # the engine's log, with the plugin's lines
   curl --unix-socket ${lab.host(1).machine.path('/run/docker/plugins/ts-overlay.sock')} http://plugin/status
   make clean                             # removes both hosts
