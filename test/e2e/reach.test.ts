@@ -31,6 +31,8 @@ describe('containers on different hosts', () => {
       name,
       '--ipam-driver',
       name,
+      '--label',
+      'ts-overlay.local=true',
       '--subnet',
       '10.11.0.0/16',
     ])

@@ -2,6 +2,7 @@
  * Through the end of an engine, sudden or in good order, with and without live-restore, and of a
  * whole host: what comes back works, what does not leaves nothing, and all agree afterwards.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { disagreements } from '../support/lab/agreement.ts'
 import {
@@ -93,6 +94,8 @@ describe('an engine that comes back', () => {
       return status?.engine?.connected === true
     }
     await until(isConnected, "a connection to the new engine's API", 40_000, 200)
+    // The engine dials a plugin for two seconds after its start, and disables one that dies then.
+    await sleep(3000)
     // An engine that stops unmounts what plugins pinned; a plugin that is killed then must not take
     // the namespaces along.
     await host(1).exec(['kill', '-9', String(await host(1).pluginPid())])

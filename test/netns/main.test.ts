@@ -13,7 +13,7 @@ const startMostMs = 15_000
 
 const network = {
   NetworkID: 'n1',
-  Options: { 'com.docker.network.generic': {} },
+  Options: { 'com.docker.network.generic': { overlay: 'blue' } },
   IPv4Data: [{ AddressSpace: 'x', Pool: '10.20.0.0/24', Gateway: '10.20.0.1/24' }],
   IPv6Data: [],
 }

@@ -58,6 +58,7 @@ export class SandboxResolver {
   readonly #udp: DatagramSocket
   readonly #opened: DisposableStack
   #forwarder: Forwarder | null = null
+  #isClosed = false
 
   /** Opens a resolver in the namespace with that file, all of it or nothing. */
   constructor(path: string, options: SandboxResolverOptions) {
@@ -99,6 +100,7 @@ export class SandboxResolver {
 
   /** The engine answers from the next query on. */
   close(): void {
+    this.#isClosed = true
     this.#forwarder?.close()
     this.#opened.dispose()
   }
@@ -114,7 +116,9 @@ export class SandboxResolver {
   #onDatagram(query: Buffer, { port, address }: RemoteInfo): void {
     if (query.length < headerBytes || query.length > maxQueryBytes) return
     // A client that is gone is no error of ours.
-    const reply = (answer: Uint8Array): void => this.#udp.send(answer, port, address, () => {})
+    const reply = (answer: Uint8Array): void => {
+      if (!this.#isClosed) this.#udp.send(answer, port, address, () => {})
+    }
     const own = this.#answer('udp', query)
     if (own === null) this.#forward(query, reply)
     else reply(own)

@@ -50,7 +50,7 @@ export class TcpQueries {
     }
     const forward = (query: Buffer): void => {
       try {
-        engine ??= linked(connect(), client, end)
+        engine ??= linked(connect(), client)
         engine.write(framed(query))
       } catch (error) {
         if (!isSystemError(error)) throw error
@@ -70,10 +70,10 @@ export class TcpQueries {
   }
 }
 
-/** What the engine says goes to the client. */
-function linked(engine: Socket, client: Socket, end: () => void): Socket {
+/** What the engine says goes to the client, all of it before the end. */
+function linked(engine: Socket, client: Socket): Socket {
   engine.on('data', (bytes) => void client.write(bytes))
-  return engine.on('error', end).on('close', end)
+  return engine.on('error', () => client.end()).on('close', () => client.end())
 }
 
 /** Cuts a stream into messages; calls `fail` once when it is none of DNS. */
