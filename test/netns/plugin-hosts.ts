@@ -1,4 +1,6 @@
 /** Whole plugins, each a process in a network namespace of its own, on one underlay. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,6 +27,8 @@ export class PluginHost {
   readonly #program: Program
   readonly #folder: string
   readonly #env: Readonly<Record<string, string>>
+  /** Keeps the mount namespace, and with it the pinned overlays, from one start to the next. */
+  #mounts: ChildProcess | null = null
   #plugin: PluginProcess | null = null
   #engine: FakeEngine | null = null
 
@@ -59,17 +63,35 @@ export class PluginHost {
   async start(join: string): Promise<void> {
     const own = { ADVERTISE_ADDR: this.address, MEMBER_NAME: this.name }
     const env = { ...own, JOIN: join, TOKEN: labToken, ...this.#env }
-    const options = { program: this.#program, netns: this.netns, folder: this.#folder, env }
+    const mounts = await this.#mountNamespace()
+    const options = { program: this.#program, netns: this.netns, mounts, folder: this.#folder, env }
     this.#plugin = await PluginProcess.start(options)
     this.#engine = new FakeEngine({ socket: this.#plugin.managed, version: '28.5.2' })
     this.story.with(this.#engine)
   }
 
-  /** Ends it as a crash does. */
+  /** Ends it as a crash does: the overlays and the links of its containers stay. */
   async kill(): Promise<void> {
     this.#engine?.close()
     await this.#plugin?.end('SIGKILL')
     this.#engine = this.#plugin = null
+  }
+
+  /** Ends it, and what it left in the kernel. */
+  async close(): Promise<void> {
+    await this.kill()
+    this.#mounts?.kill('SIGKILL')
+    this.#mounts = null
+  }
+
+  async #mountNamespace(): Promise<string> {
+    if (this.#mounts === null) {
+      const stdio = ['pipe', 'pipe', 'inherit'] as const
+      const hold = ['--mount', 'sh', '-c', 'echo ready; exec cat']
+      this.#mounts = spawn('unshare', hold, { stdio: [...stdio] })
+      await once(this.#mounts.stdout!, 'data')
+    }
+    return `/proc/${this.#mounts.pid}/ns/mnt`
   }
 
   async ipam(): Promise<IpamStatus> {
@@ -169,7 +191,7 @@ export class PluginHosts {
   }
 
   async close(): Promise<void> {
-    for (const host of this.hosts) await host.kill()
+    for (const host of this.hosts) await host.close()
     this.#lab.close()
     await this.program.remove()
     await rm(this.#folder, { recursive: true })

@@ -39,6 +39,8 @@ export interface PluginProcessOptions {
   readonly program: Program
   /** The file of the network namespace that is to be the host's. */
   readonly netns: string
+  /** The file of the mount namespace to run in; without it the plugin gets a new one. */
+  readonly mounts?: string
   /** Where state and sockets go. */
   readonly folder: string
   readonly env?: Readonly<Record<string, string>>
@@ -70,13 +72,17 @@ export class PluginProcess {
 
   /** Starts it and waits until it answers. Rejects with what it said when it ends instead. */
   static async start(options: PluginProcessOptions): Promise<PluginProcess> {
-    const { program, netns, folder, env = {}, diskBytes } = options
+    const { program, netns, mounts, folder, env = {}, diskBytes } = options
     for (const name of ['state', 'plugins'])
       await mkdir(path.join(folder, name), { recursive: true })
     const node = path.join(projectDir, 'node_modules/.bin/node')
     const mount = `mount -t tmpfs -o size=${diskBytes},mode=700 tmpfs ${folder}/state && `
     const script = `${diskBytes === undefined ? '' : mount}exec ${node} ${program.folder}/start.cjs`
-    const child = spawn('nsenter', [`--net=${netns}`, 'unshare', '--mount', 'sh', '-c', script], {
+    const enter =
+      mounts === undefined
+        ? [`--net=${netns}`, 'unshare', '--mount']
+        : [`--net=${netns}`, `--mount=${mounts}`]
+    const child = spawn('nsenter', [...enter, 'sh', '-c', script], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: {
         PATH: process.env['PATH'],
