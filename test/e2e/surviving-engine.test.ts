@@ -94,8 +94,8 @@ describe('an engine that comes back', () => {
       return status?.engine?.connected === true
     }
     await until(isConnected, "a connection to the new engine's API", 40_000, 200)
-    // The engine dials a plugin for two seconds after its start, and disables one that dies then.
-    await sleep(3000)
+    // The engine dials a plugin at most that long after its start; one that dies then it disables.
+    await sleep(4000)
     // An engine that stops unmounts what plugins pinned; a plugin that is killed then must not take
     // the namespaces along.
     await host(1).exec(['kill', '-9', String(await host(1).pluginPid())])

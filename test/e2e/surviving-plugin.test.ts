@@ -14,6 +14,8 @@ import { Pinger, faultsOf } from '../support/lab/pinger.ts'
 import { until } from '../support/lab/processes.ts'
 import { registryAddress } from '../support/lab/registry.ts'
 
+/** The engine dials a plugin at most that long after its start; one that dies then it disables. */
+const engineDialsMs = 4000
 /** Longer than it takes the others to find a member dead. */
 const longerThanDeathMs = 6000
 
@@ -82,6 +84,7 @@ describe('traffic', () => {
       for (const on of [host(1), host(2), host(1)]) {
         await killPlugin(on)
         await untilAllAlive(on)
+        await sleep(engineDialsMs)
       }
     }))
 
