@@ -105,12 +105,12 @@ export class PoolRequests {
     command: Command<PoolView>,
     refuse: (refused: Refused) => OverlayError,
   ): Promise<LocalPool> {
-    const placed: LocalPool[] = []
+    let placed: LocalPool | null = null
     const outcome = await this.#holdings.submit(what, deadline, command, async (view) => {
-      placed.push(await this.#place(parsePoolKey(view.pool)!, this.#newRow(wish), view))
+      placed = await this.#place(parsePoolKey(view.pool)!, this.#newRow(wish), view)
     })
-    if (placed[0] !== undefined) return placed[0]
-    throw refuse('refused' in outcome ? outcome.refused : { code: 'EVICTED' })
+    if (placed === null && 'refused' in outcome) throw refuse(outcome.refused)
+    return placed ?? this.#hold(what, wish, deadline, command, refuse) // of a cluster met meanwhile
   }
 
   /** Makes the pool ours to hand out from; a write that is refused reverts it. */
