@@ -80,9 +80,16 @@ export class EngineResolver {
     })
     this.#tcp = createServer((client) => {
       client.on('error', () => {})
+      let rest = Buffer.alloc(0)
       client.on('data', (bytes) => {
-        const answer = this.#answer(bytes.subarray(2))
-        if (answer !== null) client.write(framed(answer))
+        rest = Buffer.concat([rest, bytes])
+        // Several queries may come in one piece.
+        while (rest.length > 2 && rest.length >= 2 + rest.readUInt16BE(0)) {
+          const end = 2 + rest.readUInt16BE(0)
+          const answer = this.#answer(rest.subarray(2, end))
+          if (answer !== null) client.write(framed(answer))
+          rest = rest.subarray(end)
+        }
       })
     }).listen({ fd: tcp.fd })
     await this.#nft(natRules(udp.port, tcp.port))
