@@ -3,7 +3,8 @@ import { attempt } from '../../base/errors.ts'
 import { KeyedQueue } from '../../base/keyed-queue.ts'
 import type { Logger } from '../../base/logger.ts'
 import { Debounce, Every } from '../../base/timers.ts'
-import { type Ip, parseIp } from '../../net/ip.ts'
+import { parseIpInCidr } from '../../net/cidr.ts'
+import type { Ip } from '../../net/ip.ts'
 import type { ActualWireGuardPeer, WireGuard, WireGuardPeer } from '../wireguard.ts'
 
 /** Members and networks that change within that time are written together, ms. */
@@ -136,8 +137,8 @@ export class Encryption {
     if (clock.now() >= this.#staleDeadlineMs) return wanted
     const vteps = new Set(wanted.map(({ vtep }) => vtep))
     const stale = found.flatMap(({ allowed, endpoint, ...peer }) => {
-      const vtep = parseIp(allowed[0]?.split('/')[0] ?? '')
-      if (vtep === null || endpoint === null || vteps.has(vtep) || isKnown(vtep)) return []
+      const vtep = parseIpInCidr(allowed[0] ?? '')?.ip
+      if (vtep === undefined || endpoint === null || vteps.has(vtep) || isKnown(vtep)) return []
       const { publicKey, presharedKey, keepaliveSeconds } = peer
       return [{ publicKey, presharedKey, keepaliveSeconds, endpoint, vtep }]
     })

@@ -35,8 +35,7 @@ const deviceName = 'wg0'
  *     overlay's namespace │ vxlan0 ── UDP socket in this namespace ── wg0 ── UDP socket of the host
  *
  * All routes of this namespace lead to wg0, and wg0 sends only to its peers: without a peer nothing
- * leaves. The namespace is pinned as those of overlays are, and outlives this
- * process.
+ * leaves. The namespace is pinned as those of overlays are, and outlives this process.
  */
 export class WireGuardNetns implements WireGuard {
   readonly #directories: readonly string[]
