@@ -1,4 +1,4 @@
-import type { IpInCidr } from '../net/cidr.ts'
+import type { Cidr, IpInCidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import type { Vni } from '../net/vni.ts'
@@ -113,6 +113,8 @@ export interface EndpointLink {
   readonly addresses: readonly IpInCidr[]
   /** The file of the container's namespace, as the engine names it; null while it is not known. */
   readonly sandboxKey: string | null
+  /** Prefixes besides its addresses' that the container reaches by this link; none by default. */
+  readonly routes?: readonly Cidr[]
 }
 
 export type RestoreOutcome = 'unchanged' | 'repaired' | 'missing'

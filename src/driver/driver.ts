@@ -5,7 +5,12 @@ import type { Mac } from '../net/mac.ts'
 import { AgreedVnis } from './agreed-vnis.ts'
 import { ConsistencyCheck, type InconsistencyStatus, type OverlayChange } from './consistency.ts'
 import { DelayedTeardown } from './delayed-teardown.ts'
-import { type CreateEndpointRequest, Endpoints, type JoinRequest } from './endpoints.ts'
+import {
+  type CreateEndpointRequest,
+  Endpoints,
+  type Joined,
+  type JoinRequest,
+} from './endpoints.ts'
 import { type Endpoint, type Network, NetworkStore } from './network-store.ts'
 import { type AllocateNetworkRequest, type CreateNetworkRequest, Networks } from './networks.ts'
 import { OrphanCollector, type OrphanStatus } from './orphans/orphan-collector.ts'
@@ -122,7 +127,7 @@ export class Driver {
     return this.#queue.run(request.networkId, () => this.#endpoints.create(request))
   }
 
-  join(request: JoinRequest): Promise<{ sourceName: string; prefix: string }> {
+  join(request: JoinRequest): Promise<Joined> {
     const { networkId } = request
     return this.#queue.run(networkId, async () => {
       try {

@@ -2,7 +2,9 @@ import { isDeepStrictEqual } from 'node:util'
 import { attempt, refusal } from '../base/errors.ts'
 import type { EndpointLink, OverlayLinks } from '../dataplane/dataplane.ts'
 import type { CreateEndpointCall, JoinCall } from '../engine-api/handlers.ts'
+import { type Cidr, cidrBits } from '../net/cidr.ts'
 import type { Peer } from '../net/endpoint.ts'
+import { ipBits } from '../net/ip.ts'
 import { isMulticastMac, type Mac, noMac } from '../net/mac.ts'
 import { type Endpoint, type Network, endpointClaim, shortId } from './network-store.ts'
 import { parseNetworkOptions } from './overlay-parameters.ts'
@@ -14,6 +16,13 @@ export type CreateEndpointRequest = Omit<CreateEndpointCall, 'options'>
 
 /** `sandboxKey` is the file of the container's namespace, which may not exist yet. */
 export type JoinRequest = Omit<JoinCall, 'sandboxKey'> & { readonly sandboxKey?: string | null }
+
+/** The answer to Join: the link, and the prefixes that it leads to besides its addresses'. */
+export interface Joined {
+  readonly sourceName: string
+  readonly prefix: string
+  readonly routes: readonly Cidr[]
+}
 
 /** The prefix of the names that the engine gives to links in a container. */
 const containerNamePrefix = 'eth'
@@ -56,7 +65,7 @@ export class Endpoints {
    * this host that is the overlay's namespace, bridge and VXLAN device with all known peers; then
    * one veth pair.
    */
-  async join(request: JoinRequest): Promise<{ sourceName: string; prefix: string }> {
+  async join(request: JoinRequest): Promise<Joined> {
     const { networkId, endpointId, sandboxKey = null } = request
     const network = this.#networkOf(networkId)
     const endpoint = this.#store.endpoint(networkId, endpointId)
@@ -75,7 +84,7 @@ export class Endpoints {
       throw error
     })
     this.#parts.cluster.putEndpoint(endpointClaim(network, endpoint))
-    return { sourceName, prefix: containerNamePrefix }
+    return { sourceName, prefix: containerNamePrefix, routes: routesOf(network, endpoint) }
   }
 
   /** Leave: withdraws the claim. The link is still in its sandbox. */
@@ -197,7 +206,15 @@ export function overlayLinks(
 }
 
 /** The veth pair of an endpoint. */
-export function endpointLink({ mtu }: Network, endpoint: Endpoint): EndpointLink {
+export function endpointLink(network: Network, endpoint: Endpoint): EndpointLink {
   const { endpointId, mac, addresses, sandboxKey = null } = endpoint
-  return { endpointId, mac, mtu, addresses, sandboxKey }
+  const routes = routesOf(network, endpoint)
+  return { endpointId, mac, mtu: network.mtu, addresses, sandboxKey, routes }
+}
+
+/** The overlay's subnets of an endpoint's families that none of its addresses is in. */
+export function routesOf({ pools }: Network, { addresses }: Endpoint): Cidr[] {
+  const families = new Set(addresses.map(({ ip }) => ipBits(ip)))
+  const own = new Set(addresses.map(({ cidr }) => cidr))
+  return pools.filter((pool) => families.has(cidrBits(pool)) && !own.has(pool))
 }

@@ -14,6 +14,7 @@ import {
   refuseSharedPool,
   isSwarmId,
   mtuFault,
+  overlayOfPools,
   parseNetworkOptions,
 } from './overlay-parameters.ts'
 import type { AgreedVnis } from './agreed-vnis.ts'
@@ -214,11 +215,11 @@ export class Networks {
     const poolKeys = request.pools
       .map(({ addressSpace, pool }) => this.#parts.pools.poolFor(addressSpace, pool, overlay))
       .filter((key) => key !== null)
-    const ownName = isSwarmId(networkId) ? networkId : poolKeys[0]
+    const others = [...this.#parts.cluster.overlays()]
+    const ownName = isSwarmId(networkId) ? networkId : overlayOfPools(poolKeys, others)
     const overlayId = overlay ?? ownName ?? refuseForeignPools()
     this.#refuseSecond(overlayId, networkId)
-    for (const other of this.#parts.cluster.overlays())
-      refuseSharedPool({ overlayId, poolKeys }, other)
+    for (const other of others) refuseSharedPool({ overlayId, poolKeys }, other)
     const { vtep } = this.#parts
     const mtuHere = await this.#parts.mtuHere(encrypted)
     const { vni, mtu } = chooseOverlayParameters(

@@ -167,6 +167,26 @@ function refuseSmallMtu({ overlayId, pools }: OverlayRequest, mtu: number): void
   )
 }
 
+/**
+ * The overlay that a network with these pools of ours attaches to: the one that is called after a
+ * pool and has one of them, else the first pool, IPv4 before IPv6. By value and not by place,
+ * because the engine's command line sends several --subnet in any order. Null without pools of
+ * ours.
+ */
+export function overlayOfPools(
+  poolKeys: readonly string[],
+  known: readonly KnownOverlay[],
+): string | null {
+  const present = known.find(
+    (overlay) =>
+      overlay.poolKeys?.includes(overlay.overlayId) === true &&
+      sharedPool(poolKeys, overlay) !== null,
+  )
+  const isIpv6 = (key: string): boolean => key.includes(':')
+  const [first] = poolKeys.toSorted((a, b) => +isIpv6(a) - +isIpv6(b) || (a < b ? -1 : 1))
+  return present?.overlayId ?? first ?? null
+}
+
 /** One pool is one overlay, whatever the overlay's other pools are. */
 export function refuseSharedPool(
   { overlayId, poolKeys }: { readonly overlayId: string; readonly poolKeys: readonly string[] },

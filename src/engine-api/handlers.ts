@@ -76,8 +76,15 @@ export interface NetworkDriverHandlers {
   /** The MAC address when the call had none, else null: the engine refuses to have one repeated. */
   createEndpoint(call: CreateEndpointCall): Promise<{ readonly mac: Mac | null }>
   deleteEndpoint(networkId: string, endpointId: string): Promise<void>
-  /** The link to move into the container, at most 15 bytes, and the start of its name there. */
-  join(call: JoinCall): Promise<{ readonly sourceName: string; readonly prefix: string }>
+  /**
+   * The link to move into the container, at most 15 bytes, the start of its name there, and the
+   * prefixes besides its addresses' that it leads to.
+   */
+  join(call: JoinCall): Promise<{
+    readonly sourceName: string
+    readonly prefix: string
+    readonly routes: readonly Cidr[]
+  }>
   leave(networkId: string, endpointId: string): Promise<void>
   /**
    * On a swarm manager: the options that every host will get in createNetwork, the user's included.

@@ -51,7 +51,7 @@ export const networkMethods: Methods = new Map([
     return {}
   }),
   method('NetworkDriver.Join', messages.joinRequest, async ({ network }, r) => {
-    const { sourceName, prefix } = await network.join({
+    const { sourceName, prefix, routes } = await network.join({
       networkId: r.NetworkID,
       endpointId: r.EndpointID,
       sandboxKey: r.SandboxKey,
@@ -59,7 +59,11 @@ export const networkMethods: Methods = new Map([
     const bytes = Buffer.byteLength(sourceName)
     assert(bytes > 0 && bytes <= maxLinkNameBytes, `a link cannot be called "${sourceName}"`)
     const names = { SrcName: sourceName, DstPrefix: prefix }
-    return { InterfaceName: names } satisfies messages.JoinResponse
+    if (routes.length === 0) return { InterfaceName: names } satisfies messages.JoinResponse
+    const StaticRoutes = routes.map((Destination) => {
+      return { Destination, RouteType: messages.connectedRoute, NextHop: '' } as const
+    })
+    return { InterfaceName: names, StaticRoutes } satisfies messages.JoinResponse
   }),
   method('NetworkDriver.Leave', messages.endpointRequest, async ({ network }, r) => {
     await network.leave(r.NetworkID, r.EndpointID)

@@ -7,7 +7,7 @@
  * before the others are told. This room never waits for a member without a bound, and lets no clock
  * decide who has what, but for the eviction of members that stay away (`membership/membership.ts`).
  */
-import { attempt } from '../base/errors.ts'
+import { attempt, OverlayError } from '../base/errors.ts'
 import { type Cidr, ipWithLength } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
 import { poolKeyOf } from '../net/pool-key.ts'
@@ -142,8 +142,9 @@ export class Ipam {
   async requestAddress(wish: AddressWish): Promise<string> {
     const deadline = this.#ports.clock.now() + requestMs
     const name = parsePoolId(wish.poolId)
-    const pool = this.#holdings.pool(name === null ? wish.poolId : poolKeyOf(name))
-    return ipWithLength(await this.#allocateFor(pool, wish, deadline), pool.name.cidr)
+    const first = this.#holdings.pool(name === null ? wish.poolId : poolKeyOf(name))
+    const [pool, ...more] = wish.gateway ? [first] : this.bindings.subnetsFor(first, wish.address)
+    return this.#allocateFrom(pool!, more, { ...wish, deadline })
   }
 
   async releaseAddress({ poolId, address }: { poolId: string; address: Ip }): Promise<void> {
@@ -157,6 +158,21 @@ export class Ipam {
 
   status(): IpamStatus {
     return statusOf(this.#ports, this.#holdings, this.#duplicates.current())
+  }
+
+  /** The engine takes an error for the end, so the next subnet's address answers for a full one. */
+  async #allocateFrom(
+    pool: LocalPool,
+    [next, ...more]: readonly LocalPool[],
+    wish: AddressWish & { readonly deadline: number },
+  ): Promise<string> {
+    try {
+      return ipWithLength(await this.#allocateFor(pool, wish, wish.deadline), pool.name.cidr)
+    } catch (error) {
+      const isFull = error instanceof OverlayError && error.code === 'POOL_EXHAUSTED'
+      if (!isFull || next === undefined) throw error
+      return this.#allocateFrom(next, more, wish)
+    }
   }
 
   async #allocateFor(pool: LocalPool, wish: AddressWish, deadline: number): Promise<Ip> {

@@ -35,7 +35,7 @@ export class PluginHost {
   constructor(
     number: number,
     netns: string,
-    subnet: string,
+    subnets: string | readonly string[],
     program: Program,
     folder: string,
     env: Readonly<Record<string, string>>,
@@ -46,7 +46,7 @@ export class PluginHost {
     this.netns = netns
     this.#program = program
     this.#folder = join(folder, this.name)
-    this.story = new EngineStory(new FakeEngine({ socket: '', version: '28.5.2' }), subnet)
+    this.story = new EngineStory(new FakeEngine({ socket: '', version: '28.5.2' }), subnets)
   }
 
   get plugin(): PluginProcess {
@@ -138,10 +138,10 @@ export class PluginHosts {
     this.hosts = hosts
   }
 
-  /** So many hosts that see each other; the network of each one's story has this subnet. */
+  /** So many hosts that see each other; the network of each one's story has these subnets. */
   static async create(
     count: number,
-    subnet: string,
+    subnets: string | readonly string[],
     env: PluginSettings | ((lab: NetnsLab) => Promise<PluginSettings>) = {},
   ): Promise<PluginHosts> {
     const program = await bundleProgram()
@@ -159,7 +159,7 @@ export class PluginHosts {
       await lab.run(underlay, 'ip', 'link', 'set', `port${number}`, 'master', 'wire', 'up')
       await lab.run(netns, 'ip', 'addr', 'add', `192.0.2.${number}/24`, 'dev', 'eth0')
       await lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
-      const host = new PluginHost(number, netns, subnet, program, folder, settings)
+      const host = new PluginHost(number, netns, subnets, program, folder, settings)
       await host.start(number === 1 ? '' : '192.0.2.1')
       hosts.push(host)
     }

@@ -35,12 +35,21 @@ const allocated = v.strictObject({ Options: v.record(v.string(), v.string()) })
 const endpoint = v.strictObject({
   Interface: v.optional(v.nullable(v.strictObject({ MacAddress: v.optional(v.string()) }))),
 })
-// A Gateway would cost the container its published ports; a route would do so too.
+// A Gateway would cost the container its published ports; a default route would do so too.
 const joined = v.strictObject({
   InterfaceName: v.strictObject({
     SrcName: v.pipe(someText, v.maxBytes(15), v.regex(/^[^/\s]+$/)),
     DstPrefix: v.pipe(someText, v.regex(/^[a-z]+$/)),
   }),
+  StaticRoutes: v.optional(
+    v.array(
+      v.strictObject({
+        Destination: v.pipe(v.string(), v.regex(/\/[1-9]\d*$/)),
+        RouteType: v.literal(1),
+        NextHop: v.literal(''),
+      }),
+    ),
+  ),
 })
 const information = v.strictObject({ Value: v.record(v.string(), v.unknown()) })
 const activation = v.strictObject({ Implements: v.array(v.string()) })

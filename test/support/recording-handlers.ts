@@ -25,7 +25,7 @@ export function recordingHandlers(calls: HandledCall[]): PluginHandlers {
         note('deleteEndpoint', networkId, endpointId),
       join: async (call) => {
         note('join', call)
-        return { sourceName: `tso${++given}`, prefix: 'eth' }
+        return { sourceName: `tso${++given}`, prefix: 'eth', routes: [] }
       },
       leave: async (networkId, endpointId) => note('leave', networkId, endpointId),
       allocateNetwork: async (call) => {

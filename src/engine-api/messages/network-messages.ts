@@ -78,12 +78,20 @@ export interface CreateEndpointResponse {
   readonly Interface: { readonly MacAddress?: string }
 }
 
+/** RouteType of a prefix that is on the link, without a next hop. */
+export const connectedRoute = 1
+
 /**
  * No Gateway on purpose: the engine then gives the container its default route, and published
  * ports, through docker_gwbridge.
  */
 export interface JoinResponse {
   readonly InterfaceName: { readonly SrcName: string; readonly DstPrefix: string }
+  readonly StaticRoutes?: readonly {
+    readonly Destination: string
+    readonly RouteType: typeof connectedRoute
+    readonly NextHop: ''
+  }[]
 }
 
 export type CreateNetworkRequest = v.InferOutput<typeof createNetworkRequest>

@@ -1,5 +1,5 @@
 import { refusal } from '../../base/errors.ts'
-import type { Cidr } from '../../net/cidr.ts'
+import { type Cidr, cidrBits, cidrContains } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Holdings } from '../holdings.ts'
 import { addressSpaces } from '../pool-id.ts'
@@ -36,6 +36,24 @@ export class Bindings {
     if (other === undefined) return null
     const options = `--ipam-opt overlay=${other} and -o overlay=${overlay ?? ''}`
     throw refusal('OPTION_INVALID', `${options} contradict; give both the same name`)
+  }
+
+  /**
+   * The pools of a network that an address may come from, the one that the engine named first: it
+   * knows one pool for each endpoint and family. Of an address that is asked for, those that have
+   * it.
+   */
+  subnetsFor(first: LocalPool, address: Ip | null): LocalPool[] {
+    const networkId = first.row?.networkId ?? null
+    const bits = cidrBits(first.name.cidr)
+    const others = [...this.#holdings.pools.values()].filter(({ name, row }) => {
+      return name.kind === 'shared' && cidrBits(name.cidr) === bits && row?.networkId === networkId
+    })
+    if (networkId === null || first.name.kind !== 'shared') return [first]
+    const all = [first, ...others.filter((pool) => pool !== first)]
+    if (address === null) return all
+    const having = all.filter(({ name }) => cidrContains(name.cidr, address))
+    return having.length > 0 ? having : [first]
   }
 
   /** Notes which network has a pool, before CreateNetwork is answered. */
@@ -79,7 +97,8 @@ export class Bindings {
   async freeLease(poolKey: string, ip: Ip): Promise<void> {
     const pool = this.#holdings.pools.get(poolKey)
     if (pool === undefined) return this.#holdings.writer.durable()
-    await this.#holdings.free(pool, ip)
+    const [having] = this.subnetsFor(pool, ip)
+    await this.#holdings.free(having!, ip)
   }
 }
 

@@ -38,6 +38,7 @@ describe('driver', () => {
     expect(await driver.join({ networkId: 'n1', endpointId: 'e1' })).to.deep.equal({
       sourceName: 'tso-e1',
       prefix: 'eth',
+      routes: [],
     })
     expect(world.kernel.get('10.10.0.0/16')?.links).to.include({ mtu: 1450, port: 4789 })
     expect(world.kernel.get('10.10.0.0/16')?.links.gateways).to.deep.equal(['10.10.0.1/16'])
@@ -363,12 +364,15 @@ describe('driver, options and overlays', () => {
 
   it('refuses a pool that is of another overlay on another member, whichever pool it is', async () => {
     const world = createDriverWorld()
-    world.knownOverlays.push(
-      other({ overlayId: '10.9.0.0/16', poolKeys: ['10.9.0.0/16', '10.10.0.0/16'] }),
-    )
     const driver = new Driver(driverPartsOf(world))
+    world.knownOverlays.push(other({ poolKeys: ['10.9.0.0/16', '10.10.0.0/16'] }))
     expect(await refusedWith(driver.createNetwork(network('n1')))).to.match(
-      /subnet 10.10.0.0\/16 of overlay "10.10.0.0\/16" belongs to overlay "10.9.0.0\/16" on member/,
+      /subnet 10.10.0.0\/16 of overlay "10.10.0.0\/16" belongs to overlay "blue" on member/,
+    )
+    const pools = ['10.9.0.0/16', '10.10.0.0/16'] as (typeof pool.cidr)[]
+    world.knownOverlays[0] = other({ overlayId: '10.10.0.0/16', pools, poolKeys: pools })
+    expect(await refusedWith(driver.createNetwork(network('n1')))).to.match(
+      /has the subnets 10.10.0.0\/16, 10.9.0.0\/16, not 10.10.0.0\/16/,
     )
   })
 

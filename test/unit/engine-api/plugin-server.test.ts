@@ -9,7 +9,7 @@ import { expect } from 'chai'
 import { execa } from 'execa'
 import { statusRoutes } from '../../../src/admin/status-routes.ts'
 import { OverlayError, failure, refusal } from '../../../src/base/errors.ts'
-import type { Cidr } from '../../../src/net/cidr.ts'
+import { type Cidr, parseCidr } from '../../../src/net/cidr.ts'
 import { EngineError, FakeEngine } from '../../support/fake-engine.ts'
 import {
   type ServerOptions,
@@ -179,12 +179,26 @@ describe('PluginServer', () => {
 
     it('names a link that the kernel would not take has a bug', async () => {
       await start()
-      const join = async () => ({ sourceName: 'x'.repeat(16), prefix: 'eth' })
+      const join = async () => ({ sourceName: 'x'.repeat(16), prefix: 'eth', routes: [] })
       subject.server.ready(handlersWith({ join }))
       const body = JSON.stringify({ NetworkID: 'n', EndpointID: 'e', SandboxKey: '/s' })
       expect((await errorOf(engine.call('NetworkDriver.Join', body))).message).to.match(/x{16}/)
       engine.close()
       while (subject.bugs.length === 0) await new Promise(setImmediate)
+    })
+
+    it('has an overlay with more subnets says that they are on the link', async () => {
+      await start()
+      const routes = ['10.2.0.0/16', 'fd02::/64'].map((text) => parseCidr(text)!)
+      const join = async () => ({ sourceName: 'tso1', prefix: 'eth', routes })
+      subject.server.ready(handlersWith({ join }))
+      const body = JSON.stringify({ NetworkID: 'n', EndpointID: 'e', SandboxKey: '/s' })
+      const { StaticRoutes } = await engine.call('NetworkDriver.Join', body)
+      expect(StaticRoutes).to.deep.equal([
+        { Destination: '10.2.0.0/16', RouteType: 1, NextHop: '' },
+        { Destination: 'fd02::/64', RouteType: 1, NextHop: '' },
+      ])
+      engine.close()
     })
 
     it('repeats the MAC address that was asked for is not heard in that', async () => {

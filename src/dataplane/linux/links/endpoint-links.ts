@@ -1,9 +1,9 @@
 import { basename, join } from 'node:path'
 import { failure, isSystemError, messageOf } from '../../../base/errors.ts'
 import type { Logger } from '../../../base/logger.ts'
-import { ipWithLength } from '../../../net/cidr.ts'
+import { type Cidr, ipWithLength } from '../../../net/cidr.ts'
 import type { EndpointLink, EnsuredEndpoint } from '../../dataplane.ts'
-import { addAddress } from '../netlink/addresses.ts'
+import { addAddress, addRoute } from '../netlink/addresses.ts'
 import {
   type Link,
   deleteLinkFromThread,
@@ -126,6 +126,7 @@ function recreateVethPair(
     socket.sendAll(ipv4.map((address) => addAddress(index, address)))
     if (ipv6.length > 0) errors.push(...addIpv6(container, { name, index }, ipv6))
     socket.sendAll([changeLink(index, { up: true })])
+    errors.push(...addRoutes(socket, index, link.routes ?? []))
   })
   if (errors.length === 0) return null
   return (
@@ -181,6 +182,14 @@ function addIpv6(
   if (error === undefined) return []
   if (!noIpv6.includes(error.code)) throw error
   return [...errors, error.message]
+}
+
+/** Routes need the link up. @returns those of IPv6 that the container cannot have. */
+function addRoutes(socket: NetlinkSocket, index: number, routes: readonly Cidr[]): string[] {
+  return [...socket.send(routes.map((prefix) => addRoute(index, prefix)))].map(([n, error]) => {
+    if (!routes[n]!.includes(':') || !noIpv6.includes(error.code)) throw error
+    return error.message
+  })
 }
 
 /** The bridge's end of the pair. */
