@@ -66,9 +66,16 @@ async function main(): Promise<void> {
   await (values.docker ? buildRootfsWithDocker(root) : buildRootfs(root, values.main))
   await cp(path.join(projectDir, 'config.json'), path.join(partial, 'config.json'))
   normalise(partial)
+  await putInPlace(partial, out)
+  await reportSizes(out, performance.now() - started)
+}
+
+/** An equal build under the final name stays: engines may be reading it. */
+async function putInPlace(partial: string, out: string): Promise<void> {
+  if (existsSync(out) && digestOf(out) === digestOf(partial))
+    return rm(partial, { recursive: true, force: true })
   await rm(out, { recursive: true, force: true })
   await rename(partial, out)
-  await reportSizes(out, performance.now() - started)
 }
 
 async function buildRootfs(root: string, mainFile: string): Promise<void> {

@@ -17,6 +17,8 @@ export function setLab(next: Lab | undefined): Lab | undefined {
   return previous
 }
 
+export const hasLab = (): boolean => lab !== undefined
+
 export function theLab(): Lab {
   if (lab === undefined) throw new Error('end-to-end tests run with --require test/e2e/hooks.ts')
   return lab

@@ -2,12 +2,14 @@
  * Mocha's root hooks for the end-to-end tests: one lab for all files, and a look after every test
  * at what is left.
  */
+import { mkdir } from 'node:fs/promises'
+import path from 'node:path'
 import { execa } from 'execa'
 import { Lab } from '../support/lab/lab.ts'
-import { projectDir } from '../support/lab/paths.ts'
+import { cacheDir, projectDir } from '../support/lab/paths.ts'
 import { parseEngineVersion, type EngineVersion } from '../support/lab/engines.ts'
-import { bugsOf, leftovers, noteWhatIsLeft, removeEverything } from './leftovers.ts'
-import { members, setLab, theLab } from './cluster.ts'
+import { bugsOf, leftBehind, leftovers, noteWhatIsLeft, removeEverything } from './leftovers.ts'
+import { hasLab, members, setLab, theLab } from './cluster.ts'
 
 /** Building root file systems is part of the first run on a machine. */
 const setUpTimeoutMs = 400_000
@@ -15,12 +17,16 @@ const setUpTimeoutMs = 400_000
 /** Enough for the stack of a bug. */
 const logLinesShown = 12
 
+/** Files whose tests make labs themselves. */
+const withOwnLab = ['lab.test.ts', 'voters.test.ts']
+
 const report = (line: string): void => void process.stdout.write(`  ${line}\n`)
 
 export const mochaHooks = {
   async beforeAll(this: Mocha.Context): Promise<void> {
     this.timeout(setUpTimeoutMs)
-    await execa('node', ['--conditions=source', 'plugin/build.ts'], { cwd: projectDir })
+    await buildPlugin()
+    if (!needsSharedLab(this.test!.parent!)) return
     const lab = await Lab.create({ hosts: 4, engine: engines(), registry: true, report })
     setLab(lab)
     const [first, ...others] = members()
@@ -36,6 +42,7 @@ export const mochaHooks = {
   async afterEach(this: Mocha.Context): Promise<void> {
     this.timeout(60_000)
     const title = this.currentTest?.fullTitle() ?? ''
+    if (!hasLab()) return
     if (this.currentTest?.isFailed()) await reportPluginLogs(title)
     try {
       await removeEverything(theLab().hosts)
@@ -50,7 +57,20 @@ export const mochaHooks = {
   async afterAll(this: Mocha.Context): Promise<void> {
     this.timeout(60_000)
     await setLab(undefined)?.destroy()
+    if (leftBehind.length > 0) throw new Error(`left behind:\n${leftBehind.join('\n')}`)
   },
+}
+
+/** The processes of the level build the same, one after the other. */
+async function buildPlugin(): Promise<void> {
+  const lock = path.join(cacheDir, 'build.lock')
+  await mkdir(cacheDir, { recursive: true })
+  const build = ['node', '--conditions=source', 'plugin/build.ts']
+  await execa('flock', [lock, ...build], { cwd: projectDir })
+}
+
+function needsSharedLab(all: Mocha.Suite): boolean {
+  return all.suites.some(({ file }) => !withOwnLab.includes(path.basename(file!)))
 }
 
 /**

@@ -4,10 +4,7 @@ import type { Host, Status } from '../support/lab/host.ts'
 import { scaled } from '../support/time.ts'
 import { hostLinks, overlayPins } from '../support/lab/overlay-kernel.ts'
 
-/**
- * What tests have left behind so far. A hook that fails would end the whole run, so a test of its
- * own looks at it.
- */
+/** What tests have left behind so far; told at the end, for a hook that fails ends the run. */
 export const leftBehind: string[] = []
 
 /** Notes what the test left that was not there before it. */
