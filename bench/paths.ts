@@ -8,22 +8,18 @@ import { LabUnderlay, type LabHost } from '../test/netns/lab-host.ts'
 import { NetnsLab } from '../test/netns/netns-lab.ts'
 import type { Ip } from '../src/net/ip.ts'
 import { figure, print, table } from './figures.ts'
-import { type Path, type Sample, leastOf, medianOf, missingTools, takeTurns } from './traffic.ts'
+import {
+  type Path,
+  type Sample,
+  columns,
+  leastOf,
+  medianOf,
+  missingTools,
+  takeTurns,
+} from './traffic.ts'
 
 const rounds = Number(process.env['ROUNDS'] ?? 5)
 const seconds = Number(process.env['SECONDS'] ?? 2)
-
-/** What is measured, with its unit, and whether the least of the rounds says more than the median. */
-const columns: readonly (readonly [keyof Sample, string, 'least' | 'median'])[] = [
-  ['udpLeast', 'UDP one-way, least, µs', 'least'],
-  ['udpMedian', 'UDP one-way, median, µs', 'median'],
-  ['udpP99', 'UDP one-way, p99, µs', 'median'],
-  ['tcpLeast', 'TCP one-way, least, µs', 'least'],
-  ['tcpMedian', 'TCP one-way, median, µs', 'median'],
-  ['smallPackets', '64-byte datagrams, k/s', 'median'],
-  ['oneStream', 'TCP, 1 stream, Gb/s', 'median'],
-  ['eightStreams', 'TCP, 8 streams, Gb/s', 'median'],
-]
 
 const obstacle = NetnsLab.obstacle() ?? (await missingTools())
 if (obstacle !== null) {
@@ -39,7 +35,7 @@ try {
   const [a, b, c, d] = hosts as [LabHost, LabHost, LabHost, LabHost]
   const byHand = await vxlanByHand(a, b)
   const paths: Path[] = [
-    { name: 'underlay', client: `--net=${a.netns}`, server: `--net=${b.netns}`, address: b.vtep },
+    { name: 'underlay', client: inside(a.netns), server: inside(b.netns), address: b.vtep },
     await overlay('fast path', a, b, 5001),
     await overlay('bridge', c, d, 5002),
     byHand,
@@ -49,6 +45,11 @@ try {
   clearInterval(alive)
   for (const host of hosts) await host.close()
   lab.close()
+}
+
+/** Runs a command in the namespace. */
+function inside(netns: string): Path['client'] {
+  return (command) => ['nsenter', `--net=${netns}`, ...command]
 }
 
 /** An overlay of two hosts with a container on each, as the plugin makes it. */
@@ -68,8 +69,8 @@ async function overlay(name: string, near: LabHost, far: LabHost, vni: number): 
   await far.learn(client!, near.vtep)
   return {
     name,
-    client: `--net=${client!.netns}`,
-    server: `--net=${server!.netns}`,
+    client: inside(client!.netns),
+    server: inside(server!.netns),
     address: server!.ip,
   }
 }
@@ -100,7 +101,7 @@ async function vxlanByHand(near: LabHost, far: LabHost): Promise<Path> {
     containers.push(container)
   }
   for (const { netns } of ends) await lab.forwarding(netns)
-  const [client, server] = containers.map((path) => `--net=${path}`)
+  const [client, server] = containers.map(inside)
   return { name: 'VXLAN by hand', client: client!, server: server!, address: '10.40.0.11' }
 }
 
@@ -111,8 +112,8 @@ function show(samples: ReadonlyMap<string, readonly Sample[]>): void {
   print(
     table(
       [`${rounds} rounds of ${seconds} s, in turn`, ...names],
-      columns.map(([key, what, how]) => [
-        what,
+      columns.map(([key, what, unit, how]) => [
+        `${what}, ${unit}`,
         ...names.map((name) => value(name, key, how).toFixed(2)),
       ]),
     ),

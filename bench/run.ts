@@ -36,8 +36,9 @@ const benches: Readonly<Record<string, readonly string[]>> = {
   hostile: ['bench/hostile.ts'],
   names: ['bench/names.ts'],
   scale: ['bench/scale.ts'],
-  engine: ['bench/engine.ts'],
+  overlays: ['bench/overlays.ts'],
   networks: ['bench/networks.ts'],
+  processes: ['bench/processes.ts'],
   hosts: [...mocha, '--reporter', 'spec', '--timeout', '60000', ...e2eFiles],
 }
 

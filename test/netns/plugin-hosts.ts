@@ -118,24 +118,32 @@ export class PluginHost {
 
 /** Hosts with a plugin each, that are one cluster. */
 export class PluginHosts {
-  readonly hosts: readonly PluginHost[]
   readonly program: Program
+  readonly #hosts: PluginHost[] = []
   readonly #lab: NetnsLab
   readonly #underlay: string
   readonly #folder: string
+  readonly #subnets: string | readonly string[]
+  readonly #settings: PluginSettings
 
   private constructor(
     lab: NetnsLab,
     underlay: string,
     program: Program,
     folder: string,
-    hosts: readonly PluginHost[],
+    subnets: string | readonly string[],
+    settings: PluginSettings,
   ) {
     this.#lab = lab
     this.#underlay = underlay
     this.program = program
     this.#folder = folder
-    this.hosts = hosts
+    this.#subnets = subnets
+    this.#settings = settings
+  }
+
+  get hosts(): readonly PluginHost[] {
+    return this.#hosts
   }
 
   /** So many hosts that see each other; the network of each one's story has these subnets. */
@@ -151,22 +159,27 @@ export class PluginHosts {
     await lab.run(underlay, 'ip', 'link', 'add', 'wire', 'type', 'bridge', 'mcast_snooping', '0')
     await lab.run(underlay, 'ip', 'link', 'set', 'wire', 'up')
     const settings = typeof env === 'function' ? await env(lab) : env
-    const hosts: PluginHost[] = []
-    for (let number = 1; number <= count; number++) {
-      const netns = await lab.namespace(`host-${number}`)
-      const veth = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', netns]
-      await lab.run(underlay, 'ip', 'link', 'add', `port${number}`, ...veth)
-      await lab.run(underlay, 'ip', 'link', 'set', `port${number}`, 'master', 'wire', 'up')
-      await lab.run(netns, 'ip', 'addr', 'add', `192.0.2.${number}/24`, 'dev', 'eth0')
-      await lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
-      const host = new PluginHost(number, netns, subnets, program, folder, settings)
-      await host.start(number === 1 ? '' : '192.0.2.1')
-      hosts.push(host)
-    }
-    await lab.forwarding(underlay)
-    const all = new PluginHosts(lab, underlay, program, folder, hosts)
+    const all = new PluginHosts(lab, underlay, program, folder, subnets, settings)
+    for (let number = 1; number <= count; number++) await all.add()
     await all.together()
     return all
+  }
+
+  /** Plugs one more host in, and starts its plugin. */
+  async add(): Promise<PluginHost> {
+    const number = this.hosts.length + 1
+    const netns = await this.#lab.namespace(`host-${number}`)
+    const veth = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', netns]
+    await this.onUnderlay('ip', 'link', 'add', `port${number}`, ...veth)
+    await this.onUnderlay('ip', 'link', 'set', `port${number}`, 'master', 'wire', 'up')
+    await this.#lab.run(netns, 'ip', 'addr', 'add', `192.0.2.${number}/24`, 'dev', 'eth0')
+    await this.#lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
+    await this.#lab.forwarding(this.#underlay)
+    const settings = this.#settings
+    const host = new PluginHost(number, netns, this.#subnets, this.program, this.#folder, settings)
+    await host.start(number === 1 ? '' : '192.0.2.1')
+    this.#hosts.push(host)
+    return host
   }
 
   /** Waits until everybody sees everybody, and is registered. */
