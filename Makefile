@@ -7,7 +7,7 @@ run = node --conditions=source
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build plugin cli test check lint types unit contract conformance interop sim sim-long hostile hunt netns kernels e2e e2e-all soak \
-	demo bench bench-scale mutants fmt clean ci root
+	demo bench bench-scale mutants api-docs fmt clean ci root
 
 help: ## list the targets; `make unit`, `contract`, `conformance`, `interop` and `types` run one level of test
 	@sed -n 's/^\([a-z0-9 -]*\):.*## /  \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; \
@@ -77,6 +77,9 @@ mutants: setup ## break Raft in one way at a time: its tests have to find each; 
 
 bench: root setup ## measure what docs/benchmarks.md shows, against its bars, with the trend (root); ONLY=start,burst
 	@ONLY='$(ONLY)' $(run) bench/run.ts
+
+api-docs: setup ## the API of memberlist-js as pages, from its doc comments: build/memberlist-js-api
+	@cd packages/memberlist-js/api-docs && npm ci --ignore-scripts --loglevel=error && node_modules/.bin/typedoc
 
 fmt: setup ## format everything
 	@npm run --silent fmt

@@ -21,6 +21,7 @@ export {
   type ConfigInput,
   type PresetName,
 } from './config.ts'
+export type { EncryptionVersion } from './wire/layers/crypt.ts'
 export { formatAddress, type SocketAddress } from './socket-address.ts'
 export { Keyring } from './keyring.ts'
 export { MemberlistError, type MemberlistErrorCode } from './errors.ts'
