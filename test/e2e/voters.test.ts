@@ -47,13 +47,14 @@ describe('voters', function () {
     const isAgreed = async (): Promise<boolean> => (await tryNewPool(on)).exitCode === 0
     await until(isAgreed, `${on.name}: a new pool`, 30_000)
   }
+  /** All of the dead are named; on a busy machine another voter may be too late to answer as well. */
   const expectNone = async (on: Host, voters: readonly Host[], dead: readonly Host[]) => {
-    const names = dead.map(({ name }) => name).toSorted()
     const voting = voters.map(({ name }) => name).toSorted()
-    const who = `${names.join(', ')} ${names.length === 1 ? 'does' : 'do'} not. `
+    const missing = dead.map(({ name }) => name).toSorted()
     expectRefusal(
       await tryNewPool(on),
-      `no majority of the ${voting.length} voters (${voting.join(', ')}) answers: ${who}`,
+      `no majority of the ${voting.length} voters (${voting.join(', ')}) answers: `,
+      new RegExp(`answers: [^.]*${missing.join('[^.]*')}[^.]* do(es)? not\\. `),
       'run `ts-overlay recover` on a voter that is left',
       '[QUORUM]',
     )
