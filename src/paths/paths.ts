@@ -5,7 +5,7 @@ import { Every } from '../base/timers.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Vni } from '../net/vni.ts'
 import { type PathState, type PathView, findingsOf, stateOf } from './path-findings.ts'
-import { PathRecord, probeTimeoutMs } from './path-record.ts'
+import { PathRecord } from './path-record.ts'
 import { decodeProbe, encodeProbe } from './probe-payload.ts'
 
 /*
@@ -19,10 +19,10 @@ import { decodeProbe, encodeProbe } from './probe-payload.ts'
 
 /** Probes of this host, whatever the number of paths. */
 const maxPacketsPerSecond = 20
-/** A small and a full one at a time. */
-const tickMs = (1000 * 2) / maxPacketsPerSecond
-/** A path is probed this often at most. */
-const minIntervalMs = 1000
+/** They leave together: a process that wakes up for each takes several times the processor time. */
+const tickMs = 1000
+/** A path gets a small and a full one at a time. */
+const maxPathsPerTick = (maxPacketsPerSecond * tickMs) / 1000 / 2
 /** With more paths than this, members are probed through one overlay each. */
 const maxPaths = 50
 /** A probe that arrived this long ago says nothing any more; longer where there are many paths. */
@@ -89,14 +89,13 @@ export class Paths {
   readonly #ticks: Every
   #sequence = 0
   #echoes = { windowMs: 0, count: 0 }
-  #lookedMs = -Infinity
 
   constructor(parts: PathsParts) {
     this.#parts = parts
     this.#nonce = parts.random.uint32()
     this.#ticks = new Every({
       clock: parts.clock,
-      intervalMs: () => Math.max(tickMs, minIntervalMs / Math.max(1, this.#paths.size)),
+      intervalMs: tickMs,
       run: () => this.#tick(),
     })
   }
@@ -133,22 +132,24 @@ export class Paths {
 
   #tick(): void {
     const now = this.#parts.clock.now()
-    if (now - this.#lookedMs >= minIntervalMs) this.#look(now)
-    const [due] = [...this.#paths.values()].toSorted((a, b) => a.probedMs - b.probedMs)
-    if (due === undefined || now - due.probedMs < minIntervalMs) return
-    due.probedMs = now
-    for (const [size, bytes] of [['small', 0] as const, ['full', due.target.mtu] as const]) {
+    this.#look(now)
+    const due = [...this.#paths.values()].toSorted((a, b) => a.probedMs - b.probedMs)
+    for (const path of due.slice(0, maxPathsPerTick)) this.#probe(path, now)
+  }
+
+  #probe(path: Path, now: number): void {
+    path.probedMs = now
+    for (const [size, bytes] of [['small', 0] as const, ['full', path.target.mtu] as const]) {
       const sequence = (this.#sequence = (this.#sequence + 1) % 2 ** 32)
-      due.record.sent(size, sequence, now)
+      path.record.sent(size, sequence, now)
       const sender = this.#parts.self.member
       const payload = encodeProbe({ kind: 'probe', nonce: this.#nonce, sequence, sender })
-      this.#parts.probes.send(due.target, payload, bytes)
+      this.#parts.probes.send(path.target, payload, bytes)
     }
   }
 
   /** Which paths there are now, and what is wrong with them. */
   #look(now: number): void {
-    this.#lookedMs = now
     const { probes, targets, findings, self } = this.#parts
     const wanted = fewer(targets())
     const keys = new Set(wanted.map(keyOf))
@@ -218,9 +219,9 @@ export class Paths {
   }
 
   #isHeard(target: Target, now: number): boolean {
-    const roundMs = this.#paths.size * tickMs
+    const roundMs = Math.ceil(this.#paths.size / maxPathsPerTick) * tickMs
     const lastMs = this.#heard.get(keyOf(target)) ?? -Infinity
-    return now - lastMs < heardMs + 2 * roundMs
+    return now - lastMs < heardMs + 2 * (roundMs - tickMs)
   }
 }
 
@@ -231,7 +232,7 @@ export function fewer(targets: readonly Target[]): readonly Target[] {
 }
 
 function newPath(target: Target): Path {
-  const never = -probeTimeoutMs - minIntervalMs
+  const never = -Infinity
   return { target, record: new PathRecord(), probedMs: never, askedMs: never, arrivesThere: null }
 }
 
