@@ -6,7 +6,7 @@
 import { SocketTransport, seededRandom } from 'memberlist-js'
 import { systemClock } from '../src/base/clock.ts'
 import { systemRandom } from '../src/base/random.ts'
-import { readX509 } from '../src/identity/certificates/certificate.ts'
+import { readCertificate, readX509 } from '../src/identity/certificates/certificate.ts'
 import { issueAuthority, issueMember } from '../src/identity/certificates/issue.ts'
 import { generateKeyPair } from '../src/identity/certificates/keys.ts'
 import { firstGossipKeys } from '../src/identity/packets/gossip-keys.ts'
@@ -29,11 +29,16 @@ function pair() {
   const receivers = new Map<string, PacketSessions>()
   let delivered = 0
   const member = (address: string): PacketSessions => {
+    const key = generateKeyPair()
+    const subject = { name: 'host', address: address as Ip, publicKey: key.publicKey }
+    const pem = issueMember({ key, issuer: 'bench' }, subject, Date.now(), systemRandom)
+    const membership = { keys, certificate: readCertificate(pem)!, key: key.privateKey }
     const sessions = new PacketSessions({
       clock: systemClock,
       random: systemRandom,
       self: { address, port: 7946 },
-      keys: () => keys,
+      membership: () => membership,
+      judge: () => true,
       send: (packet, to) => {
         last = Uint8Array.from(packet)
         receivers.get(to.address)?.receive(packet, { address, port: 7946 }, 0)
@@ -94,6 +99,8 @@ async function streamRows(): Promise<string[][]> {
       context: tlsContext({ key, pem: certificate }),
       authority: readX509(pem)!,
       keys,
+      certificate: readCertificate(certificate)!,
+      key: key.privateKey,
       isEvicted: () => false,
     }
     return new SealedTransport({

@@ -27,7 +27,10 @@ export interface ClusterStatus {
   readonly unpublished: number
   readonly transfers: number
   readonly requests: number
-  /** Since the start. `broken` and `foreign` are messages that were not understood. */
+  /**
+   * Since the start. `broken` and `foreign` are messages that were not understood, `forged` those
+   * of another member than they say.
+   */
   readonly counters: Readonly<Record<string, number>>
 }
 

@@ -185,7 +185,7 @@ export class Cluster {
     await this.#settings.gossip.start({
       meta: () => this.#meta(),
       onMember: (member) => this.#onMember(member),
-      onMessage: (bytes) => this.#protocol.onMessage(bytes),
+      onMessage: (bytes, sender) => this.#protocol.onMessage(bytes, sender),
       ackPayload: () => encodeRoot(this.#replica.digest.root()),
       onAck: (member, payload) => this.#protocol.onAck(member, payload),
     })

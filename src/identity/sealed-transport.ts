@@ -4,8 +4,9 @@
  *
  * Its invariant: nothing that a non-member sends reaches the library. Streams are TLS 1.3 with
  * certificates on both sides, packets are sealed (packet-sessions.ts), and who has not shown yet
- * who it is costs a bounded amount of memory and time. `from` is the address of the certificate, so
- * a caller is who the channel says.
+ * who it is costs a bounded amount of memory and time. `from` has the address and the name of the
+ * sender's certificate, so a caller is who the channel says; what is for one member by name goes to
+ * no other.
  *
  * It may not know what is in the packets, nor where certificates and keys are kept: both are handed
  * in.
@@ -19,9 +20,8 @@ import type { Ip } from '../net/ip.ts'
 import { Admission } from './streams/admission.ts'
 import { type Certificate, certificateOf } from './certificates/certificate.ts'
 import { certificateFault, clockFault } from './certificates/rules.ts'
-import type { GossipKeys } from './packets/gossip-keys.ts'
 import { CheckedStream, refused, accepted } from './streams/checked-stream.ts'
-import { PacketSessions } from './packets/packet-sessions.ts'
+import { type PacketMembership, PacketSessions } from './packets/packet-sessions.ts'
 import { enrolmentProtocol, maxHandshakeBytes, memberProtocol } from './streams/protocols.ts'
 import { type TlsStream, tlsClient, tlsServer } from './streams/tls-stream.ts'
 import type {
@@ -43,11 +43,10 @@ const maxSeedAddresses = 256
  * A member's standing, which changes while it runs: certificates are renewed, keys rotate, members
  * are evicted.
  */
-export interface Membership {
+export interface Membership extends PacketMembership {
   readonly name: string
   readonly context: SecureContext
   readonly authority: X509Certificate
-  readonly keys: GossipKeys
   readonly isEvicted: (identity: string) => boolean
 }
 
@@ -90,7 +89,8 @@ export class SealedTransport implements Transport {
       clock,
       random,
       self: inner.advertise,
-      keys: () => parts.membership()!.keys,
+      membership: () => parts.membership()!,
+      judge: (certificate, address) => this.#counts(certificate, address),
       send: (packet, to) => inner.send(packet, to),
       deliver: (packet, from, receivedAt) => this.#deliver(packet, from, receivedAt),
       count,
@@ -130,7 +130,9 @@ export class SealedTransport implements Transport {
     const { context, name } = membership
     const protocols = [memberProtocol]
     const tls = await tlsClient(raw, { context, protocols, maxBytes: maxHandshakeBytes })
-    const { peer, fault } = this.#judge(tls, membership, this.#seeds.has(to.address) ? null : to)
+    const { name: wanted, address } = to
+    const isSeed = wanted === undefined && this.#seeds.has(address)
+    const { peer, fault } = this.#judge(tls, membership, isSeed ? {} : to)
     if (fault !== null) {
       note(peer?.name ?? to.address, 'certificate', fault('this host'))
       await refuse(tls, fault(name), isEvictedPeer(peer, membership))
@@ -188,7 +190,7 @@ export class SealedTransport implements Transport {
 
   async #acceptMember(tls: TlsStream, from: Endpoint, membership: Membership): Promise<void> {
     const { note, count } = this.#parts
-    const { peer, fault } = this.#judge(tls, membership, null)
+    const { peer, fault } = this.#judge(tls, membership, {})
     if (fault !== null) {
       count('stream-refused')
       note(peer?.name ?? from.address, 'certificate', fault('this host'))
@@ -201,7 +203,7 @@ export class SealedTransport implements Transport {
       await stream.refusal()
       throw error
     })
-    this.#serve?.(stream, { address, port: from.port })
+    this.#serve?.(stream, { address, port: from.port, name })
   }
 
   /**
@@ -209,25 +211,46 @@ export class SealedTransport implements Transport {
    */
   #judge(
     tls: TlsStream,
-    { authority, isEvicted }: Membership,
-    at: Endpoint | null,
+    membership: Membership,
+    at: Partial<Endpoint>,
   ): { peer: Certificate | null; fault: ((here: string) => string) | null } {
-    const { clock, note } = this.#parts
     const shown = tls.peer
     const peer = shown && certificateOf(shown)
     if (peer === null)
       return { peer, fault: () => 'a host without a certificate has to join with a token' }
-    const check = { authority, isEvicted, now: clock.wall(), ...(at && { address: ipOf(at) }) }
-    if (certificateFault(peer, check) === null) {
-      const skew = clockFault(peer, check)
-      if (skew !== null) note(peer.name, 'clock', skew)
-      return { peer, fault: null }
+    return { peer, fault: this.#fault(peer, membership, at) }
+  }
+
+  /** Why the certificate does not count for that member or a member there; null when it does. */
+  #fault(
+    peer: Certificate,
+    { authority, isEvicted }: Membership,
+    { name, address }: Partial<Endpoint>,
+  ): ((here: string) => string) | null {
+    const { clock, note } = this.#parts
+    const check = {
+      authority,
+      isEvicted,
+      now: clock.wall(),
+      ...(address !== undefined && { address: ipOf(address) }),
+      ...(name !== undefined && { name }),
     }
-    return { peer, fault: (here) => certificateFault(peer, { ...check, here })! }
+    if (certificateFault(peer, check) !== null)
+      return (here) => certificateFault(peer, { ...check, here })!
+    const skew = clockFault(peer, check)
+    if (skew !== null) note(peer.name, 'clock', skew)
+    return null
+  }
+
+  /** Whether the certificate of a sender of packets counts at that address. */
+  #counts(peer: Certificate, address: string): boolean {
+    const fault = this.#fault(peer, this.#parts.membership()!, { address })
+    if (fault !== null) this.#parts.note(peer.name, 'certificate', fault('this host'))
+    return fault === null
   }
 }
 
-function ipOf({ address }: Endpoint): Ip {
+function ipOf(address: string): Ip {
   return address.replace(/^::ffff:(?=\d+\.)/, '') as Ip
 }
 

@@ -59,7 +59,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     net: { max: 620, target: 400 },
     settings: { max: 626 },
     host: { max: 750 },
-    identity: { max: 2510, target: 900 },
+    identity: { max: 2750, target: 900 },
     store: { max: 800, target: 750 },
     'engine-api': { max: 1265, target: 1200 },
     'engine-client': { max: 470, target: 400 },

@@ -7,6 +7,11 @@ export interface SocketAddress {
   readonly address: string
   /** For UDP and TCP alike. */
   readonly port: number
+  /**
+   * Who is there, by a transport that proves it: what comes has the sender's name then, and what
+   * is for a member has the name of the one that may get it.
+   */
+  readonly name?: string
 }
 
 /** A seed as a user writes it: host or address, optional port, optional expected member name. */

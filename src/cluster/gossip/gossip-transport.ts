@@ -23,8 +23,11 @@ export interface GossipHooks {
   meta(): Uint8Array
   /** After a member was learnt of, changed its state, address or metadata. Never for ourselves. */
   onMember(member: GossipMember): void
-  /** A message of another member. The bytes are only valid during the call. */
-  onMessage(bytes: Uint8Array): void
+  /**
+   * A message of another member, whose name is given where the transport proves it. The bytes are
+   * only valid during the call.
+   */
+  onMessage(bytes: Uint8Array, sender?: string): void
   /** What our acks of direct probes carry. */
   ackPayload(): Uint8Array
   /** An ack of a probe of ours, with its payload. */

@@ -115,7 +115,7 @@ class MemberlistGossip implements GossipTransport {
           this.#rttMs.set(name, rttMs)
           hooks.onAck(name, payload)
         },
-        onMessage: (bytes) => hooks.onMessage(bytes),
+        onMessage: (bytes, { name: sender }) => hooks.onMessage(bytes, sender),
       },
     })
     const report = (member: Member, state: MemberState = member.state): void => {

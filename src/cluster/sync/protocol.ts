@@ -15,6 +15,7 @@ import { JoinSync } from './join-sync.ts'
 import { UnknownOrigins } from './unknown-origins.ts'
 import { type Member, type MemberTable, isLive } from '../members/member-table.ts'
 import type { Delta } from '../log/origin-log.ts'
+import { oidOfName } from '../log/digest.ts'
 import { OwnRecords } from '../log/own-records.ts'
 import { AntiEntropy } from './anti-entropy.ts'
 import { summariesOf } from '../log/origin.ts'
@@ -59,6 +60,7 @@ export class SyncProtocol {
     bytes: 0,
     broken: 0,
     foreign: 0,
+    forged: 0,
     deltas: 0,
   }
   readonly #ports: SyncProtocolPorts
@@ -174,13 +176,15 @@ export class SyncProtocol {
       this.antiEntropy.onRoot(member, root)
   }
 
-  onMessage(bytes: Uint8Array): void {
+  /** `sender` is who sent it where that is proved; then the message has to say the same. */
+  onMessage(bytes: Uint8Array, sender?: string): void {
     if (this.#closed) return
     this.counters.messages++
     this.counters.bytes += bytes.length
     try {
       const message = decodeMessage(bytes)
       if (message === null) this.counters.foreign++
+      else if (sender !== undefined && oidOfName(sender) !== message.sender) this.counters.forged++
       else {
         this.#unknownOrigins.heardFrom(message.sender)
         for (const frame of message.frames) {

@@ -21,9 +21,18 @@ export const maxCertificateCharacters = 4096
 
 /** The X.509 certificate in that PEM text; null when there is none or its key is not Ed25519. */
 export function readX509(pem: string): X509Certificate | null {
-  if (pem.length > maxCertificateCharacters) return null
+  return pem.length > maxCertificateCharacters ? null : parsed(pem)
+}
+
+/** The member's certificate in these bytes of DER; null for anything else. */
+export function certificateInDer(der: Uint8Array): Certificate | null {
+  const x509 = parsed(der)
+  return x509 === null ? null : certificateOf(x509)
+}
+
+function parsed(encoded: string | Uint8Array): X509Certificate | null {
   try {
-    const x509 = new X509Certificate(pem)
+    const x509 = new X509Certificate(encoded)
     return x509.publicKey.asymmetricKeyType === 'ed25519' ? x509 : null
   } catch {
     return null

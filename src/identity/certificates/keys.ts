@@ -78,21 +78,6 @@ export function isSignedFor(
   return verify(null, withPurpose(purpose, bytes), key, signature)
 }
 
-/** The same on a thread of the pool, for many: one takes 0.1 to 0.2 ms. */
-export function verifySoon(
-  purpose: string,
-  bytes: Uint8Array,
-  key: KeyObject,
-  signature: Uint8Array,
-): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    verify(null, withPurpose(purpose, bytes), key, signature, (error, isGood) => {
-      if (error === null) resolve(isGood)
-      else reject(error)
-    })
-  })
-}
-
 function withPurpose(purpose: string, bytes: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(`ts-overlay ${purpose}\0`), bytes])
 }

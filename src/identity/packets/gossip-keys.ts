@@ -3,7 +3,7 @@
  * step is an agreed entry, and each waits until the one before has had time to reach everybody, so
  * that at any moment all members can open what any member seals.
  */
-import { createHash, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { createHash, hkdfSync } from 'node:crypto'
 import { assert } from '../../base/errors.ts'
 
 /** AES-256. */
@@ -72,15 +72,6 @@ export function presharedKey(state: GossipKeys, a: string, b: string): string {
   assert(key !== undefined, 'the current gossip key is missing')
   const info = `ts-overlay wireguard 1\0${[a, b].toSorted().join()}`
   return Buffer.from(hkdfSync('sha256', key, '', info, gossipKeyBytes)).toString('base64')
-}
-
-/**
- * The key that one sender seals packets with, in one epoch and one session, by HKDF-SHA-256 (RFC
- * 5869). `sender` is its endpoint as it stands in the packet.
- */
-export function packetKey(key: Uint8Array, session: Uint8Array, sender: Uint8Array): KeyObject {
-  const info = Buffer.concat([Buffer.from('ts-overlay packet 1\0'), sender])
-  return createSecretKey(new Uint8Array(hkdfSync('sha256', key, session, info, gossipKeyBytes)))
 }
 
 /** By which a member sees that what it was granted is old; it tells nothing of the keys. */

@@ -1,79 +1,69 @@
 /**
- * Packets between members: sealed, opened once, and only by the member they were sent to.
+ * Packets between members: sealed, opened once, by the member alone that they were sent to
+ * (docs/adr/015).
  *
- * **Nonces.** A sender's key is derived from the epoch's key, its endpoint, and a session of 64
- * random bits that it draws at its start; its nonces count up within the session. So nothing has to
- * be on the disk: after a restart the counter begins again, under another key. Two starts of one
- * host in one epoch draw the same session with a probability of n² / 2^65 for n starts, 2^-45 for
- * a thousand; SP 800-38D section 8 asks for 2^-32.
+ * **Keys.** What seals data is derived from the secret of two members, the epoch's gossip key and a
+ * session of each side, 64 random bits that a member draws at its start. Nonces count up within the
+ * session and nothing has to be on the disk: after a restart the counter begins again, under other
+ * keys. Two starts of one host in one epoch draw the same session with a probability of n² / 2^65
+ * for n starts, 2^-45 for a thousand; SP 800-38D section 8 asks for 2^-32.
  *
- * **Replays.** Within a session, a window (RFC 6479). Across restarts of the receiver, its session:
- * it is new at each start, every packet of data names the one it is for, and no other is accepted.
- * A sender learns the receiver's session, and a receiver which of a sender's is the present one, by
- * a challenge that the other returns, as OSCORE recovers its window after a reboot (RFC 8613
- * appendix B.1.2 with RFC 9175). A control packet holds the challenge that is returned and one of
- * the sender's own, 8 bytes each, zeros for none. What is sent before the answer waits for it: one
+ * **Replays.** Within a session, a window (RFC 6479). Across restarts of either side, the sessions.
+ * Members learn each other's by control packets: a challenge that the other returns, as OSCORE
+ * recovers its window after a reboot (RFC 8613 appendix B.1.2 with RFC 9175), with its certificate
+ * and a proof that it has the certificate's key. The gossip key seals them, so that non-members
+ * cannot cause the work of checking certificates. What is sent before the answer waits for it: one
  * round trip at the first contact of two members.
- *
- * **Not promised.** Every member has the epoch's key, so a member could seal as any other; what a
- * member alone may say, it signs.
  */
 import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
-import { type GossipKeys, keyOfEpoch, packetKey } from './gossip-keys.ts'
-import { type Peer, newPeer } from './peer.ts'
+import { agreementKey, sharedSecret } from '../certificates/agreement.ts'
+import { type Certificate, certificateInDer } from '../certificates/certificate.ts'
+import { SourceBudgets } from '../streams/source-budgets.ts'
+import type { Endpoint } from '../streams/transport.ts'
+import { type Control, decodeControl, encodeControl } from './control.ts'
+import { type GossipKeys, keyOfEpoch } from './gossip-keys.ts'
+import { controlKey, dataKey, hintOf, proofBytes, proofOf } from './packet-keys.ts'
+import { type Peer, type PeerIdentity, Peers } from './peer.ts'
 import { ReplayWindow } from './replay-window.ts'
 import {
   type PacketHeader,
-  type PacketKind,
   encodeEndpoint,
   open,
   readHeader,
   seal,
   sessionBytes,
 } from './sealed-packet.ts'
-import { SourceBudgets } from '../streams/source-budgets.ts'
-import type { Endpoint } from '../streams/transport.ts'
 
-/**
- * Peers that are remembered; the longest known is met again. More than a cluster of a thousand has.
- */
-const maxPeers = 4096
 /** A session ends here: what one key seals stays far below what AES-GCM bears. */
 const maxSessionPackets = 2 ** 32
-/** A challenge is repeated after the first, and another is drawn after the second. */
-const minChallengeMs = 200
-const maxChallengeMs = 5000
-/**
- * What waits for a peer's session: some pushes and a probe. Older ones nobody waits for any more.
- */
-const maxHeldPackets = 8
-const maxHeldMs = 2000
-/** Keys are derived for packets of unknown sessions, some 20 µs each, at this rate per source. */
+/** Packets that no session opens, and control packets: up to 30 µs each; per source. */
 const derivations = { perSecond: 200, burst: 400 }
-/**
- * Challenges returned to one peer. Who repeats one that was recorded gets no more than this
- * reflected.
- */
-const minReplyMs = 20
-
-/** Keys kept of one peer: of the epochs that open at one time. */
-const maxEpochs = 3
-
-const unconfirmed = 'sealed-unconfirmed'
 
 const none = new Uint8Array(sessionBytes)
+const noProof = new Uint8Array(proofBytes)
+
+/** What a member seals with. Another object whenever one of them changes. */
+export interface PacketMembership {
+  readonly keys: GossipKeys
+  /** This member's own, and its key. */
+  readonly certificate: Certificate
+  readonly key: KeyObject
+}
 
 interface PacketParts {
   readonly clock: Clock
   readonly random: Random
   /** Where the others reach this member. */
   readonly self: Endpoint
-  readonly keys: () => GossipKeys
+  readonly membership: () => PacketMembership
+  /** Whether that certificate counts for a member at that address, now. */
+  readonly judge: (certificate: Certificate, address: string) => boolean
   readonly send: (packet: Uint8Array, to: Endpoint) => void
   /**
-   * `from` is the sender's endpoint, as its key vouches, not where the packet seemed to come from.
+   * `from` is the sender's endpoint and name, as its certificate vouches, not where the packet
+   * seemed to come from.
    */
   readonly deliver: (packet: Uint8Array, from: Endpoint, receivedAt: number) => void
   readonly count: (what: string) => void
@@ -81,18 +71,17 @@ interface PacketParts {
 
 /**
  * Seals what is sent and opens what comes. Keeps state only for those that have proved to know a
- * key.
+ * gossip key.
  */
 export class PacketSessions {
   readonly #parts: PacketParts
   readonly #self: Uint8Array
-  readonly #peers = new Map<string, Peer>()
+  readonly #peers = new Peers()
   readonly #unconfirmed: SourceBudgets
   #session: Uint8Array
   #counter = 0
-  #sealing: { readonly epoch: number; readonly key: KeyObject } | null = null
-  /** The keys that derived ones were made of: two clusters number their epochs alike. */
-  #granted: GossipKeys | null = null
+  /** What derived keys were made of: two clusters number their epochs alike. */
+  #granted: { readonly membership: PacketMembership; readonly agreement: KeyObject } | null = null
 
   constructor(parts: PacketParts) {
     this.#parts = parts
@@ -101,20 +90,21 @@ export class PacketSessions {
     this.#session = parts.random.bytes(sessionBytes)
   }
 
-  /** Whether a member at that address has proved to know a key lately. */
+  /** Whether a member at that address has proved lately who it is. */
   knows(address: string): boolean {
     return [...this.#peers.values()].some(
       ({ endpoint, session }) => session !== null && endpoint.address === address,
     )
   }
 
+  /** Sends to the member there; when `to` has a name, to the one of that name alone. */
   send(plain: Uint8Array, to: Endpoint): void {
     const bytes = encodeEndpoint(to)
     if (bytes === null) return this.#parts.count('sealed-no-address')
-    const peer = this.#peerAt(bytes)
-    if (peer.session !== null) return this.#seal('data', peer, plain)
-    peer.held.push({ plain, at: this.#parts.clock.now() })
-    if (peer.held.length > maxHeldPackets) peer.held.shift()
+    this.#refresh()
+    const peer = this.#peers.at(bytes)
+    if (peer.session !== null) return this.#sealData(peer, plain, to)
+    peer.hold({ plain, to, at: this.#parts.clock.now() })
     this.#ask(peer)
   }
 
@@ -122,157 +112,182 @@ export class PacketSessions {
     const { count } = this.#parts
     const header = readHeader(packet)
     if (header === null) return count('sealed-malformed')
-    const epochKey = keyOfEpoch(this.#keys(), header.epoch)
+    const { keys } = this.#refresh()
+    const epochKey = keyOfEpoch(keys, header.epoch)
     if (epochKey === undefined) return count('sealed-epoch')
-    const known = this.#peers.get(nameOf(header.sender))
+    const known = this.#peers.find(header.sender)
     const isPresent = known?.session != null && isSame(known.session, header.session)
-    if (!isPresent && !this.#unconfirmed.take(from.address)) return count('sealed-throttled')
-    const key =
-      (isPresent ? known.keys.get(header.epoch) : undefined) ??
-      packetKey(epochKey, header.session, header.sender)
-    const plain = open(key, packet, header, this.#self)
-    if (plain === null) return count('sealed-forged')
-    const peer = known ?? this.#peerAt(Uint8Array.from(header.sender))
-    if (isPresent) remember(peer, header.epoch, key)
-    if (header.kind === 'control') return this.#control(peer, header, plain)
-    const fault = this.#dataFault(peer, header)
-    if (fault === null) return this.#parts.deliver(plain, peer.endpoint, receivedAt)
-    count(fault)
-    if (fault === unconfirmed && peer.early.length < maxHeldPackets)
-      peer.early.push({ header, plain, receivedAt })
-    // Each of these is also what an honest peer's first packets look like after a restart of one of
-    // us.
+    if (header.kind === 'data' && isPresent && this.#open(known, epochKey, packet, receivedAt))
+      return
+    if (!this.#unconfirmed.take(from.address)) return count('sealed-throttled')
+    if (!isSame(header.hint, hintOf(epochKey, header, this.#self))) return count('sealed-forged')
+    if (header.kind === 'control') return this.#control(known, header, epochKey, packet)
+    // Also what an honest peer's first packets look like after a restart of one of us.
+    count(isPresent ? 'sealed-stale' : 'sealed-unconfirmed')
+    const peer = known ?? this.#peers.at(header.sender)
+    if (!isPresent) peer.keepEarly(packet, receivedAt)
     this.#ask(peer)
   }
 
-  #dataFault(peer: Peer, { receiver, session, counter }: PacketHeader): string | null {
-    if (!isSame(receiver, this.#session)) return 'sealed-stale'
-    if (peer.session === null || !isSame(peer.session, session)) return unconfirmed
-    return peer.window.take(counter) ? null : 'sealed-replayed'
+  /** Delivers a packet of the peer's present session; false when it is not sealed in it. */
+  #open(peer: Peer, epochKey: Uint8Array, packet: Uint8Array, receivedAt: number): boolean {
+    const header = readHeader(packet)!
+    let key = peer.opening.get(header.epoch)
+    key ??= dataKey(epochKey, peer.identity!.secret, header, this.#session)
+    const plain = open(key, packet, header, this.#self)
+    if (plain === null) return false
+    peer.opening.set(header.epoch, key)
+    if (peer.window.take(header.counter)) this.#parts.deliver(plain, peer.endpoint, receivedAt)
+    else this.#parts.count('sealed-replayed')
+    return true
   }
 
-  #control(peer: Peer, header: PacketHeader, plain: Uint8Array): void {
-    if (plain.length !== 2 * sessionBytes) return this.#parts.count('sealed-malformed')
-    const returned = plain.subarray(0, sessionBytes)
-    const challenge = plain.subarray(sessionBytes)
-    const isConfirmed = peer.challenge !== null && isSame(returned, peer.challenge)
-    if (isConfirmed) this.#confirm(peer, header)
-    if (!isSame(challenge, none)) this.#reply(peer, header, challenge)
-    if (isConfirmed) this.#sendHeld(peer)
+  #control(
+    known: Peer | undefined,
+    header: PacketHeader,
+    epochKey: Uint8Array,
+    packet: Uint8Array,
+  ): void {
+    const { count } = this.#parts
+    const plain = open(controlKey(epochKey, header), packet, header, this.#self)
+    if (plain === null) return count('sealed-forged')
+    const control = decodeControl(plain)
+    if (control === null) return count('sealed-malformed')
+    const peer = known ?? this.#peers.at(header.sender)
+    const isAnswer = peer.challenge !== null && isSame(control.returned, peer.challenge)
+    const asks = !isSame(control.challenge, none)
+    const isReplied = asks && peer.mayReply(this.#parts.clock.now())
+    if (asks && !isReplied) count('sealed-throttled')
+    if (!isAnswer && !isReplied) return
+    const identity = this.#identify(peer, control.certificate)
+    if (identity === null) return count('sealed-refused')
+    if (isAnswer) {
+      const challenges = plain.subarray(0, 2 * sessionBytes)
+      const proof = proofOf(epochKey, identity.secret, header, this.#self, challenges)
+      if (!isSame(control.proof, proof)) return count('sealed-forged')
+      this.#confirm(peer, header, identity, epochKey)
+    }
+    const { session } = peer
+    const isPresent = peer.identity === identity && isSame(session!, header.session)
+    const challenge = isPresent ? none : this.#draw(peer)
+    if (isReplied) this.#sealControl(peer, { returned: control.challenge, challenge }, identity)
+    if (!isAnswer) return
+    for (const held of peer.release(this.#parts.clock.now()))
+      this.#sealData(peer, held.plain, held.to)
+  }
+
+  /** Who shows that certificate at the peer's endpoint; null when it counts for nobody there. */
+  #identify(peer: Peer, der: Uint8Array): PeerIdentity | null {
+    const known = peer.identity
+    if (known !== null && isSame(known.certificate.x509.raw, der)) return known
+    const certificate = certificateInDer(der)
+    if (certificate === null || !this.#parts.judge(certificate, peer.endpoint.address)) return null
+    const secret = sharedSecret(this.#granted!.agreement, certificate.x509.publicKey)
+    return secret && { certificate, secret }
   }
 
   /**
    * The peer lives, in this session: it has just returned our challenge. What it sealed before in
-   * another is over. A counter far below what came as the peer's shows that a member has sealed as
-   * it; we begin another session of our own then, in which nothing counts that was sealed for us
-   * before.
+   * another is over.
    */
-  #confirm(peer: Peer, { session, counter }: PacketHeader): void {
+  #confirm(
+    peer: Peer,
+    { session, counter }: PacketHeader,
+    identity: PeerIdentity,
+    epochKey: Uint8Array,
+  ): void {
     peer.challenge = null
-    const isSameSession = peer.session !== null && isSame(peer.session, session)
-    if (isSameSession && !peer.window.isPast(counter)) return
-    if (isSameSession) {
-      this.#parts.count('sealed-counter-jump')
-      this.#begin()
-    }
+    const isSameIdentity = peer.identity !== null && isSame(peer.identity.secret, identity.secret)
+    peer.identity = identity
+    peer.endpoint = { ...peer.endpoint, name: identity.certificate.name }
+    if (isSameIdentity && peer.session !== null && isSame(peer.session, session)) return
     peer.session = Uint8Array.from(session)
     peer.window = new ReplayWindow(counter)
-    peer.keys = new Map()
-    for (const { header, plain, receivedAt } of peer.early.splice(0))
-      if (isSame(header.session, session) && peer.window.take(header.counter))
-        this.#parts.deliver(plain, peer.endpoint, receivedAt)
+    peer.forgetKeys()
+    for (const { packet, receivedAt } of peer.early.splice(0))
+      if (isSame(readHeader(packet)!.session, session))
+        this.#open(peer, epochKey, packet, receivedAt)
   }
 
-  /** Begins a session: other members learn of it when they next send. */
+  /** Begins a session: other members learn of it when they next send or hear. */
   #begin(): void {
     this.#session = this.#parts.random.bytes(sessionBytes)
     this.#counter = 0
-    this.#sealing = null
-  }
-
-  #reply(peer: Peer, { session }: PacketHeader, challenge: Uint8Array): void {
-    const now = this.#parts.clock.now()
-    if (now - peer.repliedAt < minReplyMs) return this.#parts.count('sealed-throttled')
-    peer.repliedAt = now
-    const isPresent = peer.session !== null && isSame(peer.session, session)
-    this.#seal('control', peer, Buffer.concat([challenge, isPresent ? none : this.#draw(peer)]))
+    for (const peer of this.#peers.values()) peer.forgetKeys()
   }
 
   #ask(peer: Peer): void {
-    const now = this.#parts.clock.now()
-    if (now - peer.askedAt < minChallengeMs) return
-    peer.askedAt = now
-    this.#seal('control', peer, Buffer.concat([none, this.#draw(peer)]))
+    if (peer.mayAsk(this.#parts.clock.now()))
+      this.#sealControl(peer, { returned: none, challenge: this.#draw(peer) }, null)
   }
 
-  /** The challenge that the peer is to return: the same until it does, for a while. */
   #draw(peer: Peer): Uint8Array {
-    const now = this.#parts.clock.now()
-    if (peer.challenge === null || now - peer.drawnAt > maxChallengeMs) {
-      peer.challenge = this.#parts.random.bytes(sessionBytes)
-      peer.drawnAt = now
+    return peer.draw(this.#parts.clock.now(), this.#parts.random)
+  }
+
+  #sealData(peer: Peer, plain: Uint8Array, to: Endpoint): void {
+    if (to.name !== undefined && to.name !== peer.endpoint.name)
+      return this.#parts.count('sealed-other-member')
+    const header = this.#header('data')
+    const { epoch } = header
+    if (peer.sealing?.epoch !== epoch) {
+      const epochKey = keyOfEpoch(this.#refresh().keys, epoch)!
+      const key = dataKey(epochKey, peer.identity!.secret, header, peer.session!)
+      peer.sealing = { epoch, key, hint: hintOf(epochKey, header, peer.bytes) }
     }
-    return peer.challenge
+    const { key, hint } = peer.sealing
+    this.#parts.send(seal(key, { ...header, hint }, peer.bytes, plain), peer.endpoint)
   }
 
-  #sendHeld(peer: Peer): void {
-    const since = this.#parts.clock.now() - maxHeldMs
-    for (const { plain, at } of peer.held.splice(0))
-      if (at >= since) this.#seal('data', peer, plain)
+  #sealControl(
+    peer: Peer,
+    said: Pick<Control, 'returned' | 'challenge'>,
+    receiver: PeerIdentity | null,
+  ): void {
+    const { keys, certificate } = this.#refresh()
+    const header = this.#header('control')
+    const epochKey = keyOfEpoch(keys, header.epoch)!
+    const challenges = Buffer.concat([said.returned, said.challenge])
+    const proof =
+      receiver === null
+        ? noProof
+        : proofOf(epochKey, receiver.secret, header, peer.bytes, challenges)
+    const plain = encodeControl({ ...said, proof, certificate: certificate.x509.raw })
+    const hint = hintOf(epochKey, header, peer.bytes)
+    const packet = seal(controlKey(epochKey, header), { ...header, hint }, peer.bytes, plain)
+    this.#parts.send(packet, peer.endpoint)
   }
 
-  #seal(kind: PacketKind, peer: Peer, plain: Uint8Array): void {
-    const { key, epoch } = this.#sealingKey()
-    const header: PacketHeader = {
-      kind,
-      epoch,
-      receiver: peer.session ?? none,
-      session: this.#session,
-      counter: this.#counter++,
-      sender: this.#self,
-    }
-    this.#parts.send(seal(key, header, peer.bytes, plain), peer.endpoint)
-  }
-
-  #sealingKey(): { readonly epoch: number; readonly key: KeyObject } {
-    const keys = this.#keys()
+  /** Of the next packet. */
+  #header(kind: PacketHeader['kind']): Omit<PacketHeader, 'hint'> {
     if (this.#counter >= maxSessionPackets) this.#begin()
-    if (this.#sealing?.epoch !== keys.current) {
-      const key = packetKey(keyOfEpoch(keys, keys.current)!, this.#session, this.#self)
-      this.#sealing = { epoch: keys.current, key }
+    const [session, sender, counter] = [this.#session, this.#self, this.#counter++]
+    return { kind, epoch: this.#refresh().keys.current, session, sender, counter }
+  }
+
+  /**
+   * What this member is as of now. When that has changed, derived keys go, and peers whose
+   * certificate does not count any more; all of them when it is another member itself.
+   */
+  #refresh(): PacketMembership {
+    const membership = this.#parts.membership()
+    const before = this.#granted?.membership
+    const { keys, certificate, key } = membership
+    if (before?.keys === keys && before.certificate === certificate) return membership
+    this.#granted = { membership, agreement: agreementKey(key) }
+    const isSameMember =
+      before === undefined ||
+      (before.certificate.name === certificate.name &&
+        before.certificate.identity === certificate.identity)
+    for (const [name, peer] of this.#peers) {
+      const { identity, endpoint } = peer
+      peer.forgetKeys()
+      const counts = identity === null || this.#parts.judge(identity.certificate, endpoint.address)
+      if (!isSameMember || !counts) this.#peers.delete(name)
     }
-    return this.#sealing
+    if (!isSameMember) this.#begin()
+    return membership
   }
-
-  #keys(): GossipKeys {
-    const keys = this.#parts.keys()
-    if (keys === this.#granted) return keys
-    this.#granted = keys
-    this.#sealing = null
-    for (const peer of this.#peers.values()) peer.keys.clear()
-    return keys
-  }
-
-  #peerAt(bytes: Uint8Array): Peer {
-    const name = nameOf(bytes)
-    const known = this.#peers.get(name)
-    if (known !== undefined) return known
-    const [longest] = this.#peers.keys()
-    if (this.#peers.size >= maxPeers) this.#peers.delete(longest!)
-    const peer = newPeer(bytes)
-    this.#peers.set(name, peer)
-    return peer
-  }
-}
-
-function remember({ keys }: Peer, epoch: number, key: KeyObject): void {
-  if (keys.has(epoch)) return
-  if (keys.size >= maxEpochs) keys.clear()
-  keys.set(epoch, key)
-}
-
-function nameOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 }
 
 function isSame(a: Uint8Array, b: Uint8Array): boolean {

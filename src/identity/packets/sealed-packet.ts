@@ -1,7 +1,7 @@
 /**
  * The form of a sealed packet:
  *
- *     kind 1 | epoch 4 | receiver's session 8 | sender's session 8 | counter 6 |
+ *     kind 1 | epoch 4 | hint 8 | sender's session 8 | counter 6 |
  *     sender's endpoint 7 or 19 | ciphertext | tag 16
  *
  * AES-256-GCM (NIST SP 800-38D). The additional data are all before the ciphertext, and the
@@ -13,12 +13,13 @@ import { ipFromBytes, ipToBytes, parseIp } from '../../net/ip.ts'
 import type { Endpoint } from '../streams/transport.ts'
 
 /** Data carries a packet of the library; control tells sessions. */
-export type PacketKind = 'data' | 'control'
+type PacketKind = 'data' | 'control'
 const kindBytes = { data: 0xb1, control: 0xb2 } as const
 
 export const sessionBytes = 8
-const receiverAt = 5
-const senderAt = receiverAt + sessionBytes
+const hintAt = 5
+export const hintBytes = 8
+const senderAt = hintAt + hintBytes
 const counterAt = senderAt + sessionBytes
 const counterBytes = 6
 const endpointAt = counterAt + counterBytes
@@ -31,8 +32,8 @@ export const maxSealBytes = endpointAt + 1 + 16 + 2 + tagBytes
 export interface PacketHeader {
   readonly kind: PacketKind
   readonly epoch: number
-  /** Which session of the receiver it is for; zeros when the sender knows of none. */
-  readonly receiver: Uint8Array
+  /** Shows that the sender has the epoch's key: the same in each packet to one receiver. */
+  readonly hint: Uint8Array
   /** Drawn by the sender at its start. */
   readonly session: Uint8Array
   readonly counter: number
@@ -71,7 +72,7 @@ export function readHeader(packet: Uint8Array): PacketHeader | null {
   return {
     kind,
     epoch: view.readUInt32BE(1),
-    receiver: view.subarray(receiverAt, senderAt),
+    hint: view.subarray(hintAt, senderAt),
     session: view.subarray(senderAt, counterAt),
     counter: view.readUIntBE(counterAt, counterBytes),
     sender: view.subarray(endpointAt, end),
@@ -89,7 +90,7 @@ export function seal(
   const packet = Buffer.allocUnsafe(textAt + plain.length + tagBytes)
   packet[0] = kindBytes[header.kind]
   packet.writeUInt32BE(header.epoch, 1)
-  packet.set(header.receiver, receiverAt)
+  packet.set(header.hint, hintAt)
   packet.set(header.session, senderAt)
   packet.writeUIntBE(header.counter, counterAt, counterBytes)
   packet.set(header.sender, endpointAt)

@@ -5,6 +5,8 @@
 export interface Endpoint {
   readonly address: string
   readonly port: number
+  /** Of a sender: its name by its certificate. Of a receiver: which member it has to be. */
+  readonly name?: string
 }
 
 /** One reliable connection: bytes in order, both ways. */

@@ -79,8 +79,9 @@ export class SealedHost {
   #membership(): Membership | null {
     const { name, identity } = this.parts
     if (identity.standing === null) return null
-    const { context, authority, keys, evicted } = identity.standing
-    return { name, context, authority, keys, isEvicted: (id) => evicted.has(id) }
+    const { evicted, ...standing } = identity.standing
+    const { privateKey: key } = identity.key
+    return { ...standing, name, key, isEvicted: (id) => evicted.has(id) }
   }
 }
 

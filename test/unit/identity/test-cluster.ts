@@ -81,6 +81,8 @@ export class TestCluster {
           context,
           authority: readX509(this.authority.pem)!,
           keys: this.keys,
+          certificate: member.certificate,
+          key: member.key.privateKey,
           isEvicted: (identity) => this.evicted.has(identity),
         }),
         enrol: (stream) => this.serve(stream),

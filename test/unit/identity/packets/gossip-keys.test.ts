@@ -5,7 +5,6 @@ import {
   firstGossipKeys,
   installGossipKey,
   keyOfEpoch,
-  packetKey,
   presharedKey,
   removeGossipKeys,
   rotationDue,
@@ -77,15 +76,5 @@ describe('identity/gossip-keys', () => {
     expect(rotationDue(state, 59, timing)).to.equal(null)
     expect(rotationDue(state, 60, timing)).to.equal('remove')
     expect(rotationDue(removeGossipKeys(state), 60, timing)).to.equal(null)
-  })
-
-  it('derives another key for each epoch, session and sender', () => {
-    const derive = (...bytes: [number, number, number]): string =>
-      packetKey(key(bytes[0]), Uint8Array.of(bytes[1]), Uint8Array.of(bytes[2]))
-        .export()
-        .toString('hex')
-    const derived = [derive(1, 1, 1), derive(2, 1, 1), derive(1, 2, 1), derive(1, 1, 2)]
-    expect(new Set(derived).size).to.equal(4)
-    expect(derive(1, 1, 1)).to.equal(derived[0])
   })
 })

@@ -9,7 +9,14 @@ import {
   removeGossipKeys,
   useGossipKey,
 } from '../../../../src/identity/packets/gossip-keys.ts'
+import { testAuthority, testMember } from '../people.ts'
 import { PacketSessions } from '../../../../src/identity/packets/packet-sessions.ts'
+
+const authority = testAuthority()
+const people = [0, 1].map((member) => {
+  const { certificate, key } = testMember(authority, `host${member}`, `10.0.0.${member}`)
+  return { certificate, key: key.privateKey }
+})
 
 /** What happens to members and to packets on their way; numbers choose among those there are. */
 type Step =
@@ -100,7 +107,8 @@ class Model {
       },
       random: seededRandom(this.#starts++),
       self: { address: `10.0.0.${member}`, port: 7946 },
-      keys: () => this.#keys,
+      membership: () => ({ keys: this.#keys, ...people[member]! }),
+      judge: (certificate, address) => certificate.address === address,
       send: (packet, to) => this.#under.push({ packet, to: Number(to.address.split('.')[3]) }),
       deliver: (plain, from) => {
         const text = Buffer.from(plain).toString()

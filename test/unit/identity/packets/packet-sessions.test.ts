@@ -7,19 +7,23 @@ import {
   type GossipKeys,
   firstGossipKeys,
   installGossipKey,
-  packetKey,
   removeGossipKeys,
   useGossipKey,
 } from '../../../../src/identity/packets/gossip-keys.ts'
 import { PacketSessions } from '../../../../src/identity/packets/packet-sessions.ts'
+import { agreementKey, sharedSecret } from '../../../../src/identity/certificates/agreement.ts'
+import { encodeControl } from '../../../../src/identity/packets/control.ts'
+import { controlKey, dataKey, hintOf } from '../../../../src/identity/packets/packet-keys.ts'
 import { ReplayWindow } from '../../../../src/identity/packets/replay-window.ts'
 import {
   decodeEndpoint,
   encodeEndpoint,
   maxSealBytes,
+  open,
   readHeader,
   seal,
 } from '../../../../src/identity/packets/sealed-packet.ts'
+import { type TestMember, testAuthority, testMember } from '../people.ts'
 import type { Endpoint } from '../../../../src/identity/streams/transport.ts'
 
 const key = (byte: number): Uint8Array => new Uint8Array(32).fill(byte)
@@ -28,23 +32,43 @@ const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString()
 /** Members on a wire that a test watches, cuts and repeats. */
 class Wire {
   readonly clock = new VirtualClock()
+  readonly authority = testAuthority()
+  readonly evicted = new Set<string>()
+  readonly #people = new Map<string, TestMember>()
   readonly #receivers = new Map<string, (packet: Uint8Array) => void>()
   readonly log: { readonly packet: Uint8Array; readonly to: string }[] = []
   keys = firstGossipKeys(key(1))
   /** What becomes of a packet on its way; dropped when it returns false. */
   passes: (packet: Uint8Array, to: string) => boolean = () => true
 
-  member(address: string, random: Random, keys: () => GossipKeys = () => this.keys) {
+  /** The same host for one address, unless another's key and certificate are given. */
+  member(
+    address: string,
+    random: Random,
+    { keys = () => this.keys, own }: { keys?: () => GossipKeys; own?: TestMember } = {},
+  ) {
+    const name = `host-${address.replaceAll(':', '-')}`
+    const person = own ?? this.#people.get(address) ?? testMember(this.authority, name, address)
+    this.#people.set(address, person)
     const self = { address, port: 7946 }
     const got: string[] = []
+    const names: (string | undefined)[] = []
     const counts: string[] = []
     const sessions = new PacketSessions({
       clock: { ...asClock(this.clock) },
       random,
       self,
-      keys,
+      membership: () => ({
+        keys: keys(),
+        certificate: person.certificate,
+        key: person.key.privateKey,
+      }),
+      judge: (certificate, at) =>
+        certificate.address === at &&
+        !this.evicted.has(certificate.identity) &&
+        certificate.x509.verify(this.authority.key.publicKey),
       send: (packet, to) => this.#carry(packet, to),
-      deliver: (plain, from) => got.push(`${from.address} ${text(plain)}`),
+      deliver: (plain, from) => got.push(`${from.address} ${text(plain)}`) && names.push(from.name),
       count: (what) => counts.push(what),
     })
     this.#receivers.set(address, (packet) =>
@@ -52,11 +76,15 @@ class Wire {
     )
     return {
       self,
+      person,
       got,
+      names,
       counts,
       sessions,
-      send: (to: string, plain: string) =>
-        sessions.send(Buffer.from(plain), { address: to, port: 7946 }),
+      send: (to: string, plain: string, name?: string) => {
+        const at = { address: to, port: 7946, ...(name !== undefined && { name }) }
+        sessions.send(Buffer.from(plain), at)
+      },
     }
   }
 
@@ -224,7 +252,7 @@ describe('identity/packet-sessions', () => {
     const { wire, left, right } = pair()
     left.send(b, 'first')
     let leftKeys = wire.keys
-    const late = wire.member('192.0.2.3', seededRandom(3), () => leftKeys)
+    const late = wire.member('192.0.2.3', seededRandom(3), { keys: () => leftKeys })
     late.send(b, 'in epoch 1')
     wire.keys = installGossipKey(wire.keys, key(2))
     late.send(b, 'not told yet')
@@ -250,15 +278,20 @@ describe('identity/packet-sessions', () => {
   it('keeps nothing for those who know no key, and works little for them', () => {
     const { wire, left, right } = pair()
     left.send(b, 'first')
+    const to = encodeEndpoint(right.self)!
     for (let i = 0; i < 5000; i++) {
       const sender = encodeEndpoint({ address: `10.0.${i >> 8}.${i & 255}`, port: 7946 })!
       const session = seededRandom(i).bytes(8)
-      const header = { kind: 'data', epoch: 1, receiver: session, session, counter: i } as const
-      const wrong = packetKey(key(9), session, sender)
-      wire.hand(
-        seal(wrong, { ...header, sender }, encodeEndpoint(right.self)!, Buffer.from('x')),
-        b,
-      )
+      const scope = { session, sender }
+      const kind = i % 2 === 0 ? 'data' : 'control'
+      const header = {
+        kind,
+        epoch: 1,
+        hint: hintOf(key(9), scope, to),
+        counter: i,
+        ...scope,
+      } as const
+      wire.hand(seal(controlKey(key(9), scope), header, to, Buffer.from('x')), b)
     }
     const of = (what: string): number => right.counts.filter((each) => each === what).length
     expect(of('sealed-forged')).to.be.at.most(400)
@@ -267,23 +300,120 @@ describe('identity/packet-sessions', () => {
     expect(right.got).to.deep.equal([`${a} first`, `${a} second`])
   })
 
-  it('is healed by itself when a member seals as another with the last counter', async () => {
+  it('takes nothing of a member as another, nor of who has the gossip key alone', () => {
     const { wire, left, right } = pair()
     left.send(b, 'first')
-    const genuine = readHeader(wire.log.at(-1)!.packet)!
-    const forged = { ...genuine, counter: 2 ** 48 - 1 }
-    const sealing = packetKey(key(1), genuine.session, genuine.sender)
-    const recorded = wire.log.map(({ packet }) => packet)
-    wire.hand(seal(sealing, forged, encodeEndpoint(right.self)!, Buffer.from('forged')), b)
-    expect(right.got).to.include(`${a} forged`)
-    for (let i = 0; i < 4; i++) {
+    const evil = wire.member('192.0.2.3', seededRandom(3))
+    evil.send(b, 'as itself')
+    const genuine = readHeader(wire.log.filter(({ to }) => to === b)[1]!.packet)!
+    const to = encodeEndpoint(right.self)!
+    const answers = wire.log.length
+    const mine = sharedSecret(
+      agreementKey(evil.person.key.privateKey),
+      right.person.certificate.x509.publicKey,
+    )!
+    const epochKey = key(1)
+    // All that a member, or who has the gossip key, can derive: of the sessions it guesses the best.
+    for (const secret of [mine, new Uint8Array(32), new Uint8Array()])
+      for (const session of [genuine.session, Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8)])
+        for (const receiver of wire.log.map(({ packet }) => readHeader(packet)!.session)) {
+          const scope = { session, sender: genuine.sender }
+          const header = { epoch: 1, hint: hintOf(epochKey, scope, to), counter: 99, ...scope }
+          const data = dataKey(epochKey, secret, scope, receiver)
+          wire.hand(seal(data, { kind: 'data', ...header }, to, Buffer.from('forged')), b)
+          wire.hand(
+            seal(
+              controlKey(epochKey, scope),
+              { kind: 'data', ...header },
+              to,
+              Buffer.from('forged'),
+            ),
+            b,
+          )
+          const plain = encodeControl({
+            returned: new Uint8Array(8),
+            challenge: new Uint8Array(8).fill(7),
+            proof: new Uint8Array(16),
+            certificate: left.person.certificate.x509.raw,
+          })
+          wire.hand(seal(controlKey(epochKey, scope), { kind: 'control', ...header }, to, plain), b)
+        }
+    expect(right.got).to.deep.equal([`${a} first`, '192.0.2.3 as itself'])
+    expect(right.names).to.deep.equal(['host-192.0.2.1', 'host-192.0.2.3'])
+    // What was answered went where the certificate says, and not to whoever asked.
+    for (const { to: at } of wire.log.slice(answers)) expect(at).to.not.equal('192.0.2.3')
+    left.send(b, 'second')
+    expect(right.got.at(-1)).to.equal(`${a} second`)
+  })
+
+  it('opens nothing recorded of another pair with the gossip key and the key of a member', () => {
+    const { wire, left, right } = pair()
+    const evil = wire.member('192.0.2.3', seededRandom(3))
+    left.send(b, 'secret')
+    evil.send(b, 'hello')
+    const recorded = wire.log.filter(({ packet }) => readHeader(packet)!.kind === 'data')
+    const sessions = wire.log.map(({ packet }) => readHeader(packet)!.session)
+    const own = agreementKey(evil.person.key.privateKey)
+    const secrets = [left, right, evil].map(({ person }) =>
+      sharedSecret(own, person.certificate.x509.publicKey)!,
+    )
+    const packet = recorded[0]!.packet
+    const header = readHeader(packet)!
+    const to = encodeEndpoint(right.self)!
+    expect(open(controlKey(key(1), header), packet, header, to)).to.equal(null)
+    for (const secret of [...secrets, new Uint8Array(32), new Uint8Array()])
+      for (const session of sessions)
+        expect(open(dataKey(key(1), secret, header, session), packet, header, to)).to.equal(null)
+  })
+
+  it('sends what is for one member to no other at its address', () => {
+    const { left, right } = pair()
+    left.send(b, 'held, for another', 'host-9')
+    left.send(b, 'held', 'host-192.0.2.2')
+    left.send(b, 'for another', 'host-9')
+    left.send(b, 'for it', 'host-192.0.2.2')
+    expect(right.got).to.deep.equal([`${a} held`, `${a} for it`])
+    expect(left.counts).to.deep.equal(['sealed-other-member', 'sealed-other-member'])
+  })
+
+  it('takes no certificate of another address, of another authority, or that was evicted', async () => {
+    const { wire, right } = pair()
+    const wrong = [
+      testMember(wire.authority, 'evil', '192.0.2.3'),
+      testMember(testAuthority(9), 'evil', a),
+    ]
+    const evicted = testMember(wire.authority, 'evicted', a)
+    wire.evicted.add(evicted.certificate.identity)
+    for (const own of [...wrong, evicted]) {
+      wire.member(a, seededRandom(8), { own }).send(b, 'forged')
       await wire.clock.advance(300)
-      left.send(b, `try ${i}`)
     }
-    expect(right.got.at(-1)).to.equal(`${a} try 3`)
-    const before = right.got.length
-    for (const packet of recorded) wire.hand(packet, b)
-    expect(right.got.length).to.equal(before)
+    expect(right.got).to.deep.equal([])
+    expect(new Set(right.counts)).to.deep.equal(new Set(['sealed-refused']))
+  })
+
+  it('takes nothing more of a member from the grant on that says it was evicted', () => {
+    const { wire, left, right } = pair()
+    left.send(b, 'before')
+    wire.evicted.add(left.person.certificate.identity)
+    wire.keys = { ...wire.keys }
+    left.send(b, 'after')
+    left.send(b, 'again')
+    expect(right.got).to.deep.equal([`${a} before`])
+  })
+
+  it('meets again a host that has another key and name, at the same address', async () => {
+    const { wire, left, right } = pair()
+    left.send(b, 'before')
+    right.send(a, 'hello')
+    await wire.clock.advance(300)
+    const own = testMember(wire.authority, 'host-again', a)
+    const again = wire.member(a, seededRandom(8), { own })
+    again.send(b, 'after')
+    right.send(a, 'to it')
+    expect(right.got).to.deep.equal([`${a} before`, `${a} after`])
+    expect(right.names.at(-1)).to.equal('host-again')
+    expect(again.got).to.deep.equal([`${b} to it`])
   })
 
   it('loses no first packet that overtakes the answer before it, and delivers it once', () => {

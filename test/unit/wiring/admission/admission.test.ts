@@ -96,8 +96,9 @@ class Hosts extends VirtualWorld {
       random,
       membership: () => {
         if (identity.standing === null) return null
-        const { context, authority, keys, evicted } = identity.standing
-        return { name, context, authority, keys, isEvicted: (id) => evicted.has(id) }
+        const { evicted, ...standing } = identity.standing
+        const { privateKey: key } = identity.key
+        return { ...standing, name, key, isEvicted: (id) => evicted.has(id) }
       },
       enrol: (stream) => admission.serve(stream),
       evicted: () => admission.maybeEvicted(),

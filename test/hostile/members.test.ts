@@ -1,0 +1,238 @@
+import { expect } from 'chai'
+import { Memberlist, type Transport, seededRandom } from 'memberlist-js'
+import { addLabel } from '../../packages/memberlist-js/src/wire/layers/label.ts'
+import { encodeMessage as encodePacket } from '../../packages/memberlist-js/src/wire/messages.ts'
+import { silentLogger } from '../../src/base/logger.ts'
+import { Cluster } from '../../src/cluster/cluster.ts'
+import { createMemberlistGossip } from '../../src/cluster/gossip/memberlist-gossip.ts'
+import { oidOfName } from '../../src/cluster/log/digest.ts'
+import { type EndpointRecord, endpointRecord } from '../../src/cluster/wire/endpoint-record.ts'
+import { type Frame, encodeFrame, encodeMessage } from '../../src/cluster/wire/frames.ts'
+import { encodeRecord } from '../../src/cluster/wire/record-type.ts'
+import { installGossipKey, useGossipKey } from '../../src/identity/packets/gossip-keys.ts'
+import { macOfIp } from '../../src/net/mac.ts'
+import type { Ip } from '../../src/net/ip.ts'
+import type { Vni } from '../../src/net/vni.ts'
+import { startMs, testMember } from '../unit/identity/people.ts'
+import { type SealedMember, TestCluster } from '../unit/identity/test-cluster.ts'
+import { VirtualWorld } from '../unit/identity/virtual-world.ts'
+
+/*
+ * A member whose keys somebody else has, and somebody who has the gossip key alone, against three
+ * members with their logs, requests and messages.
+ */
+
+const label = 'ts-overlay'
+
+class Scene extends VirtualWorld {
+  readonly identities = new TestCluster(this.clock())
+  readonly clusters: Cluster[] = []
+  readonly sealed: SealedMember[] = []
+  readonly handled: string[] = []
+
+  async start(): Promise<void> {
+    for (const host of [1, 2, 3]) await this.#add(host)
+    for (const cluster of this.clusters) await this.during(cluster.join(['10.0.0.1']))
+    await this.advance(5000)
+  }
+
+  async #add(host: number): Promise<void> {
+    const [name, clock, random] = [`host${host}`, this.clock(), seededRandom(host)]
+    const sealed = this.identities.member(name, this.at(host))
+    const transport = async (): Promise<Transport> => sealed.transport
+    const cluster = new Cluster({
+      name,
+      clock,
+      random,
+      logger: silentLogger,
+      records: [endpointRecord],
+      address: `10.0.0.${host}` as Ip,
+      gossip: createMemberlistGossip({ name, clock, random, label, transport }),
+      epochStore: { load: () => undefined, save: async () => {} },
+    })
+    cluster.handle('ask', async (from) => {
+      this.handled.push(`${name} asked by ${from}`)
+      return 'answer'
+    })
+    cluster.requests.listen('raft', (from) => this.handled.push(`${name} told by ${from}`))
+    cluster.put(endpointRecord, endpointOf(host))
+    this.clusters.push(cluster)
+    this.sealed.push(sealed)
+    await cluster.start()
+  }
+
+  /** A member that speaks the library's protocol, and what it likes above it. */
+  async evil(): Promise<{ list: Memberlist; sealed: SealedMember }> {
+    const sealed = this.identities.member('evil', this.at(9))
+    const { transport } = sealed
+    const list = new Memberlist({
+      name: 'evil',
+      transport,
+      clock: this.clock(),
+      random: seededRandom(9),
+      label,
+      delegateVersions: [16, 16, 16],
+      config: 'lan',
+    })
+    list.start()
+    await this.during(list.join(['10.0.0.1']))
+    await this.advance(3000)
+    return { list, sealed }
+  }
+
+  /** Each member's view of all records: owner, address, claim. */
+  records(): string[] {
+    return this.clusters.map((cluster) =>
+      Array.from(
+        cluster.records(endpointRecord),
+        ({ origin, record }) => `${origin} ${record.ips.join()} ${record.claimedAt}`,
+      )
+        .toSorted()
+        .join('; '),
+    )
+  }
+
+  counted(what: string): number {
+    return this.clusters.reduce((sum, each) => sum + (each.status().counters[what] ?? 0), 0)
+  }
+
+  async close(): Promise<void> {
+    for (const cluster of this.clusters) await this.during(cluster.close())
+  }
+}
+
+const claimedAt = Math.floor(startMs / 1000)
+
+function endpointOf(host: number, at = claimedAt): EndpointRecord {
+  const ip = `10.10.0.${host}` as Ip
+  const endpointId = `${host}`.repeat(16)
+  return {
+    kind: 'endpoint',
+    vni: 4096 as Vni,
+    endpointId,
+    ips: [ip],
+    mac: macOfIp(ip),
+    claimedAt: at,
+  }
+}
+
+/** What a message about host1 may say, with counters as they are. */
+function forgeries(epoch: number, head: number): Frame[] {
+  const oid = oidOfName('host1')
+  const { id, value } = encodeRecord(endpointRecord, endpointOf(1, claimedAt + 3_000_000))
+  const ranges = [{ from: head, to: head + 1, entries: [{ id, version: head + 1, value }] }]
+  const common = { oid, epoch, floor: 0, head: head + 1, reset: null, repair: false }
+  return [
+    { kind: 'delta', delta: { ...common, ranges } },
+    { kind: 'leave', oid, epoch },
+    { kind: 'request', id: 5, channel: 'ask', body: '"x"' },
+    { kind: 'answer', id: 1, ok: true, body: '"forged"' },
+    { kind: 'message', channel: 'raft', body: oid },
+  ]
+}
+
+describe('hostile: members', () => {
+  let scene: Scene
+  let truth: string[]
+  beforeEach(async () => {
+    scene = new Scene()
+    await scene.start()
+    truth = scene.records()
+    expect(new Set(truth).size).to.equal(1)
+    expect(truth[0]).to.match(/host1.*host2.*host3/)
+  })
+  afterEach(() => scene.close())
+
+  it('is heard as itself alone, whatever its messages say, by packets and streams (row 6)', async () => {
+    const { list } = await scene.evil()
+    const { epoch, head } = summaryOf(scene.clusters[0]!)
+    for (const frame of forgeries(epoch, head))
+      for (const reliable of [false, true]) {
+        const message = encodeMessage(oidOfName('host1'), [encodeFrame(frame)])
+        await scene.during(list.send('host2', message, { reliable }))
+      }
+    await scene.advance(200)
+    expect(scene.handled).to.deep.equal([])
+    expect(scene.counted('forged')).to.equal(10)
+    expect(scene.records()).to.deep.equal(truth)
+    const [first] = scene.clusters
+    first!.requests.send('host2', 'raft', new Uint8Array(1))
+    await scene.during(first!.request('host2', 'ask', 'x', { timeoutMs: 1000 }))
+    expect(scene.handled).to.deep.equal(['host2 told by host1', 'host2 asked by host1'])
+    await scene.during(list.close())
+  })
+
+  it('passes on records that it forged, and a goodbye, for seconds at most (row 6)', async () => {
+    const { list } = await scene.evil()
+    const { epoch, head } = summaryOf(scene.clusters[0]!)
+    for (const frame of forgeries(epoch, head).slice(0, 2)) {
+      for (const to of ['host2', 'host3'])
+        await scene.during(list.send(to, encodeMessage(oidOfName('evil'), [encodeFrame(frame)])))
+      await scene.advance(10_000)
+      expect(scene.records(), frame.kind).to.deep.equal(truth)
+    }
+    await scene.during(list.close())
+  })
+
+  it('gets nothing that is for another, at the address that gossip says that one has', async () => {
+    const { sealed, list } = await scene.evil()
+    const got: string[] = []
+    sealed.transport.onPacket((packet) => got.push(Buffer.from(packet).toString('latin1')))
+    const own = scene.sealed[1]!.transport
+    const at = { address: '10.0.0.9', port: 7946, name: 'host1' }
+    const { signal } = new AbortController()
+    own.send(Buffer.from('for host1'), at)
+    const dialled = await scene.during(
+      own.dial(at, { signal }).catch((error: Error) => error.message),
+    )
+    await scene.advance(1000)
+    expect(dialled).to.match(/evil .*where that of host1 was expected/)
+    expect(got.join()).to.not.contain('for host1')
+    await scene.during(list.close())
+  })
+
+  it('who has the gossip key alone is heard by nobody, before and after keys rotate', async () => {
+    const leaked = scene.identities.keys
+    // A certificate of its own making, and the gossip key of the cluster.
+    const outside = new TestCluster(scene.clock(), { seed: 9 })
+    outside.keys = leaked
+    const thief = outside.member(
+      'host1',
+      scene.at(9),
+      testMember(outside.authority, 'host1', '10.0.0.9'),
+    )
+    const rotations = [
+      () => leaked,
+      () => installGossipKey(scene.identities.keys, new Uint8Array(32).fill(7)),
+      () => useGossipKey(scene.identities.keys),
+    ]
+    thief.transport.onPacket(() => {})
+    for (const rotate of rotations) {
+      scene.identities.keys = rotate()
+      await scene.advance(3000)
+      const { epoch, head } = summaryOf(scene.clusters[0]!)
+      for (const frame of forgeries(epoch, head)) {
+        const body = encodeMessage(oidOfName('host1'), [encodeFrame(frame)])
+        const packet = addLabel(encodePacket({ type: 'user', body }), Buffer.from(label))
+        for (const host of [2, 3])
+          thief.transport.send(packet, { address: `10.0.0.${host}`, port: 7946 })
+        await scene.advance(500)
+      }
+      expect(scene.handled).to.deep.equal([])
+      expect(scene.records()).to.deep.equal(truth)
+      for (const cluster of scene.clusters)
+        expect(cluster.members().map(({ state }) => state)).to.deep.equal([
+          'alive',
+          'alive',
+          'alive',
+        ])
+    }
+    const refused = scene.sealed.flatMap(({ notes }) => notes).join('\n')
+    expect(refused).to.match(/host1 certificate: .*not of this cluster's authority/)
+  })
+})
+
+function summaryOf(cluster: Cluster): { epoch: number; head: number } {
+  const { epoch, published } = cluster.status()
+  return { epoch, head: published }
+}
