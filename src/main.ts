@@ -142,6 +142,7 @@ function administrationOf(
     rotateKeys: () => plugin.admission.rotateKeys(),
     recover: (options) => plugin.consensus.recover(options),
     dropNetwork: (id) => plugin.network.dropNetwork(id),
+    addSubnet: (network, subnet) => plugin.addSubnet(network, subnet),
   }
 }
 

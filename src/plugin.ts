@@ -4,6 +4,7 @@ import type { Reconciler } from './dataplane/reconcile/reconciler.ts'
 import type { Driver } from './driver/driver.ts'
 import type { Ipam } from './ipam/ipam.ts'
 import type { Admission } from './wiring/admission/admission.ts'
+import { addSubnet } from './wiring/added-subnet.ts'
 import { ipamHandlers } from './wiring/ports/driver-ports.ts'
 import { type Lifecycle, lifecyclesOf } from './wiring/lifecycle.ts'
 import type { PluginOptions, PluginPorts } from './wiring/ports/plugin-ports.ts'
@@ -76,6 +77,11 @@ export class Plugin {
   /** Gossip found two hosts of one name. */
   noteNameClash(name: string, known: string, claimant: string): void {
     this.#rooms.claims.nameClash(name, known, claimant)
+  }
+
+  /** Adds a subnet to a network, by its name, overlay or id, here and on all hosts. */
+  addSubnet(network: string, subnet: string): Promise<void> {
+    return addSubnet(this.#rooms, network, subnet)
   }
 
   /** What the engine's calls are handed to. */

@@ -35,6 +35,11 @@ export interface Administration {
    * the id.
    */
   readonly dropNetwork: (id: string) => Promise<string>
+  /**
+   * Adds a subnet to a network, by its name, overlay or (the beginning of) its id, on all hosts.
+   * Fails with NETWORK_NOT_FOUND, BAD_REQUEST, POOL_OVERLAP, POOL_IN_USE or QUORUM.
+   */
+  readonly addSubnet: (network: string, subnet: string) => Promise<void>
 }
 
 /**
@@ -48,5 +53,5 @@ export function adminRoutes(administration: Administration): Router {
     .use(memberRoutes(administration.evict))
     .use(admissionRoutes(administration.invite, administration.rotateKeys))
     .use(recoveryRoutes(administration.recover))
-    .use(networkRoutes(administration.dropNetwork))
+    .use(networkRoutes(administration))
 }

@@ -78,6 +78,7 @@ export const eventKinds = [
   'network-created',
   'network-deleted',
   'plugin-started',
+  'subnet-added',
 ] as const
 
 export type EventKind = (typeof eventKinds)[number]

@@ -1,7 +1,9 @@
 import { attempt } from '../base/errors.ts'
 import { KeyedQueue } from '../base/keyed-queue.ts'
+import type { Cidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
+import { AddedSubnets } from './added-subnets.ts'
 import { AgreedVnis } from './agreed-vnis.ts'
 import { ConsistencyCheck, type InconsistencyStatus, type OverlayChange } from './consistency.ts'
 import { DelayedTeardown } from './delayed-teardown.ts'
@@ -37,6 +39,7 @@ export class Driver {
   readonly #store: NetworkStore
   readonly #networks: Networks
   readonly #vnis: AgreedVnis
+  readonly #subnets: AddedSubnets
   readonly #endpoints: Endpoints
   readonly #queue = new KeyedQueue()
   readonly #teardown: DelayedTeardown
@@ -48,8 +51,11 @@ export class Driver {
     this.#parts = parts
     const store = new NetworkStore(parts.store)
     this.#store = store
+    const inQueueOf = (networkId: string, task: () => Promise<void>): Promise<void> =>
+      this.#queue.run(networkId, task)
+    this.#subnets = new AddedSubnets(parts, store, inQueueOf)
     this.#vnis = new AgreedVnis(parts, store, {
-      inQueueOf: (networkId, task) => this.#queue.run(networkId, task),
+      inQueueOf,
       changeVni: async (network, vni) => {
         await this.#networks.changeVni(network, vni)
         this.#consistency.changed()
@@ -77,6 +83,7 @@ export class Driver {
     await this.#restorer.run()
     this.#orphans.start()
     this.#vnis.start()
+    this.#subnets.changed()
   }
 
   /**
@@ -94,6 +101,7 @@ export class Driver {
   async stop(): Promise<void> {
     this.#consistency.stop()
     this.#restorer.stop()
+    await this.#subnets.stop()
     await this.#vnis.stop()
     await this.#orphans.stop()
     await Promise.all(this.#teardown.cancelAll().map((networkId) => this.#tearDown(networkId)))
@@ -101,7 +109,15 @@ export class Driver {
   }
 
   createNetwork(request: CreateNetworkRequest): Promise<void> {
-    return this.#networks.create(request).finally(() => this.#consistency.changed())
+    return this.#networks.create(request).finally(() => {
+      this.#subnets.changed()
+      this.#consistency.changed()
+    })
+  }
+
+  /** Adds a subnet to a network of this host, and so on all hosts; see `AddedSubnets`. */
+  addSubnet(networkId: string, subnet: Cidr): Promise<void> {
+    return this.#subnets.add(networkId, subnet).finally(() => this.#consistency.changed())
   }
 
   deleteNetwork(networkId: string): Promise<void> {
@@ -182,6 +198,7 @@ export class Driver {
 
   /** Endpoints of live members changed, and these of their overlays. */
   overlaysChanged(overlays: readonly OverlayChange[]): void {
+    this.#subnets.changed()
     this.#consistency.changed(overlays)
   }
 

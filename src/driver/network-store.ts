@@ -22,6 +22,8 @@ export interface Network {
   readonly gateways: readonly string[]
   /** The keys of our own pools that this network is bound to; empty under another IPAM driver. */
   readonly poolKeys: readonly string[]
+  /** Those of `pools` that the network got after it was created; none in an older store. */
+  readonly added?: readonly Cidr[]
   /** The driver options as received, to recognize a repeated call. */
   readonly options: Readonly<Record<string, string>>
 }
@@ -49,6 +51,8 @@ export interface OverlayClaim {
   readonly encrypted: boolean
   /** The keys of our own pools among them; earlier releases do not publish them. */
   readonly poolKeys?: readonly string[] | undefined
+  /** Those of `pools` that were added after the network was created. */
+  readonly added?: readonly Cidr[] | undefined
 }
 
 /** An overlay as a member has published it. */
@@ -174,8 +178,9 @@ export class NetworkStore {
 
 /** The claim of a network's overlay. */
 export function overlayClaim(network: Network): OverlayClaim {
-  const { overlayId, vni, pools, mtu, encrypted, poolKeys } = network
-  return { overlayId, vni, pools, mtu, encrypted, poolKeys }
+  const { overlayId, vni, pools, mtu, encrypted, poolKeys, added } = network
+  const claim = { overlayId, vni, pools, mtu, encrypted, poolKeys }
+  return added === undefined ? claim : { ...claim, added }
 }
 
 /** The claim of an endpoint of that network. */

@@ -17,9 +17,11 @@ import {
   overlayOfPools,
   parseNetworkOptions,
 } from './overlay-parameters.ts'
+import { engineSubnets } from './added-subnets.ts'
 import type { AgreedVnis } from './agreed-vnis.ts'
+import { parsePoolKey } from '../net/pool-key.ts'
 import { freeVni, searchFrom, type Vni } from '../net/vni.ts'
-import type { DriverParts } from './ports.ts'
+import type { DriverParts, RequestedPool } from './ports.ts'
 
 /** One subnet of a network, as the engine describes it. */
 interface NetworkPool {
@@ -93,9 +95,12 @@ export class Networks {
     const { cluster, pools, dataplane, logger } = this.#parts
     for (const key of network.poolKeys) await pools.unbindPool(key, networkId)
     const claims = this.#store.endpoints(networkId).map((e) => endpointClaim(network, e))
-    const dangling = pools
+    const requested = pools
       .requestedPools()
       .filter(({ poolKey }) => network.poolKeys.includes(poolKey))
+    const isAdded = ({ poolKey }: RequestedPool): boolean =>
+      network.added?.includes(parsePoolKey(poolKey)!.cidr) === true
+    const dangling = requested.filter((pool) => !isAdded(pool))
     // The disk first: if that fails, the network is still whole; an unknown overlay is removed at a
     // start.
     await this.#store.removeNetwork(
@@ -104,6 +109,7 @@ export class Networks {
     )
     for (const claim of claims) cluster.removeEndpoint(claim)
     cluster.removeOverlay(network.overlayId)
+    for (const { poolKey } of requested.filter(isAdded)) await pools.releasePool(poolKey)
     // The engine forgets the network whatever we answer; the data plane retries.
     await attempt(
       () => dataplane.detachOverlay(network.overlayId),
@@ -273,7 +279,8 @@ function refuseForeignPools(): never {
 }
 
 function isSameRequest(present: Network, request: CreateNetworkRequest): boolean {
-  const { options, internal, pools, gateways } = present
+  const { options, internal } = present
+  const { pools, gateways } = engineSubnets(present)
   return isDeepStrictEqual(
     { options, internal, pools, gateways },
     {

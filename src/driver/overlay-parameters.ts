@@ -147,7 +147,7 @@ function refuseUnusablePools({ pools, vtep }: OverlayRequest): void {
 }
 
 /** Why no container can have, or use, an address of that subnet; null when some can. */
-function whyUnusable(pool: Cidr, vtep: Ip): string | null {
+export function whyUnusable(pool: Cidr, vtep: Ip): string | null {
   if (cidrBits(pool) - cidrLength(pool) < minHostBits)
     return 'it has no room for network, broadcast and gateway address and a container'
   if (cidrContains(pool, vtep))
@@ -214,7 +214,11 @@ function refuseMismatch(request: OverlayRequest, overlay: KnownOverlay): void {
   if (request.encrypted !== overlay.encrypted) throw otherEncryption(request, overlay.member)
   const wanted = request.pools.toSorted().join(', ')
   const has = overlay.pools.toSorted().join(', ')
-  if (wanted !== has)
+  const { added = [] } = overlay
+  const isSame =
+    request.pools.every((pool) => overlay.pools.includes(pool)) &&
+    overlay.pools.every((pool) => request.pools.includes(pool) || added.includes(pool))
+  if (!isSame)
     throw refusal(
       'OVERLAY_CONFLICT',
       `${where} has the subnets ${has || 'none'}, not ${wanted || 'none'}; ` +

@@ -69,6 +69,11 @@ export interface DriverPools {
   /** The key of the pool on this host with that prefix; null when it is not ours. */
   poolFor(addressSpace: string, pool: Cidr, overlay: string | null): string | null
   bindPool(poolKey: string, networkId: string): Promise<void>
+  /**
+   * Holds one more pool for the network that has the pool `like`, with its gateway. Refuses with
+   * POOL_OVERLAP or POOL_IN_USE, fails with QUORUM.
+   */
+  holdPool(pool: Cidr, like: string): Promise<HeldPool>
   unbindPool(poolKey: string, networkId: string): Promise<void>
   /** The addresses of containers that this host handed out of its shared pools. */
   leases(): readonly PoolLease[]
@@ -78,6 +83,13 @@ export interface DriverPools {
   freeLease(poolKey: string, ip: Ip): Promise<void>
   /** Releases a pool; one that is not requested is fine. */
   releasePool(poolKey: string): Promise<void>
+}
+
+/** A pool and its gateway, `ip/length`. */
+export interface HeldPool {
+  readonly pool: Cidr
+  readonly poolKey: string
+  readonly gateway: string
 }
 
 /** An address that this host handed out. `since` is wall clock, in milliseconds. */

@@ -37,6 +37,8 @@ export const overlayRecord = defineRecord({
     mtu: v.number(),
     /** Keys of our own pools; earlier releases do not say. */
     poolKeys: v.optional(v.pipe(list(v.pipe(v.string(), v.maxLength(128))), v.maxLength(16))),
+    /** Those of `pools` that the overlay got after it was created. */
+    added: v.optional(v.pipe(list(parsed<Cidr>(parseCidr)), v.maxLength(16))),
     /** The member's UDP port for VXLAN; earlier releases do not say. */
     port: v.optional(udpPort),
     /** Whether its tunnels run inside WireGuard. */

@@ -83,7 +83,7 @@ export interface OverlayStatus {
   readonly name: string | null
   /** The members that take part in it, this one included. */
   readonly members: readonly string[]
-  /** The addresses of its first pool; null when another IPAM driver has it. */
+  /** Those of its first pool's family; null when another IPAM driver has it. */
   readonly addresses: { readonly used: number; readonly usable: number } | null
   readonly vni: number
   readonly mtu: number
@@ -160,14 +160,18 @@ function overlaysOf(
 ): OverlayStatus[] {
   return driver.networksWithEndpoints().map(({ network, endpoints }) => {
     const remote = peers.of(network.vni)
-    const pool = pools.find(({ poolKey }) => network.poolKeys[0] === poolKey)
+    const first = network.poolKeys[0]
+    const usable = pools
+      .filter(({ poolKey }) => network.poolKeys.includes(poolKey))
+      .filter(({ poolKey }) => poolKey.includes(':') === first?.includes(':'))
+      .reduce((sum, { addresses }) => sum + addresses.usable, 0)
     const used = endpoints.length + remote.length
     return {
       overlayId: network.overlayId,
       networkId: network.networkId,
       name: replicator?.nameOf(network.networkId) ?? names?.networkNameOf(network.vni) ?? null,
       members: published.membersOf(network.overlayId),
-      addresses: pool === undefined ? null : { used, usable: pool.addresses.usable },
+      addresses: usable === 0 ? null : { used, usable },
       vni: network.vni,
       mtu: network.mtu,
       encrypted: network.encrypted,

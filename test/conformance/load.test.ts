@@ -29,6 +29,7 @@ describe('the whole plugin, under load', () => {
       invite: async () => '',
       rotateKeys: async () => 1,
       recover: async () => '',
+      addSubnet: async () => {},
       dropNetwork: (id) => lone.plugin.network.dropNetwork(id),
     })
     const { handlers } = lone.plugin

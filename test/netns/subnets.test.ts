@@ -1,5 +1,6 @@
 /** One overlay with several subnets of both families, whole plugins on two hosts. */
 import { expect } from 'chai'
+import { until } from '../support/lab/processes.ts'
 import { NetnsLab } from './netns-lab.ts'
 import { PluginContainers, type RunningContainer } from './plugin-containers.ts'
 import { type PluginHost, PluginHosts } from './plugin-hosts.ts'
@@ -50,6 +51,36 @@ describe('an overlay with several subnets', function () {
     const [overlay] = (await one.plugin.status()).dataplane.overlays
     expect([overlay!.fdb, overlay!.neighbours]).to.deep.equal([2, 4])
     expect(overlay!.dropped).to.deep.equal({})
+  })
+
+  it('gets another subnet on all hosts while its containers run', async () => {
+    const [one, two] = all.hosts as [PluginHost, PluginHost]
+    for (const { story } of all.hosts) await story.createNetwork()
+    const a = await containers.run(one, 'a', ['10.81.0.10', 'fd00:81::10'])
+    const b = await containers.run(two, 'b', ['10.82.0.10', 'fd00:82::10'])
+    const path = `/networks/${one.story.networkId}/subnets?subnet=`
+    for (const subnet of ['10.83.0.0/30', 'fd00:83::/64'])
+      await one.plugin.admin('POST', path + encodeURIComponent(subnet))
+    await until(
+      async () => (await two.plugin.status()).overlays[0]!.pools.length === 6,
+      'the other host to have them',
+    )
+    // Containers from before have routes; the engine knows no pool of these addresses.
+    const c = await containers.run(one, 'c', ['10.83.0.2', 'fd00:83::7'])
+    const d = await containers.run(two, 'd', ['10.81.0.20', 'fd00:83::8'])
+    for (const [from, to] of [
+      [c, a],
+      [a, c],
+      [c, b],
+      [b, c],
+      [d, a],
+      [a, d],
+      [c, d],
+    ] as const)
+      expect(await containers.lost(from, to), `${from.name} → ${to.name}`).to.equal(0)
+    await two.story.stop(d.endpointId)
+    const pool = (await two.ipam()).pools.find(({ poolKey }) => poolKey === 'fd00:83::/64')!
+    expect(pool.leases).to.deep.equal([])
   })
 
   it('has those routes again in a veth pair that is created again', async () => {

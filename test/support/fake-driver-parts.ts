@@ -3,10 +3,11 @@ import { failure } from '../../src/base/errors.ts'
 import { Findings } from '../../src/base/findings.ts'
 import { type Logger, silentLogger } from '../../src/base/logger.ts'
 import { seededRandom } from '../../src/base/random.ts'
-import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
+import type { EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import type { KnownOverlay, OverlayClaim } from '../../src/driver/network-store.ts'
 import type { DriverParts, RequestedPool, LinkLocation, PoolLease } from '../../src/driver/ports.ts'
 import type { EndpointClaim, Peer } from '../../src/net/endpoint.ts'
+import { ipAt, ipWithLength } from '../../src/net/cidr.ts'
 import { parseIp } from '../../src/net/ip.ts'
 import type { Vni } from '../../src/net/vni.ts'
 import { AgreedMachine } from './agreed-machine.ts'
@@ -23,6 +24,8 @@ export interface DriverWorld {
   readonly disk: Map<string, Map<string, unknown>>
   readonly published: { overlays: Map<string, OverlayClaim>; endpoints: Map<string, EndpointClaim> }
   readonly kernel: Map<string, { links: OverlayLinks; endpoints: Map<string, LinkLocation> }>
+  /** The endpoints' links as they were attached last. */
+  readonly links: Map<string, EndpointLink>
   readonly knownOverlays: KnownOverlay[]
   /** By VNI and address, or VNI and MAC address. */
   readonly peers: Map<string, Peer>
@@ -50,6 +53,7 @@ export function createDriverWorld(): DriverWorld {
     disk: new Map(),
     published: { overlays: new Map(), endpoints: new Map() },
     kernel: new Map(),
+    links: new Map(),
     knownOverlays: [],
     peers: new Map(),
     bound: new Map(),
@@ -125,6 +129,10 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
           isShared: true,
         })
       },
+      holdPool: async (pool) => {
+        step('holdPool')
+        return { pool, poolKey: pool, gateway: ipWithLength(ipAt(pool, 1n), pool) }
+      },
       unbindPool: async (key) => {
         world.bound.delete(key)
         const pool = world.pools.get(key)
@@ -152,8 +160,10 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
         step('detachOverlay')
         world.kernel.delete(overlayId)
       },
-      attachEndpoint: async (overlayId, { endpointId }) => {
+      attachEndpoint: async (overlayId, link) => {
         step('attachEndpoint')
+        const { endpointId } = link
+        world.links.set(endpointId, link)
         world.kernel.get(overlayId)!.endpoints.set(endpointId, 'hostNetns')
         return { sourceName: `tso-${endpointId}` }
       },

@@ -121,6 +121,12 @@ export class PluginProcess {
     return status!
   }
 
+  /** A request of the admin API that has to succeed. */
+  async admin(method: 'POST' | 'DELETE', route: string): Promise<void> {
+    const { status, body } = await callUnixSocket(this.socket, method, route)
+    if (status !== 200) throw new Error(`${method} ${route}: ${status} ${JSON.stringify(body)}`)
+  }
+
   /** Runs a command in its namespaces. */
   async exec(...command: string[]): Promise<string> {
     const target = ['--target', String(this.#child.pid), '--net', '--mount']

@@ -68,12 +68,12 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     peers: { max: 350 },
     paths: { max: 550 },
     ipam: { max: 3060 },
-    dataplane: { max: 9240, target: 5200 },
-    driver: { max: 2450, target: 1900 },
+    dataplane: { max: 9290, target: 5200 },
+    driver: { max: 2640, target: 1900 },
     networks: { max: 895, target: 600 },
     names: { max: 850, target: 700 },
     admin: { max: 700 },
-    wiring: { max: 3340, target: 600 },
+    wiring: { max: 3390, target: 600 },
     top: { max: 355, target: 285 },
   }
 

@@ -180,6 +180,7 @@ function addActions(program: Command): void {
     if (options.json) printJson(answer)
     else print(`removed: ${printable(answer.removed)}`)
   })
+  addSubnetCommand(program)
   const keys = 'this host’s certificate and the gossip key in use; or replace the key'
   add(program, 'keys [rotate]', keys, async (call) => {
     const [action] = call.args
@@ -204,6 +205,18 @@ function addActions(program: Command): void {
     if (options.json) printJson({ archive: output, files })
     else print(output)
   }).option('-o, --output <file>', 'where to write it')
+}
+
+function addSubnetCommand(program: Command): void {
+  const network = program.command('network').summary('change a network of all hosts').exitOverride()
+  const summary = 'give a network one more subnet, on all hosts, while it runs'
+  add(network, 'add-subnet <network> <subnet>', summary, async ({ socket, options, args }) => {
+    const [name, subnet] = args.map(encodeURIComponent)
+    const path = `/networks/${name}/subnets?subnet=${subnet}`
+    const answer = await socket.ask<{ network: string; subnet: string }>('POST', path)
+    if (options.json) printJson(answer)
+    else print(`added to ${printable(answer.network)}: ${printable(answer.subnet)}`)
+  })
 }
 
 function forced({ force = false }: Options): string {

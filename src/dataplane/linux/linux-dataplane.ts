@@ -20,10 +20,10 @@ import { KernelTurns } from './kernel-turns.ts'
 import {
   ensureVethPair,
   isComplete,
-  recreateInSandbox,
   removeVethPair,
   repairVethPair,
 } from './links/endpoint-links.ts'
+import { type Sandboxes, addRoutesInSandbox, recreateInSandbox } from './links/sandbox-links.ts'
 import { ensureLinks } from './links/overlay-links.ts'
 import { probeFastPath, probeKernel } from './links/probe.ts'
 import { underlayMtu } from './links/underlay.ts'
@@ -80,7 +80,7 @@ export class LinuxDataplane implements Dataplane {
   readonly #directories: readonly string[]
   readonly #logger: Logger
   readonly #hostNetns: string | undefined
-  readonly #sandboxes: { readonly directory: string | undefined; readonly logger: Logger }
+  readonly #sandboxes: Sandboxes
   readonly #wantsFilter: boolean
   readonly #wantsFastPath: boolean
   readonly #fastPath: FastPathMode
@@ -153,6 +153,11 @@ export class LinuxDataplane implements Dataplane {
       if (changed !== null) return changed.length > 0 ? 'repaired' : 'unchanged'
       return recreateInSandbox(netns, this.#sandboxes, overlayId, link) ? 'repaired' : 'missing'
     })
+  }
+
+  async addRoutes(overlayId: string, link: EndpointLink): Promise<boolean> {
+    const what = `routes of endpoint ${link.endpointId} of overlay ${overlayId}`
+    return this.#kernel(what, () => addRoutesInSandbox(this.#sandboxes, link))
   }
 
   async removeEndpoint(overlayId: string, endpointId: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { failure, refusal } from '../../base/errors.ts'
+import type { Cidr } from '../../net/cidr.ts'
 import { type Ip, ipBits } from '../../net/ip.ts'
 import type { Mac } from '../../net/mac.ts'
 import type { Vni } from '../../net/vni.ts'
@@ -30,6 +31,8 @@ interface MemoryEndpoint {
   link: EndpointLink
   portConfigured: boolean
   inHostNetns: boolean
+  /** In the sandbox, but those that the engine made. */
+  routes?: readonly Cidr[]
 }
 
 interface Fault {
@@ -149,6 +152,14 @@ export class MemoryDataplane implements Dataplane {
     if (link.sandboxKey === null || !this.sandboxes.has(link.sandboxKey)) return 'missing'
     endpoints.set(link.endpointId, { link, portConfigured: true, inHostNetns: false })
     return 'repaired'
+  }
+
+  async addRoutes(overlayId: string, link: EndpointLink): Promise<boolean> {
+    this.#enter('addRoutes')
+    const endpoint = this.#existing(overlayId).endpoints.get(link.endpointId)
+    if (link.sandboxKey === null || !this.sandboxes.has(link.sandboxKey)) return false
+    if (endpoint !== undefined) endpoint.routes = [...(link.routes ?? [])]
+    return true
   }
 
   async removeEndpoint(overlayId: string, endpointId: string): Promise<void> {

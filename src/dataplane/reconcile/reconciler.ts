@@ -148,6 +148,9 @@ export class Reconciler {
       rows.markDirty(addressesOf(before === undefined ? [link] : [before, link]))
       overlay.missing = overlay.missing.filter((id) => id !== link.endpointId)
       await write(overlay)
+      // Without `before` the process may have ended between a subnet and its routes.
+      if (link.routes?.some((route) => before?.routes?.includes(route) !== true))
+        await this.#parts.dataplane.addRoutes(overlayId, link)
       return { sourceName }
     })
   }

@@ -1,4 +1,7 @@
+import type { Cidr } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
+import { parsePoolKey } from '../../net/pool-key.ts'
+import { engineSubnets } from '../added-subnets.ts'
 import type { Endpoint, Network } from '../network-store.ts'
 import type { RequestedPool, LinkLocation, PoolLease } from '../ports.ts'
 
@@ -87,7 +90,11 @@ function orphansOf(
   for (const { poolKey, ip, since } of leases)
     if (poolKeys.includes(poolKey) && !kept.has(ip))
       orphans.push({ kind: 'address', networkId, poolKey, ip, since })
-  const own = pools.filter((pool) => pool.networkId === networkId)
+  const engines = engineSubnets(network).pools
+  const own = pools.filter(
+    (pool) =>
+      pool.networkId === networkId && engines.includes(parsePoolKey(pool.poolKey)?.cidr as Cidr),
+  )
   const isAttached = [...links.values()].includes('sandbox')
   if (poolKeys.length > 0 && !isAttached && own.length === 0)
     orphans.push({ kind: 'network', networkId })

@@ -4,9 +4,10 @@ import type { Cluster } from '../../cluster/cluster.ts'
 import { endpointRecord } from '../../cluster/wire/endpoint-record.ts'
 import type { AgreedClient } from '../../consensus/state/agreed-client.ts'
 import type { Driver } from '../../driver/driver.ts'
-import type { DriverAgreement, DriverCluster, DriverPools } from '../../driver/ports.ts'
+import type { DriverAgreement, DriverCluster, DriverPools, HeldPool } from '../../driver/ports.ts'
 import type { Ipam } from '../../ipam/ipam.ts'
-import { parsePoolId, poolIdOf } from '../../ipam/pool-id.ts'
+import { addressSpaces, parsePoolId, poolIdOf } from '../../ipam/pool-id.ts'
+import { type Cidr, cidrBits } from '../../net/cidr.ts'
 import type { EndpointClaim } from '../../net/endpoint.ts'
 import { parsePoolKey, poolKeyOf } from '../../net/pool-key.ts'
 import { overlayRecord } from '../records.ts'
@@ -72,6 +73,7 @@ export function driverPools(ipam: Ipam): DriverPools {
   return {
     poolFor: (space, pool, overlay) => ipam.bindings.poolFor(pool, overlay ?? undefined, space),
     bindPool: (poolKey, networkId) => ipam.bindings.bindPool(poolKey, networkId),
+    holdPool: (pool, like) => holdPool(ipam, pool, like),
     unbindPool: (poolKey, networkId) => ipam.bindings.unbindPool(poolKey, networkId),
     leases: () =>
       ipam.bindings
@@ -100,6 +102,23 @@ export function ipamHandlers(ipam: Ipam, driver: Driver): IpamHandlers {
       await ipam.releaseAddress(call)
     },
   }
+}
+
+/** As the engine does; what was broken off between two of the steps goes on. */
+async function holdPool(ipam: Ipam, pool: Cidr, like: string): Promise<HeldPool> {
+  const name = { ...parsePoolKey(like)!, cidr: pool }
+  const poolKey = poolKeyOf(name)
+  const held = ipam.bindings.heldPools()
+  const networkOf = (key: string) => held.find((one) => one.poolKey === key)?.networkId
+  const found = networkOf(poolKey)
+  if (found === undefined || (found !== null && found !== networkOf(like))) {
+    const options: Record<string, string> = name.overlay === null ? {} : { overlay: name.overlay }
+    const wish = { pool, subPool: null, options, ipv6: cidrBits(pool) === 128 }
+    await ipam.requestPool({ ...wish, space: addressSpaces.local })
+  }
+  const poolId = poolIdOf(name)
+  const gateway = await ipam.requestAddress({ poolId, address: null, gateway: true })
+  return { pool, poolKey, gateway }
 }
 
 function isShared(poolKey: string): boolean {

@@ -1,7 +1,8 @@
 import { expect } from 'chai'
 import { Driver } from '../../../src/driver/driver.ts'
 import { overlayOfPools } from '../../../src/driver/overlay-parameters.ts'
-import { parseIpInCidr } from '../../../src/net/cidr.ts'
+import { parseCidr, parseIpInCidr } from '../../../src/net/cidr.ts'
+import type { Vni } from '../../../src/net/vni.ts'
 import { createDriverWorld, driverPartsOf } from '../../support/fake-driver-parts.ts'
 
 const gateways = ['10.2.0.1/16', '10.1.0.1/16', 'fd02::1/64', 'fd01::1/64']
@@ -63,3 +64,92 @@ describe('a network with several subnets', () => {
     expect(world.kernel.get('10.1.0.0/16')?.links.gateways).to.deep.equal(gateways)
   })
 })
+
+describe('a subnet that is added to a network', () => {
+  const added = parseIpInCidr('10.3.0.1/16')!
+  const other = (fields: object) => ({
+    member: 'host-b',
+    overlayId: '10.1.0.0/16',
+    vni: 7000 as Vni,
+    pools: [...network('n1').pools.map(({ pool }) => pool), added.cidr],
+    poolKeys: network('n1').pools.map(({ pool }) => pool),
+    added: [added.cidr],
+    mtu: 1450,
+    encrypted: false,
+    ...fields,
+  })
+
+  it('is held, stored, published, and in the kernel with the routes of what runs', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1'))
+    await driver.createEndpoint(endpoint('e1', '10.1.0.7/16'))
+    await driver.join({ networkId: 'n1', endpointId: 'e1' })
+    await driver.addSubnet('n1', added.cidr)
+    await driver.addSubnet('n1', added.cidr)
+    const overlay = world.published.overlays.get('10.1.0.0/16')!
+    expect(overlay.pools.at(-1)).to.equal('10.3.0.0/16')
+    expect(overlay.added).to.deep.equal(['10.3.0.0/16'])
+    expect(world.bound.get('10.3.0.0/16')).to.equal('n1')
+    const { links } = world.kernel.get('10.1.0.0/16')!
+    expect(links.gateways).to.deep.equal([...gateways, '10.3.0.1/16'])
+    expect(world.links.get('e1')?.routes).to.deep.equal(['10.2.0.0/16', '10.3.0.0/16'])
+    // The engine repeats the call that it made, without it.
+    await driver.createNetwork(network('n1'))
+    const after = new Driver(driverPartsOf(world))
+    expect(after.networks()[0]!.pools).to.have.length(5)
+  })
+
+  it('is added here too when another member has it, and tried again until the pool is had', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1'))
+    world.knownOverlays.push(other({}))
+    world.failNext = 'holdPool'
+    driver.overlaysChanged([])
+    await world.clock.advance(1000)
+    expect(driver.networks()[0]!.added).to.equal(undefined)
+    await world.clock.advance(10_000)
+    expect(driver.networks()[0]!.added).to.deep.equal(['10.3.0.0/16'])
+    await driver.stop()
+  })
+
+  it('is taken over by a host that creates the network later, with it or without', async () => {
+    for (const addresses of [gateways, [...gateways, '10.3.0.1/16']]) {
+      const world = createDriverWorld()
+      world.knownOverlays.push(other({}))
+      const driver = new Driver(driverPartsOf(world))
+      await driver.createNetwork(network('n1', addresses))
+      await world.clock.advance(1000)
+      expect(driver.networks()[0]!.pools.toSorted()).to.deep.equal(other({}).pools.toSorted())
+      await driver.stop()
+    }
+  })
+
+  it('is released with its network', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1'))
+    await driver.addSubnet('n1', added.cidr)
+    for (const { pool } of network('n1').pools) world.pools.delete(pool)
+    await driver.deleteNetwork('n1')
+    expect([...world.pools.keys()]).to.deep.equal([])
+  })
+
+  it('is refused where no container can be, and beyond what a record can name', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1'))
+    for (const text of ['192.0.2.0/24', '10.3.0.0/31', '169.254.0.0/16'])
+      expect(await refusalOf(driver.addSubnet('n1', parseCidr(text)!))).to.include(text)
+    for (let n = 10; n < 22; n++) await driver.addSubnet('n1', parseCidr(`10.${n}.0.0/16`)!)
+    expect(await refusalOf(driver.addSubnet('n1', parseCidr('10.99.0.0/16')!))).to.include('16')
+  })
+})
+
+async function refusalOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'not refused',
+    (error: Error) => error.message,
+  )
+}

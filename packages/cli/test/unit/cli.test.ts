@@ -119,6 +119,9 @@ describe('the command line', () => {
           if (!force) throw refusal('MEMBER_ALIVE', 'a majority still answers; two leads it')
           return 'ab.1.cd'
         },
+        addSubnet: async (network, subnet) => {
+          if (network !== 'my net') throw refusal('NETWORK_NOT_FOUND', `no ${network} ${subnet}`)
+        },
         dropNetwork: async (id) => {
           if (id !== 'abc') throw refusal('NETWORK_NOT_FOUND', `0 networks begin with "${id}"`)
           return 'abcdef'
@@ -314,6 +317,18 @@ describe('the command line', () => {
       stderr: 'ts-overlay: 0 networks begin with "x/y" [NETWORK_NOT_FOUND]',
       exitCode: 1,
     })
+  })
+
+  it('adds a subnet to a network, and says why it cannot', async () => {
+    const added = { network: 'my net', subnet: 'fd00::/64' }
+    const words = ['network', 'add-subnet', 'my net', 'fd00::/64']
+    expect((await run(...words)).stdout).to.equal('added to my net: fd00::/64')
+    expect(JSON.parse((await run(...words, '--json')).stdout)).to.deep.equal(added)
+    expect(await run('network', 'add-subnet', 'other', '10.0.0.0/8')).to.include({
+      stderr: 'ts-overlay: no other 10.0.0.0/8 [NETWORK_NOT_FOUND]',
+      exitCode: 1,
+    })
+    expect((await run('network', 'add-subnet', 'other')).exitCode).to.equal(2)
   })
 
   it('says how it is used, and what is wrong when there is no plugin', async () => {

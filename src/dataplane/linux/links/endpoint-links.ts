@@ -1,17 +1,7 @@
-import { basename, join } from 'node:path'
-import { failure, isSystemError, messageOf } from '../../../base/errors.ts'
-import type { Logger } from '../../../base/logger.ts'
-import { type Cidr, ipWithLength } from '../../../net/cidr.ts'
+import { failure } from '../../../base/errors.ts'
 import type { EndpointLink, EnsuredEndpoint } from '../../dataplane.ts'
-import { addAddress, addRoute } from '../netlink/addresses.ts'
-import {
-  type Link,
-  deleteLinkFromThread,
-  deleteLinkIfExists,
-  findLink,
-  listLinks,
-} from '../netlink/link.ts'
-import { changeLink, createVethPair, deleteLink, noOwnAddresses } from '../netlink/link-requests.ts'
+import { type Link, deleteLinkFromThread, deleteLinkIfExists, findLink } from '../netlink/link.ts'
+import { changeLink, createVethPair, deleteLink } from '../netlink/link-requests.ts'
 import {
   bridgeName,
   endpointAliasOf,
@@ -21,14 +11,7 @@ import {
 } from '../netlink/names.ts'
 import { getFdb, readPortMac, removePortMac, setPortMac } from '../netlink/neighbours.ts'
 import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
-import { inNetns, writeNetSysctl } from '../netns/netns.ts'
-import {
-  type NetnsHandle,
-  type OverlayNetns,
-  closeNetns,
-  openNetns,
-} from '../netns/overlay-netns.ts'
-import { isPinned } from '../netns/pin.ts'
+import type { NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
 import { configureLink, linkDrift, ownLink, repairLink } from './link-config.ts'
 
 /**
@@ -94,106 +77,12 @@ export function repairVethPair(
   ]
 }
 
-/**
- * Creates a pair that was removed, with the other end in its sandbox, configured as the engine
- * does.
- * @returns why the container could not be given its IPv6 addresses, in words; null when it has all.
- */
-function recreateVethPair(
-  netns: OverlayNetns,
-  container: NetnsHandle,
-  overlayId: string,
-  link: EndpointLink,
-): string | null {
-  const { socket } = container
-  // A port that is there is incomplete, or it would have been repaired.
-  const half = ownLink(netns, portNameOf(overlayId, link.endpointId), 'veth', overlayId)
-  if (half !== null) deleteLinkIfExists(netns.socket, half.index)
-  const names = new Set(listLinks(socket).map(({ name }) => name))
-  // The engine numbers a container's links; ours is the number that is missing.
-  let number = 0
-  while (names.has(`eth${number}`)) number++
-  const name = `eth${number}`
-  const addresses = link.addresses.map(({ ip, cidr }) => ipWithLength(ip, cidr))
-  const ipv6 = addresses.filter((address) => address.includes(':'))
-  const ipv4 = addresses.filter((address) => !address.includes(':'))
-  const errors: string[] = []
-  const desired = desiredPort(netns, overlayId, link)
-  createPair(netns, { ...container, name }, overlayId, link, desired, () => {
-    if (ipv6.length === 0) socket.send([noOwnAddresses(name)])
-    const index = findLink(socket, name)?.index
-    if (index === undefined) throw failure('KERNEL', `${name}: the new veth pair is gone`)
-    socket.sendAll(ipv4.map((address) => addAddress(index, address)))
-    if (ipv6.length > 0) errors.push(...addIpv6(container, { name, index }, ipv6))
-    socket.sendAll([changeLink(index, { up: true })])
-    errors.push(...addRoutes(socket, index, link.routes ?? []))
-  })
-  if (errors.length === 0) return null
-  return (
-    `endpoint ${link.endpointId} of overlay ${overlayId} has its link again, but IPv6 only after a ` +
-    `restart of its container: ${errors.join('; ')}`
-  )
-}
-
-/**
- * As `recreateVethPair`, where the engine has a namespace of that sandbox in `directory`. Logs why
- * IPv6 could not be given. @returns whether there is a pair.
- */
-export function recreateInSandbox(
-  netns: OverlayNetns,
-  sandboxes: { readonly directory: string | undefined; readonly logger: Logger },
-  overlayId: string,
-  link: EndpointLink,
-): boolean {
-  const { directory, logger } = sandboxes
-  if (directory === undefined || link.sandboxKey === null) return false
-  const path = join(directory, basename(link.sandboxKey))
-  if (!isPinned(path)) return false
-  const sandbox = openNetns(path)
-  try {
-    const warning = recreateVethPair(netns, sandbox, overlayId, link)
-    if (warning !== null) logger.warn(warning)
-    return true
-  } finally {
-    closeNetns(sandbox)
-  }
-}
-
-/** Errors of a link without IPv6, or of a kernel without. */
-const noIpv6: readonly string[] = ['EACCES', 'EINVAL', 'EAFNOSUPPORT', 'EOPNOTSUPP']
-
-/**
- * The engine disables IPv6 in a container, except on links with such addresses. @returns what
- * failed.
- */
-function addIpv6(
-  { socket, fd }: NetnsHandle,
-  { name, index }: { readonly name: string; readonly index: number },
-  addresses: readonly string[],
-): string[] {
-  const errors: string[] = []
-  try {
-    inNetns(fd, () => writeNetSysctl(`ipv6/conf/${name}/disable_ipv6`, '0'))
-  } catch (error) {
-    if (!isSystemError(error)) throw error
-    errors.push(messageOf(error))
-  }
-  const [error] = socket.send(addresses.map((address) => addAddress(index, address))).values()
-  if (error === undefined) return []
-  if (!noIpv6.includes(error.code)) throw error
-  return [...errors, error.message]
-}
-
-/** Routes need the link up. @returns those of IPv6 that the container cannot have. */
-function addRoutes(socket: NetlinkSocket, index: number, routes: readonly Cidr[]): string[] {
-  return [...socket.send(routes.map((prefix) => addRoute(index, prefix)))].map(([n, error]) => {
-    if (!routes[n]!.includes(':') || !noIpv6.includes(error.code)) throw error
-    return error.message
-  })
-}
-
 /** The bridge's end of the pair. */
-function desiredPort(netns: OverlayNetns, overlayId: string, { endpointId, mtu }: EndpointLink) {
+export function desiredPort(
+  netns: OverlayNetns,
+  overlayId: string,
+  { endpointId, mtu }: EndpointLink,
+) {
   const bridge = netns.link(bridgeName)
   if (bridge === null)
     throw failure('KERNEL', `overlay ${overlayId} has no bridge; ensure the overlay first`)
@@ -201,7 +90,7 @@ function desiredPort(netns: OverlayNetns, overlayId: string, { endpointId, mtu }
 }
 
 /** Creates the whole pair, or nothing when a step fails. There must be no port of that name. */
-function createPair(
+export function createPair(
   netns: OverlayNetns,
   other: NetnsHandle & { readonly name: string },
   overlayId: string,
