@@ -163,7 +163,7 @@ async function measure(members: number): Promise<Figures> {
   const names = Array.from({ length: members }, (_, i) => `h${i}`)
   const base = fullState(names)
   const hosts = world.add(...names)
-  for (const host of hosts.slice(1)) host.seeds = () => [{ isSelf: false, member: 'h0' }]
+  for (const host of hosts.slice(1)) host.founds = false
   // Who founds the cluster begins with it; the other servers get it from there.
   for (const host of hosts) host.newState = () => new AgreedState()
   hosts[0]!.newState = () => stateFrom(base)
@@ -191,7 +191,7 @@ async function measure(members: number): Promise<Figures> {
   })
 
   const [newcomer] = world.add('newcomer')
-  newcomer!.seeds = () => [{ isSelf: false, member: 'h0' }]
+  newcomer!.founds = false
   newcomer!.newState = () => new AgreedState()
   const join = await beyondIdle(world, async () => {
     newcomer!.start()

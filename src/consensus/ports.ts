@@ -140,18 +140,9 @@ export interface ConsensusPorts {
   readonly members: () => readonly MemberState[]
 }
 
-/** An entry of JOIN, in its order. */
-export interface Seed {
-  readonly isSelf: boolean
-  /** The live member at that address; null when none is there. */
-  readonly member: string | null
-}
-
 export interface ConsensusSettings {
   /** How many voters the operator wants: 1, 3, 5 or 7. */
   readonly voters: number
-  /** The entries of JOIN, as they are now. */
-  readonly seeds: () => readonly Seed[]
-  /** Whether gossip has found whom it can. */
-  readonly isSynced: () => boolean
+  /** Whether this member founds a cluster when it has none. */
+  readonly founds: () => boolean
 }

@@ -44,8 +44,7 @@ export function newAgreement(ports: PluginPorts, options: PluginOptions, below: 
     {
       voters: options.voters,
       // Who founded the cluster's authority founds what is agreed on, and nobody else.
-      seeds: () => (sealed.isFounder ? [] : [{ isSelf: false, member: null }]),
-      isSynced: () => cluster.synced(),
+      founds: () => sealed.isFounder,
     },
   )
   return { consensus, admission: newAdmission(sealed, { ...below, consensus }, section!) }

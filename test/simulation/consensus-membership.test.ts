@@ -1,22 +1,16 @@
 import { expect } from 'chai'
-import type { Seed } from '../../src/consensus/ports.ts'
 import { ConsensusWorld } from './consensus/world.ts'
-import type { Host } from './consensus/host.ts'
 import { encodeOperation } from './raft/register-map.ts'
 
-/** The same JOIN on all hosts: their names in this order. */
-function sameJoin(world: ConsensusWorld, host: Host, names: readonly string[]): () => Seed[] {
-  return () =>
-    names.map((name) => {
-      const isSeen = world.members(host.name).some((m) => m.name === name && m.state === 'alive')
-      return { isSelf: name === host.name, member: isSeen ? name : null }
-    })
-}
-
+/** Hosts of one cluster, which the first founds. */
 function worldOf(seed: number, names: readonly string[]): ConsensusWorld {
   const world = new ConsensusWorld(seed)
-  for (const host of world.add(...names)) host.seeds = sameJoin(world, host, names)
+  addTo(world, names)
   return world
+}
+
+function addTo(world: ConsensusWorld, names: readonly string[]): void {
+  for (const host of world.add(...names)) host.founds = host.name === names[0]
 }
 
 const clustersIn = (world: ConsensusWorld): Set<string> =>
@@ -33,7 +27,7 @@ async function settled(world: ConsensusWorld, voters: number): Promise<void> {
 const five = ['h0', 'h1', 'h2', 'h3', 'h4']
 
 describe('founding', () => {
-  it('makes one cluster when all hosts of one JOIN start at once', async () => {
+  it('is done once by the founder of the authority; the others join, whenever they start', async () => {
     for (let seed = 1; seed <= 5; seed++) {
       const world = worldOf(seed, five)
       for (const host of world.hosts.values()) host.start()
@@ -41,31 +35,6 @@ describe('founding', () => {
       const founders = [...world.hosts.values()].filter(({ clusters }) => clusters.length > 0)
       expect(founders.every(({ clusters }) => clusters.length === 1)).to.equal(true)
     }
-  })
-
-  it('is done by the next when the first of the list never comes', async () => {
-    const world = worldOf(1, five)
-    for (const name of five.slice(1)) world.host(name).start()
-    await settled(world, 3)
-  })
-
-  it('is not done again by a first host that lost its disk: it joins the others', async () => {
-    const world = worldOf(1, five)
-    for (const host of world.hosts.values()) host.start()
-    await settled(world, 5)
-    const [before] = clustersIn(world)
-    world.host('h0').loseDisk()
-    await world.clock.advance(5000)
-    world.host('h0').start()
-    await settled(world, 5)
-    expect([...clustersIn(world)]).to.deep.equal([before])
-  })
-
-  it('is done at once by a host without JOIN', async () => {
-    const world = new ConsensusWorld(1)
-    const [host] = world.add('h0')
-    host!.start()
-    await world.until('it leads', () => world.leader === host, 1000)
   })
 })
 
@@ -240,8 +209,7 @@ describe('two clusters that meet', () => {
     const world = new ConsensusWorld(6)
     const few = ['a0', 'a1']
     const many = ['b0', 'b1', 'b2']
-    for (const names of [few, many])
-      for (const host of world.add(...names)) host.seeds = sameJoin(world, host, names)
+    for (const names of [few, many]) addTo(world, names)
     world.partition(few, many)
     for (const host of world.hosts.values()) host.start()
     await world.until(

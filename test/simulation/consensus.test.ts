@@ -12,13 +12,12 @@ async function clusterOf(seed: number, hosts: number): Promise<ConsensusWorld> {
   const world = new ConsensusWorld(seed)
   const names = Array.from({ length: hosts }, (_, i) => `h${i}`)
   const all = world.add(...names)
-  for (const host of all.slice(1))
-    host.seeds = () => [{ isSelf: false, member: world.host('h0').isUp ? 'h0' : null }]
+  for (const host of all.slice(1)) host.founds = false
   for (const host of all) host.start()
   const wanted = Math.min(5, hosts - ((hosts + 1) % 2))
   await world.until('all vote that should', () => world.voters().length === wanted, 120_000)
-  // A host that loses its disk is told where the others are, as by JOIN.
-  for (const host of all) host.seeds = () => [{ isSelf: false, member: null }]
+  // A host that loses its disk joins the others.
+  for (const host of all) host.founds = false
   return world
 }
 

@@ -1,14 +1,14 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
 import { type Random, pick, sample } from '../../base/random.ts'
-import type { MemberState, Seed } from '../ports.ts'
-import { foundingStep, isRecoveryOf, prevailing } from './founding.ts'
+import type { MemberState } from '../ports.ts'
+import { isRecoveryOf, prevailing } from './founding.ts'
 import { type ClusterView, memberOf } from '../requests.ts'
 
 /** Between two looks at the whole membership before a cluster is merged into another one, ms. */
 const secondLookMs = 10_000
 const pollsAtOnce = 32
-/** Members asked at a time by one that cannot found a cluster itself. */
+/** Members asked at a time by one that has no cluster. */
 const joinSample = 8
 
 interface MembershipParts {
@@ -17,8 +17,7 @@ interface MembershipParts {
   readonly random: Random
   readonly logger: Logger
   readonly members: () => readonly MemberState[]
-  readonly seeds: () => readonly Seed[]
-  readonly isSynced: () => boolean
+  readonly founds: () => boolean
   /** What this member knows itself. */
   readonly view: () => ClusterView
   readonly viewOf: (member: string) => Promise<ClusterView | null>
@@ -38,7 +37,6 @@ interface MembershipParts {
  */
 export class Membership {
   readonly #parts: MembershipParts
-  readonly #startedMs: number
   /** The last reason to wait that was logged. */
   #told = ''
   /** A cluster that prevailed at the last look, and when that was. */
@@ -48,7 +46,6 @@ export class Membership {
 
   constructor(parts: MembershipParts) {
     this.#parts = parts
-    this.#startedMs = parts.clock.now()
   }
 
   /** A member said what it knows. */
@@ -68,22 +65,19 @@ export class Membership {
     else await this.#maybeMove()
   }
 
+  /** The founder of the authority founds; all others join what a member that answers has. */
   async #find(): Promise<void> {
-    const { seeds, isSynced, clock, logger, found, moveTo, random } = this.#parts
-    const mayFound = seeds().length === 0 || seeds().some(({ isSelf }) => isSelf)
-    const others = this.#others()
-    const step = foundingStep({
-      seeds: seeds(),
-      views: await this.#poll(mayFound ? others : sample(random, others, joinSample)),
-      isSynced: isSynced(),
-      waitedMs: clock.now() - this.#startedMs,
-    })
-    const text = step.kind === 'found' ? 'founds a cluster' : `${step.kind}s for a cluster`
-    if (step.why !== this.#told)
-      logger.info(`${step.kind === 'join' ? 'joins one' : text}: ${step.why}`)
-    this.#told = step.why
-    if (step.kind === 'found') await found()
-    else if (step.kind === 'join') await moveTo(step.clusterId)
+    const { founds, logger, found, moveTo, random } = this.#parts
+    if (founds()) {
+      logger.info('founds a cluster: this host founded its authority')
+      return found()
+    }
+    const views = await this.#poll(sample(random, this.#others(), joinSample))
+    const clusterId = prevailing(views.map((view) => view?.clusterId ?? ''))
+    const text = clusterId === null ? 'waits for a member that has a cluster' : 'joins a cluster'
+    if (text !== this.#told) logger.info(text)
+    this.#told = text
+    if (clusterId !== null) await moveTo(clusterId)
   }
 
   /** Views spread by one question to anybody at a time: of new voters, and of clusters that met. */

@@ -50,7 +50,9 @@ export async function joinBy(
       toAsk.unshift(...answered.voters.flatMap((text) => endpointOf(text) ?? []))
     } catch (error) {
       if (isBug(error)) throw error
-      if (error instanceof EnrolmentRefused) refused ??= error
+      // One member that cannot be joined, its clock is wrong, does not hide what another says.
+      if (error instanceof EnrolmentRefused && (refused === null || error.why === 'evicted'))
+        refused = error
       isMet ||= error instanceof OverlayError && error.code !== 'SOCKET'
       reasons.add(messageOf(error))
     }

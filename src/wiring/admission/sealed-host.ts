@@ -64,6 +64,8 @@ export class SealedHost {
     const seeds = () => Promise.all(join.map((seed) => endpointsOf(inner, seed)))
     const host = new SealedHost({ ...rest, identity, seeds, dial }, parts)
     if (identity.standing !== null) return host
+    // Until gossip serves: a host that is no member says so at once, and is not waited for.
+    host.transport.onStream((stream) => stream.destroy())
     const first = obtainStanding(host.parts, 0)
     first.catch(() => {})
     const obtained = await Promise.race([first, sleep(parts.clock, maxOpenMs)])

@@ -50,10 +50,11 @@ type Obtained = null | { readonly reason: string; readonly isRefused: boolean }
  * One attempt to become a member of the cluster that JOIN leads to, or to found it: without JOIN at
  * once, else with a token that was chosen beforehand and `waitedMs` after the start, when no entry
  * of JOIN that is a member answers and this host is one of them. The first entry founds at once,
- * each further one later. Refuses with BAD_SETTING a JOIN without a token.
+ * each further one later, and not while one before it listens. Refuses with BAD_SETTING a JOIN
+ * without a token.
  */
 export async function obtainStanding(parts: HostParts, waitedMs: number): Promise<Obtained> {
-  const { identity, address, token } = parts
+  const { address, token } = parts
   const isSelf = (seed: Endpoint): boolean => seed.address === address
   const entries = await parts.seeds()
   const isAlone = entries.every((seeds) => seeds.some(isSelf))
@@ -64,15 +65,43 @@ export async function obtainStanding(parts: HostParts, waitedMs: number): Promis
     )
   if (!isAlone) {
     const others = entries.flat().filter((seed) => !isSelf(seed))
-    const attempt = await enrolBy(parts, others, { key: identity.key, token })
-    if ('grant' in attempt) return null
-    if ('refusal' in attempt) return { reason: attempt.refusal, isRefused: attempt.why !== 'clash' }
+    const met = await join(parts, others)
     const rank = entries.findIndex((seeds) => seeds.some(isSelf))
     const mayFound = rank >= 0 && waitedMs >= rank * foundingStepMs && token?.authority === null
-    if (attempt.isMet || !mayFound) return { reason: attempt.reason, isRefused: false }
+    if (!met.isAlone || !mayFound) return met.obtained
+    // Dialing those that are off took a while, and others may have founded.
+    const again = await join(parts, met.reachable)
+    if (!again.isAlone) return again.obtained
+    const first = entries.slice(0, rank).flat().find(again.isListening)
+    if (first !== undefined)
+      return { reason: `${first.address}, which JOIN names first, founds`, isRefused: false }
   }
   await foundCluster(parts)
   return null
+}
+
+/** Asks these to have this host enrolled; `isAlone` when none of them is a member. */
+async function join(parts: HostParts, seeds: readonly Endpoint[]) {
+  const [listening, silent] = [new Set<string>(), new Set<string>()]
+  const dial = async (to: Endpoint, signal: AbortSignal): Promise<Stream> => {
+    const stream = await parts
+      .dial(to, signal)
+      .finally(() => signal.aborted && silent.add(to.address))
+    listening.add(to.address)
+    return stream
+  }
+  const { identity, token } = parts
+  const attempt = await enrolBy({ ...parts, dial }, seeds, { key: identity.key, token })
+  const isAlone = 'isMet' in attempt && !attempt.isMet
+  const reachable = seeds.filter(({ address }) => !silent.has(address))
+  const isListening = ({ address }: Endpoint): boolean => listening.has(address)
+  return { obtained: obtainedOf(attempt), isAlone, reachable, isListening }
+}
+
+function obtainedOf(attempt: JoinAttempt): Obtained {
+  if ('grant' in attempt) return null
+  if ('reason' in attempt) return { reason: attempt.reason, isRefused: false }
+  return { reason: attempt.refusal, isRefused: attempt.why !== 'clash' }
 }
 
 /** Makes the authority of a new cluster, a certificate for this host and the first token. */

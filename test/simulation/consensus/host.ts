@@ -7,7 +7,6 @@ import type {
   ConsensusStore,
   ConsensusTransport,
   MemberState,
-  Seed,
   StateMachine,
 } from '../../../src/consensus/ports.ts'
 import { RegisterMap, decodeOperation } from '../raft/register-map.ts'
@@ -137,7 +136,7 @@ export class Host {
   newState: (() => StateMachine) | null = null
   /** How far this host's clock is off, ms. */
   offsetMs = 0
-  seeds: () => readonly Seed[] = () => []
+  founds = true
   voters = 5
   logger: Logger = silentLogger
   /** Clusters that it came to belong to, in this life. */
@@ -173,8 +172,7 @@ export class Host {
       store: this.disk,
       members: () => this.#wire.members(this.name),
     }
-    const isSynced = (): boolean => true
-    const settings = { voters: this.voters, seeds: () => this.seeds(), isSynced }
+    const settings = { voters: this.voters, founds: () => this.founds }
     const state = this.newState?.() ?? this.machine
     const consensus = (this.consensus = new Consensus(ports, state, settings))
     consensus.onClusterChange((id) => this.clusters.push(id))
