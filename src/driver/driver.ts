@@ -4,7 +4,7 @@ import type { Cidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
 import type { Mac } from '../net/mac.ts'
 import { AddedSubnets } from './added-subnets.ts'
-import { AgreedVnis } from './agreed-vnis.ts'
+import { AgreedVnis } from './agreed/agreed-vnis.ts'
 import { ConsistencyCheck, type InconsistencyStatus, type OverlayChange } from './consistency.ts'
 import { DelayedTeardown } from './delayed-teardown.ts'
 import {
@@ -13,6 +13,7 @@ import {
   type Joined,
   type JoinRequest,
 } from './endpoints.ts'
+import { EnginePools } from './agreed/engine-pools.ts'
 import { type Endpoint, type Network, NetworkStore } from './network-store.ts'
 import { type AllocateNetworkRequest, type CreateNetworkRequest, Networks } from './networks.ts'
 import { OrphanCollector, type OrphanStatus } from './orphans/orphan-collector.ts'
@@ -40,6 +41,7 @@ export class Driver {
   readonly #networks: Networks
   readonly #vnis: AgreedVnis
   readonly #subnets: AddedSubnets
+  readonly #enginePools: EnginePools
   readonly #endpoints: Endpoints
   readonly #queue = new KeyedQueue()
   readonly #teardown: DelayedTeardown
@@ -54,7 +56,9 @@ export class Driver {
     const inQueueOf = (networkId: string, task: () => Promise<void>): Promise<void> =>
       this.#queue.run(networkId, task)
     this.#subnets = new AddedSubnets(parts, store, inQueueOf)
+    const enginePools = (this.#enginePools = new EnginePools(parts, store))
     this.#vnis = new AgreedVnis(parts, store, {
+      compareMore: () => enginePools.compare(),
       inQueueOf,
       changeVni: async (network, vni) => {
         await this.#networks.changeVni(network, vni)
@@ -62,8 +66,9 @@ export class Driver {
       },
     })
     const inQueue = (task: () => Promise<void>): Promise<void> => this.#inNetworksQueue(task)
-    this.#networks = new Networks({ driver: parts, store, vnis: this.#vnis, inQueue })
-    this.#endpoints = new Endpoints(parts, store)
+    const vnis = this.#vnis
+    this.#networks = new Networks({ driver: parts, store, vnis, enginePools, inQueue })
+    this.#endpoints = new Endpoints(parts, store, enginePools)
     this.#orphans = new OrphanCollector({
       driver: parts,
       store,
@@ -118,6 +123,17 @@ export class Driver {
   /** Adds a subnet to a network of this host, and so on all hosts; see `AddedSubnets`. */
   addSubnet(networkId: string, subnet: Cidr): Promise<void> {
     return this.#subnets.add(networkId, subnet).finally(() => this.#consistency.changed())
+  }
+
+  /**
+   * Runs `create`, which asks this host's engine for a copy of a network whose addresses the
+   * engines hand out, with what it may hand out of these pools. Refuses, or fails with QUORUM.
+   */
+  copyNetwork<T>(
+    pools: readonly Cidr[],
+    create: (ranges: readonly Cidr[]) => Promise<T>,
+  ): Promise<T> {
+    return this.#enginePools.copy(pools, create)
   }
 
   deleteNetwork(networkId: string): Promise<void> {

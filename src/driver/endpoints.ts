@@ -6,6 +6,7 @@ import { type Cidr, cidrBits } from '../net/cidr.ts'
 import type { Peer } from '../net/endpoint.ts'
 import { ipBits } from '../net/ip.ts'
 import { isMulticastMac, type Mac, noMac } from '../net/mac.ts'
+import type { EnginePools } from './agreed/engine-pools.ts'
 import { type Endpoint, type Network, endpointClaim, shortId } from './network-store.ts'
 import { parseNetworkOptions } from './overlay-parameters.ts'
 import type { NetworkStore } from './network-store.ts'
@@ -34,9 +35,11 @@ export class Endpoints {
   readonly #parts: DriverParts
   readonly #store: NetworkStore
   readonly #uniqueness: UniquenessCheck
+  readonly #enginePools: EnginePools
 
-  constructor(parts: DriverParts, store: NetworkStore) {
+  constructor(parts: DriverParts, store: NetworkStore, enginePools: EnginePools) {
     this.#parts = parts
+    this.#enginePools = enginePools
     this.#store = store
     this.#uniqueness = new UniquenessCheck(parts.peers, store)
   }
@@ -183,6 +186,7 @@ export class Endpoints {
     if (mac === noMac)
       throw refusal('BAD_REQUEST', `${mac} stands for no address; give another --mac-address`)
     refuseGateway(network, addresses)
+    this.#enginePools.refuseOthers(network, addresses)
     const present = this.#store.endpoint(network.networkId, endpointId)
     return {
       endpointId,

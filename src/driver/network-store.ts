@@ -24,6 +24,8 @@ export interface Network {
   readonly poolKeys: readonly string[]
   /** Those of `pools` that the network got after it was created; none in an older store. */
   readonly added?: readonly Cidr[]
+  /** What this host's engine may hand out, where the addresses are by the engines' own IPAM. */
+  readonly ranges?: readonly Cidr[] | undefined
   /** The driver options as received, to recognize a repeated call. */
   readonly options: Readonly<Record<string, string>>
 }
@@ -53,6 +55,8 @@ export interface OverlayClaim {
   readonly poolKeys?: readonly string[] | undefined
   /** Those of `pools` that were added after the network was created. */
   readonly added?: readonly Cidr[] | undefined
+  /** What the member's engine hands out, where that is by the engines' own IPAM. */
+  readonly ranges?: readonly Cidr[] | undefined
 }
 
 /** An overlay as a member has published it. */
@@ -178,8 +182,8 @@ export class NetworkStore {
 
 /** The claim of a network's overlay. */
 export function overlayClaim(network: Network): OverlayClaim {
-  const { overlayId, vni, pools, mtu, encrypted, poolKeys, added } = network
-  const claim = { overlayId, vni, pools, mtu, encrypted, poolKeys }
+  const { overlayId, vni, pools, mtu, encrypted, poolKeys, added, ranges } = network
+  const claim = { overlayId, vni, pools, mtu, encrypted, poolKeys, ranges }
   return added === undefined ? claim : { ...claim, added }
 }
 

@@ -18,8 +18,9 @@ import {
   parseNetworkOptions,
 } from './overlay-parameters.ts'
 import { engineSubnets } from './added-subnets.ts'
-import type { AgreedVnis } from './agreed-vnis.ts'
-import { parsePoolKey } from '../net/pool-key.ts'
+import type { AgreedVnis } from './agreed/agreed-vnis.ts'
+import { type EnginePools, isEngines, refuseForeignPools } from './agreed/engine-pools.ts'
+import { enginePoolKey, parsePoolKey } from '../net/pool-key.ts'
 import { freeVni, searchFrom, type Vni } from '../net/vni.ts'
 import type { DriverParts, RequestedPool } from './ports.ts'
 
@@ -44,6 +45,7 @@ interface NetworksParts {
   readonly driver: DriverParts
   readonly store: NetworkStore
   readonly vnis: AgreedVnis
+  readonly enginePools: EnginePools
   /** Runs a task in the queue of all networks. */
   readonly inQueue: (task: () => Promise<void>) => Promise<void>
 }
@@ -56,26 +58,33 @@ export class Networks {
   readonly #parts: DriverParts
   readonly #store: NetworkStore
   readonly #vnis: AgreedVnis
+  readonly #enginePools: EnginePools
   readonly #inQueue: NetworksParts['inQueue']
   /** What this host, as a swarm's leader, has chosen for networks that no node has created yet. */
   readonly #allocated = new Map<string, KnownOverlay>()
 
-  constructor({ driver, store, vnis, inQueue }: NetworksParts) {
+  constructor({ driver, store, vnis, enginePools, inQueue }: NetworksParts) {
     this.#parts = driver
     this.#store = store
     this.#vnis = vnis
+    this.#enginePools = enginePools
     this.#inQueue = inQueue
   }
 
   /**
-   * CreateNetwork: claims a VNI, then stores and publishes the network. Nothing is created in the
-   * kernel before the first endpoint. A repeated call with the same content succeeds; a different
-   * one with the same id, or a second network for the same overlay on this host, is refused.
+   * CreateNetwork: claims a VNI, then stores and publishes the network; the kernel is not touched. A
+   * repeated call with the same content succeeds; another with the same id is refused.
    */
   async create(request: CreateNetworkRequest): Promise<void> {
     if (this.#isPresent(request)) return
+    if (!isEngines(request)) return this.#create(request)
+    const pools = request.pools.map(({ pool }) => pool)
+    return this.#enginePools.claim(pools, (ranges) => this.#create(request, ranges))
+  }
+
+  async #create(request: CreateNetworkRequest, ranges?: readonly Cidr[]): Promise<void> {
     const { vni: wanted, encrypted } = parseNetworkOptions(request.options)
-    const { vni, ...network } = await this.#describe(request)
+    const { vni, ...network } = await this.#describe(request, ranges)
     if (encrypted) await this.#parts.ensureEncryption()
     const known = this.#knownOverlays(request.networkId)
     const write = (agreed: Vni): Promise<void> =>
@@ -214,6 +223,7 @@ export class Networks {
   /** The network as requested; its VNI is null where no member has published one. */
   async #describe(
     request: CreateNetworkRequest,
+    ranges: readonly Cidr[] | undefined,
   ): Promise<Omit<Network, 'vni'> & { vni: Vni | null }> {
     const { networkId, internal, options } = request
     const { overlay, vni: wanted, mtu: wantedMtu, encrypted } = parseNetworkOptions(options)
@@ -222,7 +232,8 @@ export class Networks {
       .map(({ addressSpace, pool }) => this.#parts.pools.poolFor(addressSpace, pool, overlay))
       .filter((key) => key !== null)
     const others = [...this.#parts.cluster.overlays()]
-    const ownName = isSwarmId(networkId) ? networkId : overlayOfPools(poolKeys, others)
+    const key = ranges === undefined ? overlayOfPools(poolKeys, others) : enginePoolKey(pools[0]!)
+    const ownName = isSwarmId(networkId) ? networkId : key
     const overlayId = overlay ?? ownName ?? refuseForeignPools()
     this.#refuseSecond(overlayId, networkId)
     for (const other of others) refuseSharedPool({ overlayId, poolKeys }, other)
@@ -236,7 +247,7 @@ export class Networks {
     if (fault !== null) this.#parts.logger.warn(fault)
     const gateways = gatewaysOf(request)
     const how = { internal, encrypted, options }
-    return { networkId, overlayId, vni, mtu, pools, gateways, poolKeys, ...how }
+    return { networkId, overlayId, vni, mtu, pools, gateways, poolKeys, ranges, ...how }
   }
 
   #freeVni(known: readonly KnownOverlay[]): Vni {
@@ -266,16 +277,6 @@ export class Networks {
       ...networks.map((network) => ({ ...overlayClaim(network), member: cluster.self })),
     ]
   }
-}
-
-/** Another IPAM driver gives each host's first container the same address. */
-function refuseForeignPools(): never {
-  throw refusal(
-    'UNSUPPORTED',
-    "addresses of this network have to be ts-overlay's, unique on all hosts: docker network create " +
-      '-d ts-overlay --ipam-driver ts-overlay NAME; or give -o overlay=NAME and --subnet, and another ' +
-      '--ip-range on each host',
-  )
 }
 
 function isSameRequest(present: Network, request: CreateNetworkRequest): boolean {

@@ -45,8 +45,32 @@ export interface VniRefusal {
 /** Rejects with QUORUM within that time, ms. */
 type Timed<T> = (timeoutMs: number) => Promise<T>
 
-/** What the cluster agrees on about overlays. */
+/** What this member has of a pool of the cluster: blocks or parts with their grants. */
+export interface AgreedParts {
+  readonly pool: string
+  /** The grant under which it holds the pool; null when it does not. */
+  readonly held: number | null
+  readonly blocks: readonly (readonly [index: number, grant: number])[]
+}
+
+/** Why a pool is not given; see `consensus/state`. */
+export interface PoolRefusal {
+  readonly code: string
+  readonly member?: string
+  readonly pool?: string
+}
+
+/** What the cluster agrees on about overlays, and pools that engines hand out from. */
 export interface DriverAgreement {
+  /** The lower half of a pool, or one part of its upper half; see net/pool-parts.ts. */
+  holdParts(
+    poolKey: string,
+    lower: boolean,
+  ): Timed<{ readonly ok: AgreedParts } | { readonly refused: PoolRefusal }>
+  /** Lets go of a pool, unless it was held again since that grant. */
+  releasePool(poolKey: string, grant: number): Timed<unknown>
+  /** All pools that this member has something of. */
+  holdings(): Timed<{ readonly pools: readonly AgreedParts[] }>
   /** Attaches this host to an overlay, whose VNI is the answer. */
   attachOverlay(
     wish: VniWish,
@@ -62,6 +86,14 @@ export interface DriverAgreement {
     readonly grant: number
     readonly overlays: readonly { overlayId: string; vni: number }[]
   }>
+}
+
+/** Whether a network can be on the other hosts, too, with the engines' own IPAM driver. */
+export interface OtherHosts {
+  /** Why this host's plugin cannot tell them of a network; null when it can. */
+  readonly whyNoCopies: () => string | null
+  /** A live member with a prefix, outside of the cluster, that overlaps that one. */
+  readonly prefixUser: (cidr: Cidr) => { readonly member: string; readonly prefix: Cidr } | null
 }
 
 /** Our own IPAM driver, as the network driver needs it. */
@@ -149,6 +181,7 @@ export interface DriverParts {
   readonly store: DriverStore
   readonly cluster: DriverCluster
   readonly agreement: DriverAgreement
+  readonly otherHosts: OtherHosts
   readonly peers: DriverPeers
   readonly pools: DriverPools
   readonly dataplane: DriverDataplane

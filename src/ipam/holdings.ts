@@ -1,5 +1,6 @@
 import { attempt } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
+import { parsePoolKey } from '../net/pool-key.ts'
 import { DurableWriter } from './durable-writer.ts'
 import { poolNotFound } from './errors.ts'
 import type { Lease } from './leases/lease-table.ts'
@@ -47,8 +48,8 @@ export class Holdings {
   }
 
   /**
-   * Submits a command and adopts the view that it gives; on the disk when it resolves. `place` does
-   * that for a command by which this host comes to hold a pool.
+   * Submits a command and adopts the view that it gives, on disk when it resolves. `place` does
+   * that where this host comes to hold a pool.
    */
   async submit<T extends PoolView | { readonly view: PoolView }>(
     what: string,
@@ -184,7 +185,7 @@ export class Holdings {
   /** The voters have something for us that we do not want: an answer was lost, or a release. */
   async #return({ pool, held, blocks, loans }: PoolView): Promise<void> {
     await this.writer.durable()
-    if (this.pools.get(pool) !== undefined) return
+    if (parsePoolKey(pool)?.kind === 'engine' || this.pools.get(pool) !== undefined) return
     if (held !== null) await this.agreement.releasePool(pool, held)(backgroundMs)
     else {
       const command = this.agreement.release(pool, blocks, loans)

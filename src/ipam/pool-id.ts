@@ -7,6 +7,7 @@ const spaces: Record<PoolKind, string> = {
   shared: addressSpaces.local,
   manager: addressSpaces.global,
   worker: `${addressSpaces.local}-swarm`,
+  engine: '', // the engine's own
 }
 const kinds: readonly PoolKind[] = ['worker', 'manager', 'shared']
 

@@ -3,9 +3,10 @@ import { type Cidr, cidrsOverlap, parseCidr } from './cidr.ts'
 /**
  * Who allocates a pool's addresses. `shared`: every member, from blocks of its own. `manager`: a
  * swarm manager alone, since swarm's managers have agreed already on who allocates. `worker`:
- * nobody here; a swarm worker's copy takes the addresses that the manager chose.
+ * nobody here; a swarm worker's copy takes the addresses that the manager chose. `engine`: each
+ * host's engine by its own IPAM driver, from this member's part (pool-parts.ts).
  */
-export type PoolKind = 'shared' | 'manager' | 'worker'
+export type PoolKind = 'shared' | 'manager' | 'worker' | 'engine'
 
 /** A pool by its name: the prefix, the overlay it is kept apart for, and who allocates. */
 export interface PoolName {
@@ -14,8 +15,13 @@ export interface PoolName {
   readonly overlay: string | null
 }
 
-const prefixes: Record<PoolKind, string> = { shared: '', manager: 'global:', worker: 'swarm:' }
-const kinds: readonly PoolKind[] = ['worker', 'manager', 'shared']
+const prefixes: Record<PoolKind, string> = {
+  shared: '',
+  manager: 'global:',
+  worker: 'swarm:',
+  engine: 'engine:',
+}
+const kinds: readonly PoolKind[] = ['worker', 'manager', 'engine', 'shared']
 
 /** The most characters of an overlay's id. */
 export const maxOverlayIdLength = 63
@@ -40,6 +46,11 @@ export function parsePoolKey(key: string): PoolName | null {
   return rest.length > 0 ? null : poolNameOf(kind, cidrText, overlay)
 }
 
+/** The key of the pool with that prefix that engines hand out from. */
+export function enginePoolKey(cidr: Cidr): string {
+  return poolKeyOf({ kind: 'engine', cidr, overlay: null })
+}
+
 /** The pool of that prefix and overlay; null when either is none. */
 export function poolNameOf(
   kind: PoolKind,
@@ -54,8 +65,9 @@ export function poolNameOf(
 /**
  * Whether two pools may not both be in the cluster. The same prefix is one pool that several hosts
  * share; different prefixes that overlap are not, unless they are kept apart for different
- * overlays.
+ * overlays. Nothing overlaps a pool that engines hand out from.
  */
 export function poolsClash(a: PoolName, b: PoolName): boolean {
+  if ((a.kind === 'engine') !== (b.kind === 'engine')) return cidrsOverlap(a.cidr, b.cidr)
   return a.overlay === b.overlay && a.cidr !== b.cidr && cidrsOverlap(a.cidr, b.cidr)
 }

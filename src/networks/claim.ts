@@ -35,6 +35,8 @@ const spec = v.object({
   options: texts,
   labels: texts,
   ipamOptions: texts,
+  /** Whether the engines' own IPAM gives the addresses, each of its own part. */
+  engineIpam: v.optional(v.boolean()),
   pools: v.pipe(v.array(pool), v.maxLength(8)),
 })
 

@@ -1,4 +1,5 @@
 /** Between the engine's networks and claims. */
+import { type Cidr, cidrIncludes, parseCidr, parseIpInCidr } from '../net/cidr.ts'
 import {
   type NetworkClaim,
   type NetworkSpec,
@@ -17,7 +18,9 @@ const driverName = 'ts-overlay'
 export function specOf(network: EngineNetwork, own: DriverNetwork | undefined): NetworkSpec | null {
   const { Labels, IPAM } = network
   const isPlain = network.Scope === 'local' && !network.Ingress && !network.ConfigOnly
-  if (own?.isOurIpam !== true || !isPlain || !isNetworkName(network.Name)) return null
+  const engines = own?.engines ?? null
+  if (own === undefined || !isPlain || !isNetworkName(network.Name)) return null
+  if (!own.isOurIpam && engines === null) return null
   if (Labels[localLabel] === 'true') return null
   return {
     overlayId: own.overlayId,
@@ -28,19 +31,40 @@ export function specOf(network: EngineNetwork, own: DriverNetwork | undefined): 
     options: network.Options,
     labels: copiedLabels(Labels),
     ipamOptions: IPAM.Options,
+    ...(engines !== null && { engineIpam: true }),
     pools: IPAM.Config.map(({ Subnet, IPRange, Gateway, AuxiliaryAddresses }) => {
       return {
         subnet: Subnet,
-        ipRange: IPRange,
-        gateway: Gateway,
+        // A range is each host's own there, and one gateway is all hosts', which not every engine tells.
+        ipRange: engines === null ? IPRange : '',
+        gateway: engines === null ? Gateway : gatewayIn(Subnet, engines.gateways),
         auxAddresses: AuxiliaryAddresses,
       }
     }),
   }
 }
 
-/** What the engine of another host is asked for: driver and IPAM are ours, not the claim's. */
-export function copyOf({ name, generation }: NetworkClaim, spec: NetworkSpec) {
+function gatewayIn(subnet: string, gateways: readonly string[]): string {
+  const found = gateways.map(parseIpInCidr).find((gateway) => gateway?.cidr === subnet)
+  return found?.ip ?? ''
+}
+
+/** The subnets of a network. */
+export function subnetsOf({ pools }: NetworkSpec): Cidr[] {
+  return pools.map(({ subnet }) => parseCidr(subnet)).filter((subnet) => subnet !== null)
+}
+
+/**
+ * What the engine of another host is asked for: driver and IPAM are ours, not the claim's. With the
+ * engine's own IPAM, `ranges` are what it may hand out.
+ */
+export function copyOf(
+  { name, generation }: NetworkClaim,
+  spec: NetworkSpec,
+  ranges: readonly Cidr[] | null,
+) {
+  const rangeIn = (subnet: string): string =>
+    ranges!.find((range) => cidrIncludes(subnet as Cidr, range)) ?? ''
   return {
     Name: name,
     Driver: driverName,
@@ -51,11 +75,12 @@ export function copyOf({ name, generation }: NetworkClaim, spec: NetworkSpec) {
     Options: { ...spec.options },
     Labels: { ...copiedLabels(spec.labels), [copyLabel]: generationText(generation) },
     IPAM: {
-      Driver: driverName,
+      Driver: ranges === null ? driverName : 'default',
       Options: { ...spec.ipamOptions },
       Config: spec.pools.map(({ subnet, ipRange, gateway, auxAddresses }) => {
+        const IPRange = ranges === null ? ipRange : rangeIn(subnet)
         const AuxiliaryAddresses = { ...auxAddresses }
-        return { Subnet: subnet, IPRange: ipRange, Gateway: gateway, AuxiliaryAddresses }
+        return { Subnet: subnet, IPRange, Gateway: gateway, AuxiliaryAddresses }
       }),
     },
   }

@@ -12,6 +12,7 @@ import {
   compareClaims,
   isSameNetwork,
 } from './claim.ts'
+import type { PrefixUser } from './ports.ts'
 import type { Removal } from './removals.ts'
 
 /** A network of this host's engine. */
@@ -38,6 +39,8 @@ interface PlanInput {
   readonly destroyed: ReadonlyMap<string, Removal>
   /** Live members with endpoints on an overlay; this one when a container refers to the name. */
   readonly users: (name: string, overlayId: string) => readonly string[]
+  /** Live members that use a part of a network's subnets outside of the cluster. */
+  readonly prefixUsers: (spec: NetworkSpec) => readonly PrefixUser[]
   /** Whether this member publishes again what members that left had published. */
   readonly isCaretaker: boolean
 }
@@ -54,6 +57,7 @@ export type Action =
 interface NetworkFinding {
   readonly code: 'NETWORK_CLASH' | 'NETWORK_KEPT'
   readonly name: string
+  readonly key?: string
   readonly text: string
   readonly remedy: string
 }
@@ -91,7 +95,7 @@ function surplusOf(ours: readonly OwnNetwork[]): OwnNetwork[] {
 }
 
 function planAbsent(
-  { self, destroyed, users }: PlanInput,
+  { self, destroyed, users, prefixUsers }: PlanInput,
   name: string,
   claim: NetworkClaim | undefined,
   others: readonly OwnNetwork[],
@@ -104,6 +108,8 @@ function planAbsent(
     const removal = { name, generation: next(claim, self), spec: null }
     return [{ kind: 'publish', claim: removal, networkId: null }]
   }
+  const here = prefixUsers(claim.spec).find(({ member }) => member === self)
+  if (here !== undefined) return [prefixInUse(name, 'this host', here)]
   return [{ kind: 'create', claim, users: usedBy }]
 }
 
@@ -121,7 +127,7 @@ function planPresent(
   const mine = { name, generation, spec }
   if (claim === undefined || compareClaims(mine, claim) > 0)
     return input.isCaretaker || generation.member === input.self ? publish(generation) : []
-  if (claim.spec !== null && isSameNetwork(spec, claim.spec)) return []
+  if (claim.spec !== null && isSameNetwork(spec, claim.spec)) return withoutCopy(input, claim)
   // Two were created at once, and this one is as its user asked.
   const isWished = !network.isCopy && !network.isAutomatic
   if (claim.spec !== null && isWished && claim.generation.counter === generation.counter)
@@ -136,6 +142,21 @@ function planPresent(
       : `network "${name}" of ${claim.generation.member} has another subnet or overlay than the one here`
   const remedy = `remove these containers of this host: ${list}`
   return [{ kind: 'finding', finding: { code: 'NETWORK_KEPT', name, text, remedy } }]
+}
+
+/** On the host where it was created: the members that cannot have it. */
+function withoutCopy({ self, prefixUsers }: PlanInput, { name, generation, spec }: NetworkClaim) {
+  if (generation.member !== self) return []
+  const others = Map.groupBy(prefixUsers(spec!), ({ member }) => member)
+  others.delete(self)
+  return Array.from(others.values(), ([user]) => prefixInUse(name, user!.member, user!))
+}
+
+function prefixInUse(name: string, where: string, { prefix }: PrefixUser): Action {
+  const text = `network "${name}" of the cluster is not on ${where}, which uses ${prefix} outside of it`
+  const remedy =
+    'create it again with another --subnet, or with --ipam-driver ts-overlay, which chooses one that is free'
+  return { kind: 'finding', finding: { code: 'NETWORK_CLASH', name, key: where, text, remedy } }
 }
 
 /** A network that a user created on this host a moment ago. */

@@ -1,4 +1,5 @@
 /** What this room needs of the engine, of the other members and of the rest of this host. */
+import type { Cidr } from '../net/cidr.ts'
 import type { NetworkClaim } from './claim.ts'
 
 /** As the engine's API has them, with its names. */
@@ -69,10 +70,20 @@ export interface NetworksCluster {
   claims(): Iterable<NetworkClaim>
   put(claim: NetworkClaim): void
   withdraw(name: string): void
+  /** What live members use outside of the cluster, this one too. */
+  prefixes(): Iterable<PrefixUser>
+  putPrefix(prefix: Cidr): void
+  withdrawPrefix(prefix: Cidr): void
   /** Live members, this one too. */
   liveMembers(): readonly string[]
   /** Live members other than this one with endpoints on an overlay. */
   usersOf(overlayId: string): readonly string[]
+}
+
+/** A member and a prefix that it uses outside of the cluster. */
+export interface PrefixUser {
+  readonly member: string
+  readonly prefix: Cidr
 }
 
 /** A network as our driver has it. */
@@ -83,7 +94,15 @@ export interface DriverNetwork {
   readonly isAutomatic: boolean
   /** Whether its addresses are from our address management. */
   readonly isOurIpam: boolean
+  /** Its subnets and gateways where the engines' own IPAM gives the addresses; else null. */
+  readonly engines: { readonly pools: readonly Cidr[]; readonly gateways: readonly string[] } | null
 }
+
+/** Claims this host's parts of pools and runs `create` with them; see driver/engine-pools.ts. */
+export type CopyNetwork = <T>(
+  pools: readonly Cidr[],
+  create: (ranges: readonly Cidr[]) => Promise<T>,
+) => Promise<T>
 
 export interface NetworksStore {
   entries<T>(table: string): [string, T][]

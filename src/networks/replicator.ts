@@ -8,28 +8,36 @@
  * in a call of the engine, and nothing while the engine's API is away.
  */
 import type { Clock } from '../base/clock.ts'
-import { attempt, isBug, messageOf } from '../base/errors.ts'
-import type { Finding, RoomFindings } from '../base/findings.ts'
+import type { RoomFindings } from '../base/findings.ts'
 import type { Logger } from '../base/logger.ts'
+import { type Cidr, cidrsOverlap } from '../net/cidr.ts'
 import { Debounce, Every } from '../base/timers.ts'
-import { type NetworkClaim, effectiveClaims, parseGeneration, copyLabel } from './claim.ts'
-import { containersOf, copyOf, specOf } from './engine-spec.ts'
+import {
+  type NetworkClaim,
+  type NetworkSpec,
+  effectiveClaims,
+  parseGeneration,
+  copyLabel,
+} from './claim.ts'
+import { containersOf, specOf, subnetsOf } from './engine-spec.ts'
+import { Actions } from './actions.ts'
+import { HostPrefixes } from './host-prefixes.ts'
 import { OwnClaims } from './own-claims.ts'
 import { type Action, type OwnNetwork, agreedOf, planNetworks } from './plan.ts'
 import { Removals } from './removals.ts'
 import type {
+  CopyNetwork,
   DriverNetwork,
   EngineContainer,
   EngineNetwork,
   NetworksCluster,
   NetworksEngine,
   NetworksStore,
+  PrefixUser,
 } from './ports.ts'
 
 /** Events and records that come together are compared once. */
 const debounceMs = 20
-/** A network that was put back is a finding for this long. */
-const putBackShownMs = 600_000
 /** Members that publish what those that left had published, the first by name. */
 const maxCaretakers = 3
 
@@ -41,6 +49,9 @@ interface ReplicatorParts {
   readonly engine: NetworksEngine
   readonly cluster: NetworksCluster
   readonly networks: () => readonly DriverNetwork[]
+  readonly copyNetwork: CopyNetwork
+  /** The prefixes that this host routes. */
+  readonly hostRoutes: () => Promise<readonly Cidr[]>
   readonly auditIntervalMs: number
 }
 
@@ -56,19 +67,19 @@ export class Replicator {
   readonly #pass: Debounce
   readonly #audit: Every
   readonly #removals: Removals
+  readonly #prefixes: HostPrefixes
   /** Names by the id of the networks that the engine had. */
   #names = new Map<string, string>()
   /** Ids of the networks that are as the claim of their name says: their removal is one of it. */
   #agreed = new Set<string>()
-  /** Ids that we have the engine delete. */
-  readonly #deleting = new Set<string>()
-  #failures: Finding[] = []
+  readonly #actions: Actions
   #isConnected = false
 
   constructor(parts: ReplicatorParts) {
     const { clock, logger, auditIntervalMs } = parts
     this.#parts = parts
     this.#own = new OwnClaims(parts.store)
+    this.#prefixes = new HostPrefixes(parts.cluster, parts.hostRoutes)
     const warn = (message: string): void => logger.warn(`comparing networks: ${message}`)
     this.#pass = new Debounce({
       clock,
@@ -77,7 +88,9 @@ export class Replicator {
       warn,
     })
     this.#audit = new Every({ clock, intervalMs: auditIntervalMs, run: () => this.#pass.trigger() })
-    this.#removals = new Removals(clock, () => this.#pass.trigger())
+    const removals = (this.#removals = new Removals(clock, () => this.#pass.trigger()))
+    const created = (id: string, name: string) => this.#names.set(id, name)
+    this.#actions = new Actions({ ...parts, own: this.#own, removals, created })
   }
 
   /** Publishes again what this member had published; before the cluster is joined. */
@@ -132,23 +145,25 @@ export class Replicator {
   }
 
   #onDestroyed(id: string, name: string): void {
-    if (!this.#deleting.delete(id) && this.#agreed.has(id)) this.#removals.removed(name)
+    if (!this.#actions.deleting.delete(id) && this.#agreed.has(id)) this.#removals.removed(name)
   }
 
   async #compare(): Promise<void> {
-    const { cluster, engine, findings } = this.#parts
+    const { cluster, engine, findings, networks } = this.#parts
     if (!cluster.isSynced()) return
     const listed = await engine.networks()
     const containers = await engine.containers()
     this.#note(listed)
     await this.#own.keepOnly(new Set(this.#names.keys()))
     const claims = effectiveClaims(cluster.claims())
-    const actions = this.#plan(listed, containers, claims)
-    this.#failures = []
-    for (const action of actions) await this.#do(action)
+    const driver = new Map(networks().map((network) => [network.networkId, network]))
+    await this.#prefixes.publish(listed, driver)
+    const actions = this.#plan(listed, driver, containers, claims)
+    this.#actions.failures.length = 0
+    for (const action of actions) await this.#actions.do(action)
     const found = actions.flatMap((action) => (action.kind === 'finding' ? [action.finding] : []))
     const clashes = found.map(({ name, ...rest }) => ({ subject: `network ${name}`, ...rest }))
-    findings.replace('networks', [...clashes, ...this.#failures])
+    findings.replace('networks', [...clashes, ...this.#actions.failures])
     this.#forgetSettled(claims)
     await this.#withdrawOld(claims)
   }
@@ -162,11 +177,11 @@ export class Replicator {
 
   #plan(
     listed: readonly EngineNetwork[],
+    driver: ReadonlyMap<string, DriverNetwork>,
     containers: readonly EngineContainer[],
     claims: ReadonlyMap<string, NetworkClaim>,
   ): Action[] {
-    const { cluster, networks } = this.#parts
-    const driver = new Map(networks().map((network) => [network.networkId, network]))
+    const { cluster } = this.#parts
     const live = cluster.liveMembers().toSorted()
     const present = listed.map((network) => this.#ownOf(network, driver, containers))
     const actions = planNetworks({
@@ -175,6 +190,7 @@ export class Replicator {
       networks: present,
       destroyed: this.#removals.byName,
       users: (name, overlayId) => this.#users(name, overlayId, containers),
+      prefixUsers: (spec) => this.#prefixUsers(spec),
       isCaretaker: live.indexOf(cluster.self) < maxCaretakers,
     })
     this.#agreed = new Set(agreedOf(present, claims, actions))
@@ -208,6 +224,15 @@ export class Replicator {
     }
   }
 
+  /** With our IPAM other networks of a host do not matter. */
+  #prefixUsers(spec: NetworkSpec): PrefixUser[] {
+    if (spec.engineIpam !== true) return []
+    const subnets = subnetsOf(spec)
+    return [...this.#parts.cluster.prefixes()].filter(({ prefix }) =>
+      subnets.some((subnet) => cidrsOverlap(subnet, prefix)),
+    )
+  }
+
   #users(name: string, overlayId: string, containers: readonly EngineContainer[]): string[] {
     const { cluster } = this.#parts
     const isUsedHere = containers.some(({ NetworkSettings }) => name in NetworkSettings.Networks)
@@ -223,71 +248,5 @@ export class Replicator {
       await this.#own.drop(name)
       cluster.withdraw(name)
     }
-  }
-
-  async #do(action: Action): Promise<void> {
-    if (action.kind === 'publish') await this.#publish(action)
-    else if (action.kind === 'adopt')
-      await this.#own.setGeneration(action.networkId, action.claim.generation)
-    else if (action.kind === 'create') await this.#create(action)
-    else if (action.kind === 'delete') await this.#delete(action)
-  }
-
-  async #publish({ claim, networkId }: Extract<Action, { kind: 'publish' }>): Promise<void> {
-    const { cluster, logger } = this.#parts
-    const { name, spec } = claim
-    try {
-      cluster.put(claim)
-    } catch (error) {
-      if (isBug(error)) throw error
-      const text = `network "${name}" is on this host alone: ${messageOf(error)}`
-      const remedy = 'create it with fewer or shorter labels and options'
-      this.#failures.push({ code: 'NETWORK_CLASH', subject: `network ${name}`, text, remedy })
-      return
-    }
-    for (const old of await this.#own.put(claim, networkId)) {
-      await this.#own.drop(old)
-      cluster.withdraw(old)
-    }
-    this.#removals.forget(name)
-    logger.info(spec === null ? 'network removed on all hosts' : 'network for all hosts', { name })
-  }
-
-  async #create({ claim, users }: Extract<Action, { kind: 'create' }>): Promise<void> {
-    const { engine, findings, logger } = this.#parts
-    const { name, spec } = claim
-    const removal = this.#removals.byName.get(name)
-    if (removal !== undefined && !this.#removals.mayPutBack(name)) return
-    const answer = await engine.createNetwork(copyOf(claim, spec!))
-    // 409: another network has the name since; the next comparison has it.
-    if ('message' in answer && answer.status !== 409) {
-      const text = `network "${name}" cannot be created on this host: ${answer.message}`
-      const remedy = 'resolve what the message says; it is tried again at each audit'
-      this.#failures.push({ code: 'NETWORK_CLASH', subject: `network ${name}`, text, remedy })
-      return
-    }
-    if ('id' in answer) this.#names.set(answer.id, name)
-    this.#removals.forget(name)
-    if (removal === undefined) return logger.info('network created as on other hosts', { name })
-    const why =
-      removal === 'pruned' ? 'a prune removes it on one host only' : `in use on ${users.join(', ')}`
-    const text = `network "${name}" was removed on this host and is back: ${why}`
-    const remedy = 'remove it when no container of any host is on it'
-    findings.raise(
-      { code: 'NETWORK_PUT_BACK', subject: `network ${name}`, text, remedy },
-      putBackShownMs,
-    )
-  }
-
-  async #delete({ name, networkId }: Extract<Action, { kind: 'delete' }>): Promise<void> {
-    const { engine, logger } = this.#parts
-    this.#deleting.add(networkId)
-    const refused = await attempt(
-      () => engine.removeNetwork(networkId),
-      (message) => ({ status: 0, message }),
-    )
-    if (refused === null) return logger.info('network deleted as on other hosts', { name })
-    this.#deleting.delete(networkId)
-    logger.info('network not deleted', { name, reason: refused.message })
   }
 }

@@ -39,6 +39,8 @@ export const overlayRecord = defineRecord({
     poolKeys: v.optional(v.pipe(list(v.pipe(v.string(), v.maxLength(128))), v.maxLength(16))),
     /** Those of `pools` that the overlay got after it was created. */
     added: v.optional(v.pipe(list(parsed<Cidr>(parseCidr)), v.maxLength(16))),
+    /** What the member's engine hands out of them, where that is by the engines' own IPAM. */
+    ranges: v.optional(v.pipe(list(parsed<Cidr>(parseCidr)), v.maxLength(32))),
     /** The member's UDP port for VXLAN; earlier releases do not say. */
     port: v.optional(udpPort),
     /** Whether its tunnels run inside WireGuard. */
@@ -107,6 +109,15 @@ export const networkRecord = defineRecord({
   validate: ({ name }) => (isNetworkName(name) ? null : 'has no name that a network can have'),
 })
 
+/** A prefix that this host uses outside of the cluster: a route, or another network's subnet. */
+export const prefixRecord = defineRecord({
+  kind: 'prefix',
+  number: 9,
+  key: fieldKey('prefix'),
+  schema: v.object({}),
+  validate: ({ prefix }) => (parseCidr(prefix) === null ? 'is no prefix' : null),
+})
+
 /** This member's WireGuard device, while it has encrypted overlays. */
 export const wireguardRecord = defineRecord({
   kind: 'wireguard',
@@ -127,4 +138,5 @@ export const recordTypes = [
   namesRecord,
   networkRecord,
   wireguardRecord,
+  prefixRecord,
 ]

@@ -20,7 +20,7 @@ import { ClaimFindings } from './claim-validation.ts'
 import { driverAgreement, driverCluster, driverPools } from './ports/driver-ports.ts'
 import { newPaths } from './ports/path-ports.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
-import { driverNetworks, networksCluster } from './ports/networks-ports.ts'
+import { driverNetworks, networksCluster, otherHosts } from './ports/networks-ports.ts'
 import { concernsEncryption, driverEncryption, newEncryption } from './ports/encryption-ports.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Admission } from './admission/admission.ts'
@@ -100,6 +100,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     store,
     random,
     agreement: driverAgreement(clock, ipam, agreed),
+    otherHosts: otherHosts(cluster, options.member, ports.engine),
     cluster: driverCluster(cluster, { self: options.member, vxlanPort: options.vxlanPort }),
     pools: driverPools(ipam),
     peers,
@@ -206,7 +207,7 @@ function newIpam(
 }
 
 function newReplicator(
-  { clock, logger, store, engine }: PluginPorts,
+  { clock, logger, store, engine, hostRoutes }: PluginPorts,
   { member, auditIntervalMs }: PluginOptions,
   {
     cluster,
@@ -225,6 +226,8 @@ function newReplicator(
     engine,
     cluster: networksCluster(cluster, peers, member),
     networks: () => driverNetworks(driver, ipam),
+    copyNetwork: (pools, create) => driver.copyNetwork(pools, create),
+    hostRoutes: async () => (await hostRoutes?.()) ?? [],
     auditIntervalMs,
   })
 }

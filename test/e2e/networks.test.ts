@@ -6,6 +6,7 @@ import {
   bareHost,
   everywhere,
   expectAnswers,
+  expectAnswersIn,
   expectRefusal,
   host,
   members,
@@ -23,6 +24,13 @@ interface Inspected {
 /** `docker network create` on one host. */
 async function create(on: Host, name: string, args: readonly string[] = []): Promise<void> {
   await on.docker(['network', 'create', ...everywhere, ...args, name])
+}
+
+/** The same with the engine's own IPAM driver. */
+const plain = ['network', 'create', '-d', 'ts-overlay']
+
+async function createPlain(on: Host, name: string): Promise<void> {
+  await on.docker([...plain, name])
 }
 
 async function has(on: Host, name: string): Promise<boolean> {
@@ -89,10 +97,45 @@ describe('a network that was created on one host', () => {
     await expectAnswers(host(1), 'full', address)
   })
 
-  it('is refused with the addresses of another IPAM driver, with the command that works', async () => {
-    const words = ['network', 'create', '-d', 'ts-overlay', 'plain']
-    const refused = await host(1).docker(words, { reject: false })
-    expectRefusal(refused, 'docker network create -d ts-overlay --ipam-driver ts-overlay NAME')
+  it('is usable on every host without --ipam-driver, each engine with a part of its own', async () => {
+    await createPlain(host(1), 'plain')
+    await onAll('plain')
+    const first = await start(host(1), 'plain', 'c1')
+    const second = await start(host(2), 'plain', 'c2')
+    const third = await start(host(3), 'plain', 'c3')
+    expect(new Set([first, second, third]).size).to.equal(3)
+    await expectAnswersIn(host(2), 'c2', first)
+    await expectAnswersIn(host(3), 'c3', second)
+    await expectAnswersIn(host(1), 'c1', third)
+    const { stdout } = await host(3).docker(['exec', 'c3', 'getent', 'ahostsv4', 'c1'])
+    expect(stdout).to.contain(first)
+    const stolen = await runOnce(host(1), 'plain', ['true'], ['--ip', second])
+    const { member } = await host(2).pluginStatus()
+    expectRefusal(stolen, second, `not this host's to give but ${member}'s`)
+    for (const on of members()) await on.docker(['rm', '-f', `c${on.index}`])
+    await remove(host(2), 'plain')
+    await onNone('plain')
+    await createPlain(host(3), 'plain')
+    await onAll('plain')
+  })
+
+  it('is refused without --ipam-driver where it cannot be on all, with the command that works', async () => {
+    const subnet = ['--subnet', '10.87.0.0/24']
+    const command = 'docker network create -d ts-overlay --ipam-driver ts-overlay NAME'
+    await host(2).docker(['network', 'create', ...subnet, 'bridge87'])
+    const { member } = await host(2).pluginStatus()
+    const clash = () => host(1).docker([...plain, ...subnet, 'clash'], { reject: false })
+    const hears = async () =>
+      (await clash()).exitCode !== 0 || remove(host(1), 'clash').then(() => false)
+    await until(hears, 'the prefix of another host')
+    expectRefusal(await clash(), command, `which ${member} uses`)
+    await create(host(3), 'ours88', ['--subnet', '10.88.0.0/24'])
+    const overlap = ['--subnet', '10.88.0.0/23', 'overlap']
+    expectRefusal(
+      await host(1).docker([...plain, ...overlap], { reject: false }),
+      command,
+      '10.88.0.0/24',
+    )
   })
 
   it('goes from all when it is removed on one and nobody uses it', async () => {
@@ -167,13 +210,20 @@ describe('a network that was created on one host', () => {
   it('is on a host whose engine was away, and on one that comes later', async () => {
     await host(2).killEngine()
     await create(host(1), 'later')
+    await host(1).docker([...plain, '--subnet', '10.89.0.0/24', 'later-plain'])
     await host(2).startEngine()
     await onAll('later')
+    await onAll('later-plain')
+    const plainAddress = await start(host(1), 'later-plain', 'c1')
     const { address } = host(1)
     await bareHost().installPlugin({ JOIN: address })
     try {
       await onAll('later', [bareHost()])
       expect((await runOnce(bareHost(), 'later', ['true'])).exitCode).to.equal(0)
+      await onAll('later-plain', [bareHost()])
+      await expectAnswers(bareHost(), 'later-plain', plainAddress)
+      await host(1).docker(['rm', '-f', 'c1'])
+      await remove(bareHost(), 'later-plain')
     } finally {
       await remove(bareHost(), 'later')
       await onNone('later')

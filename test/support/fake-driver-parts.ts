@@ -6,6 +6,7 @@ import { seededRandom } from '../../src/base/random.ts'
 import type { EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import type { KnownOverlay, OverlayClaim } from '../../src/driver/network-store.ts'
 import type { DriverParts, RequestedPool, LinkLocation, PoolLease } from '../../src/driver/ports.ts'
+import { type Cidr, cidrsOverlap } from '../../src/net/cidr.ts'
 import type { EndpointClaim, Peer } from '../../src/net/endpoint.ts'
 import { ipAt, ipWithLength } from '../../src/net/cidr.ts'
 import { parseIp } from '../../src/net/ip.ts'
@@ -44,6 +45,9 @@ export interface DriverWorld {
   readonly agreed: AgreedMachine
   readonly agreement: AgreedClient
   isCutOff: boolean
+  /** Why networks cannot be on other hosts with the engines' own IPAM. */
+  whyNoCopies: string | null
+  readonly prefixUsers: { readonly member: string; readonly prefix: Cidr }[]
 }
 
 /** A world in which the driver is alone, with pools of the address space `ours`. */
@@ -67,6 +71,8 @@ export function createDriverWorld(): DriverWorld {
     agreed,
     agreement: agreed.client('here', () => world.isCutOff),
     isCutOff: false,
+    whyNoCopies: null,
+    prefixUsers: [],
   }
   return world
 }
@@ -95,6 +101,11 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
     endpointsChanged: async () => {},
     random: seededRandom(1),
     agreement: world.agreement,
+    otherHosts: {
+      whyNoCopies: () => world.whyNoCopies,
+      prefixUser: (cidr) =>
+        world.prefixUsers.find(({ prefix }) => cidrsOverlap(prefix, cidr)) ?? null,
+    },
     store: {
       entries: <T>(table: string) => [...((world.disk.get(table) ?? new Map()) as Map<string, T>)],
       write: async (changes) => {

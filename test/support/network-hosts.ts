@@ -6,9 +6,14 @@ import { type Clock, sleep } from '../../src/base/clock.ts'
 import { Findings } from '../../src/base/findings.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { type Random, below } from '../../src/base/random.ts'
+import { refusal } from '../../src/base/errors.ts'
+import { type Cidr, parseCidr } from '../../src/net/cidr.ts'
+import { enginePoolKey } from '../../src/net/pool-key.ts'
+import { partPrefixes } from '../../src/net/pool-parts.ts'
 import { type NetworkClaim, copyLabel } from '../../src/networks/claim.ts'
 import type { EngineContainer, EngineNetwork, NetworksEngine } from '../../src/networks/ports.ts'
 import { Replicator } from '../../src/networks/replicator.ts'
+import { AgreedMachine } from './agreed-machine.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 
 type Spec = Parameters<NetworksEngine['createNetwork']>[0]
@@ -87,7 +92,7 @@ export class SimulatedEngine implements NetworksEngine {
   }
 
   /** `docker network create -d ts-overlay --ipam-driver ts-overlay --subnet SUBNET NAME`. */
-  create(name: string, subnet: string, labels: Record<string, string> = {}): void {
+  create(name: string, subnet: string, labels: Record<string, string> = {}, ipam = 'ts-overlay') {
     if (!this.isUp || this.named(name).length > 0) return
     this.#create({
       Name: name,
@@ -99,7 +104,7 @@ export class SimulatedEngine implements NetworksEngine {
       Options: {},
       Labels: labels,
       IPAM: {
-        Driver: 'ts-overlay',
+        Driver: ipam,
         Options: {},
         Config: [{ Subnet: subnet, IPRange: '', Gateway: '', AuxiliaryAddresses: {} }],
       },
@@ -187,6 +192,9 @@ export class NetworkHost {
   /** What it has heard of each member's claims, its own too. */
   readonly heard = new Map<string, Map<string, NetworkClaim>>()
   readonly own = new Map<string, NetworkClaim>()
+  /** What it publishes of its host, and what that routes. */
+  readonly prefixes = new Set<Cidr>()
+  routes: Cidr[] = []
   isUp = true
   findings: Findings
   #replicator: Replicator | null = null
@@ -230,17 +238,36 @@ export class NetworkHost {
         },
         liveMembers: () => this.#hosts.seenBy(this).map(({ name }) => name),
         usersOf: (overlayId) => this.#hosts.usersOf(overlayId, this),
+        prefixes: () => this.#hosts.prefixesSeenBy(this),
+        putPrefix: (prefix) => void this.prefixes.add(prefix),
+        withdrawPrefix: (prefix) => void this.prefixes.delete(prefix),
       },
+      hostRoutes: async () => this.routes,
+      copyNetwork: async (pools, create) => create(pools.flatMap((pool) => this.#partsOf(pool))),
       networks: () =>
         Array.from(this.engine.all.values(), ({ Id, Options, IPAM }) => {
           const subnet = IPAM.Config[0]!.Subnet
           const overlayId = Options['overlay'] ?? subnet
-          return { networkId: Id, overlayId, isAutomatic: isAutomatic(subnet), isOurIpam: true }
+          const isOurIpam = IPAM.Driver === 'ts-overlay'
+          const gateways = [`${subnet.replace(/0\/\d+$/, '1')}/24`]
+          const engines = isOurIpam ? null : { pools: [parseCidr(subnet)!], gateways }
+          return { networkId: Id, overlayId, isAutomatic: isAutomatic(subnet), isOurIpam, engines }
         }),
       auditIntervalMs: 30_000,
     })
     this.#replicator.start()
     this.#hosts.spread(this)
+  }
+
+  /** One part of the upper half. */
+  #partsOf(pool: Cidr): Cidr[] {
+    const { machine } = this.#hosts
+    machine.run(this.name, 'renew')
+    const key = enginePoolKey(pool)
+    const outcome = machine.run(this.name, 'holdParts', { pool: key, lower: false })
+    if ('refused' in outcome) throw refusal('POOL_IN_USE', outcome.refused.code)
+    const parts = machine.view(this.name, key).blocks.map(([part]) => part)
+    return partPrefixes(pool, parts)
   }
 
   /** The plugin ends as in a crash: what it was about to do does not happen. */
@@ -268,6 +295,7 @@ export class NetworkHosts {
   readonly hosts: NetworkHost[] = []
   /** Hosts that the others do not reach. */
   readonly cutOff = new Set<NetworkHost>()
+  readonly machine = new AgreedMachine()
   #subnets = 0
 
   constructor(clock: Clock, random: Random, count: number) {
@@ -295,6 +323,11 @@ export class NetworkHosts {
 
   seenBy(host: NetworkHost): NetworkHost[] {
     return this.hosts.filter((other) => this.reaches(host, other))
+  }
+
+  *prefixesSeenBy(host: NetworkHost) {
+    for (const { name: member, prefixes } of this.seenBy(host))
+      for (const prefix of prefixes) yield { member, prefix }
   }
 
   /** A host's claims go to all that it reaches, each after a while of its own. */

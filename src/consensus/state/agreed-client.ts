@@ -74,6 +74,8 @@ export class AgreedClient {
     this.#command<PoolView>('unreserve', { pool, offset })
   claim = (pool: string, wish: { total: number; first: number; last: number }) =>
     this.#command<{ view: PoolView; owners: readonly Usage[] }>('claim', { pool, ...wish })
+  holdParts = (pool: string, lower: boolean) =>
+    this.#command<PoolView>('holdParts', { pool, lower })
   claimBlock = (pool: string, block: number) =>
     this.#command<PoolView>('claimBlock', { pool, block })
   release = (pool: string, blocks: Granted, loans: Granted) =>

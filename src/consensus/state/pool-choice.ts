@@ -1,7 +1,20 @@
 import { createHash } from 'node:crypto'
+import * as v from 'valibot'
 import { below, type Random } from '../../base/random.ts'
 import { type Cidr, cidrBase, cidrBits, cidrOf, cidrSize } from '../../net/cidr.ts'
 import { ipFromBytes, ipFromInteger, ipToInteger } from '../../net/ip.ts'
+import { cidr, id, list, source, uint32 } from './fields.ts'
+
+/** The fields of the command that chooses a pool. */
+export const poolWish = v.object({
+  id,
+  kind: v.picklist(['shared', 'manager']),
+  overlay: v.nullable(v.string()),
+  ipv6: v.boolean(),
+  sources: list(source, 64),
+  avoid: list(cidr, 1024),
+  start: uint32,
+})
 
 /** Where automatic pools may come from: prefixes of `length` within `cidr`. */
 interface PoolSource {

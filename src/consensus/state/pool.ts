@@ -8,6 +8,7 @@ import {
   type PoolGeometry,
 } from '../../net/pool-geometry.ts'
 import { parsePoolKey, type PoolName } from '../../net/pool-key.ts'
+import { partsOf } from '../../net/pool-parts.ts'
 import type { PoolSnapshot, PoolView } from './pool-view.ts'
 import { Refused } from './section.ts'
 
@@ -52,7 +53,8 @@ export class AgreedPool {
   constructor(key: string, auto: boolean) {
     this.key = key
     this.name = parsePoolKey(key)!
-    this.geometry = geometryOf(this.name.cidr)
+    const { kind, cidr } = this.name
+    this.geometry = kind === 'engine' ? partsOf(cidr) : geometryOf(cidr)
     this.auto = auto
   }
 
@@ -167,7 +169,9 @@ export class AgreedPool {
 
   /** Grants this very block; one that the member owns already is fine. */
   claimBlock(member: number, index: number, grant: number): void {
-    if (this.#owners.get(index) === member) return
+    const owner = this.#owners.get(index)
+    if (owner === member) return
+    if (owner !== undefined) throw new Refused('OWNED')
     if ((this.#blocks.get(member)?.size ?? 0) >= maxBlocks) throw new Refused('QUOTA')
     this.#own(index, member, grant)
   }

@@ -3,9 +3,10 @@ import { seededRandom } from '../../base/random.ts'
 import { cidrBits, cidrContains } from '../../net/cidr.ts'
 import { isUsable, offsetOf } from '../../net/pool-geometry.ts'
 import { parsePoolKey, poolKeyOf, poolsClash } from '../../net/pool-key.ts'
-import { cidr, count, granted, id, ip, list, name, poolKey, source, uint32 } from './fields.ts'
+import { partsFor } from './engine-parts.ts'
+import { count, granted, id, ip, list, name, poolKey } from './fields.ts'
 import type { Members } from './members.ts'
-import { freePools, ulaSource } from './pool-choice.ts'
+import { freePools, poolWish, ulaSource } from './pool-choice.ts'
 import { AgreedPool, maxBlocks, maxLoans } from './pool.ts'
 import type { PoolSnapshot, PoolView } from './pool-view.ts'
 import { type Call, type Section, Refused, memberOperation, question } from './section.ts'
@@ -44,44 +45,32 @@ export class Pools implements Section {
      * The caller holds the pool that `overlay` has; if there is none, a prefix of the sources that
      * overlaps no pool and none of `avoid`, searched from a place that `start` decides.
      */
-    choosePool: memberOperation(
-      1,
-      v.object({
-        id,
-        kind: v.picklist(['shared', 'manager']),
-        overlay: v.nullable(v.string()),
-        ipv6: v.boolean(),
-        sources: list(source, 64),
-        avoid: list(cidr, 1024),
-        start: uint32,
-      }),
-      (command, call) => {
-        const { kind, ipv6, avoid, start, overlay } = command
-        const isSame = ({ name }: AgreedPool): boolean =>
-          name.kind === kind && name.overlay === overlay && (cidrBits(name.cidr) === 128) === ipv6
-        const isNamed = overlay !== null && kind === 'shared'
-        const known = isNamed ? [...this.#pools.values()].find(isSame) : undefined
-        if (known?.holders.has(call.member.number) === false)
-          return this.#hold(known.key, true, call)
-        const sources =
-          ipv6 && command.sources.length === 0 ? [ulaSource(this.#members.root)] : command.sources
-        const taken = [...avoid, ...Array.from(this.#pools.values(), ({ name }) => name.cidr)]
-        const [cidr] = sources.length === 0 ? [] : freePools(sources, taken, seededRandom(start))
-        if (cidr === undefined) throw new Refused('NONE_LEFT')
-        const key = poolKeyOf({ kind, cidr, overlay })
-        if (parsePoolKey(key) === null) throw new Refused('BAD_COMMAND')
-        return this.#hold(key, true, call)
-      },
-    ),
+    choosePool: memberOperation(1, poolWish, (command, call) => {
+      const { kind, ipv6, avoid, start, overlay } = command
+      const isSame = ({ name }: AgreedPool): boolean =>
+        name.kind === kind && name.overlay === overlay && (cidrBits(name.cidr) === 128) === ipv6
+      const isNamed = overlay !== null && kind === 'shared'
+      const known = isNamed ? [...this.#pools.values()].find(isSame) : undefined
+      if (known?.holders.has(call.member.number) === false) return this.#hold(known.key, true, call)
+      const sources =
+        ipv6 && command.sources.length === 0 ? [ulaSource(this.#members.root)] : command.sources
+      const taken = [...avoid, ...Array.from(this.#pools.values(), ({ name }) => name.cidr)]
+      const [cidr] = sources.length === 0 ? [] : freePools(sources, taken, seededRandom(start))
+      if (cidr === undefined) throw new Refused('NONE_LEFT')
+      const key = poolKeyOf({ kind, cidr, overlay })
+      if (parsePoolKey(key) === null) throw new Refused('BAD_COMMAND')
+      return this.#hold(key, true, call)
+    }),
     /**
      * The caller lets go of the pool and of all that it has of it, if it holds it under that grant.
      */
     releasePool: memberOperation(
       1,
       v.object({ id, pool: poolKey, grant: count }),
-      (command, { member }) => {
+      (command, call) => {
         const pool = this.#pools.get(command.pool)
-        if (pool?.holders.get(member.number) === command.grant) this.#drop(pool, member.number)
+        const { number } = call.member
+        if (pool?.holders.get(number) === command.grant) this.#drop(pool, number)
         return {}
       },
     ),
@@ -125,15 +114,32 @@ export class Pools implements Section {
     claimBlock: memberOperation(
       1,
       v.object({ id, pool: poolKey, block: count }),
-      (command, { at, member }) => {
-        const pool = this.#held(command.pool, member.number)
-        if (command.block >= pool.geometry.blockCount) throw new Refused('BAD_COMMAND')
-        const owner = pool.ownerOf(command.block)
-        if (owner !== undefined && owner !== member.number) {
-          throw new Refused('OWNED', { member: this.#members.nameOf(owner) })
-        }
-        pool.claimBlock(member.number, command.block, at.index)
-        return this.#view(pool, member.number)
+      (command, call) => {
+        const { number } = call.member
+        const pool = this.#held(command.pool, number)
+        const { block } = command
+        if (block >= pool.geometry.blockCount) throw new Refused('BAD_COMMAND')
+        const offset = block * pool.geometry.blockSize
+        this.#blaming(pool, offset, () => pool.claimBlock(number, block, call.at.index))
+        return this.#view(pool, number)
+      },
+    ),
+    /**
+     * The caller holds a pool that engines hand out from, with the parts that it has of it, else
+     * with the lower half or with one part of the upper.
+     */
+    holdParts: memberOperation(
+      1,
+      v.object({ id, pool: poolKey, lower: v.boolean() }),
+      (command, call) => {
+        const { number } = call.member
+        const { pool: key, lower } = command
+        const pool = this.#pools.get(key) ?? new AgreedPool(key, false)
+        if (pool.name.kind !== 'engine') throw new Refused('BAD_COMMAND')
+        const parts = this.#blaming(pool, 0, () => partsFor(pool, number, lower))
+        this.#hold(key, false, call)
+        for (const part of parts) this.#held(key, number).claimBlock(number, part, call.at.index)
+        return this.#view(this.#held(key, number), number)
       },
     ),
     /** What the caller gives back: blocks and loans, each with its grant. */
@@ -244,10 +250,11 @@ export class Pools implements Section {
   }
 
   #refuseOverlap(key: string): void {
-    const name = parsePoolKey(key)!
     for (const other of this.#pools.values()) {
-      if (!poolsClash(name, other.name)) continue
-      throw new Refused('OVERLAP', { pool: other.key, member: this.#someHolder(other) })
+      if (!poolsClash(parsePoolKey(key)!, other.name)) continue
+      const owners = Array.from(other.usage(), ([owner]) => owner)
+      const [someone] = [...other.holders.keys(), ...owners]
+      throw new Refused('OVERLAP', { pool: other.key, member: this.#members.nameOf(someone ?? 0) })
     }
   }
 
@@ -289,11 +296,5 @@ export class Pools implements Section {
       return { member: this.#members.nameOf(member), blocks }
     })
     return usage.sort((a, b) => b.blocks - a.blocks || (a.member < b.member ? -1 : 1)).slice(0, max)
-  }
-
-  #someHolder(pool: AgreedPool): string {
-    const [holder] = pool.holders.keys()
-    const [owner] = Array.from(pool.usage(), ([member]) => member)
-    return this.#members.nameOf(holder ?? owner ?? 0)
   }
 }

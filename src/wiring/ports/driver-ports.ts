@@ -63,6 +63,10 @@ export function driverAgreement(
         clock.now() + timeoutMs,
         agreed.attachOverlay(wish),
       ),
+    holdParts: (poolKey, lower) => (timeoutMs) =>
+      ipam.submit(`pool ${poolKey}`, clock.now() + timeoutMs, agreed.holdParts(poolKey, lower)),
+    releasePool: (poolKey, grant) => agreed.releasePool(poolKey, grant),
+    holdings: () => agreed.holdings(),
     detachOverlay: (overlayId, grant) => agreed.detachOverlay(overlayId, grant),
     attachedOverlays: () => agreed.attachedOverlays(),
   }

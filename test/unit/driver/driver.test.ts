@@ -93,7 +93,7 @@ describe('driver', () => {
     const driver = new Driver(driverPartsOf(world))
     await driver.createNetwork(network('n1', { overlay: 'blue' }))
     await driver.createNetwork(network('n2'))
-    expect(await refusedWith(driver.createNetwork(network('n3', {}, 'LocalDefault')))).to.contain(
+    expect(await refusedWith(driver.createNetwork(network('n3', {}, 'others')))).to.contain(
       'docker network create -d ts-overlay --ipam-driver ts-overlay NAME',
     )
     expect([...world.published.overlays.keys()]).to.deep.equal(['blue', '10.10.0.0/16'])

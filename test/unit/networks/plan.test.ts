@@ -26,6 +26,7 @@ describe('what follows from the claims of other members', () => {
       networks: [],
       destroyed: new Map(),
       users: () => [],
+      prefixUsers: () => [],
       isCaretaker: true,
     })
     const kinds = Map.groupBy(actions, ({ kind }) => kind)

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { seededRandom } from '../../../src/base/random.ts'
+import { parseCidr } from '../../../src/net/cidr.ts'
 import { copyLabel } from '../../../src/networks/claim.ts'
 import { NetworkHosts, type NetworkHost, shape } from '../../support/network-hosts.ts'
 import { VirtualClock } from '../../support/virtual-clock.ts'
@@ -190,5 +191,63 @@ describe('networks of three hosts', () => {
     b!.engine.createNetwork({ ...a!.engine.named('blue')[0]!, Labels: {} }).catch(() => {})
     await clock.advance(2000)
     expect(names(b!)).to.deep.equal(['blue'])
+  })
+
+  describe("with the engines' own addresses", () => {
+    const plain = '10.0.7.0/24'
+    const createPlain = (host: NetworkHost): void => {
+      host.engine.create('blue', plain, {}, 'default')
+    }
+    const config = (host: NetworkHost) => host.engine.named('blue')[0]!.IPAM
+
+    it('are copied with one gateway, and for each host a part of its own', async () => {
+      createPlain(a!)
+      await clock.advance(2000)
+      expect(everywhere()).to.deep.equal([['blue'], ['blue'], ['blue']])
+      const ranges = [b!, c!].map((host) => config(host).Config[0]!.IPRange)
+      expect(ranges.toSorted()).to.deep.equal(['10.0.7.128/28', '10.0.7.144/28'])
+      for (const host of [b!, c!]) {
+        expect(config(host).Driver).to.equal('default')
+        expect(config(host).Config[0]!.Gateway).to.equal('10.0.7.1')
+      }
+    })
+
+    it('go from all when one is removed, and come back after a prune', async () => {
+      createPlain(a!)
+      await clock.advance(2000)
+      c!.engine.prune()
+      await clock.advance(5000)
+      expect(everywhere()).to.deep.equal([['blue'], ['blue'], ['blue']])
+      b!.engine.remove('blue')
+      await clock.advance(5000)
+      expect(everywhere()).to.deep.equal([[], [], []])
+    })
+
+    it('are not on a host that uses the prefix, a later one too, and both sides are told', async () => {
+      b!.routes = [parseCidr('10.0.7.64/26')!]
+      await clock.advance(31_000)
+      createPlain(a!)
+      await clock.advance(31_000)
+      const late = world.add()
+      late.routes = [parseCidr('10.0.0.0/16')!]
+      await clock.advance(62_000)
+      expect(everywhere()).to.deep.equal([['blue'], [], ['blue'], []])
+      for (const host of [b!, late]) expect(codes(host)).to.deep.equal(['NETWORK_CLASH'])
+      const told = a!.findings.status().list.map(({ text }) => text)
+      expect(told.some((text) => text.includes('host2, which uses 10.0.7.64/26'))).to.equal(true)
+      expect(told.some((text) => text.includes('host4, which uses 10.0.0.0/16'))).to.equal(true)
+      b!.routes = []
+      await clock.advance(62_000)
+      expect(names(b!)).to.deep.equal(['blue'])
+    })
+
+    it('are a finding where no part is left', async () => {
+      const hosts = Array.from({ length: 8 }, () => world.add())
+      createPlain(a!)
+      await clock.advance(5000)
+      const without = hosts.concat(b!, c!).filter((host) => names(host).length === 0)
+      expect(without.length).to.equal(2)
+      for (const host of without) expect(codes(host)).to.deep.equal(['NETWORK_CLASH'])
+    })
   })
 })

@@ -11,6 +11,7 @@ import {
   networkRecord,
   overlayRecord,
   poolRecord,
+  prefixRecord,
   recordTypes,
 } from '../../../src/wiring/records.ts'
 import { packed } from '../cluster/arbitraries.ts'
@@ -35,6 +36,15 @@ const samples = [
     mtu: 1450,
     encrypted: false,
   }),
+  encodeRecord(overlayRecord, {
+    overlayId: 'engine:10.0.0.0/24',
+    vni: 9002 as Vni,
+    pools: ['10.0.0.0/24' as Cidr],
+    mtu: 1450,
+    ranges: ['10.0.0.0/25' as Cidr],
+    encrypted: false,
+  }),
+  encodeRecord(prefixRecord, { prefix: '172.17.0.0/16' }),
   encodeRecord(poolRecord, {
     poolKey: '10.0.0.0/8 prod',
     gateway: '10.0.0.1' as Ip,
@@ -92,6 +102,7 @@ describe('wiring/records', () => {
       ['names', 5],
       ['network', 6],
       ['wireguard', 8],
+      ['prefix', 9],
     ])
   })
 
@@ -106,6 +117,12 @@ describe('wiring/records', () => {
         id: '\x02of an earlier release',
         value: '{"vni":9001,"pools":[],"mtu":1450,"encrypted":false}',
       },
+      {
+        id: '\x02engine:10.0.0.0/24',
+        value:
+          '{"vni":9002,"pools":["10.0.0.0/24"],"mtu":1450,"ranges":["10.0.0.0/25"],"encrypted":false}',
+      },
+      { id: '\x09172.17.0.0/16', value: '{}' },
       {
         id: '\x0310.0.0.0/8 prod',
         value: '{"gateway":"10.0.0.1","reserved":["10.0.0.2"],"auto":true,"since":5}',

@@ -30,6 +30,38 @@ describe('the agreed state', () => {
     expect(first.filter((index) => other.includes(index))).to.deep.equal([])
   })
 
+  it('gives the lower half of a pool that engines hand out from to one, and parts to others', () => {
+    const machine = new AgreedMachine('h1', 'h2', 'h3')
+    const pool = 'engine:10.1.0.0/24'
+    const parts = (member: string): number[] =>
+      machine.view(member, pool)?.blocks.map(([part]) => part) ?? []
+    expect(machine.run('h1', 'holdParts', { pool, lower: true })).to.have.property('ok')
+    expect(parts('h1')).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7])
+    machine.run('h2', 'holdParts', { pool, lower: false })
+    machine.run('h2', 'holdParts', { pool, lower: false })
+    machine.run('h3', 'holdParts', { pool, lower: false })
+    expect([parts('h2'), parts('h3')]).to.deep.equal([[8], [9]])
+    expect(machine.run('h2', 'holdParts', { pool, lower: true })).to.deep.equal({
+      refused: { code: 'OWNED', member: 'h1' },
+    })
+    expect(machine.run('h1', 'holdParts', { pool: '10.1.0.0/24', lower: true })).to.deep.equal({
+      refused: { code: 'BAD_COMMAND' },
+    })
+    expect(machine.run('h2', 'holdPool', { pool: '10.1.0.0/24' })).to.have.property('refused')
+    expect(machine.run('h2', 'holdPool', { pool: '10.1.0.0/16 blue' })).to.have.property('refused')
+  })
+
+  it('has no part of a pool for one member too many', () => {
+    const machine = new AgreedMachine('h1', 'h2', 'h3')
+    const pool = 'engine:10.1.0.0/29'
+    machine.run('h1', 'holdParts', { pool, lower: true })
+    machine.run('h2', 'holdParts', { pool, lower: false })
+    expect(machine.run('h3', 'holdParts', { pool, lower: false })).to.deep.equal({
+      refused: { code: 'NONE_LEFT' },
+    })
+    expect(machine.views('h3'), 'refused, nothing changed').to.deep.equal([])
+  })
+
   it('releases a block only under the grant that gave it', () => {
     const machine = new AgreedMachine('h1')
     machine.run('h1', 'holdPool', { pool: '10.1.0.0/24' })

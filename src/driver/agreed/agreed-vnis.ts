@@ -1,16 +1,16 @@
-import { failure, type OverlayError, refusal } from '../base/errors.ts'
-import { KeyedQueue } from '../base/keyed-queue.ts'
-import { Every } from '../base/timers.ts'
-import { searchFrom, type Vni } from '../net/vni.ts'
-import type { Network, NetworkStore } from './network-store.ts'
+import { failure, type OverlayError, refusal } from '../../base/errors.ts'
+import { KeyedQueue } from '../../base/keyed-queue.ts'
+import { Every } from '../../base/timers.ts'
+import { searchFrom, type Vni } from '../../net/vni.ts'
+import type { Network, NetworkStore } from '../network-store.ts'
 import {
   isSwarmId,
   otherEncryption,
   otherVni,
   parseNetworkOptions,
   vniInUse,
-} from './overlay-parameters.ts'
-import type { DriverParts, VniRefusal, VniWish } from './ports.ts'
+} from '../overlay-parameters.ts'
+import type { DriverParts, VniRefusal, VniWish } from '../ports.ts'
 
 /** CreateNetwork waits this long for the voters, ms. */
 const claimMs = 4500
@@ -28,6 +28,8 @@ interface Networks {
   readonly inQueueOf: (networkId: string, task: () => Promise<void>) => Promise<void>
   /** Gives a network without endpoints another VNI. In its queue. */
   readonly changeVni: (network: Network, vni: Vni) => Promise<void>
+  /** What else is compared with the voters, at the same times. */
+  readonly compareMore: () => Promise<void>
 }
 
 /**
@@ -99,6 +101,7 @@ export class AgreedVnis {
 
   async #compare(): Promise<void> {
     const { agreement } = this.#parts
+    await this.#networks.compareMore()
     if (!this.#isChanged && this.#agreedNetworks().length === 0) return
     this.#isChanged = true
     const { known, grant, overlays } = await agreement.attachedOverlays()(backgroundMs)
