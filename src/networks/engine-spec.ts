@@ -35,7 +35,7 @@ export function specOf(network: EngineNetwork, own: DriverNetwork | undefined): 
     pools: IPAM.Config.map(({ Subnet, IPRange, Gateway, AuxiliaryAddresses }) => {
       return {
         subnet: Subnet,
-        // A range is each host's own there, and one gateway is all hosts', which not every engine tells.
+        // The range is each host's own there; the gateway is one, which not every engine tells.
         ipRange: engines === null ? IPRange : '',
         gateway: engines === null ? Gateway : gatewayIn(Subnet, engines.gateways),
         auxAddresses: AuxiliaryAddresses,
