@@ -3,7 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { EngineResolver, DnsClient } from './sandbox-dns.ts'
+import { systemClock } from '../../src/base/clock.ts'
+import { SandboxResolver } from '../../src/dataplane/linux/resolver/sandbox-resolver.ts'
+import { EngineResolver, DnsClient, answerOf } from './sandbox-dns.ts'
 import { until } from '../support/lab/processes.ts'
 import { NetnsLab } from './netns-lab.ts'
 
@@ -178,6 +180,24 @@ describe('a resolver in a sandbox', () => {
     expect(await client.ask('local')).to.equal('10.0.0.1')
     expect(await client.askOverTcp('local')).to.deep.equal(['10.0.0.1'])
   })
+
+  for (const own of ['10.0.0.9', null])
+    it(`may be closed before it replies ${own === null ? 'what it forwards' : 'itself'}`, async () => {
+      const resolver: SandboxResolver = new SandboxResolver(sandbox, {
+        sandbox: 'sandbox',
+        clock: systemClock,
+        processName: 'closing',
+        isOwned: false,
+        answer: (_source, query) => {
+          resolver.close()
+          return own === null ? null : answerOf(Buffer.from(query), own)
+        },
+        onError: (error) => {
+          throw error
+        },
+      })
+      expect(await client.ask('there', 'A', 300)).to.equal('192.0.2.99')
+    })
 
   it('is there beside a program of the container that has port 53', async () => {
     await start('sandbox')
