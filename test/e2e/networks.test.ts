@@ -109,14 +109,38 @@ describe('a network that was created on one host', () => {
     await expectAnswersIn(host(1), 'c1', third)
     const { stdout } = await host(3).docker(['exec', 'c3', 'getent', 'ahostsv4', 'c1'])
     expect(stdout).to.contain(first)
-    const stolen = await runOnce(host(1), 'plain', ['true'], ['--ip', second])
-    const { member } = await host(2).pluginStatus()
-    expectRefusal(stolen, second, `not this host's to give but ${member}'s`)
+    // The subnet of the first is automatic, and there the engine takes no --ip.
+    const stolen = await runOnce(host(2), 'plain', ['true'], ['--ip', first])
+    const { member } = await host(1).pluginStatus()
+    expectRefusal(stolen, first, `not this host's to give but ${member}'s`)
     for (const on of members()) await on.docker(['rm', '-f', `c${on.index}`])
     await remove(host(2), 'plain')
     await onNone('plain')
     await createPlain(host(3), 'plain')
     await onAll('plain')
+  })
+
+  it('has all its options everywhere without --ipam-driver, too', async () => {
+    const net = ['--subnet', '10.90.0.0/24', '--gateway', '10.90.0.9', '--label', 'a.b=c']
+    const ipv6 = ['--ipv6', '--subnet', 'fd00:90::/64']
+    await host(2).docker([...plain, ...net, ...ipv6, '--internal', 'plain-full'])
+    await onAll('plain-full')
+    const first = await start(host(2), 'plain-full', 'c2')
+    const second = await start(host(1), 'plain-full', 'c1')
+    await expectAnswersIn(host(1), 'c1', first)
+    const { stdout } = await host(1).docker([
+      'exec',
+      'c1',
+      'ip',
+      '-6',
+      'addr',
+      'show',
+      'dev',
+      'eth0',
+    ])
+    const [, address = 'none'] = /inet6 (fd00:90:\S+)\/64/.exec(stdout) ?? []
+    await expectAnswersIn(host(2), 'c2', second)
+    await expectAnswersIn(host(2), 'c2', address)
   })
 
   it('is refused without --ipam-driver where it cannot be on all, with the command that works', async () => {
