@@ -72,7 +72,7 @@ export class Networks {
   }
 
   /**
-   * CreateNetwork: claims a VNI, then stores and publishes the network; the kernel is not touched. A
+   * CreateNetwork: claims a VNI, then stores and publishes the network, without the kernel. A
    * repeated call with the same content succeeds; another with the same id is refused.
    */
   async create(request: CreateNetworkRequest): Promise<void> {
