@@ -56,8 +56,7 @@ describe('random histories of networks of whole plugins', () => {
       expect(addresses.doubles).to.deep.equal([])
       for (const { engine } of hosts) {
         expect(engine.violations).to.deep.equal([])
-        for (const name of [...engine.running.keys()])
-          await world.done(engine.removeContainer(name))
+        for (const name of engine.running.keys()) await world.done(engine.removeContainer(name))
       }
       await world.clock.advance(restMs)
       hosts.push(await add(world, random, addresses))
@@ -101,7 +100,7 @@ async function act({ engine }: Host, world: WholeHosts, random: Random): Promise
     async () => (below(random, 2) === 0 ? world.cut() : world.heal()),
     async () => world.heal(),
   ]
-  await world.done(pick(random, work)!() as Promise<unknown>)
+  await world.done(pick(random, work)!())
 }
 
 /** All hosts have the same, or a finding says on whom it is to make them so. */
