@@ -100,7 +100,7 @@ async function act({ engine }: Host, world: WholeHosts, random: Random): Promise
     async () => (below(random, 2) === 0 ? world.cut() : world.heal()),
     async () => world.heal(),
   ]
-  await world.done(pick(random, work)!())
+  await world.done<unknown>(pick(random, work)!())
 }
 
 /** All hosts have the same, or a finding says on whom it is to make them so. */
