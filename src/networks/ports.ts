@@ -98,7 +98,7 @@ export interface DriverNetwork {
   readonly engines: { readonly pools: readonly Cidr[]; readonly gateways: readonly string[] } | null
 }
 
-/** Claims this host's parts of pools and runs `create` with them; see driver/agreed/engine-pools.ts. */
+/** Claims this host's parts of pools and runs `create` with them; see `EnginePools` in driver. */
 export type CopyNetwork = <T>(
   pools: readonly Cidr[],
   create: (ranges: readonly Cidr[]) => Promise<T>,
