@@ -8,6 +8,7 @@ import { systemRandom } from './base/random.ts'
 import { CallStatistics } from './engine-api/call-statistics.ts'
 import { PluginServer } from './engine-api/plugin-server.ts'
 import { watchEngineSocket } from './host/engine-socket.ts'
+import { readHostFacts } from './host/facts.ts'
 import { routedPrefixes } from './host/routes.ts'
 import { addressSpaces } from './ipam/pool-id.ts'
 import { Plugin } from './plugin.ts'
@@ -103,6 +104,7 @@ function createPlugin(settings: Settings, host: HostPorts, sealed: SealedHost): 
       sealed,
       problems,
       hostRoutes: routedPrefixes,
+      hostFacts: () => readHostFacts(vtep),
       ...(engine === null ? {} : { engine }),
       ...hostResolvers(settings, resolverProgram, logger),
     },
@@ -133,6 +135,7 @@ function administrationOf(
   return {
     status: () => ({ ...plugin.status(), calls: calls.summary() }),
     views: () => plugin.views(),
+    diagnosis: plugin.diagnosis,
     events: () => events,
     metrics: new Metrics(() => metricsOf(plugin.status(), calls.summary())),
     illness,

@@ -6,6 +6,7 @@ import type { Ipam } from './ipam/ipam.ts'
 import type { Admission } from './wiring/admission/admission.ts'
 import { addSubnet } from './wiring/added-subnet.ts'
 import { ipamHandlers } from './wiring/ports/driver-ports.ts'
+import { Diagnosis } from './wiring/diagnosis/diagnosis.ts'
 import { type Lifecycle, lifecyclesOf } from './wiring/lifecycle.ts'
 import type { PluginOptions, PluginPorts } from './wiring/ports/plugin-ports.ts'
 import { type Rooms, buildRooms } from './wiring/rooms.ts'
@@ -19,6 +20,8 @@ export class Plugin {
   readonly #ports: PluginPorts
   readonly #options: PluginOptions
   readonly #rooms: Rooms
+  /** What people ask when something is wrong. */
+  readonly diagnosis: Diagnosis
   /** In the order in which they are started. */
   readonly #lifecycles: readonly Lifecycle[]
 
@@ -27,6 +30,7 @@ export class Plugin {
     this.#options = options
     this.#rooms = buildRooms(ports, options)
     serveView(this.cluster, () => viewOf(this.status()))
+    this.diagnosis = new Diagnosis(this.#rooms, ports, options)
     this.#lifecycles = lifecyclesOf(this.#rooms, ports)
   }
 

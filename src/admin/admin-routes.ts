@@ -1,5 +1,6 @@
 import { Router } from 'express'
 import { type InviteOptions, admissionRoutes } from './admission-routes.ts'
+import { type DiagnosisSource, diagnosisRoutes } from './diagnosis-routes.ts'
 import type { Metrics } from './metrics.ts'
 import { metricsRoutes } from './metrics-routes.ts'
 import {
@@ -19,6 +20,7 @@ export interface Administration {
   readonly events: () => readonly { readonly sequence: number }[]
   /** What each live member says of itself. Plain JSON. */
   readonly views: () => Promise<unknown>
+  readonly diagnosis: DiagnosisSource
   readonly metrics: Metrics
   /** Why the plugin does not serve the engine; null when it does. */
   readonly illness: () => string | null
@@ -49,6 +51,7 @@ export interface Administration {
 export function adminRoutes(administration: Administration): Router {
   return Router()
     .use(statusRoutes(administration))
+    .use(diagnosisRoutes(administration.diagnosis))
     .use(metricsRoutes(administration.metrics, administration.illness))
     .use(memberRoutes(administration.evict))
     .use(admissionRoutes(administration.invite, administration.rotateKeys))

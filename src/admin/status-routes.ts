@@ -15,19 +15,20 @@ export function statusRoutes(sources: {
   readonly events: () => readonly { readonly sequence: number }[]
 }): Router {
   const router = Router()
-  router.get('/status', (_request, response) => answer(response, sources.status()))
+  router.get('/status', (_request, response) => answerJson(response, sources.status()))
   router.get('/views', (_request, response, next) => {
-    sources.views().then((views) => answer(response, views), next)
+    sources.views().then((views) => answerJson(response, views), next)
   })
   router.get('/events', (request, response) => {
     const after = Number(request.query['after'] ?? 0)
     const events = sources.events().filter(({ sequence }) => !(sequence <= after))
-    answer(response, { events })
+    answerJson(response, { events })
   })
   return router
 }
 
-function answer(response: Response, value: unknown): void {
+/** JSON that people read with curl: indented, and without control characters. */
+export function answerJson(response: Response, value: unknown): void {
   const text = printableLines(JSON.stringify(value, null, indentation))
   response.type('json').send(`${text}\n`)
 }

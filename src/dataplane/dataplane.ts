@@ -78,6 +78,15 @@ export interface Dataplane {
   /** What the kernel has of an overlay; null when it has no namespace. */
   dump(overlayId: string): Promise<ActualOverlay | null>
 
+  /** The links of an overlay, for diagnosis; null when it has no namespace. */
+  linkStates(overlayId: string): Promise<OverlayLinkStates | null>
+
+  /** Where a packet to that VTEP leaves this host; null when there is no route. */
+  routeTo(vtep: Ip): Promise<UnderlayRoute | null>
+
+  /** What of this kernel is in use. */
+  features(): Promise<KernelFeatures>
+
   /** The overlays that have a namespace on this host. */
   overlays(): Promise<string[]>
 
@@ -192,6 +201,34 @@ export interface EndpointTraffic {
 export interface Traffic {
   readonly frames: number
   readonly bytes: number
+}
+
+export interface LinkState {
+  readonly up: boolean
+  /** Whether the other end of a veth pair, the container's, is up, too. */
+  readonly carrier: boolean
+  readonly mtu: number
+}
+
+export interface OverlayLinkStates {
+  readonly bridge: LinkState | null
+  readonly vxlan:
+    (LinkState & { readonly vni: Vni; readonly vtep: Ip | null; readonly port: number }) | null
+  /** The ports of the bridge, by endpoint id. */
+  readonly ports: Readonly<Record<string, LinkState>>
+  /** Frames of any overlay that did not come from an admitted VTEP, since the filter was made. */
+  readonly tunnelDrops: number
+}
+
+export interface UnderlayRoute extends LinkState {
+  readonly device: string
+}
+
+export interface KernelFeatures {
+  /** Whether frames are filtered; `unsupported` where the kernel has no nf_tables. */
+  readonly filter: 'on' | 'off' | 'unsupported'
+  /** Why there is no fast path; null when there is one. */
+  readonly noFastPath: string | null
 }
 
 /** An endpoint's veth pair as seen from the overlay's namespace. */

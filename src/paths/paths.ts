@@ -87,6 +87,8 @@ export class Paths {
   readonly #heard = new Map<string, number>()
   readonly #nonce: number
   readonly #ticks: Every
+  /** What waits for the echo of a probe that was asked for, by sequence number. */
+  readonly #awaited = new Map<number, () => void>()
   #sequence = 0
   #echoes = { windowMs: 0, count: 0 }
 
@@ -128,6 +130,33 @@ export class Paths {
     const { record, target } = worst.path
     const isWhole = record.verdict('full', now) === 'up'
     return { state: worst.state, rttMs: record.rttMs, bytes: isWhole ? target.mtu : null }
+  }
+
+  /** The paths to a member, one for each overlay that is shared. */
+  to(member: string): Target[] {
+    const all = Array.from(this.#paths.values(), ({ target }) => target)
+    return all.filter((target) => target.member === member)
+  }
+
+  /**
+   * Sends one probe besides those of the heartbeat, because a person asked for it. Resolves with
+   * the round trip in ms, or with null when no echo came within `timeoutMs`.
+   */
+  probe(target: Target, packetBytes: number, timeoutMs: number): Promise<number | null> {
+    const { clock, probes, self } = this.#parts
+    const sequence = (this.#sequence = (this.#sequence + 1) % 2 ** 32)
+    const sentMs = clock.now()
+    return new Promise((resolve) => {
+      const settle = (rttMs: number | null): void => {
+        clock.clearTimeout(limit)
+        this.#awaited.delete(sequence)
+        resolve(rttMs)
+      }
+      const limit = clock.setTimeout(() => settle(null), timeoutMs)
+      this.#awaited.set(sequence, () => settle(clock.now() - sentMs))
+      const payload = { kind: 'probe', nonce: this.#nonce, sequence, sender: self.member } as const
+      probes.send(target, encodeProbe(payload), packetBytes)
+    })
   }
 
   #tick(): void {
@@ -192,7 +221,9 @@ export class Paths {
     if (probe === null || path === undefined) return
     const now = this.#parts.clock.now()
     if (probe.kind === 'echo') {
-      if (probe.nonce === this.#nonce) path.record.echoed(probe.sequence, now)
+      if (probe.nonce !== this.#nonce) return
+      path.record.echoed(probe.sequence, now)
+      this.#awaited.get(probe.sequence)?.()
       return
     }
     this.#heard.set(keyOf(path.target), now)

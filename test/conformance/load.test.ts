@@ -25,6 +25,7 @@ describe('the whole plugin, under load', () => {
       views: async () => ({}),
       metrics: new Metrics(() => []),
       illness: () => null,
+      diagnosis: lone.plugin.diagnosis,
       evict: (members, options) => lone.plugin.ipam.evict(members, options),
       invite: async () => '',
       rotateKeys: async () => 1,

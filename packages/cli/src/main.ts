@@ -3,7 +3,8 @@ import { CommanderError } from 'commander'
 import { printableLines } from '../../../src/base/printable.ts'
 import { PluginAway } from './admin-socket.ts'
 import { metadata, metadataCall, ownWords } from './docker.ts'
-import { createProgram, exitCodes } from './program.ts'
+import { exitCodes } from './command.ts'
+import { createProgram } from './program.ts'
 
 /*
  * `ts-overlay COMMAND`, and the same as a plugin of Docker's command line, `docker ts-overlay

@@ -2,37 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, CommanderError } from 'commander'
 import { printable } from '../../../src/base/printable.ts'
 import { version } from '../../../src/version.ts'
-import { AdminSocket, socketDefault } from './admin-socket.ts'
+import { type AdminSocket, socketDefault } from './admin-socket.ts'
+import { type Options, add, exitCodes } from './command.ts'
 import { completionScripts, completions } from './completion.ts'
+import { addDiagnosis } from './diagnosis.ts'
 import { type Views, differencesOf, printDifferences, printViews } from './diff.ts'
 import { print, printJson } from './output.ts'
 import { writeReport } from './report.ts'
-import { type Status, printMembers, printNetworks, printStatus, troublesOf } from './status-view.ts'
+import { printMembers, printNetworks, printStatus, statusOf, troublesOf } from './status-view.ts'
 import { findPlaces, printPlaces } from './where.ts'
-
-/** Of `status`: all well, something wrong, no answer. Other commands: done, refused, no answer. */
-export const exitCodes = { ok: 0, trouble: 1, away: 2, differ: 2 } as const
-
-interface Options {
-  readonly socket?: string
-  readonly json?: boolean
-  readonly all?: boolean
-  readonly force?: boolean
-  readonly output?: string
-  readonly follow?: boolean
-  readonly hours?: string
-  readonly uses?: string
-  readonly rotate?: boolean
-}
-
-/** What a command is given. */
-interface Call {
-  readonly socket: AdminSocket
-  readonly options: Options
-  readonly args: readonly string[]
-}
-
-type Run = (call: Call) => Promise<number | void>
 
 /** All commands. Each talks to the plugin of this host only, and knows nothing by itself. */
 export function createProgram(): Command {
@@ -44,31 +22,11 @@ export function createProgram(): Command {
     .enablePositionalOptions()
     .exitOverride()
   addViews(program)
+  addDiagnosis(program)
   addEvents(program)
   addActions(program)
   addShellCommands(program)
   return program
-}
-
-/** Adds a command with `--socket` and `--json`, which may also stand before its name. */
-function add(program: Command, usage: string, summary: string, run: Run): Command {
-  return program
-    .command(usage)
-    .summary(summary)
-    .description(summary)
-    .option('--socket <path>', `the plugin's socket (default: ${socketDefault})`)
-    .option('--json', 'answer in JSON, as docs/cli.md describes')
-    .exitOverride()
-    .action(async (...given: unknown[]) => {
-      const command = given.at(-1) as Command
-      const options = command.optsWithGlobals<Options>()
-      const code = await run({
-        socket: new AdminSocket(options.socket),
-        options,
-        args: command.args,
-      })
-      if (typeof code === 'number') process.exitCode = code
-    })
 }
 
 function addViews(program: Command): void {
@@ -245,8 +203,4 @@ function addShellCommands(program: Command): void {
 
 function viewsOf(socket: AdminSocket): Promise<Views> {
   return socket.ask<Views>('GET', '/views')
-}
-
-function statusOf(socket: AdminSocket): Promise<Status> {
-  return socket.ask<Status>('GET', '/status')
 }

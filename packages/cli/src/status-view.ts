@@ -1,22 +1,38 @@
 import type { MemberStatus, OverlayStatus, PluginStatus } from '../../../src/wiring/status.ts'
 import { printable } from '../../../src/base/printable.ts'
+import type { AdminSocket } from './admin-socket.ts'
 import { type Cell, ago, grouped, print, printTable, printWrapped, toned } from './output.ts'
 
 /** The status of a plugin, which may be of another release: what is newer may be missing. */
 export type Status = PluginStatus
 
-/** What is wrong, in a line each: findings first, then hosts that do not answer. */
-export function troublesOf(status: Status): string[] {
-  const findings = status.findings.list.map(({ text, remedy }) => `${text}; ${remedy}`)
+export function statusOf(socket: AdminSocket): Promise<Status> {
+  return socket.ask<Status>('GET', '/status')
+}
+
+/** Something wrong, and what to do. */
+export interface Trouble {
+  readonly text: string
+  readonly remedy: string
+}
+
+/** What is wrong: findings first, then hosts that do not answer. */
+export function troublesOf(status: Status): Trouble[] {
+  const findings = status.findings.list.map(({ text, remedy }) => ({ text, remedy }))
   const away = status.members
     .filter(({ state }) => state === 'dead' || state === 'suspect')
-    .map(({ name, state, since }) => `${name} does not answer (${state} for ${ago(since)})`)
+    .map(({ name, state, since }) => ({
+      text: `${name} does not answer (${state} for ${ago(since)})`,
+      remedy: 'is the host up? If it is gone for good: evict',
+    }))
   const { leader, voters, missing } = status.consensus
-  const quorum =
-    leader === null && voters.length > 0
-      ? [`no majority of the voters answers; missing: ${missing.join(', ') || 'unknown'}`]
-      : []
-  return [...findings, ...away, ...quorum]
+  const text = `no majority of the voters answers; missing: ${missing.join(', ') || 'unknown'}`
+  const remedy = 'bring them back; if they are gone for good: recover'
+  return [...findings, ...away, ...(leader === null && voters.length > 0 ? [{ text, remedy }] : [])]
+}
+
+export function printTroubles(troubles: readonly Trouble[]): void {
+  for (const { text, remedy } of troubles) printWrapped(`! ${text}; ${remedy}`, 'bad')
 }
 
 /** Hosts, networks, and what is wrong. */
@@ -25,10 +41,13 @@ export function printStatus(status: Status): void {
   print(headline(status, troubles))
   printMembers(status, { all: false })
   if (status.overlays.length > 0) printNetworks(status)
-  for (const trouble of troubles) printWrapped(`! ${trouble}`, 'bad')
+  printTroubles(troubles)
 }
 
-function headline({ member, members, overlays, version }: Status, troubles: string[]): string {
+function headline(
+  { member, members, overlays, version }: Status,
+  troubles: readonly Trouble[],
+): string {
   const here = members.filter(({ state }) => state !== 'left')
   const counts = [
     counted(here.length, 'host'),

@@ -11,55 +11,63 @@ export interface Place {
   readonly endpointId: string
   readonly addresses: readonly string[]
   readonly mac: string
+  /** The container's name; null when it is not known. */
   readonly container: string | null
+  /** All its names: aliases and its short id, too. */
+  readonly names: readonly string[]
 }
 
 /** Every endpoint of this host's networks. */
 export function placesOf(status: Status): Place[] {
   return status.overlays.flatMap((overlay) => {
     const common = { network: nameOf(overlay), overlayId: overlay.overlayId }
-    const own = overlay.endpoints.map(({ endpointId, addresses, mac, ...rest }) => ({
+    const own = overlay.endpoints.map(({ endpointId, addresses, mac, names }) => ({
       ...common,
       host: status.member,
       vtep: status.vtep,
       endpointId,
       addresses: addresses.map((address) => address.split('/')[0]!),
       mac,
-      container: containerOf(rest),
+      container: names[0] ?? null,
+      names,
     }))
-    const others = overlay.peers.map(({ member, vtep, endpointId, ips, mac, ...rest }) => ({
+    const others = overlay.peers.map(({ member, vtep, endpointId, ips, mac, names }) => ({
       ...common,
       host: member,
       vtep,
       endpointId,
       addresses: ips,
       mac,
-      container: containerOf(rest),
+      container: names[0] ?? null,
+      names,
     }))
     return [...own, ...others]
   })
 }
 
-/** The name of an endpoint's container, where the plugin knows it. */
-function containerOf(endpoint: object): string | null {
-  const { container = null } = endpoint as { container?: string | null }
-  return container
+/**
+ * The endpoints that `wanted` names: an IP or MAC address, a container's name, alias or short id,
+ * or (the beginning of) an endpoint's id.
+ */
+export function findEndpoints(status: Status, wanted: string): Place[] {
+  const text = wanted.toLowerCase()
+  return placesOf(status).filter(
+    ({ addresses, mac, names, endpointId }) =>
+      addresses.includes(text) ||
+      mac === text ||
+      names.some((name) => name.toLowerCase() === text) ||
+      (/^[0-9a-f]{6,}$/.test(text) && endpointId.startsWith(text)),
+  )
 }
 
-/**
- * The endpoints that `wanted` names: an IP or MAC address, a container's name, (the beginning of)
- * an endpoint's id, or a network by name or id.
- */
+/** The same, and all endpoints of the network that `wanted` names, by name or id. */
 export function findPlaces(status: Status, wanted: string): Place[] {
   const text = wanted.toLowerCase()
   const networks = status.overlays.filter((overlay) => isNetwork(overlay, text))
+  const ids = networks.map(({ overlayId }) => overlayId)
+  const found = new Set(findEndpoints(status, wanted).map(({ endpointId }) => endpointId))
   return placesOf(status).filter(
-    ({ addresses, mac, container, endpointId, overlayId }) =>
-      addresses.includes(text) ||
-      mac === text ||
-      container?.toLowerCase() === text ||
-      (/^[0-9a-f]{6,}$/.test(text) && endpointId.startsWith(text)) ||
-      networks.some((overlay) => overlay.overlayId === overlayId),
+    ({ endpointId, overlayId }) => found.has(endpointId) || ids.includes(overlayId),
   )
 }
 

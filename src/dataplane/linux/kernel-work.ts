@@ -12,7 +12,16 @@ export function kernelWork<T>(what: string, work: () => T): T {
 }
 
 /** A KERNEL failure for a system error; any other error as it is. */
-export function kernelFailure(what: string, error: unknown): unknown {
+function kernelFailure(what: string, error: unknown): unknown {
   if (!isSystemError(error)) return error
   return failure('KERNEL', `${what}: ${messageOf(error)}`, error)
+}
+
+/** Runs work on the kernel; says what it was when it fails. */
+export async function named<T>(what: string, work: () => T | Promise<T>): Promise<Awaited<T>> {
+  try {
+    return await work()
+  } catch (error) {
+    throw kernelFailure(what, error)
+  }
 }

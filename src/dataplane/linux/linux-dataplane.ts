@@ -8,13 +8,16 @@ import type {
   EndpointLink,
   EnsuredEndpoint,
   FailedRowChange,
+  KernelFeatures,
+  OverlayLinkStates,
   OverlayLinks,
   RestoreOutcome,
   RowChange,
+  UnderlayRoute,
 } from '../dataplane.ts'
 import type { FastPathMode } from './bpf/fast-path.ts'
-import { kernelFailure } from './kernel-work.ts'
-import type { HostFilter, Tunnel } from './filter/host-filter.ts'
+import { named } from './kernel-work.ts'
+import type { HostFilter } from './filter/host-filter.ts'
 import { openHostFilter } from './filter/open-filter.ts'
 import { KernelTurns } from './kernel-turns.ts'
 import {
@@ -24,13 +27,13 @@ import {
   repairVethPair,
 } from './links/endpoint-links.ts'
 import { type Sandboxes, addRoutesInSandbox, recreateInSandbox } from './links/sandbox-links.ts'
-import { ensureLinks } from './links/overlay-links.ts'
+import { ensureLinks, tunnelOf, vxlanOf } from './links/overlay-links.ts'
 import { probeFastPath, probeKernel } from './links/probe.ts'
-import { underlayMtu } from './links/underlay.ts'
+import { underlayMtu, underlayRoute } from './links/underlay.ts'
 import { retryUnknownOwner } from './links/vni-owner.ts'
 import { canonicalAddress } from './netlink/addresses.ts'
-import { type Link, deleteLinkFromThread, listLinks } from './netlink/link.ts'
-import { checkEndpointId, checkOverlayId, isMarked, vxlanName } from './netlink/names.ts'
+import { deleteLinkFromThread, listLinks } from './netlink/link.ts'
+import { checkEndpointId, checkOverlayId, isMarked } from './netlink/names.ts'
 import { type NetlinkSocket, maxBatch } from './netlink/netlink-socket.ts'
 import { openOwnNetns } from './netns/netns.ts'
 import { assignNetnsId } from './netns/netns-ids.ts'
@@ -44,7 +47,7 @@ import {
 } from './netns/overlay-netns.ts'
 import { OverlayNamespaces } from './netns/overlay-namespaces.ts'
 import { pinnedOverlays, sweepPins } from './netns/sweep.ts'
-import { dumpOverlay, writeRows } from './rows/rows.ts'
+import { dumpOverlay, readLinkStates, writeRows } from './rows/rows.ts'
 import { WireGuardNetns } from './wireguard/wireguard-netns.ts'
 
 /**
@@ -189,6 +192,24 @@ export class LinuxDataplane implements Dataplane {
     })
   }
 
+  async linkStates(overlayId: string): Promise<OverlayLinkStates | null> {
+    return this.#kernel(`links of overlay ${overlayId}`, () => {
+      const netns = this.#namespaces.find(overlayId)
+      if (netns === null) return null
+      return { ...readLinkStates(netns, overlayId), tunnelDrops: this.#theFilter().dropped() }
+    })
+  }
+
+  async routeTo(vtep: Ip): Promise<UnderlayRoute | null> {
+    return this.#kernel(`route to ${vtep}`, () => underlayRoute(this.#theHost().socket, vtep))
+  }
+
+  async features(): Promise<KernelFeatures> {
+    const { isActive, isSupported } = this.#theFilter()
+    const filter = isActive ? 'on' : isSupported ? 'off' : 'unsupported'
+    return { filter, noFastPath: this.#fastPath.reason }
+  }
+
   async overlays(): Promise<string[]> {
     return this.#kernel('looking for overlays', () =>
       pinnedOverlays(this.#directories, this.#logger),
@@ -276,23 +297,4 @@ export class LinuxDataplane implements Dataplane {
   #removing(what: string, work: () => Promise<void>): Promise<void> {
     return this.#turns.alone(() => named(what, work))
   }
-}
-
-async function named<T>(what: string, work: () => T | Promise<T>): Promise<Awaited<T>> {
-  try {
-    return await work()
-  } catch (error) {
-    throw kernelFailure(what, error)
-  }
-}
-
-/** UDP port and VNI of the VXLAN device that is there; null when there is none. */
-function tunnelOf(netns: OverlayNetns): Tunnel | null {
-  return netns.link(vxlanName)?.vxlan ?? null
-}
-
-function vxlanOf(netns: OverlayNetns, overlayId: string): Link {
-  const link = netns.link(vxlanName)
-  if (link === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
-  return link
 }

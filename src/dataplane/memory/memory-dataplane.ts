@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { failure, refusal } from '../../base/errors.ts'
 import type { Cidr } from '../../net/cidr.ts'
-import { type Ip, ipBits } from '../../net/ip.ts'
+import type { Ip } from '../../net/ip.ts'
 import type { Mac } from '../../net/mac.ts'
 import type { Vni } from '../../net/vni.ts'
 import type {
@@ -11,9 +11,13 @@ import type {
   EndpointLink,
   EnsuredEndpoint,
   FailedRowChange,
+  KernelFeatures,
+  OverlayLinkStates,
   OverlayLinks,
   RestoreOutcome,
+  UnderlayRoute,
 } from '../dataplane.ts'
+import { differences, familyError, ipsOf, linkStatesOf } from './memory-links.ts'
 import { MemoryWireGuard } from './memory-wireguard.ts'
 
 /** The verbs of the port that a fault can be put into. */
@@ -172,7 +176,7 @@ export class MemoryDataplane implements Dataplane {
     const overlay = this.#existing(overlayId)
     const failed: FailedRowChange[] = []
     for (const change of changes) {
-      const error = this.#refuseRow?.(change) ?? familyError(overlay, change)
+      const error = this.#refuseRow?.(change) ?? familyError(overlay.links.vtep, change)
       if (error === null) applyRow(overlay, change)
       else failed.push({ change, error })
     }
@@ -201,6 +205,22 @@ export class MemoryDataplane implements Dataplane {
       dropped: {},
       fastPath: { reason: 'a kernel in memory', endpoints: {} },
     }
+  }
+
+  async linkStates(overlayId: string): Promise<OverlayLinkStates | null> {
+    this.#enter('linkStates')
+    const overlay = this.#overlays.get(overlayId)
+    return overlay ? linkStatesOf(overlay.links, [...overlay.endpoints.values()]) : null
+  }
+
+  async routeTo(vtep: Ip): Promise<UnderlayRoute | null> {
+    this.#enter('routeTo')
+    return { device: 'eth0', up: true, carrier: true, mtu: await this.underlayMtu(vtep) }
+  }
+
+  async features(): Promise<KernelFeatures> {
+    this.#enter('features')
+    return { filter: 'on', noFastPath: 'a kernel in memory' }
   }
 
   async overlays(): Promise<string[]> {
@@ -250,32 +270,11 @@ export class MemoryDataplane implements Dataplane {
 function repaired(endpoints: Map<string, MemoryEndpoint>, link: EndpointLink): string[] | null {
   const present = endpoints.get(link.endpointId)
   if (present === undefined) return null
-  const changed: string[] = []
-  if (!present.portConfigured) changed.push('port repaired')
+  const changed = present.portConfigured ? [] : ['port repaired']
   if (present.link.mac !== link.mac) changed.push('MAC address changed')
   if (present.link.mtu !== link.mtu) changed.push('MTU changed')
   if (!isDeepStrictEqual(ipsOf(present.link), ipsOf(link))) changed.push('addresses changed')
   endpoints.set(link.endpointId, { link, portConfigured: true, inHostNetns: present.inHostNetns })
-  return changed
-}
-
-function ipsOf({ addresses }: EndpointLink): Ip[] {
-  return addresses.map(({ ip }) => ip)
-}
-
-/** A VXLAN device has an IPv4 or an IPv6 socket, and so have all its VTEPs. */
-function familyError(overlay: MemoryOverlay, change: RowChange): string | null {
-  if (change.op === 'remove' || change.kind !== 'fdb') return null
-  return ipBits(change.vtep) === ipBits(overlay.links.vtep) ? null : 'EAFNOSUPPORT'
-}
-
-function differences(before: OverlayLinks, after: OverlayLinks): string[] {
-  const changed: string[] = []
-  if (before.vni !== after.vni || before.vtep !== after.vtep || before.port !== after.port)
-    changed.push('VXLAN device recreated')
-  if (before.mtu !== after.mtu) changed.push(`MTU ${before.mtu} → ${after.mtu}`)
-  const sorted = (links: OverlayLinks): string => [...links.gateways].sort().join()
-  if (sorted(before) !== sorted(after)) changed.push('gateways changed')
   return changed
 }
 

@@ -4,6 +4,7 @@ import type { Random } from '../../base/random.ts'
 import type { GossipTransport } from '../../cluster/gossip/gossip-transport.ts'
 import type { Dataplane } from '../../dataplane/dataplane.ts'
 import type { Engine } from '../../engine-client/engine.ts'
+import type { HostFacts } from '../../host/facts.ts'
 import type { Resolvers } from '../../names/names.ts'
 import type { Cidr } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
@@ -31,6 +32,8 @@ export interface PluginPorts {
   readonly problems: readonly LoggedProblem[]
   /** Prefixes that this host already routes, which automatic pools keep clear of. */
   readonly hostRoutes?: () => Promise<readonly Cidr[]>
+  /** What of this host's kernel a busy overlay depends on; absent in tests of other rooms. */
+  readonly hostFacts?: () => Promise<HostFacts>
 }
 
 /** What the plugin is to do here. */

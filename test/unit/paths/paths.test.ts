@@ -141,6 +141,21 @@ describe('paths', () => {
       expect(hosts.map((host) => host.found())).to.deep.equal([[], []])
     })
 
+  it('are probed when a person asks, and nothing is left of a probe', async () => {
+    const world = new World()
+    const [one] = [world.add('one'), world.add('two'), world.add('elsewhere', ['other'])]
+    await world.clock.advance(2000)
+    expect(one.paths.to('elsewhere')).to.deep.equal([])
+    const [target] = one.paths.to('two')
+    const asked = [100, mtu].map((bytes) => one.paths.probe(target!, bytes, 300))
+    await world.clock.advance(1)
+    world.isLost = ({ bytes }) => bytes > 1000
+    const hole = one.paths.probe(target!, mtu, 300)
+    await world.clock.advance(1000)
+    expect(await Promise.all(asked)).to.deep.equal([4, 4])
+    expect(await hole).to.equal(null)
+  })
+
   it('that lose a fifth of the packets are found, one lost packet is not', async () => {
     const world = new World()
     const one = world.add('one')

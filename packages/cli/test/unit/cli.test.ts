@@ -10,6 +10,7 @@ import { systemClock } from '../../../../src/base/clock.ts'
 import { refusal } from '../../../../src/base/errors.ts'
 import { silentLogger } from '../../../../src/base/logger.ts'
 import { CallStatistics } from '../../../../src/engine-api/call-statistics.ts'
+import { goodHost, goodPing, goodSnapshot } from './diagnosis-fixture.ts'
 import { ownWords } from '../../src/docker.ts'
 import { PluginServer } from '../../../../src/engine-api/plugin-server.ts'
 
@@ -19,7 +20,11 @@ const program = resolve(import.meta.dirname, '../../src/main.ts')
 function statusWith({ name = 'two', state = 'alive', finding = '' }): object {
   const since = new Date(new Date().getTime() - 7_300_000).toISOString()
   const common = { paused: false, since, overlays: 1 }
-  const endpoint = (id: string, n: number) => ({ endpointId: id.repeat(16), mac: macOf(n) })
+  const endpoint = (id: string, n: number) => ({
+    endpointId: id.repeat(16),
+    mac: macOf(n),
+    names: [] as string[],
+  })
   return {
     version: '1.2.3',
     member: 'one',
@@ -41,11 +46,20 @@ function statusWith({ name = 'two', state = 'alive', finding = '' }): object {
           { ...endpoint('a', 2), addresses: ['10.1.0.2/24'], joined: true },
           { ...endpoint('b', 4), addresses: ['10.1.0.4/24'], joined: true },
         ],
-        peers: [{ ...endpoint('c', 3), member: 'two', vtep: '192.0.2.2', ips: ['10.1.0.3'] }],
+        peers: [
+          {
+            ...endpoint('c', 3),
+            member: 'two',
+            vtep: '192.0.2.2',
+            ips: ['10.1.0.3'],
+            names: ['db', 'cccccccccccc'],
+          },
+        ],
       },
     ],
     consensus: { leader: 'one', voters: ['one', 'two'], missing: [] },
     admission: null,
+    orphans: { waiting: [], released: {} },
     findings: { list: finding === '' ? [] : [{ text: finding, remedy: 'change it' }], unlisted: 0 },
   }
 }
@@ -70,6 +84,10 @@ function viewWith(vni: number, state = 'alive') {
 describe('the command line', () => {
   let views: Record<string, object | null> = {}
   let status: object = statusWith({})
+  let ping = goodPing()
+  let asked: readonly string[] = []
+  const snapshots = { one: goodSnapshot(1), two: goodSnapshot(2) }
+  const hosts = { one: goodHost(1), two: goodHost(2) }
   let folder: string
   let server: PluginServer
   const evicted: string[][] = []
@@ -94,6 +112,17 @@ describe('the command line', () => {
         views: async () => views,
         metrics: new Metrics(() => []),
         illness: () => null,
+        diagnosis: {
+          ping: async (member) => {
+            if (member !== 'two') throw refusal('MEMBER_UNKNOWN', `no member ${member}`)
+            return ping
+          },
+          snapshots: async (members, overlayId, ips) => {
+            asked = [...members, overlayId, ...ips]
+            return snapshots
+          },
+          hosts: async () => hosts,
+        },
         events: () => [
           {
             sequence: 1,
@@ -174,7 +203,7 @@ describe('the command line', () => {
     expect(stdout).to.match(/^TROUBLE on one/)
     expect(stdout.split('\n').slice(-2)).to.deep.equal([
       '! two differs; change it',
-      '! two does not answer (dead for 2 h)',
+      '! two does not answer (dead for 2 h); is the host up? If it is gone for good: evict',
     ])
     expect(exitCode).to.equal(1)
   })
@@ -230,15 +259,59 @@ describe('the command line', () => {
     expect(all.stdout).to.match(/^three +no answer/m)
   })
 
+  it('probes a host, and ends with 1 when something is lost', async () => {
+    ping = goodPing()
+    expect(await run('ping', 'two')).to.include({ exitCode: 0 })
+    expect((await run('ping', 'two')).stdout).to.match(
+      /^VXLAN, net +1450 +0 of 5 +0\.4 ms +0\.5 ms/m,
+    )
+    expect(JSON.parse((await run('ping', '--json', 'two')).stdout)).to.deep.equal(ping)
+    ping = { ...goodPing(), gossip: { ...ping.gossip, udp: { sent: 5, rttMs: [] } } }
+    const { stdout, exitCode } = await run('ping', 'two')
+    expect(stdout).to.include('! gossip by UDP with two does not work; is the port GOSSIP_PORT')
+    expect(exitCode).to.equal(1)
+    expect(await run('ping', 'nobody')).to.include({ exitCode: 1 })
+    ping = goodPing()
+  })
+
+  it('walks between containers and hosts, and ends with 1 at what is wrong', async () => {
+    status = statusWith({})
+    const good = await run('trace', '10.1.0.2', 'db')
+    expect(good.exitCode, good.stderr).to.equal(0)
+    expect(good.stdout).to.match(/^two +FDB row +ok +02:42:0a:01:00:02 is behind 192\.0\.2\.1$/m)
+    expect(asked).to.deep.equal(['one', 'two', '10.1.0.0/24', '10.1.0.2', '10.1.0.3'])
+    snapshots.two.overlay.links.bridge = { up: false, carrier: false, mtu: 1450 }
+    const bad = await run('trace', 'one', 'two')
+    expect(bad.stdout).to.match(/^! two, bridge: br0 is down; an audit repairs it/m)
+    expect(bad.exitCode).to.equal(1)
+    snapshots.two = goodSnapshot(2)
+    const unknown = await run('trace', '10.1.0.2', 'nowhere')
+    expect(unknown.stderr).to.include('no network of this host has nowhere')
+  })
+
+  it('checks the hosts, and ends with 1 when something is wrong', async () => {
+    status = statusWith({})
+    expect(await run('doctor')).to.include({ exitCode: 0 })
+    expect((await run('doctor')).stdout).to.match(/^OK: \d+ checks are well$/)
+    expect((await run('doctor', '--all')).stdout).to.match(/^two +neighbour table +ok +10 of/m)
+    status = statusWith({ finding: 'two differs' })
+    const { stdout, exitCode } = await run('doctor')
+    expect(stdout)
+      .to.match(/^one +finding +WRONG +two differs$/m)
+      .and.to.include('change it')
+    expect(exitCode).to.equal(1)
+  })
+
   it('finds an address, a MAC address, an endpoint and a network', async () => {
     status = statusWith({})
     const lines = async (what: string): Promise<string[]> =>
       (await run('where', what)).stdout.split('\n').slice(1)
     expect((await lines('10.1.0.3'))[0]).to.match(
-      /^10\.1\.0\.3 +02:42:0a:01:00:03 +0123456789ab +two +192\.0\.2\.2 +- +cccccccccccc$/,
+      /^10\.1\.0\.3 +02:42:0a:01:00:03 +0123456789ab +two +192\.0\.2\.2 +db +cccccccccccc$/,
     )
     expect((await lines('02:42:0A:01:00:02'))[0]).to.match(/^10\.1\.0\.2 .* one /)
-    expect(await lines('cccccc')).to.have.length(1)
+    for (const word of ['cccccc', 'db', 'DB', 'cccccccccccc'])
+      expect(await lines(word), word).to.have.length(1)
     expect(await lines('0123456789ab')).to.have.length(3)
     const unknown = await run('where', '10.9.9.9')
     expect(unknown).to.include({ exitCode: 1, stdout: '' })

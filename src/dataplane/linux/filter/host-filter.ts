@@ -16,6 +16,8 @@ export interface HostFilter {
   ensure(tunnel: Tunnel): string[]
   release(tunnel: Tunnel): void
   sources(vni: Vni): Ip[]
+  /** Frames that were dropped because of their source, since the filter was made. */
+  dropped(): number
   setSources(vni: Vni, vteps: readonly Ip[]): void
   close(): void
 }
@@ -40,6 +42,10 @@ export class NoFilter implements HostFilter {
 
   sources(vni: Vni): Ip[] {
     return [...(this.#sources.get(vni) ?? [])]
+  }
+
+  dropped(): number {
+    return 0
   }
 
   setSources(vni: Vni, vteps: readonly Ip[]): void {

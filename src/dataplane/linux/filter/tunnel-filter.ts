@@ -108,6 +108,10 @@ export class TunnelFilter implements HostFilter {
     return keys.filter((key) => isOf(vni, key)).map((key) => ipFromBytes(key.subarray(4))!)
   }
 
+  dropped(): number {
+    return this.#table.exists() ? (this.#table.counters().get(tunnelDropReason) ?? 0) : 0
+  }
+
   /** Lets these VTEPs send frames of an overlay, and no others. */
   setSources(vni: Vni, vteps: readonly Ip[]): void {
     for (const [set, bits] of [[sources4, 32] as const, [sources6, 128] as const]) {

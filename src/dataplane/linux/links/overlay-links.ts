@@ -1,6 +1,7 @@
 import { failure } from '../../../base/errors.ts'
 import type { OverlayLinks } from '../../dataplane.ts'
 import { addAddress, getAddresses, readAddress, removeAddress } from '../netlink/addresses.ts'
+import type { Tunnel } from '../filter/host-filter.ts'
 import type { Link } from '../netlink/link.ts'
 import { configureLink, ownLink, repairLink } from './link-config.ts'
 import { createBridge, createVxlan, deleteLink } from '../netlink/link-requests.ts'
@@ -150,4 +151,16 @@ function gatewaysOf(socket: NetlinkSocket, bridgeIndex: number): string[] {
     .map(readAddress)
     .filter((address) => address !== null && address.index === bridgeIndex)
     .map((address) => address!.text)
+}
+
+/** UDP port and VNI of the VXLAN device that is there; null when there is none. */
+export function tunnelOf(netns: OverlayNetns): Tunnel | null {
+  return netns.link(vxlanName)?.vxlan ?? null
+}
+
+/** The VXLAN device; fails with KERNEL when there is none. */
+export function vxlanOf(netns: OverlayNetns, overlayId: string): Link {
+  const link = netns.link(vxlanName)
+  if (link === null) throw failure('KERNEL', `overlay ${overlayId} has no VXLAN device`)
+  return link
 }

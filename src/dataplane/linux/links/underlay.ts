@@ -3,7 +3,8 @@ import { type Ip, ipBits, ipToBytes } from '../../../net/ip.ts'
 import { getAddresses, readAddress } from '../netlink/addresses.ts'
 import { type Request, readAttributes } from '../netlink/message.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
-import { findLink } from '../netlink/link.ts'
+import type { UnderlayRoute } from '../../dataplane.ts'
+import { type Link, findLink } from '../netlink/link.ts'
 import { familyOf } from '../netlink/neighbours.ts'
 import * as rt from '../netlink/rtnetlink.ts'
 
@@ -46,11 +47,24 @@ export function underlayMtu(
 
 /** Null when there is no default route of the VTEP's family. */
 function defaultRouteMtu(socket: NetlinkSocket, vtep: Ip): number | null {
+  const link = routeLink(socket, documentationAddress[ipBits(vtep)])
+  return link === null || link.index === loopbackIndex ? null : link.mtu
+}
+
+/** Where a packet to that address leaves; null when there is no route. */
+export function underlayRoute(socket: NetlinkSocket, ip: Ip): UnderlayRoute | null {
+  const link = routeLink(socket, ip)
+  if (link === null) return null
+  const { name: device, up, carrier, mtu } = link
+  return { device, up, carrier, mtu }
+}
+
+/** The link by which packets to that address leave; null when there is no route. */
+function routeLink(socket: NetlinkSocket, ip: Ip): Link | null {
   try {
-    const { body } = socket.get(getRoute(documentationAddress[ipBits(vtep)]))
+    const { body } = socket.get(getRoute(ip))
     const index = readAttributes(body.subarray(routeHeaderBytes)).get(rt.RTA_OIF)?.readUInt32LE()
-    const link = index === undefined || index === loopbackIndex ? null : findLink(socket, index)
-    return link?.mtu ?? null
+    return index === undefined ? null : findLink(socket, index)
   } catch (error) {
     // Unreachable, prohibited or blackhole: the kernel has an error for each.
     if (error instanceof NetlinkError) return null

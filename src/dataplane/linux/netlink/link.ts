@@ -14,6 +14,8 @@ export interface Link {
   readonly mac: Mac | null
   readonly mtu: number
   readonly up: boolean
+  /** Whether the wire is there: of a veth, whether the other end is up. */
+  readonly carrier: boolean
   /** Index of the bridge it is on; 0 for none. */
   readonly master: number
   readonly alias: string
@@ -96,6 +98,7 @@ export function readLink(message: Message): Link {
     mac: mac?.length === 6 ? macFromBytes(mac) : null,
     mtu: u32(rt.IFLA_MTU),
     up: (message.body.readUInt32LE(8) & rt.IFF_UP) !== 0,
+    carrier: (message.body.readUInt32LE(8) & rt.IFF_LOWER_UP) !== 0,
     master: u32(rt.IFLA_MASTER),
     alias: readString(attributes.get(rt.IFLA_IFALIAS)),
     group: u32(rt.IFLA_GROUP),

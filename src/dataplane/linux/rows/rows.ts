@@ -4,6 +4,7 @@ import type {
   ActualOverlay,
   FailedRowChange,
   FdbEntry,
+  LinkState,
   Neighbour,
   RowChange,
 } from '../../dataplane.ts'
@@ -80,6 +81,25 @@ export async function dumpOverlay(
   })
   const fastPath = { reason: netns.fastPath.reason, endpoints: Object.fromEntries(indexes) }
   return { overlayId, endpoints, fdb, neighbours, sources, dropped, fastPath }
+}
+
+/** The links of an overlay and whether they carry anything. */
+export function readLinkStates(netns: OverlayNetns, overlayId: string) {
+  const links = netns.links()
+  const ports = links.flatMap((link) => {
+    const endpointId = link.kind === 'veth' ? endpointOfAlias(link.alias, overlayId) : null
+    return endpointId === null ? [] : [[endpointId, stateOf(link)] as const]
+  })
+  const [bridge, vxlan] = [named(links, bridgeName), named(links, vxlanName)]
+  return {
+    bridge: bridge === null ? null : stateOf(bridge),
+    vxlan: vxlan?.vxlan ? { ...stateOf(vxlan), ...vxlan.vxlan } : null,
+    ports: Object.fromEntries(ports),
+  }
+}
+
+function stateOf({ up, carrier, mtu }: Link): LinkState {
+  return { up, carrier, mtu }
 }
 
 /** None when the filter has another MAC address for the port than the bridge. */
