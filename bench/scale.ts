@@ -50,7 +50,6 @@ function fullState(members: readonly string[]): Uint8Array {
       machine.run(member, 'holdPool', { pool })
       machine.run(member, 'claim', { pool, total: 1, ...wish })
       machine.run(member, 'attachOverlay', { overlayId: pool, vni: null, start: 0, avoid: [] })
-      machine.run(member, 'claimName', { name: `network-${network}`, overlayId: pool })
     }
     machine.run(members[0]!, 'gateway', { pool, wanted: null })
   }

@@ -118,7 +118,7 @@ export class Consensus implements ConsensusClient {
 
   /**
    * Stops; a leader hands over first. One that leaves has its server removed from the voters
-   * before.
+   * before; its disk keeps the log, which `recover` can go on from when the others are lost.
    */
   async stop({ leaves = false } = {}): Promise<void> {
     this.#looks.stop()
@@ -126,10 +126,7 @@ export class Consensus implements ConsensusClient {
     const { server } = this.#host
     if (leaves && server !== null && server.raft.configuration.voters.length > 1)
       await attempt(
-        async () => {
-          await this.#client.leave(server.raft.id, { timeoutMs: leaveMs })
-          await this.#host.moveTo(this.#host.clusterId)
-        },
+        () => this.#client.leave(server.raft.id, { timeoutMs: leaveMs }),
         (reason) => this.#ports.logger.warn(`left without its vote being removed: ${reason}`),
       )
     this.#host.stop()

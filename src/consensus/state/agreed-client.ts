@@ -86,10 +86,6 @@ export class AgreedClient {
   attachOverlay = (wish: OverlayWish) => this.#command<{ vni: number }>('attachOverlay', wish)
   detachOverlay = (overlayId: string, grant: number) =>
     this.#command<object>('detachOverlay', { overlayId, grant })
-  claimName = (name: string, overlayId: string) =>
-    this.#command<{ grant: number }>('claimName', { name, overlayId })
-  releaseName = (name: string, grant: number) =>
-    this.#command<object>('releaseName', { name, grant })
 
   attachedOverlays = () =>
     this.#question<{

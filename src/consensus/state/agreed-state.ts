@@ -16,7 +16,7 @@ interface Snapshot {
 }
 
 /**
- * What the cluster agrees on: members, pools with their blocks, overlays, network names. Commands
+ * What the cluster agrees on: members, pools with their blocks, overlays. Commands
  * are wishes ("two blocks of this pool for me"), so that one round trip settles each.
  *
  * The invariant: every command is answered, the same on every voter, and one that is refused

@@ -8,7 +8,7 @@ import { parsePoolKey } from '../../net/pool-key.ts'
 const maxNameLength = 63
 const maxIdLength = 64
 
-/** Member and network names. */
+/** Member names. */
 export const name = v.pipe(v.string(), v.minLength(1), v.maxLength(maxNameLength))
 export const id = v.pipe(v.string(), v.regex(/^[0-9a-f]+$/), v.maxLength(maxIdLength))
 /** Overlay ids: pool keys, names or the engine's network ids. */

@@ -1,13 +1,13 @@
 import * as v from 'valibot'
 import { freeVni, vniLast } from '../../net/vni.ts'
 import { Claims, type ClaimsSnapshot } from './claims.ts'
-import { count, id, list, name, overlayId, uint32 } from './fields.ts'
+import { count, id, list, overlayId, uint32 } from './fields.ts'
 import type { Members } from './members.ts'
 import { type Section, Refused, memberOperation, question } from './section.ts'
 
 /** In the whole cluster; a scan for a free VNI is bounded by it. */
 const maxOverlays = 16_384
-/** Overlays and network names that one member may have. */
+/** Overlays that one member may have. */
 const maxPerMember = 1024
 
 const vni = v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(vniLast))
@@ -27,16 +27,10 @@ interface Overlay {
   readonly encrypted: boolean
 }
 
-interface Snapshot {
-  readonly overlays: ClaimsSnapshot<Overlay>
-  readonly networks: ClaimsSnapshot<string>
-}
-
-/** The VNI of each overlay, unique in the cluster, and the overlay of each network name. */
+/** The VNI of each overlay, unique in the cluster. */
 export class Overlays implements Section {
   readonly #members: Members
   readonly #overlays = new Claims<Overlay>(maxOverlays, maxPerMember)
-  readonly #networks = new Claims<string>(maxOverlays, maxPerMember)
 
   constructor(members: Members) {
     this.#members = members
@@ -59,7 +53,7 @@ export class Overlays implements Section {
       }),
       (command, { at, member }) => {
         const known = this.#overlays.get(command.overlayId)
-        const holder = () => this.#holderOf(this.#overlays, command.overlayId)
+        const holder = () => this.#holderOf(command.overlayId)
         if (known !== undefined && command.vni !== null && command.vni !== known.vni)
           throw new Refused('OTHER_VNI', { vni: known.vni, member: holder() })
         if (known !== undefined && command.encrypted !== known.encrypted)
@@ -84,21 +78,6 @@ export class Overlays implements Section {
         return {}
       },
     ),
-    /** A network's name is one overlay in the whole cluster. */
-    claimName: memberOperation(1, v.object({ id, name, overlayId }), (command, call) => {
-      const known = this.#networks.get(command.name)
-      if (known !== undefined && known !== command.overlayId) {
-        const holder = this.#holderOf(this.#networks, command.name)
-        throw new Refused('NAME_TAKEN', { overlay: known, member: holder })
-      }
-      const { at, member } = call
-      this.#networks.hold(command.name, member.number, at.index, () => command.overlayId)
-      return { grant: at.index }
-    }),
-    releaseName: memberOperation(1, v.object({ id, name, grant: count }), (command, { member }) => {
-      this.#networks.release(command.name, member.number, command.grant)
-      return {}
-    }),
   }
 
   readonly questions = {
@@ -113,24 +92,18 @@ export class Overlays implements Section {
       }))
       return { known: true, grant: this.#overlays.grantOf(member.number), overlays }
     }),
-    networks: question(v.object({}), () =>
-      Array.from(this.#networks.entries(), ([name, overlayId]) => ({ name, overlayId })),
-    ),
   }
 
-  snapshot(): Snapshot {
-    return { overlays: this.#overlays.snapshot(), networks: this.#networks.snapshot() }
+  snapshot(): ClaimsSnapshot<Overlay> {
+    return this.#overlays.snapshot()
   }
 
   restore(snapshot: unknown): void {
-    const { overlays, networks } = snapshot as Snapshot
-    this.#overlays.restore(overlays)
-    this.#networks.restore(networks)
+    this.#overlays.restore(snapshot as ClaimsSnapshot<Overlay>)
   }
 
   memberGone(number: number): void {
     this.#overlays.drop(number)
-    this.#networks.drop(number)
   }
 
   #chooseVni({ vni, start, avoid }: OverlayWish): number {
@@ -139,7 +112,7 @@ export class Overlays implements Section {
     )
     const other = vni === null ? undefined : byVni.get(vni)
     if (other !== undefined) {
-      const holder = this.#holderOf(this.#overlays, other)
+      const holder = this.#holderOf(other)
       throw new Refused('VNI_IN_USE', { overlay: other, member: holder })
     }
     if (vni !== null) return vni
@@ -148,7 +121,7 @@ export class Overlays implements Section {
     return free
   }
 
-  #holderOf(claims: Claims<unknown>, key: string): string {
-    return this.#members.nameOf(claims.someHolder(key) ?? 0)
+  #holderOf(key: string): string {
+    return this.#members.nameOf(this.#overlays.someHolder(key) ?? 0)
   }
 }

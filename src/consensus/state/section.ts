@@ -35,7 +35,6 @@ export type RefusalCode =
   | 'EVICTED'
   | 'IN_USE'
   | 'LENT'
-  | 'NAME_TAKEN'
   | 'NONE_LEFT'
   | 'NOT_HELD'
   | 'NOT_LAPSED'

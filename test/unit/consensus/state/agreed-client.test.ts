@@ -32,8 +32,6 @@ describe('the client of the agreed state', () => {
         start: 1,
         avoid: [],
       })(1),
-      await client.claimName('web', pool)(1),
-      await client.releaseName('web', 1)(1),
       await client.detachOverlay(pool, 1)(1),
       await client.evict([machine.idOf('h2')], null)(1),
     ]

@@ -165,18 +165,6 @@ describe('the agreed state', () => {
     expect(machine.run('h2', 'attachOverlay', red)).to.deep.equal({ ok: { vni: 4102 } })
   })
 
-  it('gives a network name to one overlay', () => {
-    const machine = new AgreedMachine('h1', 'h2')
-    machine.run('h1', 'claimName', { name: 'web', overlayId: 'a' })
-    expect(machine.run('h2', 'claimName', { name: 'web', overlayId: 'b' })).to.deep.equal({
-      refused: { code: 'NAME_TAKEN', overlay: 'a', member: 'h1' },
-    })
-    machine.run('h1', 'releaseName', { name: 'web', grant: machine.index - 1 })
-    expect(machine.run('h2', 'claimName', { name: 'web', overlayId: 'b' })).to.deep.equal({
-      ok: { grant: machine.index },
-    })
-  })
-
   it('evicts for silence only by the time that leaders reported, and never past their wall clock', () => {
     const machine = new AgreedMachine('h1', 'h2')
     const evict = { ids: [machine.idOf('h2')], lapsedMs: 100_000 }

@@ -58,7 +58,6 @@ const command = fc.oneof(
     avoid: fc.constant([]),
   }),
   fc.record({ op: fc.constant('detachOverlay'), overlayId, grant: fc.nat(20) }),
-  fc.record({ op: fc.constant('claimName'), name: fc.constantFrom('web', 'db'), overlayId }),
   fc.record({ op: fc.constant('evict'), ids: fc.tuple(identity), lapsedMs: fc.constant(null) }),
   fc.record({ op: fc.constant('tick'), elapsedMs: fc.nat(100_000) }),
   { weight: 3, arbitrary: fc.record({ op: fc.constantFrom('renew', 'leave') }) },
@@ -84,7 +83,7 @@ interface Snapshot {
   sections: {
     members: { members: { id: string; name: string; number: number }[] }
     pools: { key: string; blocks: number[][]; loans: number[][] }[]
-    overlays: { overlays: { claims: [string, number, number[]][] } }
+    overlays: { claims: [string, number, number[]][] }
   }
 }
 
@@ -105,7 +104,7 @@ describe('the agreed state, whatever is submitted', () => {
             expect(poolsClash(parsePoolKey(key)!, parsePoolKey(other.key)!)).to.equal(false)
           }
         }
-        const vnis = sections.overlays.overlays.claims.map(([, vni]) => vni)
+        const vnis = sections.overlays.claims.map(([, vni]) => vni)
         expect(new Set(vnis)).to.have.property('size', vnis.length)
       }),
       { numRuns: 300 },
@@ -239,7 +238,6 @@ describe('the size of the agreed state', () => {
           start: 0,
           avoid: [],
         })
-        machine.run(host, 'claimName', { name: `network-${network}`, overlayId: pool })
       }
       machine.run(hosts[0]!, 'gateway', { pool, wanted: null })
     }
