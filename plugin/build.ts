@@ -13,6 +13,7 @@ import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { execa } from 'execa'
 import { buildCli } from './build-cli.ts'
+import { buildPage } from './build-page.ts'
 import { bundle, copyKoffi } from './bundle.ts'
 import { buildRootfsWithDocker } from './docker-build.ts'
 import { copyDebianLicences, copyPackageLicences, copyText, writeSources } from './licences.ts'
@@ -97,7 +98,7 @@ async function buildRootfs(root: string, mainFile: string): Promise<void> {
   await writeFile(path.join(root, billFile), `${JSON.stringify(bill, null, 1)}\n`)
 }
 
-/** /app: the plugin, the command line and koffi. */
+/** /app: the plugin, the command line, the page and koffi. */
 async function addOwnPrograms(
   root: string,
   mainFile: string,
@@ -109,19 +110,21 @@ async function addOwnPrograms(
   const rights = await bundle({ rights: path.join(projectDir, 'src/rights.ts') }, app)
   const resolver = await bundle({ resolver: path.join(projectDir, 'src/resolver.ts') }, app)
   const cli = await buildCli(app)
+  const page = await buildPage(app)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(app, 'start.cjs'))
   const bundles = {
     'main.cjs': main,
     'resolver.cjs': resolver,
     'rights.cjs': rights,
     'docker-ts-overlay': cli,
+    'page.html': page,
   }
   for (const [file, folders] of Object.entries(bundles))
     provenance.add(`app/${file}`, [own, ...folders.map(npmPackage)])
   for (const file of ['start.cjs', 'package.json']) provenance.add(`app/${file}`, [own])
   const { folder: koffi, files } = await copyKoffi(app)
   for (const file of files) provenance.add(`app/${file}`, [npmPackage(koffi)])
-  for (const folder of new Set([...main, ...resolver, ...rights, ...cli, koffi]))
+  for (const folder of new Set([...main, ...resolver, ...rights, ...cli, ...page, koffi]))
     await copyPackageLicences(root, folder, npmPackage(folder), provenance)
 }
 

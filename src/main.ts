@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type Administration, adminRoutes } from './admin/admin-routes.ts'
 import { Metrics } from './admin/metrics.ts'
 import { metricsRoutes, serveMetrics } from './admin/metrics-routes.ts'
+import { pageRoutes } from './admin/page-routes.ts'
 import { systemClock } from './base/clock.ts'
 import { createLogger } from './base/logger.ts'
 import { systemRandom } from './base/random.ts'
@@ -44,6 +45,9 @@ const resolverProgram = new URL(
   import.meta.url,
 )
 
+/** The page, which the build puts beside this program. */
+const pageFile = new URL('page.html', import.meta.url)
+
 const { logger, problems, events } = createLogger((line, level) => {
   const stream = level === 'warn' ? process.stderr : process.stdout
   stream.write(`${line}\n`)
@@ -69,8 +73,11 @@ async function start(): Promise<void> {
   const administration = administrationOf(plugin, calls, illness)
   const server = createServer(settings, calls, administration)
   const { metricsAddress } = settings
-  if (metricsAddress !== null)
-    await serveMetrics(metricsRoutes(administration.metrics, illness), metricsAddress)
+  if (metricsAddress !== null) {
+    const metrics = metricsRoutes(administration.metrics, illness)
+    const page = pageRoutes(pageFile, () => plugin.page.view())
+    await serveMetrics([metrics, page], metricsAddress)
+  }
   await plugin.start()
   host.engine?.start()
   stop = async () => {

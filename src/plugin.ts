@@ -10,6 +10,7 @@ import { Diagnosis } from './wiring/diagnosis/diagnosis.ts'
 import { type Lifecycle, lifecyclesOf } from './wiring/lifecycle.ts'
 import type { PluginOptions, PluginPorts } from './wiring/ports/plugin-ports.ts'
 import { type Rooms, buildRooms } from './wiring/rooms.ts'
+import { PageViews } from './wiring/page.ts'
 import { type PluginStatus, composeStatus } from './wiring/status.ts'
 import { type HostView, askViews, serveView, viewOf } from './wiring/views.ts'
 
@@ -24,6 +25,8 @@ export class Plugin {
   readonly diagnosis: Diagnosis
   /** In the order in which they are started. */
   readonly #lifecycles: readonly Lifecycle[]
+  /** What the page shows. */
+  readonly page: PageViews
 
   constructor(ports: PluginPorts, options: PluginOptions) {
     this.#ports = ports
@@ -32,6 +35,12 @@ export class Plugin {
     serveView(this.cluster, () => viewOf(this.status()))
     this.diagnosis = new Diagnosis(this.#rooms, ports, options)
     this.#lifecycles = lifecyclesOf(this.#rooms, ports)
+    this.page = new PageViews(
+      ports.clock,
+      this.cluster,
+      () => this.status(),
+      () => this.views(),
+    )
   }
 
   get network(): Driver {

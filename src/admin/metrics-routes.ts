@@ -2,6 +2,7 @@ import { type Server, createServer } from 'node:http'
 import express, { type NextFunction, type Response, Router } from 'express'
 import { failure, messageOf } from '../base/errors.ts'
 import type { Metrics } from './metrics.ts'
+import { ownNameOnly } from './page-routes.ts'
 
 const unavailable = 503
 
@@ -22,15 +23,21 @@ export function metricsRoutes(metrics: Metrics, illness: () => string | null): R
   return router
 }
 
-/** Serves the same at an address of this host, for Prometheus. Fails with SOCKET. */
+/** Connections of browsers and of Prometheus at a time. */
+const maxConnections = 100
+
+/** Serves them at an address of this host, for Prometheus and browsers. Fails with SOCKET. */
 export async function serveMetrics(
-  router: Router,
+  routers: readonly Router[],
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<Server> {
   const app = express()
   app.disable('x-powered-by')
-  app.use(router)
+  // At another address, Prometheus may use any name; what it reads is open to that network anyway.
+  if (/^(127\.|::1$|localhost$)/.test(host)) app.use(ownNameOnly)
+  for (const router of routers) app.use(router)
   const server = createServer(app)
+  server.maxConnections = maxConnections
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {
       const remedy = 'METRICS_ADDR has to be an address of this host with a port that is free'

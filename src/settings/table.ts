@@ -247,7 +247,7 @@ export const settingsTable = {
   metricsAddress: setting({
     name: 'METRICS_ADDR',
     description:
-      'Where metrics and /healthz are served for Prometheus, as address:port; a port alone is at 127.0.0.1.',
+      'Where metrics, /healthz and the page for browsers are served, as address:port; a port alone is at 127.0.0.1.',
     preset: null,
     absent: 'off',
     example: '127.0.0.1:9467',

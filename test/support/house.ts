@@ -4,10 +4,10 @@ import { dirname, join, relative, resolve, sep } from 'node:path'
 
 const root = resolve(import.meta.dirname, '../..')
 
-/** TypeScript files under a folder, as paths relative to the checkout. */
-export function filesUnder(folder: string): string[] {
+/** Files under a folder, those of TypeScript, as paths relative to the checkout. */
+export function filesUnder(folder: string, pattern = /\.ts$/): string[] {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .filter((entry) => entry.isFile() && pattern.test(entry.name))
     .map((entry) => relative(root, join(entry.parentPath, entry.name)).replaceAll(sep, '/'))
     .filter((file) => !file.includes('node_modules/') && !file.includes('/dist/'))
 }

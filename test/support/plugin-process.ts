@@ -8,6 +8,7 @@ import { cp, mkdir, mkdtemp, rm, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
+import { buildPage } from '../../plugin/build-page.ts'
 import { bundle, copyKoffi } from '../../plugin/bundle.ts'
 import type { Status } from './lab/host.ts'
 import { projectDir } from './lab/paths.ts'
@@ -31,6 +32,7 @@ export async function bundleProgram(): Promise<Program> {
   const entries = Object.entries(files).map(([name, file]) => [name, path.join(projectDir, file)])
   await bundle(Object.fromEntries(entries) as Record<string, string>, folder)
   await copyKoffi(folder)
+  await buildPage(folder)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(folder, 'start.cjs'))
   return { folder, remove: () => rm(folder, { recursive: true }) }
 }

@@ -55,6 +55,14 @@ if [ "$(uname -m)" = x86_64 ] && ! has qemu-system-x86_64 && has apt-get && is_r
     echo 'setup: apt has no qemu here; the tests on stock kernels are skipped' >&2
 fi
 
+# The browser of the tests of the page, which are skipped without it.
+if ! has chromium && has apt-get && is_root; then
+  echo 'setup: installing chromium, for tests of the page'
+  browser() { DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium > /dev/null 2>&1; }
+  browser || { apt-get update -qq && browser; } ||
+    echo 'setup: apt has no chromium here; the tests of the page are skipped' >&2
+fi
+
 # Packages that start a service when they are installed: only their programs are unpacked.
 # unpack PROGRAM PACKAGE
 unpack() {

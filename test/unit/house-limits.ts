@@ -77,6 +77,9 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     top: { max: 355, target: 285 },
   }
 
+/** Lines of packages/page, without its style sheet. */
+export const maxPageLines = 1000
+
 /** What src is to have in all, with all rooms of the plan. */
 export const targetOfSrc = 23_500
 

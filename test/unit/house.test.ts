@@ -114,7 +114,9 @@ describe('the house', () => {
 
   it('has no file that nobody imports', () => {
     const entries = ['src/main.ts', 'src/resolver.ts', 'src/rights.ts', 'src/settings/docs.ts']
-    const importers = ['src', 'plugin', 'bench', 'test', 'packages'].flatMap(filesUnder)
+    const importers = ['src', 'plugin', 'bench', 'test', 'packages'].flatMap((folder) =>
+      filesUnder(folder),
+    )
     const used = new Set(importers.flatMap(filesImportedBy))
     for (const file of sources.filter((name) => !entries.includes(name)))
       expect(used.has(file), `nobody imports ${file}`).to.equal(true)
@@ -122,8 +124,8 @@ describe('the house', () => {
 
   it('exports only what another file imports', () => {
     const texts = new Map(
-      ['src', 'plugin', 'bench', 'test', 'packages/cli']
-        .flatMap(filesUnder)
+      ['src', 'plugin', 'bench', 'test', 'packages/cli', 'packages/page']
+        .flatMap((folder) => filesUnder(folder))
         .map((file) => [file, textOf(file)]),
     )
     const pattern =
@@ -166,6 +168,15 @@ describe('the house is small', () => {
       lines[partOf(file)] = (lines[partOf(file)] ?? 0) + linesOf(file).length
     for (const [room, count] of Object.entries(lines))
       expect(count, `lines of ${room}`).to.be.at.most(limits.budgets[room]!.max)
+  })
+
+  it('keeps the page within its budget, and lets it take only types from the plugin', () => {
+    const files = filesUnder('packages/page/src', /\.tsx?$/)
+    const lines = files.reduce((sum, file) => sum + linesOf(file).length, 0)
+    expect(lines).to.be.at.most(limits.maxPageLines)
+    for (const file of files)
+      for (const [, type] of textOf(file).matchAll(/^import (type )?[^']*'(?:\.\.\/)+src\//gm))
+        expect(type, file).to.equal('type ')
   })
 })
 
