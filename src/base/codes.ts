@@ -55,6 +55,7 @@ export const findingCodes = [
   'OVERLAY_MTU',
   'OVERLAY_PORT',
   'OVERLAY_SUBNETS',
+  'OVERLAY_UNDERLAY',
   'OVERLAY_VNI',
   'POOL_SHARED',
   'TUNNEL_BLOCKED',

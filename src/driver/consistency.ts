@@ -2,6 +2,7 @@ import type { FindingCode } from '../base/codes.ts'
 import type { Finding } from '../base/findings.ts'
 import { Debounce } from '../base/timers.ts'
 import type { Peer } from '../net/endpoint.ts'
+import { ipBits } from '../net/ip.ts'
 import type { Endpoint, Network } from './network-store.ts'
 import type { NetworkStore } from './network-store.ts'
 import type { KnownOverlay } from './network-store.ts'
@@ -20,7 +21,16 @@ const maxListed = 100
  */
 interface Inconsistency {
   readonly kind:
-    'mtu' | 'port' | 'vni' | 'encryption' | 'subnets' | 'vni-shared' | 'pool' | 'mac' | 'address'
+    | 'mtu'
+    | 'underlay'
+    | 'port'
+    | 'vni'
+    | 'encryption'
+    | 'subnets'
+    | 'vni-shared'
+    | 'pool'
+    | 'mac'
+    | 'address'
   readonly overlayId: string
   /** The other member. */
   readonly member: string
@@ -34,6 +44,7 @@ interface Inconsistency {
 
 const codes: Readonly<Record<Inconsistency['kind'], FindingCode>> = {
   mtu: 'OVERLAY_MTU',
+  underlay: 'OVERLAY_UNDERLAY',
   port: 'OVERLAY_PORT',
   vni: 'OVERLAY_VNI',
   encryption: 'OVERLAY_ENCRYPTION',
@@ -104,12 +115,12 @@ export class ConsistencyCheck {
 
   #find(): Inconsistency[] {
     const networks = this.#store.networks()
-    const { peers, vxlanPort } = this.#parts
+    const { peers, ...host } = this.#parts
     const duplicate = networks.flatMap((network) => {
       const joined = this.#store.endpoints(network.networkId).filter((endpoint) => endpoint.joined)
       return duplicateClaims(network, joined, peers)
     })
-    return [...overlayInconsistencies(networks, this.#elsewhere.values(), vxlanPort), ...duplicate]
+    return [...overlayInconsistencies(networks, this.#elsewhere.values(), host), ...duplicate]
   }
 }
 
@@ -119,11 +130,13 @@ function findingOf({ kind, overlayId, text, remedy, ...details }: Inconsistency)
   return { code: codes[kind], subject: `overlay ${overlayId}`, key, text, remedy, details }
 }
 
-/** Compares the overlays of live members with the networks and the VXLAN port of this host. */
+type Tunnels = Pick<DriverParts, 'vtep' | 'vxlanPort'>
+
+/** Compares the overlays of live members with the networks and the tunnels of this host. */
 function overlayInconsistencies(
   networks: readonly Network[],
   elsewhere: Iterable<KnownOverlay>,
-  port: number,
+  host: Tunnels,
 ): Inconsistency[] {
   const ours = new Map(networks.map((network) => [network.overlayId, network]))
   const byVni = new Map(networks.map((network) => [network.vni, network]))
@@ -131,7 +144,7 @@ function overlayInconsistencies(
   for (const theirs of elsewhere) {
     const same = ours.get(theirs.overlayId)
     const other = byVni.get(theirs.vni)
-    if (same !== undefined) found.push(...overlayMismatches(same, theirs, port))
+    if (same !== undefined) found.push(...overlayMismatches(same, theirs, host))
     else if (other !== undefined) found.push(sharedVni(other, theirs))
     else found.push(...sharedPools(networks, theirs))
   }
@@ -141,13 +154,18 @@ function overlayInconsistencies(
 function* overlayMismatches(
   ours: Network,
   theirs: KnownOverlay,
-  port: number,
+  { vtep, vxlanPort: port }: Tunnels,
 ): Generator<Inconsistency> {
   const { overlayId, vni, mtu } = ours
   const { member } = theirs
   const who = { overlayId, member }
   const where = `overlay "${overlayId}": `
   const noTraffic = `member ${member}, and containers of the two hosts do not reach each other`
+  if (theirs.vtep !== undefined && ipBits(theirs.vtep) !== ipBits(vtep)) {
+    const text = `${where}VTEP ${vtep} here, ${theirs.vtep} on ${noTraffic}`
+    const remedy = 'give all hosts an ADVERTISE_ADDR of one family, IPv4 or IPv6'
+    yield { kind: 'underlay', ...who, here: vtep, there: theirs.vtep, text, remedy }
+  }
   if (theirs.port !== undefined && port !== theirs.port) {
     const text = `${where}VXLAN port ${port} here, ${theirs.port} on ${noTraffic}`
     const remedy = 'give all hosts the same VXLAN_PORT'

@@ -64,6 +64,8 @@ export interface KnownOverlay extends OverlayClaim {
   readonly member: string
   /** The member's UDP port for VXLAN; earlier releases do not publish it. */
   readonly port?: number | undefined
+  /** The member's VTEP, of one that is live. */
+  readonly vtep?: Ip | undefined
 }
 
 /** The disk, as the driver needs it: a write is durable once it resolves. */

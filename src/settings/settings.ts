@@ -97,9 +97,11 @@ function clashesOf(raw: Raw): string[] {
   for (const [i, [name, port]] of Object.entries(ports).entries())
     for (const [other] of Object.entries(ports).filter(([, p], j) => j > i && p === port))
       clashes.push(`${name} and ${other} are both ${port}; each needs a UDP port of its own`)
+  // A socket at :: is reached by IPv4, too.
   if (
     advertiseAddress !== null &&
     bindAddress !== null &&
+    bindAddress !== '::' &&
     ipBits(advertiseAddress) !== ipBits(bindAddress)
   )
     clashes.push(

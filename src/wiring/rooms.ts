@@ -175,10 +175,10 @@ function connect(rooms: Rooms, { vtep }: PluginOptions): Rooms {
 
 /** The overlays among the cluster's transitions, as the driver accepts them. */
 function overlayChanges(batch: readonly Transition[]): OverlayChange[] {
-  return batch.flatMap(({ origin, previous, next }) => {
+  return batch.flatMap(({ origin, address, previous, next }) => {
     const record = next ?? previous
     if (!overlayRecord.is(record)) return []
-    const now = overlayRecord.is(next) ? { ...next, member: origin } : null
+    const now = overlayRecord.is(next) ? { ...next, member: origin, vtep: address } : null
     return [{ member: origin, overlayId: record.overlayId, now }]
   })
 }

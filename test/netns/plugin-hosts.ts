@@ -18,7 +18,23 @@ export const gossipMostMs = 30_000
 /** More settings than all hosts have; made before a plugin starts where they need the lab. */
 type PluginSettings = Readonly<Record<string, string>>
 
-/** A host of the underlay: host-1 has 192.0.2.1, and so on. */
+/** The family of a host's VTEP. */
+type Family = 'IPv4' | 'IPv6'
+
+/** The underlay address of a host, by its number. */
+function underlayAddress(number: number, family: Family): string {
+  return family === 'IPv4' ? `192.0.2.${number}` : `2001:db8::${number}`
+}
+
+interface HostPlace {
+  readonly number: number
+  readonly netns: string
+  readonly family: Family
+  /** Has one for each host. */
+  readonly folder: string
+}
+
+/** A host of the underlay: host-1 has 192.0.2.1 or 2001:db8::1, and so on. */
 export class PluginHost {
   readonly name: string
   readonly netns: string
@@ -33,16 +49,14 @@ export class PluginHost {
   #engine: FakeEngine | null = null
 
   constructor(
-    number: number,
-    netns: string,
+    { number, netns, family, folder }: HostPlace,
     subnets: string | readonly string[],
     program: Program,
-    folder: string,
     env: Readonly<Record<string, string>>,
   ) {
     this.#env = env
     this.name = `host-${number}`
-    this.address = `192.0.2.${number}`
+    this.address = underlayAddress(number, family)
     this.netns = netns
     this.#program = program
     this.#folder = join(folder, this.name)
@@ -125,6 +139,7 @@ export class PluginHosts {
   readonly #folder: string
   readonly #subnets: string | readonly string[]
   readonly #settings: PluginSettings
+  readonly #families: readonly Family[]
 
   private constructor(
     lab: NetnsLab,
@@ -133,6 +148,7 @@ export class PluginHosts {
     folder: string,
     subnets: string | readonly string[],
     settings: PluginSettings,
+    families: readonly Family[],
   ) {
     this.#lab = lab
     this.#underlay = underlay
@@ -140,17 +156,22 @@ export class PluginHosts {
     this.#folder = folder
     this.#subnets = subnets
     this.#settings = settings
+    this.#families = families
   }
 
   get hosts(): readonly PluginHost[] {
     return this.#hosts
   }
 
-  /** So many hosts that see each other; the network of each one's story has these subnets. */
+  /**
+   * So many hosts that see each other, with underlay addresses of all these families and a VTEP of their own one; the
+   * network of each one's story has these subnets.
+   */
   static async create(
     count: number,
     subnets: string | readonly string[],
     env: PluginSettings | ((lab: NetnsLab) => Promise<PluginSettings>) = {},
+    families: readonly Family[] = ['IPv4'],
   ): Promise<PluginHosts> {
     const program = await bundleProgram()
     const lab = await NetnsLab.create()
@@ -159,7 +180,7 @@ export class PluginHosts {
     await lab.run(underlay, 'ip', 'link', 'add', 'wire', 'type', 'bridge', 'mcast_snooping', '0')
     await lab.run(underlay, 'ip', 'link', 'set', 'wire', 'up')
     const settings = typeof env === 'function' ? await env(lab) : env
-    const all = new PluginHosts(lab, underlay, program, folder, subnets, settings)
+    const all = new PluginHosts(lab, underlay, program, folder, subnets, settings, families)
     for (let number = 1; number <= count; number++) await all.add()
     await all.together()
     return all
@@ -172,12 +193,19 @@ export class PluginHosts {
     const veth = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', netns]
     await this.onUnderlay('ip', 'link', 'add', `port${number}`, ...veth)
     await this.onUnderlay('ip', 'link', 'set', `port${number}`, 'master', 'wire', 'up')
-    await this.#lab.run(netns, 'ip', 'addr', 'add', `192.0.2.${number}/24`, 'dev', 'eth0')
+    for (const [family, suffix] of Object.entries({ IPv4: '/24', IPv6: '/64' })) {
+      if (!this.#families.includes(family as Family)) continue
+      const address = underlayAddress(number, family as Family) + suffix
+      const isDetected = family === 'IPv6' ? ['nodad'] : []
+      await this.#lab.run(netns, 'ip', 'addr', 'add', address, 'dev', 'eth0', ...isDetected)
+    }
     await this.#lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
     await this.#lab.forwarding(this.#underlay)
     const settings = this.#settings
-    const host = new PluginHost(number, netns, this.#subnets, this.program, this.#folder, settings)
-    await host.start(number === 1 ? '' : '192.0.2.1')
+    const family = this.#families[number - 1] ?? this.#families[0]!
+    const place = { number, netns, family, folder: this.#folder }
+    const host = new PluginHost(place, this.#subnets, this.program, settings)
+    await host.start(this.hosts[0]?.address ?? '')
     this.#hosts.push(host)
     return host
   }

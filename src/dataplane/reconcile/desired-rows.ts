@@ -110,7 +110,9 @@ function isIn(subnets: readonly Cidr[], ip: Ip): boolean {
 
 function preferred(claims: readonly Peer[], { vtep: own }: LocalOverlay): Peer | undefined {
   return claims.find(
-    ({ live, vtep, mac }) => live && vtep !== own && isHostIp(vtep) && isUnicastMac(mac),
+    ({ live, vtep, mac }) =>
+      // A VXLAN device has tunnels of one family.
+      live && vtep !== own && ipBits(vtep) === ipBits(own) && isHostIp(vtep) && isUnicastMac(mac),
   )
 }
 

@@ -111,6 +111,7 @@ describe('an overlay that two hosts see differently', () => {
       theirs({ overlayId: 'red' }),
       theirs({ overlayId: 'green', vni: 7002 as Vni }),
       theirs({ member: 'host-d', mtu: 1 }),
+      theirs({ member: 'host-e', vtep: parseIp('2001:db8::5')! }),
     ]
     a.driver.overlaysChanged(claims.map((now) => ({ ...now, now })))
     // One that dies is in no disagreement any more.
@@ -120,8 +121,10 @@ describe('an overlay that two hosts see differently', () => {
       ['vni', '7000', '7001'],
       ['subnets', '10.10.0.0/16', '10.11.0.0/16'],
       ['vni-shared', 'blue', 'red'],
+      ['underlay', '192.0.2.1', '2001:db8::5'],
     ])
-    for (const { message } of list) expect(message).to.match(/member host-[bc].*create it again/)
+    for (const { message } of list.slice(0, 3))
+      expect(message).to.match(/member host-[bc].*create it again/)
     await a.driver.stop()
   })
 

@@ -95,6 +95,8 @@ describe('settings', () => {
   it('bind to all addresses of the family that is advertised', () => {
     expect(parseSettings({ ADVERTISE_ADDR: 'fd00::1' }).bindAddress).to.equal('::')
     expect(faultOf({ ADVERTISE_ADDR: 'fd00::1', BIND_ADDR: '0.0.0.0' })).to.match(/famil/)
+    const both = { ADVERTISE_ADDR: '192.0.2.7', BIND_ADDR: '::' }
+    expect(parseSettings(both).bindAddress).to.equal('::')
   })
 
   it('advertise the address that gossip listens at, when it is one', () => {

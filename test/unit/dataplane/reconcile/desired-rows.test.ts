@@ -180,7 +180,7 @@ describe('desired rows', () => {
       neighbours: [{ ip: good.ips[0], mac: good.mac }],
     }
     const noVteps = ['0.0.0.0', '127.0.0.1', '224.0.0.1', '239.9.9.9', '255.255.255.255']
-    for (const vtep of [...noVteps, '::', '::1', 'ff02::1'] as Ip[])
+    for (const vtep of [...noVteps, '::', '::1', 'ff02::1', '2001:db8::1'] as Ip[])
       expect(rowsWith({ vtep }), vtep).to.deep.equal(wanted)
     for (const mac of ['01:00:5e:00:00:01', 'ff:ff:ff:ff:ff:ff', '00:00:00:00:00:00'] as Mac[])
       expect(rowsWith({ mac }), mac).to.deep.equal(wanted)
