@@ -47,19 +47,23 @@ try {
 async function timeOneStart(run: string): Promise<number> {
   const socket = join(folder, `${run}.sock`)
   const started = performance.now()
-  const child = spawn(join(root, 'usr/bin/node'), [join(root, 'app/start.cjs')], {
-    stdio: 'ignore',
-    env: {
-      PATH: process.env['PATH'],
-      ADVERTISE_ADDR: '127.0.0.1',
-      BIND_ADDR: '127.0.0.1',
-      GOSSIP_PORT: '17946',
-      VXLAN_PORT: '14789',
-      STATE_DIR: join(folder, `state${run}`),
-      LEGACY_SOCKET_DIR: folder,
-      MANAGED_SOCKET: socket,
+  const child = spawn(
+    join(root, 'app/launcher'),
+    [join(root, 'usr/bin/node'), join(root, 'app/start.cjs')],
+    {
+      stdio: 'ignore',
+      env: {
+        PATH: process.env['PATH'],
+        ADVERTISE_ADDR: '127.0.0.1',
+        BIND_ADDR: '127.0.0.1',
+        GOSSIP_PORT: '17946',
+        VXLAN_PORT: '14789',
+        STATE_DIR: join(folder, `state${run}`),
+        LEGACY_SOCKET_DIR: folder,
+        MANAGED_SOCKET: socket,
+      },
     },
-  })
+  )
   try {
     await firstAnswer(child, socket, started + startMostMs)
     return performance.now() - started

@@ -16,6 +16,7 @@ import { buildCli } from './build-cli.ts'
 import { buildPage } from './build-page.ts'
 import { bundle, copyKoffi } from './bundle.ts'
 import { buildRootfsWithDocker } from './docker-build.ts'
+import { writeLauncher } from './launcher.ts'
 import { copyDebianLicences, copyPackageLicences, copyText, writeSources } from './licences.ts'
 import { type Package, debianPackages, npmPackage } from './packages.ts'
 import { copyProgram, strip } from './programs.ts'
@@ -121,7 +122,8 @@ async function addOwnPrograms(
   }
   for (const [file, folders] of Object.entries(bundles))
     provenance.add(`app/${file}`, [own, ...folders.map(npmPackage)])
-  for (const file of ['start.cjs', 'package.json']) provenance.add(`app/${file}`, [own])
+  await writeLauncher(app)
+  for (const file of ['launcher', 'start.cjs', 'package.json']) provenance.add(`app/${file}`, [own])
   const { folder: koffi, files } = await copyKoffi(app)
   for (const file of files) provenance.add(`app/${file}`, [npmPackage(koffi)])
   for (const folder of new Set([...main, ...resolver, ...rights, ...cli, ...page, koffi]))

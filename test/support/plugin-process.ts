@@ -10,6 +10,7 @@ import path from 'node:path'
 import { execa } from 'execa'
 import { buildPage } from '../../plugin/build-page.ts'
 import { bundle, copyKoffi } from '../../plugin/bundle.ts'
+import { writeLauncher } from '../../plugin/launcher.ts'
 import type { Status } from './lab/host.ts'
 import { projectDir } from './lab/paths.ts'
 import { until } from './lab/processes.ts'
@@ -34,6 +35,7 @@ export async function bundleProgram(): Promise<Program> {
   await copyKoffi(folder)
   await buildPage(folder)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(folder, 'start.cjs'))
+  await writeLauncher(folder)
   return { folder, remove: () => rm(folder, { recursive: true }) }
 }
 
@@ -79,7 +81,7 @@ export class PluginProcess {
       await mkdir(path.join(folder, name), { recursive: true })
     const node = path.join(projectDir, 'node_modules/.bin/node')
     const mount = `mount -t tmpfs -o size=${diskBytes},mode=700 tmpfs ${folder}/state && `
-    const script = `${diskBytes === undefined ? '' : mount}exec ${node} ${program.folder}/start.cjs`
+    const script = `${diskBytes === undefined ? '' : mount}exec ${program.folder}/launcher ${node} ${program.folder}/start.cjs`
     const enter =
       mounts === undefined
         ? [`--net=${netns}`, 'unshare', '--mount']

@@ -15,7 +15,8 @@ interface Rule {
   readonly wanted: string
 }
 
-const format = (value: number): string => value.toLocaleString('en')
+/** With commas. `toLocaleString` would load the tables of all languages for it. */
+const format = (value: number): string => String(value).replaceAll(/\B(?=(?:\d{3})+$)/g, ',')
 
 function whole(least: number, most = Number.MAX_SAFE_INTEGER): Rule {
   const allows = (value: unknown) =>

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-
 /**
  * The capabilities that the plugin keeps, by their numbers in <linux/capability.h>. A managed
  * plugin starts with the fourteen of any container and those of config.json; the rest goes.
@@ -12,11 +10,6 @@ export const neededCapabilities = {
   /** unshare and setns of network namespaces, bind mounts that pin them. */
   SYS_ADMIN: 21,
 } as const
-
-/** The bounding set of the main thread, from a text as /proc/self/status. */
-export function readBoundingSet(status = readFileSync('/proc/self/status', 'latin1')): bigint {
-  return BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`)
-}
 
 /** The set of capabilities with these numbers. */
 export function capabilitySet(numbers: Iterable<number>): bigint {

@@ -8,9 +8,6 @@ import koffi from 'koffi'
 const library = koffi.load(null)
 
 const functions = {
-  prctl: library.func('int prctl(int option, ulong a, ulong b, ulong c, ulong d)'),
-  capset: library.func('int capset(const void *header, const void *sets)'),
-  setrlimit: library.func('int setrlimit(int resource, const void *limits)'),
   mount: library.func(
     'int mount(const char *source, const char *target, const char *type, ulong flags, const void *data)',
   ),
@@ -18,13 +15,6 @@ const functions = {
   seccomp: library.func('syscall', 'long', ['long', 'uint', 'uint', 'void *']),
 }
 
-/** From <linux/prctl.h>. */
-const PR_CAPBSET_DROP = 24
-const PR_SET_NO_NEW_PRIVS = 38
-const PR_CAP_AMBIENT = 47
-const PR_CAP_AMBIENT_CLEAR_ALL = 4
-/** From <linux/capability.h>: two words for each set, for the calling thread. */
-const capabilityVersion3 = 0x2008_0522
 /** From <sys/mount.h>. */
 const MS_RDONLY = 1
 const MS_REMOUNT = 32
@@ -39,9 +29,6 @@ const seccompNumbers: Readonly<Record<string, number>> = { x64: 317, arm64: 277 
 
 const filterProgram = koffi.struct({ length: 'uint16_t', instructions: 'void *' })
 
-/** By the name that <sys/resource.h> gives them. */
-export const resources = { DATA: 2, CORE: 4 } as const
-
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]))
 
 function check(call: string, result: number): void {
@@ -49,36 +36,6 @@ function check(call: string, result: number): void {
   const errno = koffi.errno()
   const code = errnoNames.get(errno) ?? `errno ${errno}`
   throw Object.assign(new Error(`${call}: ${code}`), { code })
-}
-
-/** Takes a capability out of the bounding set: no program that this thread starts ever has it. */
-export function dropFromBoundingSet(capability: number): void {
-  check(
-    `prctl(PR_CAPBSET_DROP, ${capability})`,
-    functions.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0),
-  )
-}
-
-/** Sets the effective and the permitted set, and empties the inheritable and the ambient one. */
-export function setCapabilities(mask: bigint): void {
-  const clear = functions.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-  check('prctl(PR_CAP_AMBIENT)', clear)
-  const header = Buffer.alloc(8)
-  header.writeUInt32LE(capabilityVersion3)
-  const [low, high] = [Number(mask & 0xffff_ffffn), Number(mask >> 32n)]
-  const sets = Buffer.from(Uint32Array.of(low, low, 0, high, high, 0).buffer)
-  check('capset', functions.capset(header, sets))
-}
-
-/** No program that is executed gets more rights than this process has. */
-export function setNoNewPrivileges(): void {
-  check('prctl(PR_SET_NO_NEW_PRIVS)', functions.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-}
-
-/** Sets the soft and the hard limit of a resource. */
-export function limitResource(resource: number, value: bigint): void {
-  const limits = Buffer.from(BigUint64Array.of(value, value).buffer)
-  check(`setrlimit(${resource})`, functions.setrlimit(resource, limits))
 }
 
 /** Loads a filter of system calls for all threads of this process: classic BPF, 8 bytes each. */

@@ -1,61 +1,44 @@
+import { readFileSync } from 'node:fs'
 import { messageOf } from '../../base/errors.ts'
-import {
-  capabilitiesIn,
-  capabilitySet,
-  neededCapabilities,
-  readBoundingSet,
-} from './capabilities.ts'
-import {
-  dropFromBoundingSet,
-  limitResource,
-  loadSeccompFilter,
-  resources,
-  setCapabilities,
-  setNoNewPrivileges,
-} from './libc.ts'
+import { capabilitiesIn, capabilitySet, neededCapabilities } from './capabilities.ts'
+import { loadSeccompFilter } from './libc.ts'
 import { type RunMounts, narrowRun } from './mounts.ts'
 import { type Architecture, seccompFilter } from './seccomp.ts'
-import { checkedCalls, deniedGroups, programs } from './syscall-policy.ts'
+import { checkedCalls, programs } from './syscall-policy.ts'
 
-/**
- * What the process gives up before the plugin's code is read: mounts, capabilities, system calls,
- * memory. Capabilities belong to threads, and V8 has started some before any script runs; therefore
- * this one drops them and executes Node again.
+/*
+ * What the process gives up before the plugin's code is read. Capabilities belong to threads, and
+ * Node has some before any script runs; those, and the system calls that are denied without a look
+ * at their arguments, are gone before Node starts (plugin/launcher.ts). What is here counts for all
+ * threads of a process: its mounts, and a filter that the kernel gives to each of them.
  */
-interface RightsOptions {
-  readonly mounts: RunMounts
-  /** Bytes of writable memory; what needs more ends, and the engine starts it again. */
-  readonly maxMemoryBytes: bigint
-  /** What could not be given up, such as on a kernel without seccomp. */
-  readonly warn: (message: string) => void
-}
 
-const kept = capabilitySet(Object.values(neededCapabilities))
+/** Told what could not be given up, such as on a kernel without seccomp. */
+type Warn = (message: string) => void
 
-/** Gives up all of it but one: this program may still be executed again, which the caller does. */
-export function reduceRights({ mounts, maxMemoryBytes, warn }: RightsOptions): void {
+/** Detaches what is mounted of the host and not needed. */
+export function narrowMounts(mounts: RunMounts, warn: Warn): void {
   attempt(warn, 'mounts', () => narrowRun(mounts))
-  attempt(warn, 'memory', () => {
-    limitResource(resources.DATA, maxMemoryBytes)
-    // Keys are in memory.
-    limitResource(resources.CORE, 0n)
-  })
-  attempt(warn, 'capabilities', () => {
-    const bounding = readBoundingSet()
-    for (const capability of capabilitiesIn(bounding & ~kept)) dropFromBoundingSet(capability)
-    setCapabilities(bounding & kept)
-    setNoNewPrivileges()
-  })
+}
+
+/** From here on no program can be executed, and mounts and namespaces are those of our own use. */
+export function denySystemCalls(warn: Warn): void {
   attempt(warn, 'system calls', () => {
-    loadSeccompFilter(seccompFilter(architecture(), deniedGroups, checkedCalls))
+    loadSeccompFilter(seccompFilter(architecture(), [programs], checkedCalls))
   })
 }
 
-/** No program can be executed from here on. */
-export function denyExecution(warn: RightsOptions['warn']): void {
-  attempt(warn, 'system calls', () => {
-    loadSeccompFilter(seccompFilter(architecture(), [programs]))
-  })
+/** What is left that should be gone, from a text as /proc/self/status; the main thread's. */
+export function excessRights(status = readFileSync('/proc/self/status', 'latin1')): string[] {
+  const field = (name: string, base: string): bigint =>
+    BigInt(`${base}${new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'm').exec(status)?.[1] ?? '0'}`)
+  const needed = capabilitySet(Object.values(neededCapabilities))
+  const bounding = field('CapBnd', '0x') | field('CapPrm', '0x')
+  const excess = capabilitiesIn((bounding & ~needed) | field('CapInh', '0x')).map(
+    (number) => `capability ${number}`,
+  )
+  if (field('NoNewPrivs', '') === 0n) excess.push('privileges of programs it executes')
+  return excess
 }
 
 function architecture(): Architecture {
@@ -65,7 +48,7 @@ function architecture(): Architecture {
 }
 
 /** A host that cannot do without a right still gets its network. */
-function attempt(warn: RightsOptions['warn'], what: string, reduce: () => void): void {
+function attempt(warn: Warn, what: string, reduce: () => void): void {
   try {
     reduce()
   } catch (error) {

@@ -1,10 +1,6 @@
 import { expect } from 'chai'
-import {
-  capabilitiesIn,
-  capabilitySet,
-  neededCapabilities,
-  readBoundingSet,
-} from '../../../../src/host/rights/capabilities.ts'
+import { capabilitiesIn, capabilitySet } from '../../../../src/host/rights/capabilities.ts'
+import { excessRights } from '../../../../src/host/rights/rights.ts'
 
 describe('capabilities', () => {
   it('are a set of numbers, and back', () => {
@@ -13,11 +9,15 @@ describe('capabilities', () => {
     expect(capabilitiesIn(0n)).to.deep.equal([])
   })
 
-  it('are read as a managed plugin starts with them: two thirds of them go', () => {
-    const bounding = readBoundingSet('CapEff:\t0000000000000000\nCapBnd:\t00000000a82435fb\n')
-    const kept = capabilitySet(Object.values(neededCapabilities))
-    expect(capabilitiesIn(bounding)).to.have.length(16)
-    expect(capabilitiesIn(bounding & kept)).to.deep.equal([10, 12, 21])
-    expect(readBoundingSet('')).to.equal(0n)
+  it('that are too many in a process are listed', () => {
+    const status = (bounding: string, inherited: string, noNewPrivileges: number): string =>
+      `CapInh:\t${inherited}\nCapPrm:\t${bounding}\nCapBnd:\t${bounding}\nNoNewPrivs:\t${noNewPrivileges}\n`
+    const none = '0000000000000000'
+    expect(excessRights(status('0000000000201400', none, 1))).to.deep.equal([])
+    // As the engine starts a managed plugin.
+    const managed = excessRights(status('00000000a82435fb', none, 0))
+    expect(managed).to.have.length(14).and.include('capability 27')
+    expect(managed.at(-1)).to.equal('privileges of programs it executes')
+    expect(excessRights(status(none, '0000000000001000', 1))).to.deep.equal(['capability 12'])
   })
 })
