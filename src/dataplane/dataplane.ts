@@ -75,6 +75,12 @@ export interface Dataplane {
    */
   setTunnelSources(overlayId: string, vteps: readonly Ip[]): Promise<void>
 
+  /**
+   * Makes what filters for all overlays, as it is not or not any more. Rejects with KERNEL.
+   * @returns what was changed, in words; then each overlay's part of it is to be audited.
+   */
+  ensureHost(): Promise<string[]>
+
   /** What the kernel has of an overlay; null when it has no namespace. */
   dump(overlayId: string): Promise<ActualOverlay | null>
 

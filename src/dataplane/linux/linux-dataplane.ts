@@ -66,12 +66,12 @@ interface LinuxDataplaneOptions {
   /** A second such folder, for when the engine unmounts the first. */
   readonly spareDirectory?: string
   readonly logger: Logger
-  /**
-   * Where the engine has the namespaces of sandboxes; without it, no veth pair can be recreated.
-   */
+  /** Where the engine has sandboxes' namespaces; without it, no veth pair can be recreated. */
   readonly sandboxDirectory?: string
   /** Whether frames are filtered; they are by default. */
   readonly filter?: boolean
+  /** Whose traffic is limited by source; none without it. */
+  readonly gossipPort?: number
   /** Whether frames go past the bridge where their way is known; they do by default. */
   readonly fastPath?: boolean
   /** The file of the host's namespace; without it, the namespace that this process is in. */
@@ -82,10 +82,8 @@ export class LinuxDataplane implements Dataplane {
   readonly wireGuard: WireGuardNetns
   readonly #directories: readonly string[]
   readonly #logger: Logger
-  readonly #hostNetns: string | undefined
+  readonly #options: LinuxDataplaneOptions
   readonly #sandboxes: Sandboxes
-  readonly #wantsFilter: boolean
-  readonly #wantsFastPath: boolean
   readonly #fastPath: FastPathMode
   readonly #namespaces: OverlayNamespaces
   readonly #warned = new Set<string>()
@@ -94,16 +92,14 @@ export class LinuxDataplane implements Dataplane {
   #filter: HostFilter | null = null
 
   constructor(options: LinuxDataplaneOptions) {
-    const { directory, spareDirectory, logger, hostNetns } = options
+    const { directory, spareDirectory, logger } = options
     this.#directories = spareDirectory === undefined ? [directory] : [directory, spareDirectory]
     this.#logger = logger
     const warn = (message: string): void => logger.warn(message)
     this.#fastPath = { reason: null, warn }
     this.#namespaces = new OverlayNamespaces(this.#directories, this.#fastPath)
     this.wireGuard = new WireGuardNetns(this.#directories, () => this.#theHost(), warn)
-    this.#wantsFilter = options.filter ?? true
-    this.#wantsFastPath = options.fastPath ?? true
-    this.#hostNetns = hostNetns
+    this.#options = options
     this.#sandboxes = { directory: options.sandboxDirectory, logger }
   }
 
@@ -112,13 +108,17 @@ export class LinuxDataplane implements Dataplane {
     await promises.stat('/')
     await this.#kernel('starting the data plane', async () => {
       probeKernel()
-      this.#host =
-        this.#hostNetns === undefined ? netnsHandle(openOwnNetns()) : openNetns(this.#hostNetns)
-      this.#fastPath.reason = probeFastPath(this.#wantsFastPath)
+      const { hostNetns, fastPath = true } = this.#options
+      this.#host = hostNetns === undefined ? netnsHandle(openOwnNetns()) : openNetns(hostNetns)
+      this.#fastPath.reason = probeFastPath(fastPath)
       await sweepPins(this.#directories, this.#logger)
       const open = (): NetlinkSocket => openNetfilterSocket(this.#theHost().fd)
-      this.#filter = openHostFilter(open, { wanted: this.#wantsFilter, logger: this.#logger })
+      this.#filter = openHostFilter(open, this.#options)
     })
+  }
+
+  async ensureHost(): Promise<string[]> {
+    return this.#kernel('filter of the host', () => this.#theFilter().ensureHost())
   }
 
   async ensureOverlay(links: OverlayLinks): Promise<string[]> {

@@ -39,12 +39,6 @@ interface MemoryEndpoint {
   routes?: readonly Cidr[]
 }
 
-interface Fault {
-  readonly verb: Verb
-  calls: number
-  readonly error: Error
-}
-
 /**
  * A data plane in memory with the same refusals and side effects (a VXLAN device that is recreated
  * loses its rows), for tests and simulations. Faults: `failCall` makes a call fail, `failRow` a
@@ -55,7 +49,7 @@ export class MemoryDataplane implements Dataplane {
   /** The sandboxes that exist. */
   readonly sandboxes = new Set<string>()
   readonly #overlays = new Map<string, MemoryOverlay>()
-  readonly #faults: Fault[] = []
+  readonly #faults: { readonly verb: Verb; calls: number; readonly error: Error }[] = []
   readonly #foreign = new Map<Vni, string>()
   #refuseRow: ((change: RowChange) => string | null) | null = null
   readonly #underlayMtus = new Map<Ip, number>()
@@ -181,6 +175,11 @@ export class MemoryDataplane implements Dataplane {
       else failed.push({ change, error })
     }
     return failed
+  }
+
+  async ensureHost(): Promise<string[]> {
+    this.#enter('ensureHost')
+    return []
   }
 
   async setTunnelSources(overlayId: string, vteps: readonly Ip[]): Promise<void> {

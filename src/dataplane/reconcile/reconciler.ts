@@ -9,6 +9,7 @@ import type { Vni } from '../../net/vni.ts'
 import type { Dataplane, EndpointLink, OverlayLinks } from '../dataplane.ts'
 import { type AuditReport, AuditTotals, type Drift, auditOverlay, driftTotal } from './audit.ts'
 import { type PeerClaims, addressesOf } from './desired-rows.ts'
+import { hostWatch } from './host-watch.ts'
 import { OverlayRemover } from './overlay-remover.ts'
 import { OverlayRows } from './overlay-rows.ts'
 import { OverlayState, type OverlayStatus } from './overlay-state.ts'
@@ -60,7 +61,7 @@ export class Reconciler {
   readonly #overlays = new Map<string, OverlayState>()
   readonly #queue = new KeyedQueue()
   readonly #remover: OverlayRemover
-  readonly #auditTimer: Every
+  readonly #timers: readonly Every[]
   readonly #flush: Debounce
   readonly #sweep: Timeout
   readonly #dirty = new Set<string>()
@@ -73,21 +74,22 @@ export class Reconciler {
     const isWanted = (overlayId: string): boolean => this.#overlays.has(overlayId)
     this.#remover = new OverlayRemover({ ...parts, queue: this.#queue, isWanted })
     const audit = async (): Promise<void> => void (await this.audit())
-    this.#auditTimer = new Every({ clock, intervalMs: auditIntervalMs, run: audit })
+    const audits = new Every({ clock, intervalMs: auditIntervalMs, run: audit })
+    this.#timers = [audits, hostWatch({ ...parts, repair: audit })]
     this.#flush = new Debounce({ clock, delayMs: coalesceMs, run: () => this.#flushDirty() })
     this.#sweep = new Timeout(clock, () => this.#sweepStaleRows())
   }
 
   /** Begins the audits. The data plane must have been started. */
   start(): void {
-    this.#auditTimer.start()
+    for (const timer of this.#timers) timer.start()
   }
 
   /** Ends audits and retries and waits for work under way. What was built stays in the kernel. */
   async stop(): Promise<void> {
     this.#stopped = true
     this.#flush.stop()
-    this.#auditTimer.stop()
+    for (const timer of this.#timers) timer.stop()
     for (const overlay of this.#overlays.values()) overlay.cancelRetry()
     this.#sweep.stop()
     this.#remover.stop()

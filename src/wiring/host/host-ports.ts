@@ -63,6 +63,7 @@ export async function openHost(settings: Settings, logger: Logger): Promise<Host
     spareDirectory,
     sandboxDirectory: sandboxDir,
     filter: settings.filter,
+    gossipPort: settings.gossipPort,
     fastPath: settings.fastPath,
     logger: logger.child('dataplane'),
   })

@@ -13,6 +13,8 @@ export interface HostFilter {
   readonly isSupported: boolean
   /** Whether frames are filtered. */
   readonly isActive: boolean
+  /** What does not belong to one tunnel. */
+  ensureHost(): string[]
   ensure(tunnel: Tunnel): string[]
   release(tunnel: Tunnel): void
   sources(vni: Vni): Ip[]
@@ -30,6 +32,10 @@ export class NoFilter implements HostFilter {
 
   constructor(isSupported: boolean) {
     this.isSupported = isSupported
+  }
+
+  ensureHost(): string[] {
+    return []
   }
 
   ensure(): string[] {

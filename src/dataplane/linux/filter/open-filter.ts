@@ -10,15 +10,16 @@ import { TunnelFilter } from './tunnel-filter.ts'
  */
 export function openHostFilter(
   open: () => NetlinkSocket,
-  { wanted, logger }: { readonly wanted: boolean; readonly logger: Logger },
+  options: { readonly filter?: boolean; readonly logger: Logger; readonly gossipPort?: number },
 ): HostFilter {
+  const { filter: wanted = true, logger, gossipPort } = options
   let socket: NetlinkSocket | null = null
   try {
     socket = open()
-    const filter = new TunnelFilter(socket)
-    filter.probe()
-    if (wanted) return filter
-    filter.remove()
+    const tunnels = new TunnelFilter(socket, gossipPort)
+    tunnels.probe()
+    if (wanted) return tunnels
+    tunnels.remove()
     socket.close()
     return new NoFilter(true)
   } catch (error) {

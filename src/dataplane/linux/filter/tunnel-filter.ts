@@ -14,6 +14,7 @@ import {
 } from './expressions.ts'
 import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
 import type { Expression, TableSpec } from './nftables.ts'
+import { openGossipFilter } from './gossip-filter.ts'
 import type { HostFilter, Tunnel } from './host-filter.ts'
 import { Table } from './table.ts'
 
@@ -72,11 +73,14 @@ export class TunnelFilter implements HostFilter {
   readonly isActive = true
   readonly #table: Table
   readonly #socket: NetlinkSocket
+  readonly #gossip: Table | null
+  #hasTunnels = false
 
   /** `socket` is a NETLINK_NETFILTER socket of the host's namespace. */
-  constructor(socket: NetlinkSocket) {
+  constructor(socket: NetlinkSocket, gossipPort?: number) {
     this.#socket = socket
     this.#table = new Table(socket, tunnelFilter)
+    this.#gossip = gossipPort === undefined ? null : openGossipFilter(socket, gossipPort)
   }
 
   /** Throws when the kernel has no nf_tables for this. */
@@ -84,8 +88,15 @@ export class TunnelFilter implements HostFilter {
     this.#table.probe()
   }
 
+  /** Limits the gossip port, and looks at the rules for tunnels. @returns what was changed. */
+  ensureHost(): string[] {
+    const gossip = this.#gossip?.ensure() ?? []
+    return [...gossip, ...(this.#hasTunnels ? this.#table.ensure() : [])]
+  }
+
   /** Filters a tunnel. @returns what was changed, in words; empty when all was right. */
   ensure(tunnel: Tunnel): string[] {
+    this.#hasTunnels = true
     const changed = this.#table.ensure()
     const key = tunnelKey(tunnel)
     const added = this.#table.replace(vnis, (other) => other.equals(key), [key])
@@ -98,7 +109,8 @@ export class TunnelFilter implements HostFilter {
     this.setSources(tunnel.vni, [])
     const key = tunnelKey(tunnel)
     this.#table.replace(vnis, (other) => other.equals(key), [])
-    if (this.#table.elements(vnis).length === 0) this.#table.remove()
+    this.#hasTunnels = this.#table.elements(vnis).length > 0
+    if (!this.#hasTunnels) this.#table.remove()
   }
 
   /** The VTEPs that may send frames of an overlay. */
