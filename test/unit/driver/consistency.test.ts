@@ -128,6 +128,32 @@ describe('an overlay that two hosts see differently', () => {
     await a.driver.stop()
   })
 
+  it('is reported on both sides when two overlays came to have one pool, of either family', async () => {
+    const sides = [host(), host()] as const
+    const v6 = parseIpInCidr('fd00:78::1/64')!
+    for (const [i, { driver }] of sides.entries()) {
+      const v4 = parseIpInCidr(`10.${20 + i}.0.1/24`)!
+      const pools = [v4, v6].map((at) => ({ addressSpace: 'ours', pool: at.cidr, gateway: at }))
+      await driver.createNetwork({
+        networkId: 'n1',
+        options: { vni: `${7000 + i}` },
+        internal: false,
+        pools,
+      })
+    }
+    const [a, b] = sides
+    tell(a, 'host-a', b)
+    tell(b, 'host-b', a)
+    for (const [{ driver }, here, there] of [
+      [a, '10.20.0.0/24', '10.21.0.0/24'],
+      [b, '10.21.0.0/24', '10.20.0.0/24'],
+    ] as const) {
+      const found = driver.inconsistencies().list.find(({ kind }) => kind === 'pool')!
+      expect(found.message).to.contain('fd00:78::/64').and.contain(here).and.contain(there)
+      await driver.stop()
+    }
+  })
+
   it('does not fill the log when all others see it so', async () => {
     const a = host()
     await create(a)

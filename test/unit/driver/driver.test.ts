@@ -376,6 +376,22 @@ describe('driver, options and overlays', () => {
     )
   })
 
+  it('refuses an IPv6 pool of another overlay although the automatic IPv4 pools differ', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    const pools = ['10.9.0.0/24', 'fd00:78::/64'].map((text) => parseIpInCidr(text)!.cidr)
+    for (const overlayId of ['10.9.0.0/24', 'blue']) {
+      world.knownOverlays[0] = other({ overlayId, pools, poolKeys: pools })
+      const dual = ['10.7.0.0/24', 'fd00:78::/64'].map((text) => {
+        return { addressSpace: 'ours', pool: parseIpInCidr(text)!.cidr, gateway: null }
+      })
+      const request = { networkId: 'n1', options: {}, internal: false, pools: dual }
+      const refused = await refusedWith(driver.createNetwork(request))
+      expect(refused).to.contain('fd00:78::/64').and.contain('host-b').and.contain('10.9.0.0/24')
+    }
+    expect(world.published.overlays.size).to.equal(0)
+  })
+
   it('refuses unknown options with the list of the known', async () => {
     const driver = new Driver(driverPartsOf(createDriverWorld()))
     const message = await refusedWith(driver.createNetwork(network('n1', { foo: 'bar' })))
