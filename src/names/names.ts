@@ -39,6 +39,7 @@ export interface Resolvers {
   /** Resolves when the sandbox has a resolver, or will have one as soon as its namespace exists. */
   attach(sandbox: string): Promise<void>
   detach(sandbox: string): Promise<void>
+  attachedCount(): Promise<number>
   /** `name.network` of an address, as the engine's own resolver knows it; null when it does not. */
   engineNameOf(sandbox: string, ip: Ip): Promise<string | null>
 }
@@ -97,6 +98,7 @@ export class Names {
   #sandboxes = new Map<string, readonly Vni[]>()
   readonly #look: Every
   #looks = 0
+  #attached = 0
 
   constructor(parts: NamesParts) {
     this.#parts = parts
@@ -169,6 +171,11 @@ export class Names {
     if (changes.length > 0) this.#parts.resolvers.apply(changes)
   }
 
+  /** For `/status`: sandboxes of ours, and those that had a resolver at the last look. */
+  status() {
+    return { sandboxes: this.#sandboxes.size, resolvers: this.#attached }
+  }
+
   /** What a container of this host is called, its name first; empty when it is not known. */
   namesOf(endpointId: string): readonly string[] {
     return this.#own.get(endpointId)?.names ?? []
@@ -233,8 +240,9 @@ export class Names {
 
   /** Asks the engine's resolver for the names that its API has not given. */
   async #askResolvers(): Promise<void> {
-    // What no call of the engine's tells: endpoints that were released, overlays with another VNI.
+    // What no call tells: endpoints that were released, overlays with another VNI.
     await this.endpointsChanged()
+    this.#attached = await this.#parts.resolvers.attachedCount()
     const isReview = this.#looks++ % looksPerReview === 0
     const nameless = [...this.#endpoints.values()].filter(({ endpointId }) => {
       return !this.#own.has(endpointId) || (isReview && this.#parts.engine === null)

@@ -15,6 +15,7 @@ import type { ReconcilerStatus } from '../dataplane/reconcile/reconciler.ts'
 import type { IpamStatus } from '../ipam/status.ts'
 import type { PathStatus } from '../paths/paths.ts'
 import { namesRecord, overlayRecord } from './records.ts'
+import type { Names } from '../names/names.ts'
 import type { NetworksStatus } from '../networks/replicator.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { Rooms } from './rooms.ts'
@@ -39,6 +40,8 @@ export interface PluginStatus {
   readonly engine: EngineStatus | null
   /** How many networks are to be on all hosts; null with `ENGINE_API=off`. */
   readonly networks: NetworksStatus | null
+  /** Sandboxes, and how many have a resolver; null with `NAMES=off`. */
+  readonly names: ReturnType<Names['status']> | null
   /** Overlays that this host and another member have with different parameters or one address. */
   readonly disagreements: InconsistencyStatus
   /**
@@ -144,6 +147,7 @@ export function composeStatus(
     encryption: rooms.encryption.status(),
     engine: engine?.status() ?? null,
     networks: rooms.replicator?.status() ?? null,
+    names: rooms.names?.status() ?? null,
     disagreements: driver.inconsistencies(),
     ignoredClaims: claims.status(),
     gossipOddities: { ...gossip.counters, ...sealed.counts },

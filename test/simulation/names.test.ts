@@ -164,6 +164,9 @@ describe('names of whole plugins', () => {
     await world.clock.advance(soonMs)
     expect(ask(b, '10.10.0.3', 'other')).to.equal('192.0.2.99')
     expect(await a.resolvers.attached()).to.deep.equal([])
+    await world.clock.advance(2000)
+    expect(a.plugin.status().names).to.deep.equal({ sandboxes: 0, resolvers: 0 })
+    expect(b.plugin.status().names).to.deep.equal({ sandboxes: 1, resolvers: 1 })
   })
 
   it('go with their host, and come back with it', async () => {

@@ -64,6 +64,10 @@ export class ResolverService implements Resolvers {
     return this.#resolvers.detach(sandbox)
   }
 
+  async attachedCount(): Promise<number> {
+    return (await this.#resolvers.attached()).length
+  }
+
   async engineNameOf(sandbox: string, ip: Ip): Promise<string | null> {
     const answer = await this.#resolvers.ask(sandbox, pointerQuery(ip))
     return answer === null ? null : readPointer(answer)

@@ -96,6 +96,10 @@ export class ResolverThread implements Resolvers {
     return this.#call('detach', sandbox)
   }
 
+  attachedCount(): Promise<number> {
+    return this.#call('attachedCount')
+  }
+
   engineNameOf(sandbox: string, ip: Ip): Promise<string | null> {
     return this.#call('engineNameOf', sandbox, ip)
   }

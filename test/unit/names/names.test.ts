@@ -38,6 +38,9 @@ class FakeResolvers implements Resolvers {
   async detach(sandbox: string): Promise<void> {
     this.attached.delete(sandbox)
   }
+  async attachedCount(): Promise<number> {
+    return this.attached.size
+  }
   async engineNameOf(_sandbox: string, ip: Ip): Promise<string | null> {
     return this.engineNames.get(ip) ?? null
   }
