@@ -7,7 +7,8 @@ import type { Life } from './life.ts'
 /** A container as the engine keeps it. */
 export interface Container {
   readonly endpointId: string
-  readonly ip: string
+  /** One of each family, with the pool that it was requested of. */
+  readonly addresses: readonly { readonly poolId: string; readonly ip: string }[]
   readonly mac: string
   /** Whether it is started again when the engine starts. */
   readonly isKeptUp: boolean
@@ -17,12 +18,18 @@ export interface Container {
 /** A network as the engine keeps it. */
 export interface EngineNetwork {
   readonly networkId: string
+  /** Its subnets with a plus between them, the lowest first. */
   readonly subnet: string
-  readonly poolId: string
-  readonly gateway: string
+  readonly pools: readonly HeldPool[]
   readonly containers: Map<string, Container>
   /** On the disk before anything is removed: an engine that starts goes on with it. */
   isBeingDeleted: boolean
+}
+
+interface HeldPool {
+  readonly subnet: string
+  readonly poolId: string
+  readonly gateway: string
 }
 
 /** What is told about addresses: what an engine was given, and what it gives back. */
@@ -165,72 +172,74 @@ export class Engine {
   }
 
   async #createNetwork(subnet: string): Promise<void> {
+    const pools: HeldPool[] = []
+    try {
+      // The command line sends them in any order.
+      const wanted = subnet.split('+')
+      const first = wanted.length > 1 ? below(this.#parts.random, wanted.length) : 0
+      for (const one of [...wanted.slice(first), ...wanted.slice(0, first)])
+        await this.#holdPool(one, pools)
+      const networkId = this.#id()
+      const data = pools.map(({ subnet: Pool, gateway: Gateway }) => {
+        return { AddressSpace: 'ts-overlay', Gateway, Pool }
+      })
+      await this.#call('NetworkDriver.CreateNetwork', {
+        NetworkID: networkId,
+        Options: { 'com.docker.network.generic': {} },
+        IPv4Data: data.filter(({ Pool }) => !isIpv6(Pool)),
+        IPv6Data: data.filter(({ Pool }) => isIpv6(Pool)),
+      })
+      const key = subnet === '' ? pools[0]!.subnet : subnet
+      const network = { networkId, subnet: key, pools, containers: new Map() }
+      this.#parts.networks.set(key, { ...network, isBeingDeleted: false })
+      for (const pool of pools) this.unheard.delete(pool.subnet)
+    } catch (error) {
+      for (const pool of pools) await this.#releasePool(pool)
+      throw error
+    }
+  }
+
+  async #holdPool(subnet: string, held: HeldPool[]): Promise<void> {
     const AddressSpace = 'ts-overlay'
     const wish = { AddressSpace, Pool: subnet, SubPool: '', Options: {}, V6: isIpv6(subnet) }
     const granted = await this.#call('IpamDriver.RequestPool', wish)
     const [PoolID, Pool] = [String(granted['PoolID']), String(granted['Pool'])]
     // An engine that dies now has never heard of the pool.
     this.unheard.add(Pool)
-    let gateway = ''
-    try {
-      const type = { RequestAddressType: 'com.docker.network.gateway' }
-      const address = { PoolID, Address: '', Options: type }
-      gateway = String((await this.#call('IpamDriver.RequestAddress', address))['Address'])
-      const networkId = this.#id()
-      const data = [{ AddressSpace, Gateway: gateway, Pool }]
-      await this.#call('NetworkDriver.CreateNetwork', {
-        NetworkID: networkId,
-        Options: { 'com.docker.network.generic': {} },
-        IPv4Data: isIpv6(Pool) ? [] : data,
-        IPv6Data: isIpv6(Pool) ? data : [],
-      })
-      this.#parts.networks.set(Pool, {
-        networkId,
-        subnet: Pool,
-        poolId: PoolID,
-        gateway,
-        containers: new Map(),
-        isBeingDeleted: false,
-      })
-      this.unheard.delete(Pool)
-    } catch (error) {
-      if (gateway !== '')
-        await this.#quietly('IpamDriver.ReleaseAddress', { PoolID, Address: plain(gateway) })
-      await this.#releasePool(Pool, PoolID)
-      throw error
-    }
+    const pool = { subnet: Pool, poolId: PoolID, gateway: '' }
+    held.push(pool)
+    const type = { RequestAddressType: 'com.docker.network.gateway' }
+    const address = { PoolID, Address: '', Options: type }
+    pool.gateway = String((await this.#call('IpamDriver.RequestAddress', address))['Address'])
   }
 
   async #removeNetwork(network: EngineNetwork): Promise<void> {
     network.isBeingDeleted = true
-    const { poolId: PoolID, gateway, networkId: NetworkID, subnet } = network
-    await this.#quietly('IpamDriver.ReleaseAddress', { PoolID, Address: plain(gateway) })
-    await this.#releasePool(subnet, PoolID)
+    const { pools, networkId: NetworkID, subnet } = network
+    for (const pool of pools) await this.#releasePool(pool)
     await this.#quietly('NetworkDriver.DeleteNetwork', { NetworkID })
     this.#parts.networks.delete(subnet)
   }
 
   async #start(network: EngineNetwork, ip: string): Promise<void> {
-    const { host, observer, random, kernel, life } = this.#parts
-    const { networkId, subnet, poolId, containers } = network
-    const wish = { PoolID: poolId, Address: ip, Options: {} }
-    const Address = String((await this.#call('IpamDriver.RequestAddress', wish))['Address'])
-    observer.takes(host, subnet, plain(Address))
+    const { random, kernel, life } = this.#parts
+    const { networkId, containers } = network
+    const given = await this.#requestAddresses(network, ip)
     const endpointId = this.#id()
     const ids = { NetworkID: networkId, EndpointID: endpointId }
     let mac = ''
     try {
-      const [v4, v6] = isIpv6(subnet) ? ['', Address] : [Address, '']
-      const Interface = { Address: v4, AddressIPv6: v6, MacAddress: '' }
+      const of = (v6: boolean): string => given.find((one) => isIpv6(one.text) === v6)?.text ?? ''
+      const Interface = { Address: of(false), AddressIPv6: of(true), MacAddress: '' }
       const wanted = { ...ids, Interface, Options: {} }
       const created = await this.#call('NetworkDriver.CreateEndpoint', wanted)
       mac = String((created['Interface'] as Record<string, unknown>)['MacAddress'])
     } catch (error) {
-      await this.#release(network, Address)
+      await this.#release(network, given)
       throw error
     }
     const isKeptUp = below(random, 2) === 0
-    const container = { endpointId, ip: plain(Address), mac, isKeptUp, isRunning: false }
+    const container = { endpointId, addresses: given, mac, isKeptUp, isRunning: false }
     containers.set(endpointId, container)
     const sandboxKey = sandboxKeyOf(endpointId)
     try {
@@ -241,7 +250,7 @@ export class Engine {
       for (let leaves = below(random, 3); leaves > 0; leaves--)
         await this.#quietly('NetworkDriver.Leave', ids)
       await this.#quietly('NetworkDriver.DeleteEndpoint', ids)
-      await this.#release(network, Address)
+      await this.#release(network, given)
       containers.delete(endpointId)
       throw error
     }
@@ -250,24 +259,50 @@ export class Engine {
 
   async #stop(network: EngineNetwork, container: Container): Promise<void> {
     const { kernel } = this.#parts
-    const { endpointId, ip } = container
+    const { endpointId, addresses } = container
     container.isRunning = false
     const ids = { NetworkID: network.networkId, EndpointID: endpointId }
     await this.#quietly('NetworkDriver.Leave', ids)
     kernel.putBack(endpointId)
     await this.#quietly('NetworkDriver.DeleteEndpoint', ids)
-    await this.#release(network, ip)
+    await this.#release(network, addresses)
     network.containers.delete(endpointId)
   }
 
-  async #releasePool(subnet: string, PoolID: string): Promise<void> {
+  /** Of the first pool of each family, or the address that is asked for. */
+  async #requestAddresses({ subnet, pools }: EngineNetwork, ip: string) {
+    const { host, observer } = this.#parts
+    const given: { poolId: string; ip: string; text: string }[] = []
+    const families = Map.groupBy(pools, (pool) => isIpv6(pool.subnet))
+    for (const [{ poolId }] of families.values() as Iterable<[HeldPool, ...HeldPool[]]>) {
+      const wish = { PoolID: poolId, Address: ip, Options: {} }
+      try {
+        const text = String((await this.#call('IpamDriver.RequestAddress', wish))['Address'])
+        given.push({ poolId, ip: plain(text), text })
+        observer.takes(host, subnet, plain(text))
+      } catch (error) {
+        await this.#release({ subnet }, given)
+        throw error
+      }
+    }
+    return given
+  }
+
+  async #releasePool({ subnet, poolId: PoolID, gateway }: HeldPool): Promise<void> {
+    if (gateway !== '')
+      await this.#quietly('IpamDriver.ReleaseAddress', { PoolID, Address: plain(gateway) })
     if (!(await this.#quietly('IpamDriver.ReleasePool', { PoolID }))) this.unheard.add(subnet)
   }
 
-  async #release({ subnet, poolId }: EngineNetwork, address: string): Promise<void> {
+  async #release(
+    { subnet }: Pick<EngineNetwork, 'subnet'>,
+    addresses: Container['addresses'],
+  ): Promise<void> {
     const { host, observer } = this.#parts
-    observer.frees(host, subnet, plain(address))
-    await this.#quietly('IpamDriver.ReleaseAddress', { PoolID: poolId, Address: plain(address) })
+    for (const { poolId: PoolID, ip: Address } of addresses) {
+      observer.frees(host, subnet, Address)
+      await this.#quietly('IpamDriver.ReleaseAddress', { PoolID, Address })
+    }
   }
 
   async #call(name: string, body: object): Promise<Readonly<Record<string, unknown>>> {

@@ -11,7 +11,8 @@ export async function repair(hosts: readonly Host[]): Promise<boolean> {
   for (const { engine, process } of hosts) {
     for (const subnet of engine.unheard) {
       engine.unheard.delete(subnet)
-      if (engine.networks.has(subnet)) continue
+      const all = [...engine.networks.values()]
+      if (all.some(({ pools }) => pools.some((pool) => pool.subnet === subnet))) continue
       count++
       const { network } = process!.plugin!
       const left = network.networks().filter(({ pools }) => pools.some((pool) => pool === subnet))

@@ -3,7 +3,7 @@
  *
  *     SEED=7 HOSTS=5 node --conditions=source test/simulation/simulator/run.ts
  *
- * SEEDS (1) seeds from SEED (1) on; HOSTS (5); SECONDS (60) of faults; FAULTS (one for each two seconds); SHOW=1 prints
+ * SEEDS (1) seeds from SEED (1) on; HOSTS (5); SECONDS (60) of faults; FAULTS (one for each two seconds); SEVERAL=1 gives networks several subnets; SHOW=1 prints
  * what happens; ONLY=crash:3,partition:1 draws these kinds of faults, so often; WITHOUT=3,4 leaves planned faults out; SHRINK=1 looks for the faults that it takes. Ends with 1 when a
  * seed failed.
  */
@@ -21,6 +21,7 @@ const common = {
   troubleMs: seconds * 1000,
   faults: number('FAULTS', Math.ceil(seconds / 2)),
   isShown: process.env['SHOW'] === '1',
+  severalSubnets: process.env['SEVERAL'] === '1',
   ...only(process.env['ONLY'] ?? ''),
   without: new Set((process.env['WITHOUT'] ?? '').split(',').filter(Boolean).map(Number)),
 }

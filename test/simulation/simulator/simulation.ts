@@ -10,6 +10,7 @@ import { kernel } from './checkers/kernel.ts'
 import { RaftWatch } from './checkers/raft.ts'
 import { members } from './checkers/members.ts'
 import { watchResurrections } from './checkers/resurrections.ts'
+import { subnets } from './checkers/subnets.ts'
 import { vnis } from './checkers/vnis.ts'
 import { type Fault, type FaultWeights, planFaults } from './faults.ts'
 import { History } from './history.ts'
@@ -30,6 +31,8 @@ export interface SimulationOptions {
   readonly without?: ReadonlySet<number>
   /** A user types a command at most so often, ms; of more than 30 hosts all users as often as those of 30. */
   readonly pauseMs?: number
+  /** Networks have several subnets, and get more. */
+  readonly severalSubnets?: boolean
   readonly isShown?: boolean
 }
 
@@ -66,8 +69,9 @@ export function replayOf(options: SimulationOptions): string {
   const kinds = Object.entries(only).map(([kind, weight]) => `${kind}:${weight}`)
   const drawn = kinds.length === 0 ? '' : ` ONLY=${kinds.join()}`
   const left = `${drawn}${without.size === 0 ? '' : ` WITHOUT=${[...without].join()}`}`
+  const several = options.severalSubnets === true ? ' SEVERAL=1' : ''
   const run = 'node --conditions=source test/simulation/simulator/run.ts'
-  return `SEED=${seed} HOSTS=${hosts} SECONDS=${troubleMs / 1000} FAULTS=${faults}${left} SHOW=1 ${run}`
+  return `SEED=${seed} HOSTS=${hosts} SECONDS=${troubleMs / 1000} FAULTS=${faults}${several}${left} SHOW=1 ${run}`
 }
 
 /** Whole hosts, users on them, faults at random, and then a time without: all from one seed. */
@@ -172,10 +176,11 @@ export class Simulation {
 
   /** Users work and faults happen, for as long as the options say. */
   async suffer(): Promise<void> {
-    const { troubleMs, hosts, pauseMs = 2000 * Math.max(1, hosts / 30) } = this.#options
+    const { troubleMs, hosts, severalSubnets } = this.#options
+    const { pauseMs = 2000 * Math.max(1, hosts / 30) } = this.#options
     const users = this.hosts.map((host) => {
       const random = seededRandom(this.#random.uint32())
-      return new User(this.clock, host, this.hosts, random, pauseMs)
+      return new User(this.clock, host, this.hosts, random, pauseMs, severalSubnets)
     })
     for (const user of users) void user.work()
     this.nemesis.schedule(this.plan)
@@ -186,7 +191,7 @@ export class Simulation {
 
   /** After the faults: until all is right, and every host can start a container. */
   async settle(): Promise<number> {
-    const all = [idle, members, consensus, cluster, kernel, vnis, this.addresses]
+    const all = [idle, members, consensus, cluster, kernel, vnis, subnets, this.addresses]
     const took = await this.until('all is right', settleMs, all).catch(async (error: unknown) => {
       if (!(await repair(this.hosts))) throw error
       await this.untilIdle()

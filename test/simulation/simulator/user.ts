@@ -1,10 +1,21 @@
 import type { VirtualClock } from 'memberlist-js'
+import { isBug } from '../../../src/base/errors.ts'
+import { parseCidr } from '../../../src/net/cidr.ts'
 import { below, pick, type Random } from '../../../src/base/random.ts'
 import type { EngineNetwork } from './engine.ts'
 import type { Host } from './host.ts'
 
 /** The subnets of all networks: a small one that runs full, and larger ones. */
 const subnets = ['10.0.0.0/27', '10.0.1.0/24', '10.0.2.0/24', 'fd00:1::/64'] as const
+
+/** Networks with several subnets of both families, which run full and grow. */
+const severalSubnets = [
+  '10.0.4.0/29+10.0.5.0/28+fd00:4::/64+fd00:5::/64',
+  '10.0.6.0/29+10.0.7.0/29',
+  'fd00:6::/64',
+] as const
+/** What such a network is given besides. */
+const moreSubnets = ['10.0.8.0/28', '10.0.9.0/28', 'fd00:8::/64'] as const
 
 /** One with an address for every host, whatever the users have. */
 export const roomySubnet = '10.3.0.0/16'
@@ -20,6 +31,7 @@ export class User {
   readonly #hosts: readonly Host[]
   readonly #random: Random
   readonly #maxPauseMs: number
+  readonly #hasSeveral: boolean
   #isDone = false
 
   constructor(
@@ -28,7 +40,9 @@ export class User {
     hosts: readonly Host[],
     random: Random,
     maxPauseMs: number,
+    hasSeveral = false,
   ) {
+    this.#hasSeveral = hasSeveral
     this.#hosts = hosts
     this.#clock = clock
     this.#host = host
@@ -62,6 +76,7 @@ export class User {
     const running = runningIn(network)
     const kind = below(random, 100)
     if (kind < 2) void this.#removeNetwork(network)
+    else if (this.#hasSeveral && kind >= 95) this.#grow(network)
     else if (running.length < maxContainers && kind < 50)
       void engine.run(subnet, kind < 10 ? this.#someAddress(subnet) : '')
     else if (running.length > 0) {
@@ -70,6 +85,16 @@ export class User {
       else if (kind < 75) void this.#restart(subnet, container)
       else void engine.stop(subnet, container)
     }
+  }
+
+  /** `docker ts-overlay network add-subnet`; each of the subnets is for one of the networks. */
+  #grow({ networkId, subnet }: EngineNetwork): void {
+    const index = severalSubnets.findIndex((several) => several === subnet)
+    const driver = this.#host.process?.isReady ? this.#host.process.plugin?.network : undefined
+    if (index < 0 || driver === undefined) return
+    driver.addSubnet(networkId, parseCidr(moreSubnets[index]!)!).catch((error: unknown) => {
+      if (isBug(error)) throw error
+    })
   }
 
   async #restart(subnet: string, endpointId: string): Promise<void> {
@@ -87,6 +112,7 @@ export class User {
   /** Of those that are written down, or now and then one that the plugin chose here or on another host. */
   #someSubnet(): string {
     const random = this.#random
+    if (this.#hasSeveral) return pick(random, severalSubnets)!
     if (below(random, 10) > 0) return pick(random, subnets)!
     const chosen = this.#hosts.flatMap(({ engine }) => [...engine.networks.keys()])
     const automatic = chosen.filter((subnet) => subnet.startsWith('10.1'))
@@ -94,6 +120,7 @@ export class User {
   }
 
   #someAddress(subnet: string): string {
+    if (subnet.includes('+')) return ''
     const host = 2 + below(this.#random, 28)
     return subnet.replace(/0?\/\d+$/, subnet.includes(':') ? host.toString(16) : String(host))
   }

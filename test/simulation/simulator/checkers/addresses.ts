@@ -1,3 +1,5 @@
+import { cidrContains } from '../../../../src/net/cidr.ts'
+import type { Ip } from '../../../../src/net/ip.ts'
 import type { AddressObserver } from '../engine.ts'
 import type { Host } from '../host.ts'
 import { type Checker, differences } from './checker.ts'
@@ -50,9 +52,19 @@ export class AddressChecker implements Checker, AddressObserver {
 function leaksOf({ name, engine, process }: Host): string[] {
   const ipam = process?.plugin?.ipam
   if (ipam === undefined) return []
-  const used = [...engine.networks.values()].flatMap(({ subnet, containers }) =>
-    Array.from(containers.values(), ({ ip }) => `${subnet} ${ip}`),
+  const subnetsOf = new Map(
+    process!.plugin!.network.networks().map(({ networkId, pools }) => [networkId, pools]),
   )
+  // The engine does not know of which subnet an address is, nor those that were added.
+  const used = [...engine.networks.values()].flatMap(({ networkId, containers }) =>
+    [...containers.values()].flatMap(({ addresses }) =>
+      addresses.map(({ ip }) => {
+        const subnet = subnetsOf.get(networkId)?.find((one) => cidrContains(one, ip as Ip))
+        return `${subnet} ${ip}`
+      }),
+    ),
+  )
+  const added = process!.plugin!.network.networks()
   const leased = ipam.bindings
     .leases()
     .filter(({ kind }) => kind === 'container')
@@ -69,7 +81,14 @@ function leaksOf({ name, engine, process }: Host): string[] {
     ...differences(
       `pools at ${name}`,
       new Map(held),
-      new Map(networks.map(({ subnet, networkId }) => [subnet, networkId])),
+      new Map([
+        ...networks.flatMap(({ pools, networkId }) =>
+          pools.map(({ subnet }) => [subnet, networkId] as const),
+        ),
+        ...added.flatMap(({ added: subnets = [], networkId }) =>
+          subnets.map((subnet) => [subnet as string, networkId] as const),
+        ),
+      ]),
     ),
   ]
 }

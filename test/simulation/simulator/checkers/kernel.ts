@@ -34,7 +34,7 @@ function checkHost(host: Host, bySubnet: ReadonlyMap<string, Running[]>): string
   const { tables } = host.kernel
   for (const [subnet, running] of bySubnet) {
     const own = running.filter((each) => each.host === host)
-    const overlay = tables.overlay(subnet)
+    const overlay = tables.overlay(overlayOf(subnet))
     if (own.length === 0) continue
     const where = `${host.name} ${subnet}`
     if (overlay === undefined) {
@@ -56,7 +56,11 @@ function checkHost(host: Host, bySubnet: ReadonlyMap<string, Running[]>): string
       ...differences(
         `${where} neighbours`,
         overlay.neighbours,
-        new Map(others.map(({ container: { ip, mac } }) => [ip, mac])),
+        new Map(
+          others.flatMap(({ container: { addresses, mac } }) =>
+            addresses.map(({ ip }) => [ip, mac] as const),
+          ),
+        ),
       ),
       ...differences(
         `${where} FDB`,
@@ -65,10 +69,15 @@ function checkHost(host: Host, bySubnet: ReadonlyMap<string, Running[]>): string
       ),
     )
   }
-  const wanted = new Set(runningOn(host).map(({ network }) => network.subnet))
+  const wanted = new Set(runningOn(host).map(({ network }) => overlayOf(network.subnet)))
   for (const overlayId of tables.overlayIds())
     if (!wanted.has(overlayId)) lines.push(`${host.name}: overlay ${overlayId} has no container`)
   return lines
+}
+
+/** The lowest of several subnets. */
+function overlayOf(subnet: string): string {
+  return subnet.split('+')[0]!
 }
 
 function placed(mac: string, inHostNetns: boolean): string {
