@@ -55,10 +55,11 @@ interface ReplicatorParts {
   readonly auditIntervalMs: number
 }
 
-/** For `/status`: the cluster's records of networks that are, and of networks that were removed. */
+/** For `/status`: records of networks that are, of those that were removed, of hosts' prefixes. */
 export interface NetworksStatus {
   readonly claims: number
   readonly removals: number
+  readonly prefixes: number
 }
 
 export class Replicator {
@@ -131,7 +132,8 @@ export class Replicator {
   status(): NetworksStatus {
     const all = [...this.#parts.cluster.claims()]
     const claims = all.filter(({ spec }) => spec !== null).length
-    return { claims, removals: all.length - claims }
+    const prefixes = [...this.#parts.cluster.prefixes()].length
+    return { claims, removals: all.length - claims, prefixes }
   }
 
   #onEvent(action: string, id: string): void {

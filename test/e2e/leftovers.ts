@@ -85,8 +85,10 @@ async function leftoversOf(host: Host): Promise<string[]> {
 /** What the host has published in the cluster, or knows of others. */
 function recordsLeft(host: Host, status: Status): string[] {
   const { records } = status.cluster
-  // That a network was removed is known for as long as a host could come back that has it.
-  const left = records.own + records.visible - (status.networks?.removals ?? 0)
+  // That a network was removed is known for as long as a host could come back that has it, and
+  // which prefixes a host uses for as long as it does.
+  const { removals = 0, prefixes = 0 } = status.networks ?? {}
+  const left = records.own + records.visible - removals - prefixes
   return left === 0 ? [] : [`${host.name}: records in the cluster, ${JSON.stringify(records)}`]
 }
 
