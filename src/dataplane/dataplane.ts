@@ -187,6 +187,10 @@ export interface ActualOverlay {
   readonly sources: readonly Ip[]
   /** Frames of its containers that the filter dropped since it was created, by reason. */
   readonly dropped: Readonly<Record<string, number>>
+  /** Frames of any overlay that did not come from an admitted VTEP, since the filter was made. */
+  readonly tunnelDrops: number
+  /** What passed the VXLAN device since it was made; null when there is none. */
+  readonly traffic: EndpointTraffic | null
   readonly fastPath: FastPathStatus
 }
 

@@ -19,7 +19,7 @@ export function metricsOf(
     ...agreementMetrics(status),
     ...poolMetrics(status),
     ...dataplaneMetrics(status),
-    ...fastPathMetrics(status),
+    ...trafficMetrics(status),
     counter(
       'calls_total',
       'Calls of the engine',
@@ -31,6 +31,19 @@ export function metricsOf(
       byKey('method', calls, ({ errors }) => errors),
     ),
   ]
+}
+
+/** Members with metrics of their own: a thousand hosts with a thousand each are too many. */
+const maxMeasuredMembers = 100
+
+/** Those whose tunnels are in trouble, then the others, by name. */
+function measured(members: PluginStatus['members']): PluginStatus['members'] {
+  const isWell = ({ tunnel }: PluginStatus['members'][number]): boolean =>
+    tunnel === null || tunnel.state === 'up'
+  return members
+    .filter(({ self, state }) => !self && state !== 'left')
+    .toSorted((a, b) => Number(isWell(a)) - Number(isWell(b)) || (a.name < b.name ? -1 : 1))
+    .slice(0, maxMeasuredMembers)
 }
 
 function memberMetrics({
@@ -52,11 +65,12 @@ function memberMetrics({
     gauge(
       'gossip_round_trip_seconds',
       'Round trip of the last probe by gossip, by member',
-      members.flatMap(({ name, rttMs }) =>
+      measured(members).flatMap(({ name, rttMs }) =>
         rttMs === null ? [] : [{ labels: { member: name }, value: rttMs / 1000 }],
       ),
     ),
-    ...tunnelMetrics(members),
+    ...tunnelMetrics(measured(members)),
+    gauge('tunnels', 'Members that share an overlay, by what probes show', tunnelStates(members)),
     counter(
       'gossip_faults_total',
       'Packets and streams of gossip that were dropped or odd, by reason',
@@ -76,6 +90,11 @@ function memberMetrics({
       byKey('kind', cluster.counters, (count) => count),
     ),
   ]
+}
+
+function tunnelStates(members: PluginStatus['members']): Sample[] {
+  const states = members.flatMap(({ tunnel }) => (tunnel === null ? [] : [tunnel.state]))
+  return byKey('state', countBy(states), (count) => count)
 }
 
 function tunnelMetrics(members: PluginStatus['members']): MetricFamily[] {
@@ -156,9 +175,8 @@ function poolMetrics({ ipam: { pools, conflicts } }: PluginStatus): MetricFamily
   ]
 }
 
-function dataplaneMetrics({
-  dataplane: { overlays, drift, audits },
-}: PluginStatus): MetricFamily[] {
+function dataplaneMetrics({ dataplane }: PluginStatus): MetricFamily[] {
+  const { overlays, drift, audits } = dataplane
   const all = (select: (overlay: (typeof overlays)[number]) => number): Sample[] =>
     overlays.map((overlay) => ({ labels: { overlay: overlay.overlayId }, value: select(overlay) }))
   return [
@@ -196,6 +214,9 @@ function dataplaneMetrics({
         }),
       ),
     ),
+    counter('tunnel_filter_dropped_frames_total', 'Frames of hosts that take part in no overlay', [
+      { value: Math.max(0, ...overlays.map(({ tunnelDrops }) => tunnelDrops)) },
+    ]),
     counter(
       'drift_repaired_total',
       'Repairs by audits',
@@ -205,7 +226,20 @@ function dataplaneMetrics({
   ]
 }
 
-function fastPathMetrics({ dataplane: { overlays } }: PluginStatus): MetricFamily[] {
+function tunnelTraffic(
+  { overlays }: PluginStatus['dataplane'],
+  unit: 'frames' | 'bytes',
+): Sample[] {
+  return overlays.flatMap(({ overlayId: overlay, traffic }) =>
+    (traffic === null ? [] : (['sent', 'received'] as const)).map((direction) => ({
+      labels: { overlay, direction },
+      value: traffic![direction][unit],
+    })),
+  )
+}
+
+function trafficMetrics({ dataplane }: PluginStatus): MetricFamily[] {
+  const { overlays } = dataplane
   const past = (unit: 'frames' | 'bytes'): Sample[] =>
     overlays.flatMap(({ overlayId: overlay, fastPath }) =>
       Object.entries(fastPath?.endpoints ?? {}).flatMap(([endpoint, traffic]) =>
@@ -222,6 +256,16 @@ function fastPathMetrics({ dataplane: { overlays } }: PluginStatus): MetricFamil
       overlays.map(({ overlayId, fastPath }) => {
         return { labels: { overlay: overlayId }, value: Number(fastPath?.reason === null) }
       }),
+    ),
+    counter(
+      'overlay_packets_total',
+      'Packets through the tunnel, as of the last audit',
+      tunnelTraffic(dataplane, 'frames'),
+    ),
+    counter(
+      'overlay_bytes_total',
+      'Bytes through the tunnel, as of the last audit',
+      tunnelTraffic(dataplane, 'bytes'),
     ),
     counter('fast_path_frames_total', 'Frames that went past the bridge', past('frames')),
     counter('fast_path_bytes_total', 'Bytes that went past the bridge', past('bytes')),

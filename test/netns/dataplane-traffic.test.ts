@@ -76,6 +76,14 @@ for (const fastPath of [true, false])
         for (const to of containers)
           if (from !== to)
             expect(await lab.ping(from.netns, to.ip), `${from.ip} to ${to.ip}`).to.equal(true)
+      for (const host of hosts) {
+        const { traffic } = (await host.dataplane.dump('uber-net'))!
+        for (const { frames, bytes } of [traffic!.sent, traffic!.received]) {
+          // A request to and an answer for each of the others, 84 bytes without the frame.
+          expect(frames).to.be.at.least(4)
+          expect(bytes).to.be.at.least(4 * 84)
+        }
+      }
     })
 
     it('passes between containers of one host, and to the gateway', async () => {

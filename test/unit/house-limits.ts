@@ -68,7 +68,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     peers: { max: 350 },
     paths: { max: 570 },
     ipam: { max: 3062 },
-    dataplane: { max: 9570, target: 5200 },
+    dataplane: { max: 9607, target: 5200 },
     driver: { max: 2925, target: 1900 },
     networks: { max: 1075, target: 600 },
     names: { max: 850, target: 700 },

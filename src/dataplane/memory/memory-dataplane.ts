@@ -202,6 +202,8 @@ export class MemoryDataplane implements Dataplane {
       neighbours: [...overlay.neighbours].map(([ip, mac]) => ({ ip, mac })),
       sources: overlay.sources,
       dropped: {},
+      tunnelDrops: 0,
+      traffic: null,
       fastPath: { reason: 'a kernel in memory', endpoints: {} },
     }
   }

@@ -7,6 +7,7 @@ import type {
   ActualOverlay,
   Dataplane,
   EndpointLink,
+  EndpointTraffic,
   FailedRowChange,
   FastPathStatus,
   FdbEntry,
@@ -58,6 +59,10 @@ export class OverlayRows {
   readonly endpoints = new Map<string, EndpointLink>()
   /** Frames that the filter had dropped when the kernel was last read, by reason. */
   dropped: Readonly<Record<string, number>> = {}
+  /** Frames that did not come from an admitted VTEP, as of then, of all overlays of the host. */
+  tunnelDrops = 0
+  /** What had passed the tunnel, as of then. */
+  traffic: EndpointTraffic | null = null
   /** As of then; null before. */
   fastPath: FastPathStatus | null = null
   readonly #dataplane: Dataplane
@@ -139,6 +144,8 @@ export class OverlayRows {
     const actual = await this.#dataplane.dump(this.links.overlayId)
     if (actual === null) throw failure('KERNEL', `overlay ${this.links.overlayId} has no links`)
     this.dropped = actual.dropped
+    this.tunnelDrops = actual.tunnelDrops
+    this.traffic = actual.traffic
     this.fastPath = actual.fastPath
     this.#sources = new Set(actual.sources)
     this.#fdb = vtepsByMac(actual.fdb)

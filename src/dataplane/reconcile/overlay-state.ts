@@ -3,7 +3,7 @@ import { attempt } from '../../base/errors.ts'
 import { type Backoff, Timeout, backoffMs } from '../../base/timers.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Vni } from '../../net/vni.ts'
-import type { FastPathStatus } from '../dataplane.ts'
+import type { EndpointTraffic, FastPathStatus } from '../dataplane.ts'
 import type { OverlayRows } from './overlay-rows.ts'
 
 /** Most causes of a refusal by the kernel are over within moments. */
@@ -32,6 +32,10 @@ export interface OverlayStatus {
   readonly neighbours: number
   /** Frames of containers here that the filter dropped, by reason, as of the last audit. */
   readonly dropped: Readonly<Record<string, number>>
+  /** Frames of any overlay that did not come from an admitted VTEP, as of then. */
+  readonly tunnelDrops: number
+  /** What passed this overlay's VXLAN device since it was made, as of then. */
+  readonly traffic: EndpointTraffic | null
   /** Why frames take the bridge, if they do, and what went past it, as of the last audit. */
   readonly fastPath: FastPathStatus | null
   /** Whether all rows are as desired, as far as is known. */
@@ -90,7 +94,7 @@ export class OverlayState {
   }
 
   status(peers: number): OverlayStatus {
-    const { links, endpoints, counts, dropped, fastPath, settled } = this.rows
+    const { links, endpoints, counts, dropped, tunnelDrops, traffic, fastPath, settled } = this.rows
     const { overlayId, vni, vtep, mtu, encrypted = false } = links
     return {
       overlayId,
@@ -102,6 +106,8 @@ export class OverlayState {
       peers,
       ...counts,
       dropped,
+      tunnelDrops,
+      traffic,
       fastPath,
       settled,
       missing: this.missing,

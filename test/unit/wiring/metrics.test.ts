@@ -44,6 +44,33 @@ describe('metrics', () => {
     expect(text).to.include('nodejs_eventloop_lag_seconds')
   })
 
+  it('are of a hundred members at most, those in trouble first', async () => {
+    const { plugin } = await startLonePlugin()
+    const status = plugin.status()
+    const members = Array.from({ length: 1000 }, (_, index) => ({
+      ...status.members[0]!,
+      name: `host-${index}`,
+      self: false,
+      rttMs: 1,
+      tunnel: {
+        state: index === 777 ? ('blocked' as const) : ('up' as const),
+        rttMs: 1,
+        bytes: 1450,
+      },
+    }))
+    const families = metricsOf({ ...status, members }, {})
+    const named = (name: string) => families.find((family) => family.name === name)!.samples
+    for (const { samples, name } of families) expect(samples.length, name).to.be.at.most(100)
+    expect(named('tunnel_up').filter(({ value }) => value === 0)).to.deep.equal([
+      { labels: { member: 'host-777' }, value: 0 },
+    ])
+    expect(named('tunnels')).to.have.deep.members([
+      { labels: { state: 'up' }, value: 999 },
+      { labels: { state: 'blocked' }, value: 1 },
+    ])
+    await plugin.stop()
+  })
+
   it('are all told in docs/metrics.md, and no others are', async () => {
     const doc = readFileSync(join(docs, 'metrics.md'), 'utf8')
     const told = [...doc.matchAll(/^\| `(ts_overlay_\w+)`/gm)].map(([, name]) => name!)

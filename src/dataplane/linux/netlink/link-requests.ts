@@ -159,6 +159,11 @@ export function deleteAllOurs(): Request {
   )
 }
 
+/** Reads a link with its counters. */
+export function getLinkWithCounters(link: LinkKey): Request {
+  return keyed({ type: rt.RTM_GETLINK, what: 'reading', link }, () => {})
+}
+
 /** Reads one link, or with 0 all; with `netnsId` in the namespace with that id. */
 export function getLinks(link: LinkKey = 0, netnsId?: number): Request {
   return keyed({ type: rt.RTM_GETLINK, what: 'reading', link }, (writer) => {

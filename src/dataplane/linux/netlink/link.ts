@@ -1,7 +1,8 @@
 import { type Ip, ipFromBytes } from '../../../net/ip.ts'
 import { type Mac, macFromBytes } from '../../../net/mac.ts'
 import type { Vni } from '../../../net/vni.ts'
-import { deleteAllOurs, deleteLink, getLinks } from './link-requests.ts'
+import type { EndpointTraffic } from '../../dataplane.ts'
+import { deleteAllOurs, deleteLink, getLinkWithCounters, getLinks } from './link-requests.ts'
 import { type Message, readAttributes, readString } from './message.ts'
 import { NetlinkError, type NetlinkSocket } from './netlink-socket.ts'
 import * as rt from './rtnetlink.ts'
@@ -58,6 +59,17 @@ export function findLink(socket: NetlinkSocket, key: number | string): Link | nu
 /** All links in the socket's namespace. */
 export function listLinks(socket: NetlinkSocket): Link[] {
   return socket.dump(getLinks()).map(readLink)
+}
+
+/** What a link has sent and received since it was made: `struct rtnl_link_stats64`. */
+export function readTraffic(socket: NetlinkSocket, link: number): EndpointTraffic {
+  const { body } = socket.get(getLinkWithCounters(link))
+  const counters = readAttributes(body.subarray(interfaceHeaderBytes)).get(rt.IFLA_STATS64)
+  const counter = (place: number): number => Number(counters?.readBigUInt64LE(8 * place) ?? 0)
+  return {
+    received: { frames: counter(0), bytes: counter(2) },
+    sent: { frames: counter(1), bytes: counter(3) },
+  }
 }
 
 /** Removes a link, which may disappear by itself at the same time. */

@@ -12,7 +12,7 @@ import type { HostFilter } from '../filter/host-filter.ts'
 import type { PortSource } from '../filter/port-filter.ts'
 import { portConfig } from '../links/endpoint-links.ts'
 import { linkDrift } from '../links/link-config.ts'
-import { type Link, listLinks } from '../netlink/link.ts'
+import { type Link, listLinks, readTraffic } from '../netlink/link.ts'
 import { bridgeName, endpointOfAlias, sourceNameOf, vxlanName } from '../netlink/names.ts'
 import {
   getFdb,
@@ -59,7 +59,8 @@ export async function dumpOverlay(
   const bridge = named(links, bridgeName)
   const hostLinks = new Set(listLinks(host.socket).map(({ name }) => name))
   const { fdb, neighbours, portMacs } = tables
-  const vni = named(links, vxlanName)?.vxlan?.vni
+  const tunnel = named(links, vxlanName)
+  const vni = tunnel?.vxlan?.vni
   const sources = vni === undefined ? [] : filter.sources(vni)
   const portFilter = filter.isActive && netns.filtersPorts ? netns.portFilter : null
   const portSources = portFilter?.sources() ?? null
@@ -74,13 +75,15 @@ export async function dumpOverlay(
   })
   const dropped = Object.fromEntries(portFilter?.dropped() ?? [])
   netns.fastPath.syncFdb(fdb)
-  const traffic = netns.fastPath.traffic()
+  const passed = netns.fastPath.traffic()
   const indexes = links.flatMap(({ index, alias }) => {
-    const endpointId = traffic.has(index) ? endpointOfAlias(alias, overlayId) : null
-    return endpointId === null ? [] : [[endpointId, traffic.get(index)!] as const]
+    const endpointId = passed.has(index) ? endpointOfAlias(alias, overlayId) : null
+    return endpointId === null ? [] : [[endpointId, passed.get(index)!] as const]
   })
   const fastPath = { reason: netns.fastPath.reason, endpoints: Object.fromEntries(indexes) }
-  return { overlayId, endpoints, fdb, neighbours, sources, dropped, fastPath }
+  const traffic = tunnel === null ? null : readTraffic(netns.socket, tunnel.index)
+  const drops = { dropped, tunnelDrops: filter.dropped() }
+  return { overlayId, endpoints, fdb, neighbours, sources, ...drops, traffic, fastPath }
 }
 
 /** The links of an overlay and whether they carry anything. */
