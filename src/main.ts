@@ -10,8 +10,9 @@ import { CallStatistics } from './engine-api/call-statistics.ts'
 import { PluginServer } from './engine-api/plugin-server.ts'
 import { watchEngineSocket } from './host/engine-socket.ts'
 import { readHostFacts } from './host/facts.ts'
-import { routedPrefixes } from './host/routes.ts'
+import { defaultRouteAddress, routedPrefixes } from './host/routes.ts'
 import { addressSpaces } from './ipam/pool-id.ts'
+import type { Ip } from './net/ip.ts'
 import { Plugin } from './plugin.ts'
 import { type Settings, parseSettings, sharedSettings } from './settings/settings.ts'
 import { version } from './version.ts'
@@ -66,7 +67,8 @@ async function start(): Promise<void> {
   const settings = parseSettings(process.env)
   const host = await openHost(settings, logger)
   const sealed = await openSealed(settings, host)
-  const plugin = createPlugin(settings, host, sealed)
+  const moved = (to: Ip): void => restart(`this host's address is ${to} now`, stop, logger)
+  const plugin = createPlugin(settings, host, sealed, moved)
   const calls = new CallStatistics((method, ms) => administration.metrics.observeCall(method, ms))
   let isReady = false
   const illness = (): string | null => (isReady ? null : 'starting')
@@ -96,7 +98,12 @@ async function start(): Promise<void> {
   logger.info('ready', { event: 'plugin-started', version, member, vtep, join: settings.join })
 }
 
-function createPlugin(settings: Settings, host: HostPorts, sealed: SealedHost): Plugin {
+function createPlugin(
+  settings: Settings,
+  host: HostPorts,
+  sealed: SealedHost,
+  moved: (to: Ip) => void,
+): Plugin {
   const { store, dataplane, probes, member, vtep, engine } = host
   const gossip = hostGossip(settings, host, sealed, (...clash) => plugin.noteNameClash(...clash))
   const plugin: Plugin = new Plugin(
@@ -112,6 +119,10 @@ function createPlugin(settings: Settings, host: HostPorts, sealed: SealedHost): 
       problems,
       hostRoutes: routedPrefixes,
       hostFacts: () => readHostFacts(vtep),
+      hostAddress: {
+        routed: settings.advertiseAddress === null ? defaultRouteAddress : null,
+        moved,
+      },
       ...(engine === null ? {} : { engine }),
       ...hostResolvers(settings, resolverProgram, logger),
     },

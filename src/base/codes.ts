@@ -41,6 +41,7 @@ export const errorCodes = [
 /** What a finding is about. */
 export const findingCodes = [
   'ADDRESS_DUPLICATE',
+  'ADDRESS_LOST',
   'CERTIFICATE_EXPIRING',
   'CLAIM_IGNORED',
   'CLOCK_SKEW',
@@ -76,6 +77,7 @@ export const eventKinds = [
   'member-evicted',
   'member-joined',
   'member-left',
+  'member-moved',
   'network-created',
   'network-deleted',
   'plugin-started',

@@ -6,6 +6,7 @@
 import type { X509Certificate } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
 import { failure } from '../base/errors.ts'
+import type { Ip } from '../net/ip.ts'
 import { type Certificate, readCertificate, readX509 } from './certificates/certificate.ts'
 import {
   type KeyPair,
@@ -77,6 +78,11 @@ export class MemberIdentity {
   /** Null before the member is enrolled. */
   get standing(): Standing | null {
     return this.#standing
+  }
+
+  /** Null while there is no certificate for that address: the host is new, or has moved. */
+  standingAt(address: Ip): Standing | null {
+    return this.#standing?.certificate.address === address ? this.#standing : null
   }
 
   /** A row beside them that another part keeps here; null when there is none. */

@@ -1,11 +1,12 @@
 /** Builds what the members agree on, and who may be a member, which is part of that. */
 import type { Findings } from '../base/findings.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import type { Ip } from '../net/ip.ts'
 import { Consensus } from '../consensus/consensus.ts'
 import { AgreedState } from '../consensus/state/agreed-state.ts'
+import { AddressWatch } from './host/address-watch.ts'
 import { Admission } from './admission/admission.ts'
 import { AdmissionSection } from './admission/admission-section.ts'
-import type { SealedHost } from './admission/sealed-host.ts'
 import { consensusStore, consensusTransport } from './ports/consensus-ports.ts'
 import type { PluginOptions, PluginPorts } from './ports/plugin-ports.ts'
 import type { SeedCache } from './seed-cache.ts'
@@ -21,6 +22,7 @@ interface Below {
 interface Agreement {
   readonly consensus: Consensus
   readonly admission: Admission
+  readonly addressWatch: AddressWatch | null
 }
 
 export function newAgreement(ports: PluginPorts, options: PluginOptions, below: Below): Agreement {
@@ -47,11 +49,15 @@ export function newAgreement(ports: PluginPorts, options: PluginOptions, below: 
       founds: () => sealed.isFounder,
     },
   )
-  return { consensus, admission: newAdmission(sealed, { ...below, consensus }, section!) }
+  return {
+    consensus,
+    admission: newAdmission(ports, { ...below, consensus }, section!),
+    addressWatch: newAddressWatch(ports, options, below.findings),
+  }
 }
 
 function newAdmission(
-  sealed: SealedHost,
+  { sealed, logger }: PluginPorts,
   { cluster, seedCache, findings, join, consensus }: Below & Pick<Agreement, 'consensus'>,
   section: AdmissionSection,
 ): Admission {
@@ -66,6 +72,7 @@ function newAdmission(
     isAlive: (member) =>
       cluster.members().some(({ name, state }) => name === member && state === 'alive'),
     findings: findings.room('identity'),
+    logger: logger.child('identity'),
     onMember: join,
     voters: () => {
       const { leader, voters } = consensus.status()
@@ -83,4 +90,20 @@ function newAdmission(
 function joinable(cluster: Cluster): string[] {
   const live = cluster.members().filter(({ state, self }) => self || state === 'alive')
   return live.map(({ seed }) => seed.replace(/:7946$/, ''))
+}
+
+function newAddressWatch(
+  { clock, dataplane, hostAddress }: PluginPorts,
+  { vtep: address }: PluginOptions,
+  findings: Findings,
+): AddressWatch | null {
+  if (hostAddress === undefined) return null
+  const check = (wanted: Ip) => dataplane.underlayMtu(wanted)
+  return new AddressWatch({
+    ...hostAddress,
+    clock,
+    findings: findings.room('host'),
+    address,
+    check,
+  })
 }

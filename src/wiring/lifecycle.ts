@@ -23,6 +23,7 @@ export function lifecyclesOf(
 ): Lifecycle[] {
   const { cluster, consensus, reconciler, ipam, driver, names, findings } = rooms
   const { seedCache, memberEvents, admission, paths, replicator, encryption } = rooms
+  const { addressWatch } = rooms
   return [
     { stop: () => dataplane.close() },
     { stop: () => findings.stop() },
@@ -62,6 +63,7 @@ export function lifecyclesOf(
       },
     },
     { start: () => replicator?.start(), stop: () => replicator?.stop() },
+    { start: () => addressWatch?.start(), stop: () => addressWatch?.stop() },
     // A host that is no member yet joins when it is.
     { start: () => void (admission.isMember && rooms.join()) },
   ]

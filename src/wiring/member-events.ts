@@ -14,7 +14,7 @@ interface MemberEventsParts {
   readonly joinText: string
 }
 
-type Known = Pick<MemberView, 'state' | 'sinceMs'>
+type Known = Pick<MemberView, 'state' | 'sinceMs' | 'address'>
 
 /**
  * Logs once what becomes of members: which cluster this host is in, then who joins, leaves, dies
@@ -42,12 +42,14 @@ export class MemberEvents {
     const { isSynced, clusterId, logger, members } = this.#parts
     const others = members().filter(({ self }) => !self)
     const isIn = this.#clusterId !== ''
-    for (const { name, state, sinceMs } of others) {
+    for (const { name, state, sinceMs, address } of others) {
       const known = this.#known.get(name)
-      if (state === 'suspect' || state === known?.state) continue
-      const event = isIn ? eventOf(name, known, { state, sinceMs }) : null
+      const isMoved = known !== undefined && known.address !== address
+      if (!isMoved && (state === 'suspect' || state === known?.state)) continue
+      const next = { state: state === 'suspect' ? 'alive' : state, sinceMs, address } as const
+      const event = isIn ? eventOf(name, known, next) : null
       if (event !== null) logger.info(event.text, { event: event.kind, member: name })
-      this.#known.set(name, { state, sinceMs })
+      this.#known.set(name, next)
     }
     // Members beyond the cluster's bound are forgotten there, too.
     const names = new Set(others.map(({ name }) => name))
@@ -75,6 +77,11 @@ function eventOf(
 ): { readonly kind: EventKind; readonly text: string } | null {
   if (before === undefined)
     return next.state === 'alive' ? { kind: 'member-joined', text: `${name} joined` } : null
+  if (before.address !== next.address)
+    return {
+      kind: 'member-moved',
+      text: `${name} has moved from ${before.address} to ${next.address}`,
+    }
   const lasted = durationText(next.sinceMs - before.sinceMs)
   if (next.state === 'left') return { kind: 'member-left', text: `${name} left, after ${lasted}` }
   if (next.state === 'dead')

@@ -16,6 +16,7 @@ import { Replicator } from '../networks/replicator.ts'
 import type { Paths } from '../paths/paths.ts'
 import { Peers } from '../peers/peers.ts'
 import { newAgreement } from './agreement.ts'
+import type { AddressWatch } from './host/address-watch.ts'
 import { ClaimFindings } from './claim-validation.ts'
 import { driverAgreement, driverCluster, driverPools } from './ports/driver-ports.ts'
 import { newPaths } from './ports/path-ports.ts'
@@ -46,6 +47,7 @@ export interface Rooms {
   /** Null where there is no kernel that probes can be sent through. */
   readonly paths: Paths | null
   readonly admission: Admission
+  readonly addressWatch: AddressWatch | null
   /** Null with `NAMES=off`. */
   readonly names: Names | null
   /** Null without the engine's API: then a network is created on each host. */
@@ -75,7 +77,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const seedCache = newSeedCache(ports, cluster)
   const join = () => contactMembers(rooms, options, logger)
   const below = { cluster, seedCache, findings, join }
-  const { consensus, admission } = newAgreement(ports, options, below)
+  const { consensus, admission, addressWatch } = newAgreement(ports, options, below)
   const peers = new Peers()
   const reconciler = new Reconciler({
     dataplane,
@@ -114,7 +116,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const memberEvents = newMemberEvents(ports, options, first)
   const paths = newPaths(ports, options, { ...first, findings })
   const replicator = newReplicator(ports, options, { ...first, driver, ipam, findings })
-  const second = { findings, memberEvents, paths, admission, join, replicator, names }
+  const second = { addressWatch, findings, memberEvents, paths, admission, join, replicator, names }
   const claims = new ClaimFindings(findings.room('cluster'))
   const rooms: Rooms = connect({ ...first, claims, ipam, driver, ...second }, options)
   return rooms

@@ -84,6 +84,13 @@ export class PluginHost {
     this.story.with(this.#engine)
   }
 
+  /** Waits until it ends by itself, and starts it again, as the engine does. */
+  async startAgain(join: string): Promise<void> {
+    await this.plugin.ended()
+    this.#engine?.close()
+    await this.start(join)
+  }
+
   /** Ends it as a crash does: the overlays and the links of its containers stay. */
   async kill(): Promise<void> {
     this.#engine?.close()
@@ -200,6 +207,7 @@ export class PluginHosts {
       await this.#lab.run(netns, 'ip', 'addr', 'add', address, 'dev', 'eth0', ...isDetected)
     }
     await this.#lab.run(netns, 'ip', 'link', 'set', 'eth0', 'up')
+    await this.#lab.run(netns, 'ip', 'route', 'add', 'default', 'dev', 'eth0')
     await this.#lab.forwarding(this.#underlay)
     const settings = this.#settings
     const family = this.#families[number - 1] ?? this.#families[0]!
@@ -217,6 +225,25 @@ export class PluginHosts {
     const all = async (): Promise<boolean> =>
       (await Promise.all(this.hosts.map(isIn))).every(Boolean)
     await until(all, 'all members', gossipMostMs, 50)
+  }
+
+  /** A container of that host in a namespace of its own, as the engine makes it. */
+  async container(
+    { story, netns }: PluginHost,
+    name: string,
+  ): Promise<{ readonly netns: string; readonly ip: string }> {
+    const { endpointId, link } = await story.start(name)
+    const sandbox = await this.#lab.namespace(name)
+    const address = story.containers.get(endpointId)!
+    await this.#lab.run(netns, 'ip', 'link', 'set', link, 'netns', sandbox, 'name', 'eth0')
+    await this.#lab.run(sandbox, 'ip', 'addr', 'add', address, 'dev', 'eth0')
+    await this.#lab.run(sandbox, 'ip', 'link', 'set', 'eth0', 'up')
+    return { netns: sandbox, ip: address.split('/')[0]! }
+  }
+
+  /** Runs a command in a namespace. */
+  run(netns: string, ...command: string[]): Promise<string> {
+    return this.#lab.run(netns, ...command)
   }
 
   /** Runs a command on the underlay, through whose bridge all frames go. */

@@ -137,6 +137,11 @@ export class PluginProcess {
     return (await execa('nsenter', [...target, ...command])).stdout
   }
 
+  /** Resolves when it has ended by itself. */
+  async ended(): Promise<void> {
+    if (!this.#hasEnded) await once(this.#child, 'exit')
+  }
+
   async end(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     if (this.#hasEnded) return
     this.#child.kill(signal)

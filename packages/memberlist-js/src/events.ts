@@ -8,7 +8,7 @@ import type { Member } from './member.ts'
 export interface MemberlistEvents {
   /** A member is new, or is back after having been dead or left. */
   join: [member: Member]
-  /** The meta of a member that is present changed. */
+  /** The meta of a member that is present changed, or its address by `acceptMove`. */
   update: [member: Member, previous: Member]
   /** A member failed a probe, ours or somebody's. It counts as present until it `leave`s. */
   suspect: [member: Member]
@@ -16,7 +16,7 @@ export interface MemberlistEvents {
   refuted: [member: Member]
   /** A member said goodbye, or was suspect for too long. A goodbye may still follow a failure. */
   leave: [member: Member, how: 'left' | 'failed']
-  /** Another address claims the name of a member; the claim is ignored. */
+  /** Another address claims the name of a member; ignored unless `acceptMove` is called. */
   conflict: [known: Member, claimant: Member]
   /** A user message came, over UDP or TCP. */
   message: [payload: Uint8Array, from: SocketAddress]

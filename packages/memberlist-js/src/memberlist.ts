@@ -182,6 +182,15 @@ export class Memberlist extends EventEmitter<MemberlistEvents> implements AsyncD
   }
 
   /**
+   * Has the member of a `conflict` at the claimant's address from now on, for an application that
+   * has made sure that it is the same member. Otherwise a claimant waits until the other has left.
+   */
+  acceptMove(claimant: Member): void {
+    this.#assertRunning()
+    this.#engine.membership.acceptMove(claimant)
+  }
+
+  /**
    * Exchanges the full state with a random member now, out of turn: for an application that has
    * learnt of a member which is not in `members`. At most once a second, less often above 32
    * members; else nothing happens.

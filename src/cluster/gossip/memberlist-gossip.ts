@@ -9,6 +9,7 @@ import {
 import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
 import { type Ip, parseIp } from '../../net/ip.ts'
+import { type IsAt, MemberMoves, type NameClash } from './member-moves.ts'
 import type { GossipHooks, GossipTransport, JoinOutcome, MemberState } from './gossip-transport.ts'
 
 /**
@@ -49,7 +50,9 @@ interface MemberlistGossipOptions {
   readonly label?: string
   readonly config?: Tuning
   /** Two hosts have one name; `known` is the address of the one that is a member. */
-  readonly onNameClash?: (name: string, known: string, claimant: string) => void
+  readonly onNameClash?: NameClash
+  /** Whether the member of that name answers there; without it no member is moved. */
+  readonly isAt?: IsAt
   /** After how long dead members are evicted, ms; they are contacted for twice as long. */
   readonly forgetAfterMs?: number
   /** Opens the sockets, or a test's. */
@@ -131,10 +134,15 @@ class MemberlistGossip implements GossipTransport {
       this.#rttMs.delete(member.name)
       report(member, how === 'left' ? 'left' : 'dead')
     })
-    const { onNameClash } = this.#options
-    list.on('conflict', (known, claimant) => {
-      onNameClash?.(known.name, known.address, claimant.address)
+    const { onNameClash = () => {}, isAt = async () => false } = this.#options
+    const moves = new MemberMoves<Member>({
+      clock,
+      self: name,
+      isAt,
+      onNameClash,
+      accept: (claimant) => this.#running && list.acceptMove(claimant),
     })
+    list.on('conflict', (known, claimant) => moves.check(known, claimant))
     this.#list = list
     list.start()
     this.#running = true

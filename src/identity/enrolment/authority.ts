@@ -46,6 +46,8 @@ interface AuthorityParts {
    * when it is applied. The reason when it does not.
    */
   readonly register: (member: RegisteredMember, tokenId: string | null) => Promise<string | null>
+  /** Whether the member answers at that address, with that key. */
+  readonly isThere: (member: RegisteredMember) => Promise<boolean>
 }
 
 /** Answers a question of a newcomer, or of a member that wants a new certificate. */
@@ -70,6 +72,7 @@ export async function decideEnrolment(
     skewFault(asked, parts.clock.wall()) ??
     standingFault(state, question, asked, member, parts.clock.wall()) ??
     clash?.text ??
+    (await copyFault(parts, state, member)) ??
     (await parts.register(member, asked.tokenId))
   if (fault !== null) {
     const isClash = fault === clash?.text && clash.maySoonEnd
@@ -145,6 +148,32 @@ function clashOf(
       ? `the member at ${named.address} is called ${name}, too: give one of them another MEMBER_NAME`
       : `member ${placed!.name} has ${address}: is ADVERTISE_ADDR right? Else evict that one`
   return { text, maySoonEnd }
+}
+
+/** A member may move, but not be in two places: one key there is a copy of the other's disk. */
+async function copyFault(
+  { isThere }: AuthorityParts,
+  state: AuthorityState,
+  { identity, address }: RegisteredMember,
+): Promise<string | null> {
+  const known = state.enrolled(identity)
+  if (known === undefined || known.address === address || !(await isThere(known))) return null
+  return copyText(known.address)
+}
+
+export function copyText(address: string): string {
+  return `the host at ${address} has its name and key, and answers: its disk is a copy of that one's`
+}
+
+/** Why a question comes from a copy of this member's own disk; null when it does not. */
+export function ownCopyFault(
+  question: BoundQuestion,
+  own: Pick<RegisteredMember, 'identity' | 'address'>,
+): string | null {
+  const asked = decode(request, question.request)
+  const key = asked && decodePublicKey(Buffer.from(asked.publicKey, 'base64'))
+  if (key === null || keyDigest(key) !== own.identity || asked!.address === own.address) return null
+  return signatureFault(question, key) === null ? copyText(own.address) : null
 }
 
 /** What a member gets; also the leader, for itself. */

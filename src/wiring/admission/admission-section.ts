@@ -134,7 +134,10 @@ export class AdmissionSection implements Section {
 
   readonly questions = {
     /** By which a member sees that its grant is old; empty before a cluster was founded. */
-    grants: question(v.object({}), () => ({ digest: this.#digestNow() })),
+    grants: question(v.object({ identity: v.optional(id) }), ({ identity = '' }) => ({
+      digest: this.#digestNow(),
+      address: this.#enrolled.get(identity)?.address,
+    })),
   }
 
   /** For the authority in this process; null before a cluster was founded. */

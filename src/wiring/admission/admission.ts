@@ -2,28 +2,21 @@
  * What a host does about admission while it runs: becomes a member, admits others while it leads,
  * renews its grant, and rotates the gossip keys. Its first steps are in standing.ts.
  */
-import { attempt, failure, isBug, messageOf } from '../../base/errors.ts'
-import type { RoomFindings } from '../../base/findings.ts'
+import { attempt, failure, isBug } from '../../base/errors.ts'
 import { Every } from '../../base/timers.ts'
-import type { ConsensusClient } from '../../consensus/ports.ts'
 import { generateKeyPair, keyDigest } from '../../identity/certificates/keys.ts'
 import { durationText, isRenewalDue } from '../../identity/certificates/rules.ts'
-import {
-  type RegisteredMember,
-  decideEnrolment,
-  grantFor,
-} from '../../identity/enrolment/authority.ts'
+import { copyText } from '../../identity/enrolment/authority.ts'
 import { serveEnrolment } from '../../identity/enrolment/enrolment.ts'
 import { newJoinToken } from '../../identity/enrolment/join-token.ts'
 import { type JoinAttempt, endpointOf, endpointText } from '../../identity/enrolment/joining.ts'
-import type { Grant } from '../../identity/enrolment/messages.ts'
 import type { Standing } from '../../identity/member-identity.ts'
 import { gossipKeyBytes } from '../../identity/packets/gossip-keys.ts'
 import type { TlsStream } from '../../identity/streams/tls-stream.ts'
 import type { Endpoint } from '../../identity/streams/transport.ts'
-import type { AdmissionSection } from './admission-section.ts'
 import { type AdmissionStatus, statusOf } from './admission-status.ts'
-import { digestNow, submit } from './commands.ts'
+import { type AdmissionParts, answerTo, copyRemedy, ownGrant } from './answering.ts'
+import { grantsNow, submit } from './commands.ts'
 import { type Invitation, invite } from './invitation.ts'
 import { type Founding, type HostParts, enrolBy, obtainStanding } from './standing.ts'
 
@@ -40,27 +33,7 @@ const minHintMs = 5000
 /** A host that is refused no more has been repaired, or is gone, ms. */
 const refusalLastsMs = 600_000
 
-interface AdmissionParts extends HostParts {
-  readonly consensus: Pick<ConsensusClient, 'submit' | 'query' | 'isLeader'>
-  /** This member's copy of the state; as of now where it leads. */
-  readonly section: AdmissionSection
-  /** Where the voters listen, the leader first, as `host:port`. */
-  readonly voters: () => readonly string[]
-  /** Live members, this one first, as JOIN names them. */
-  readonly members: () => readonly string[]
-  /** Where other members were, as `host:port`. */
-  readonly known: () => readonly string[]
-  /** Whether gossip has a live member of that name. */
-  readonly isAlive: (member: string) => boolean
-  /** Between two rotations. */
-  readonly rotationMs: number
-  readonly findings: RoomFindings
-  /** When this host began to try, monotonic, ms. */
-  readonly startedMs: number
-  /** This host is a member now, or again. */
-  readonly onMember: () => void
-}
-
+const inviteRemedy = '"ts-overlay invite" on a member prints JOIN and TOKEN for this host'
 const notAdmitted = { code: 'HOST_NOT_ADMITTED', subject: 'host' } as const
 const expiring = { code: 'CERTIFICATE_EXPIRING', subject: 'host' } as const
 
@@ -69,9 +42,11 @@ export class Admission {
   readonly #looks: Every
   #renewing: Promise<void> | null = null
   #hintedMs = -Infinity
+  #atFormer: HostParts['atFormer']
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts
+    this.#atFormer = parts.atFormer
     this.#looks = new Every({
       clock: parts.clock,
       intervalMs: () => (this.isMember ? lookMs : obtainMs),
@@ -82,11 +57,13 @@ export class Admission {
   }
 
   get isMember(): boolean {
-    return this.#parts.identity.standing !== null
+    const { identity, address } = this.#parts
+    return identity.standingAt(address) !== null
   }
 
   start(): void {
-    this.#looks.start(firstLookMs)
+    const { standing } = this.#parts.identity
+    this.#looks.start(standing !== null && !this.isMember ? 0 : firstLookMs)
   }
 
   /** Looks soon: this member begins or ends to lead. */
@@ -100,16 +77,8 @@ export class Admission {
 
   /** Serves a host that asks to be enrolled: decides while it leads, else says who may. */
   async serve(stream: TlsStream): Promise<void> {
-    const { consensus, section, voters, clock, random, isAlive } = this.#parts
     const { authorityPem } = this.#standing()
-    await serveEnrolment(stream, authorityPem, async (question) => {
-      if (!consensus.isLeader()) return { voters: [...voters()] }
-      const state = (): ReturnType<AdmissionSection['authorityState']> =>
-        section.authorityState(voters(), isAlive)
-      const register = (member: RegisteredMember, tokenId: string | null) =>
-        this.#register(member, tokenId)
-      return await decideEnrolment({ clock, random, state, register }, question)
-    })
+    await serveEnrolment(stream, authorityPem, (question) => answerTo(this.#parts, question))
   }
 
   /**
@@ -163,19 +132,10 @@ export class Admission {
     return standing
   }
 
-  async #register(member: RegisteredMember, tokenId: string | null): Promise<string | null> {
-    try {
-      await submit(this.#parts.consensus, 'enrol', { member, tokenId })
-      return null
-    } catch (error) {
-      if (isBug(error)) throw error
-      return messageOf(error)
-    }
-  }
-
   async #look(): Promise<void> {
-    if (!this.isMember) return await this.#obtain()
-    if (this.#parts.consensus.isLeader()) await this.#lead()
+    const isNew = this.#parts.identity.standing === null
+    if (!isNew && this.#parts.consensus.isLeader()) await this.#lead()
+    if (!this.isMember) return await (isNew ? this.#obtain() : this.#move())
     const why = await this.#isOld().catch((error: unknown) => {
       if (isBug(error)) throw error
       return true
@@ -192,20 +152,57 @@ export class Admission {
     onMember()
   }
 
-  #notAdmitted(reason: string): Error {
+  /**
+   * This host has moved: its certificate has its former address. Where another host answers as this
+   * one at that, this one's disk is a copy of its disk, and it stays out. Who has the authority
+   * grants to itself, as its vote may be needed for any other way.
+   */
+  async #move(): Promise<void> {
+    const { identity, section, findings, onMember, port, memberAt, logger, address } = this.#parts
+    const { certificate } = this.#standing()
+    const before = { address: certificate.address, port }
+    const there = await (this.#atFormer ?? memberAt(before))
+    this.#atFormer = null
+    if (there?.identity === identity.id) {
+      // So that the other one's operator hears of it, too.
+      await enrolBy(this.#parts, [before], { key: identity.key, token: null })
+      throw this.#notAdmitted(copyText(before.address), copyRemedy)
+    }
+    if (section.authorityState([]) !== null) await identity.adopt(await ownGrant(this.#parts))
+    else await this.#moveBy(await this.#members())
+    logger.info(`this host has moved from ${before.address} to ${address}`, {
+      event: 'member-moved',
+    })
+    findings.clear(notAdmitted)
+    onMember()
+  }
+
+  async #moveBy(members: readonly Endpoint[]): Promise<void> {
+    const { identity, address } = this.#parts
+    const attempt = await enrolBy(this.#parts, members, { key: identity.key, token: null })
+    if ('grant' in attempt) return
+    const reason = 'refusal' in attempt ? attempt.refusal : attempt.reason
+    throw this.#notAdmitted(
+      `it has no certificate for ${address} yet: ${reason}`,
+      'connect this host with the voters, or name one in JOIN',
+    )
+  }
+
+  #notAdmitted(reason: string, remedy = inviteRemedy): Error {
     const text = `this host is no member of the cluster: ${reason}`
-    const remedy = '"ts-overlay invite" on a member prints JOIN and TOKEN for this host'
     this.#parts.findings.raise({ ...notAdmitted, text, remedy })
     return failure('NOT_ADMITTED', text)
   }
 
   /** Whether the grant is old: other keys are used, somebody was evicted, or time has passed. */
   async #isOld(): Promise<boolean> {
-    const { consensus, clock, name, address } = this.#parts
+    const { consensus, clock, identity, name, address } = this.#parts
     const { certificate, digest } = this.#standing()
     if (certificate.name !== name || certificate.address !== address) return true
-    const present = await digestNow(consensus)
-    return present !== '' && (present !== digest || isRenewalDue(certificate, clock.wall()))
+    const present = await grantsNow(consensus, identity.id)
+    if (present.digest === '') return false
+    const isElsewhere = (present.address ?? address) !== address
+    return isElsewhere || present.digest !== digest || isRenewalDue(certificate, clock.wall())
   }
 
   /** Calls while one runs share it. */
@@ -216,7 +213,7 @@ export class Admission {
 
   async #renewOnce(): Promise<void> {
     const { identity, consensus } = this.#parts
-    if (consensus.isLeader()) return await identity.adopt(await this.#ownGrant())
+    if (consensus.isLeader()) return await identity.adopt(await ownGrant(this.#parts))
     const attempt = await enrolBy(this.#parts, await this.#members(), {
       key: identity.key,
       token: null,
@@ -265,14 +262,17 @@ export class Admission {
   async #lead(): Promise<void> {
     const { identity, section, clock, random, name, address, rotationMs } = this.#parts
     const founding = identity.kept('founding') as Founding | null
+    const member = { name, address, identity: identity.id }
     if (founding !== null && section.authorityState([]) === null) {
-      const founder = { name, address, identity: identity.id }
       await submit(this.#parts.consensus, 'foundAdmission', {
         ...founding,
         pem: this.#standing().authorityPem,
-        founder,
+        founder: member,
       })
     }
+    const registered = section.authorityState([])?.enrolled(identity.id)
+    if (registered !== undefined && registered.address !== address)
+      await submit(this.#parts.consensus, 'enrol', { member, tokenId: null })
     if (founding !== null) await identity.keep('founding', null)
     const step = section.rotationDue(clock.wall(), { everyMs: rotationMs, settleMs })
     if (step === null) return
@@ -280,13 +280,5 @@ export class Admission {
     const key =
       step === 'install' ? Buffer.from(random.bytes(gossipKeyBytes)).toString('hex') : null
     await submit(this.#parts.consensus, 'stepGossipKey', { current, step, key })
-  }
-
-  /** The leader grants to itself, without a stream. */
-  async #ownGrant(): Promise<Grant> {
-    const { identity, section, clock, random, name, address, voters } = this.#parts
-    const state = section.authorityState(voters())
-    if (state === null) throw failure('NOT_ADMITTED', 'no authority is agreed on yet')
-    return await grantFor({ clock, random }, state, { name, address }, identity.key.publicKey)
   }
 }

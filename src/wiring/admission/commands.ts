@@ -15,10 +15,15 @@ export async function submit(
   return outcomeOf(await consensus.submit(encode({ op, ...fields }), { timeoutMs }))
 }
 
-/** What is granted as of now, by its digest; empty before a cluster was founded. */
-export async function digestNow(consensus: Pick<ConsensusClient, 'query'>): Promise<string> {
-  const question = encode({ op: 'grants' })
-  return outcomeOf<{ digest: string }>(await consensus.query(question, { timeoutMs })).digest
+/**
+ * What is granted as of now, by its digest, which is empty before a cluster was founded; and where
+ * the member with that key is registered.
+ */
+export async function grantsNow(
+  consensus: Pick<ConsensusClient, 'query'>,
+  identity: string,
+): Promise<{ readonly digest: string; readonly address?: string }> {
+  return outcomeOf(await consensus.query(encode({ op: 'grants', identity }), { timeoutMs }))
 }
 
 function encode(value: unknown): Uint8Array {

@@ -6,6 +6,7 @@
 import { sleep } from '../../base/clock.ts'
 import { failure } from '../../base/errors.ts'
 import { type IdentityStore, MemberIdentity } from '../../identity/member-identity.ts'
+import { certificateAt } from '../../identity/streams/certificate-at.ts'
 import { type Membership, SealedTransport } from '../../identity/sealed-transport.ts'
 import type { Endpoint, Transport } from '../../identity/streams/transport.ts'
 import type { Admission } from './admission.ts'
@@ -14,7 +15,10 @@ import { type HostParts, obtainStanding } from './standing.ts'
 /** The engine dials a plugin 9.5 s after its start at the latest. */
 const maxOpenMs = 6000
 
-interface SealedHostParts extends Omit<HostParts, 'identity' | 'dial' | 'seeds'> {
+interface SealedHostParts extends Omit<
+  HostParts,
+  'identity' | 'dial' | 'seeds' | 'port' | 'memberAt' | 'atFormer'
+> {
   readonly store: IdentityStore
   /** Plain sockets, or a network in memory. */
   readonly inner: Transport
@@ -62,7 +66,17 @@ export class SealedHost {
     const identity = await MemberIdentity.load(store)
     const dial = (to: Endpoint, signal: AbortSignal) => inner.dial(to, { signal })
     const seeds = () => Promise.all(join.map((seed) => endpointsOf(inner, seed)))
-    const host = new SealedHost({ ...rest, identity, seeds, dial }, parts)
+    const { clock } = parts
+    const memberAt = async (to: Endpoint) => {
+      const { standing } = identity
+      return standing && (await certificateAt({ clock, dial, standing }, to))
+    }
+    const { port } = inner.advertise
+    const former = identity.standing?.certificate.address ?? parts.address
+    // What starts meanwhile takes as long.
+    const atFormer = former === parts.address ? null : memberAt({ address: former, port })
+    const made = { identity, seeds, dial, port, memberAt, atFormer }
+    const host = new SealedHost({ ...rest, ...made }, parts)
     if (identity.standing !== null) return host
     // Until gossip serves: a host that is no member says so at once, and is not waited for.
     host.transport.onStream((stream) => stream.destroy())
@@ -78,10 +92,17 @@ export class SealedHost {
     return this.parts.identity.kept('founding') !== null
   }
 
+  /** Whether the member of that name answers there. */
+  async isAt(name: string, to: Endpoint): Promise<boolean> {
+    return (await this.parts.memberAt(to))?.name === name
+  }
+
+  /** None at an address without a certificate for it: there, it may be a copy of a member. */
   #membership(): Membership | null {
-    const { name, identity } = this.parts
-    if (identity.standing === null) return null
-    const { evicted, ...standing } = identity.standing
+    const { name, identity, address } = this.parts
+    const found = identity.standingAt(address)
+    if (found === null) return null
+    const { evicted, ...standing } = found
     const { privateKey: key } = identity.key
     return { ...standing, name, key, isEvicted: (id) => evicted.has(id) }
   }

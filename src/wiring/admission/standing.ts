@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts'
 import { refusal } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { readX509 } from '../../identity/certificates/certificate.ts'
+import type { Certificate } from '../../identity/certificates/certificate.ts'
 import {
   type KeyPair,
   generateKeyPair,
@@ -32,6 +33,12 @@ export interface HostParts {
   readonly token: JoinToken | null
   /** Where the entries of JOIN listen, in their order; nowhere for one that does not resolve. */
   readonly seeds: () => Promise<readonly (readonly Endpoint[])[]>
+  /** Of gossip; the same on all hosts, unless something is in front of one. */
+  readonly port: number
+  /** The certificate of the member that answers there; null when none does. */
+  readonly memberAt: (to: Endpoint) => Promise<Certificate | null>
+  /** The same of this host's former address, asked at the start; null where it has not moved. */
+  readonly atFormer: Promise<Certificate | null> | null
   /** Opens a stream without TLS. */
   readonly dial: (to: Endpoint, signal: AbortSignal) => Promise<Stream>
 }

@@ -167,6 +167,7 @@ export function hostGossip(
     random: systemRandom,
     forgetAfterMs: settings.forgetAfterMs,
     onNameClash,
+    isAt: (name, endpoint) => sealed.isAt(name, endpoint),
     transport: async () => sealed.transport,
   })
 }

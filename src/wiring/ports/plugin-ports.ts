@@ -12,6 +12,14 @@ import type { TunnelProbes } from '../../paths/paths.ts'
 import type { Store } from '../../store/store.ts'
 import type { SealedHost } from '../admission/sealed-host.ts'
 
+/** Where this host's address comes from, and what is done when it is another. */
+export interface HostAddress {
+  /** The address of the default route's interface; rejects when there is none. Null: it is set. */
+  readonly routed: (() => Promise<Ip>) | null
+  /** Starts the plugin again, with that address. Called once. */
+  readonly moved: (to: Ip) => void
+}
+
 /** What the plugin stands on: the real things in `main.ts`, virtual ones in a test. */
 export interface PluginPorts {
   readonly clock: Clock
@@ -26,6 +34,8 @@ export interface PluginPorts {
   readonly engine?: Engine
   /** Packets through the tunnels; absent where there is no kernel. */
   readonly probes?: TunnelProbes
+  /** What a change of this host's address is noticed by; absent where it has none but VTEP. */
+  readonly hostAddress?: HostAddress
   /** Where queries of containers are answered; absent with `NAMES=off`, and in tests of others. */
   readonly resolvers?: Resolvers
   /** The last warnings, for `/status`. */

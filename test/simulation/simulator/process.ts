@@ -113,6 +113,7 @@ export class PluginProcess {
           random,
           forgetAfterMs: settings.forgetAfterMs,
           onNameClash: (...names) => plugin.noteNameClash(...names),
+          isAt: (name, endpoint) => sealed.isAt(name, endpoint),
           transport: async () => sealed.transport,
         }),
       },

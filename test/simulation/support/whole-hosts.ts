@@ -4,21 +4,35 @@ import { MemoryNetwork, VirtualClock } from 'memberlist-js'
 import { type Random, seededRandom } from '../../../src/base/random.ts'
 import { type Ip, parseIp } from '../../../src/net/ip.ts'
 import type { Plugin, PluginOptions } from '../../../src/plugin.ts'
-import { SimulatedDisk } from '../simulator/disk.ts'
+import { type DiskCopy, SimulatedDisk } from '../simulator/disk.ts'
 import { SimulatedKernel } from '../simulator/kernel.ts'
 import { Life } from '../simulator/life.ts'
 import { PluginProcess, type ProcessParts } from '../simulator/process.ts'
 
 export interface WholeHost {
   readonly name: string
+  /** As of its last start. */
   readonly plugin: Plugin
   readonly lines: string[]
   readonly disk: SimulatedDisk
+  readonly kernel: SimulatedKernel
   /** The addresses that an overlay has neighbours for. */
   readonly neighbours: (overlayId: string) => string[]
   /** The VTEPs behind its WireGuard device; null without one. */
   readonly encryptedPeers: () => Promise<string[] | null>
   readonly presharedKeys: () => Promise<(string | null)[]>
+  /** Stops the plugin and starts it again, as the engine does, at that address. */
+  readonly restart: (address?: Ip) => Promise<void>
+  /** Takes its power away, or gives it back. */
+  readonly power: (isOn: boolean) => Promise<void>
+}
+
+interface HostOptions extends Partial<PluginOptions> {
+  readonly name?: string
+  readonly token?: string | null
+  readonly ports?: ProcessParts['ports']
+  /** A copy of another host's. */
+  readonly disk?: DiskCopy
 }
 
 /** A plugin that does not start or stop within this never does, ms. */
@@ -40,41 +54,17 @@ export class WholeHosts {
   }
 
   /** Adds a host, called host-1, host-2 and so on if it has no other name, and has it join the first. */
-  async add(
-    options: Partial<PluginOptions> & {
-      readonly name?: string
-      readonly token?: string | null
-      readonly ports?: ProcessParts['ports']
-    } = {},
-  ): Promise<WholeHost> {
-    const { name = `host-${this.hosts.length + 1}`, token, ports, ...settings } = options
+  async add(options: HostOptions = {}): Promise<WholeHost> {
+    const { name = `host-${this.hosts.length + 1}` } = options
     const lines: string[] = []
-    const fail = (error: unknown): never => {
-      throw error
-    }
-    const { clock, network } = this
+    const { clock } = this
     const kernel = new SimulatedKernel(clock, this.#random)
     const disk = new SimulatedDisk(clock, this.#random)
-    const process = new PluginProcess({
-      life: new Life(clock, { rate: 1, wallOffsetMs: 0 }, fail),
-      host: name,
-      address: addressOf(this.hosts.length + 1),
-      seeds: this.hosts.length === 0 ? [] : [addressOf(1)],
-      seed: this.#random.uint32(),
-      disk,
-      kernel,
-      network,
-      ...(token !== undefined && { token }),
-      ...(ports !== undefined && { ports }),
-      settings,
-      onBug: fail,
-      onPlugin: () => {},
-      onLine: (line) => lines.push(line),
-    })
-    await this.done(process.start()).catch((error: unknown) => {
-      process.end(false)
-      throw error
-    })
+    if (options.disk !== undefined) disk.restore(options.disk)
+    const seeds = this.hosts.length === 0 ? [] : [addressOf(1)]
+    const machine = { host: name, seeds, disk, kernel, onLine: (line: string) => lines.push(line) }
+    const first = addressOf(this.hosts.length + 1)
+    let process = await this.#start(options, { ...machine, address: first })
     const neighbours = (overlayId: string): string[] => [
       ...(kernel.tables.overlay(overlayId)?.neighbours.keys() ?? []),
     ]
@@ -86,11 +76,55 @@ export class WholeHosts {
       const found = await kernel.tables.wireGuard.dump()
       return (found?.peers ?? []).map(({ presharedKey }) => presharedKey)
     }
-    const told = { neighbours, encryptedPeers, presharedKeys }
-    const host = { name, plugin: process.plugin!, lines, disk, ...told }
+    const restart = async (address = first): Promise<void> => {
+      await this.done(process.stop())
+      process.end(false)
+      process = await this.#start(options, { ...machine, address })
+    }
+    const power = async (isOn: boolean): Promise<void> => {
+      if (isOn) process = await this.#start(options, { ...machine, address: first })
+      else process.end(true)
+    }
+    const told = { neighbours, encryptedPeers, presharedKeys, restart, power }
+    const host: WholeHost = {
+      name,
+      get plugin() {
+        return process.plugin!
+      },
+      lines,
+      disk,
+      kernel,
+      ...told,
+    }
     this.hosts.push(host)
     await clock.advance(joinMs)
     return host
+  }
+
+  async #start(
+    { token, ports, ...rest }: HostOptions,
+    machine: Pick<ProcessParts, 'host' | 'address' | 'seeds' | 'disk' | 'kernel' | 'onLine'>,
+  ): Promise<PluginProcess> {
+    const settings: Partial<PluginOptions> = rest
+    const fail = (error: unknown): never => {
+      throw error
+    }
+    const process = new PluginProcess({
+      ...machine,
+      life: new Life(this.clock, { rate: 1, wallOffsetMs: 0 }, fail),
+      seed: this.#random.uint32(),
+      network: this.network,
+      ...(token !== undefined && { token }),
+      ...(ports !== undefined && { ports }),
+      settings,
+      onBug: fail,
+      onPlugin: () => {},
+    })
+    await this.done(process.start()).catch((error: unknown) => {
+      process.end(false)
+      throw error
+    })
+    return process
   }
 
   /** No host reaches another. */
@@ -120,6 +154,6 @@ export class WholeHosts {
   }
 }
 
-function addressOf(host: number): Ip {
+export function addressOf(host: number): Ip {
   return parseIp(`192.0.2.${host}`)!
 }

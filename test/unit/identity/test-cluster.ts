@@ -43,6 +43,8 @@ export class TestCluster {
   readonly tokens = new Map<string, IssuedToken>()
   readonly members: RegisteredMember[] = []
   readonly evicted = new Set<string>()
+  /** Keys that answer at the addresses that they are registered with. */
+  readonly answering = new Set<string>()
   keys: GossipKeys
 
   constructor(clock: Clock, { seed = 1, token }: { seed?: number; token?: JoinToken } = {}) {
@@ -110,6 +112,7 @@ export class TestCluster {
             enrolled: (wanted) => this.members.find(({ identity }) => identity === wanted),
             members: () => this.members,
           }),
+          isThere: async ({ identity }) => this.answering.has(identity),
           register: (member, id) => Promise.resolve(this.#register(member, id)),
         },
         question,

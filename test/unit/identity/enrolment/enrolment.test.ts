@@ -128,6 +128,21 @@ describe('identity/enrolment', () => {
       expect(await scenario.join(member, { token, key })).to.have.property('certificate')
   })
 
+  it('gives a member that moved a certificate for its new address, and a copy of it none', async () => {
+    const scenario = new Scenario()
+    const { cluster, member } = scenario.cluster(1)
+    const key = generateKeyPair()
+    const authority = cluster.authority.pem
+    await scenario.join(member, { token: cluster.token, key })
+    const elsewhere = { token: null, key, authority, address: '10.0.0.8' as Ip }
+    cluster.answering.add(keyDigest(key.publicKey))
+    expect(await scenario.join(member, elsewhere)).to.match(
+      /host9: the host at 10\.0\.0\.9 has its name and key, and answers: its disk is a copy/,
+    )
+    cluster.answering.clear()
+    expect(await scenario.join(member, elsewhere)).to.have.property('certificate')
+  })
+
   it('renews a certificate without a token, for a member that was not evicted', async () => {
     const scenario = new Scenario()
     const { cluster, member } = scenario.cluster(1)

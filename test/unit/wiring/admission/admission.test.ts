@@ -70,6 +70,9 @@ class Hosts extends VirtualWorld {
       token,
       seeds: async () => join.map((seed) => [seed]),
       dial: (to, signal) => inner.dial(to, { signal }),
+      port: inner.advertise.port,
+      memberAt: async () => null,
+      atFormer: null,
     }
     const admission = new Admission({
       ...parts,
@@ -85,6 +88,7 @@ class Hosts extends VirtualWorld {
       known: () => [],
       isAlive: (member) => this.alive.has(member),
       findings,
+      logger: silentLogger,
       startedMs: clock.now(),
       onMember: () => {},
     })

@@ -110,12 +110,19 @@ export class Membership {
       return counters.count('alive-too-many-members')
     }
     if (!observer.accepts(verdict.member)) return counters.count('alive-refused')
-    const member = { ...verdict.member, meta: Uint8Array.from(claim.meta) }
-    this.#stopSuspicion(member.name)
-    this.#adopt(member)
-    if (known === undefined || !isPresent(known)) return observer.joined(member)
-    if (known.state === 'suspect') observer.refuted(member)
-    if (Buffer.compare(known.meta, member.meta) !== 0) observer.updated(member, known)
+    this.#accept({ ...verdict.member, meta: Uint8Array.from(claim.meta) }, known)
+  }
+
+  /**
+   * The claimant of a conflict is the member itself, at another address. Its incarnation is raised
+   * above what was said of it at the old one; it counts on from there when it hears of that.
+   */
+  acceptMove(claimant: Member): void {
+    const known = this.#parts.roster.get(claimant.name)
+    if (known === undefined || known === this.self) return
+    if (known.address === claimant.address && known.port === claimant.port) return
+    const incarnation = Math.max(claimant.incarnation, known.incarnation + 1)
+    this.#accept({ ...claimant, incarnation, since: this.#parts.clock.now() }, known)
   }
 
   /** A suspect message came, or we ourselves suspect. */
@@ -170,6 +177,17 @@ export class Membership {
     this.#parts.observer.accused()
     const incarnation = refutingIncarnation(this.self.incarnation, accused)
     this.#adopt({ ...this.self, incarnation })
+  }
+
+  /** Takes in that another member is alive, and tells what that changes. */
+  #accept(member: Member, known: Member | undefined): void {
+    const { observer } = this.#parts
+    this.#stopSuspicion(member.name)
+    this.#adopt(member)
+    if (known === undefined || !isPresent(known)) return observer.joined(member)
+    if (known.state === 'suspect') observer.refuted(member)
+    const isSame = known.address === member.address && known.port === member.port
+    if (!isSame || Buffer.compare(known.meta, member.meta) !== 0) observer.updated(member, known)
   }
 
   /** Takes in what is known of a living member, ourselves included, and passes it on. */

@@ -142,6 +142,28 @@ describe(`a cluster (SEED=${SEED})`, () => {
     expect(lists[0]!.members.get('m2')!.address).to.equal('10.0.0.3')
   })
 
+  it('a live member is at another address for all where the application says so', async () => {
+    const lists = await cluster.assemble(4)
+    const isOther = (i: number): boolean => i !== 2
+    const updates = record(lists[0]!)
+    for (const list of lists.filter((_, i) => isOther(i)))
+      list.on('conflict', (_, claimant) => {
+        if (claimant.address === '10.0.0.5') list.acceptMove(claimant)
+      })
+    await lists[2]!.close()
+    const moved = cluster.add({ name: 'm2' })
+    await cluster.run(moved.join(['10.0.0.1']))
+    await cluster.clock.advance(10_000)
+    for (const list of [moved, ...lists.filter((_, i) => isOther(i))]) {
+      expect(list.members.get('m2')).to.include({ address: '10.0.0.5', state: 'alive' })
+      expect(stateOf(list, 'm0')).to.equal('alive')
+    }
+    // What was said of it at the old address is overruled.
+    expect(moved.local.incarnation).to.be.greaterThan(1)
+    expect(updates.filter((event) => event === 'update m2')).to.have.length(1)
+    expect(updates).to.not.include('leave m2 failed')
+  })
+
   it('the name of the long dead is given away where that is configured', async () => {
     const config = { deadMemberReclaimMs: 1000, gossipToTheDeadMs: 3_600_000 }
     const lists = await cluster.assemble(3, { config })
