@@ -13,7 +13,8 @@ import type { NetworkStore } from './network-store.ts'
 import type { DriverParts, LinkLocation } from './ports.ts'
 import { UniquenessCheck, refuseGateway } from './uniqueness.ts'
 
-export type CreateEndpointRequest = Omit<CreateEndpointCall, 'options'>
+export type CreateEndpointRequest = Omit<CreateEndpointCall, 'options'> &
+  Partial<Pick<CreateEndpointCall, 'options'>>
 
 /** `sandboxKey` is the file of the container's namespace, which may not exist yet. */
 export type JoinRequest = Omit<JoinCall, 'sandboxKey'> & { readonly sandboxKey?: string | null }
@@ -27,6 +28,8 @@ export interface Joined {
 
 /** The prefix of the names that the engine gives to links in a container. */
 const containerNamePrefix = 'eth'
+/** What the user wants the link to be called in the container. */
+const linkNameOption = 'com.docker.network.endpoint.ifname'
 
 /**
  * The endpoints of this host, from CreateEndpoint to DeleteEndpoint. Runs in their network's queue.
@@ -87,7 +90,11 @@ export class Endpoints {
       throw error
     })
     this.#parts.cluster.putEndpoint(endpointClaim(network, endpoint))
-    return { sourceName, prefix: containerNamePrefix, routes: routesOf(network, endpoint) }
+    return {
+      sourceName,
+      prefix: endpoint.linkPrefix ?? containerNamePrefix,
+      routes: routesOf(network, endpoint),
+    }
   }
 
   /** Leave: withdraws the claim. The link is still in its sandbox. */
@@ -196,6 +203,7 @@ export class Endpoints {
       claimedAt: present?.claimedAt ?? Math.floor(this.#parts.clock.wall() / 1000),
       joined: present?.joined ?? false,
       sandboxKey: present?.sandboxKey ?? null,
+      ...linkPrefixOf(request.options?.[linkNameOption]),
     }
   }
 }
@@ -221,4 +229,15 @@ export function routesOf({ pools }: Network, { addresses }: Endpoint): Cidr[] {
   const families = new Set(addresses.map(({ ip }) => ipBits(ip)))
   const own = new Set(addresses.map(({ cidr }) => cidr))
   return pools.filter((pool) => families.has(cidrBits(pool)) && !own.has(pool))
+}
+
+/** The engine takes a prefix from an external driver, and adds the lowest number that is free. */
+function linkPrefixOf(name: unknown): { linkPrefix?: string } {
+  if (name === undefined) return {}
+  const text = typeof name === 'string' ? name : JSON.stringify(name)
+  const [, linkPrefix] = /^([a-z][\w.-]{0,11}?)\d*$/i.exec(text) ?? []
+  if (linkPrefix !== undefined) return { linkPrefix }
+  const rule =
+    'use a letter first, at most twelve characters of a-z, 0-9, _, - and ., then a number'
+  throw refusal('OPTION_INVALID', `driver-opt ${linkNameOption}="${text}": ${rule}`)
 }

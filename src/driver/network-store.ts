@@ -42,6 +42,8 @@ export interface Endpoint {
   readonly joined: boolean
   /** The file of the container's namespace, as the engine names it; unknown before Join. */
   readonly sandboxKey?: string | null
+  /** What the engine is to call the link in the container, before a number; `eth` when absent. */
+  readonly linkPrefix?: string
 }
 
 /** What this host publishes of an overlay that it takes part in. */

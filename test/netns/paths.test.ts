@@ -96,6 +96,20 @@ describe('the paths between hosts', function () {
       await until(isFound([[], []]), 'its end', gossipMostMs, 200)
     })
 
+  it('show that every fifth packet is lost, on both hosts, and its end', async () => {
+    await nft(addTable, addChain)
+    await nft('add rule bridge fault forward udp dport 4789 numgen inc mod 5 == 0 drop')
+    const isLossy = async (): Promise<boolean> =>
+      (await found()).every(
+        (list, index) =>
+          list.length === 1 &&
+          list[0]!.startsWith(`TUNNEL_LOSS: VXLAN to host-${2 - index} and back loses packets`),
+      )
+    await until(isLossy, 'loss', gossipMostMs, 200)
+    await nft('delete table bridge fault')
+    await until(isFound([[], []]), 'its end', gossipMostMs, 200)
+  })
+
   it('show a bridge that is gone on the other host, and its return', async () => {
     const { plugin } = all.hosts[1]!
     const pin = plugin.stateFile(`netns/${pinName(subnet)}`)

@@ -5,7 +5,7 @@ import type { Status } from './status-view.ts'
 /** Of cobra's protocol, which Docker's completion speaks: no file names after these. */
 const noFiles = ':4'
 /** Commands whose arguments are hosts. */
-const ofHosts = ['evict', 'ping']
+const ofHosts = ['evict', 'ping', 'trace']
 
 /**
  * What may follow `words`, the last of which is being written: a line `word<TAB>description` each,

@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import type { Command } from 'commander'
 import type { AskedHost, PingReport } from '../../../src/wiring/diagnosis/diagnosis.ts'
 import type { AdminSocket } from './admin-socket.ts'
@@ -9,6 +11,9 @@ import { statusOf } from './status-view.ts'
 import { endsOf } from './trace/ends.ts'
 import { type Snapshots, firstWrong, hopsOf } from './trace/hops.ts'
 import { printTrace } from './trace/print-trace.ts'
+
+const run = promisify(execFile)
+const maxCommandMs = 5000
 
 /** The commands for when something is wrong: `ping`, `trace`, `doctor`. */
 export function addDiagnosis(program: Command): void {
@@ -52,11 +57,18 @@ async function allChecks(socket: AdminSocket): Promise<Check[]> {
   )
   tell(`probing ${Math.min(others.length, maxPinged)} hosts`)
   const pings = others.slice(0, maxPinged).map(({ name }) => pingOf(socket, name))
-  return checksOf({ status, hosts, pings: await Promise.all(pings) })
+  return checksOf({ status, hosts, pings: await Promise.all(pings), plugins: await pluginNames() })
 }
 
 function pingOf(socket: AdminSocket, host: string): Promise<PingReport> {
   return socket.ask<PingReport>('GET', `/ping/${encodeURIComponent(host)}`)
+}
+
+/** Null where there is no `docker`, or it does not answer. */
+async function pluginNames(): Promise<string[] | null> {
+  const args = ['plugin', 'ls', '--format', '{{.Name}}']
+  const listed = await run('docker', args, { timeout: maxCommandMs }).catch(() => null)
+  return listed === null ? null : listed.stdout.split('\n')
 }
 
 /** Progress, for a person who waits. */

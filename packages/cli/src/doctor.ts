@@ -27,10 +27,12 @@ interface Examined {
   readonly status: Status
   readonly hosts: Readonly<Record<string, AskedHost | null>>
   readonly pings: readonly PingReport[]
+  /** The names of this host's plugins, as `docker plugin ls` has them; null when it cannot say. */
+  readonly plugins: readonly string[] | null
 }
 
 /** All checks of the cluster and of each host. A pure function of what was asked. */
-export function checksOf({ status, hosts, pings }: Examined): Check[] {
+export function checksOf({ status, hosts, pings, plugins }: Examined): Check[] {
   return [
     ...troubleChecks(status),
     ...Object.entries(hosts).flatMap(([host, asked]) =>
@@ -41,6 +43,7 @@ export function checksOf({ status, hosts, pings }: Examined): Check[] {
     ...versionChecks(hosts),
     ...nameChecks(status),
     ...leftoverChecks(status),
+    ...(plugins === null ? [] : [pluginCheck(status, plugins)]),
   ]
 }
 
@@ -120,6 +123,17 @@ function leftoverChecks({ member, orphans }: Status): Check[] {
   const found = kinds.map(([kind, some]) => `${some.length} of the kind ${kind}`).join(', ')
   const remedy = 'nothing: they are released after ORPHAN_AFTER'
   return [{ host: member, what: 'leftovers', level: 'warning', found, remedy }]
+}
+
+/** The engine finds a plugin of that name before the socket that serves `-d ts-overlay`. */
+function pluginCheck({ member }: Status, plugins: readonly string[]): Check {
+  const what = 'plugin name'
+  if (!plugins.includes('ts-overlay:latest')) return ok(member, what, '-d ts-overlay works')
+  const found =
+    '-d ts-overlay fails ("could not resolve driver"): installed with --alias ts-overlay'
+  const remedy =
+    'install it without --alias, or use -d ts-overlay:latest and the same --ipam-driver'
+  return { host: member, what, level: 'wrong', found, remedy }
 }
 
 /** What hosts have to agree on, as most of them have it. */

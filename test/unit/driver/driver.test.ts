@@ -56,6 +56,22 @@ describe('driver', () => {
     for (const [table, rows] of world.disk) expect(rows.size, table).to.equal(0)
   })
 
+  it('has the link called what its user wants, also after a restart', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    await driver.createNetwork(network('n1'))
+    const named = (name: string) => ({
+      ...endpoint('n1', 'e1'),
+      options: { 'com.docker.network.endpoint.ifname': name },
+    })
+    for (const name of ['', '0web', 'a/b', 'a b', 'x'.repeat(13)])
+      expect(await refusedWith(driver.createEndpoint(named(name))), name).to.include('ifname')
+    await driver.createEndpoint(named('web0'))
+    const after = new Driver(driverPartsOf(world))
+    const joined = await after.join({ networkId: 'n1', endpointId: 'e1' })
+    expect(joined.prefix).to.equal('web')
+  })
+
   it('answers every call a second time as the first, and teardown of the unknown as done', async () => {
     const world = createDriverWorld()
     const driver = new Driver(driverPartsOf(world))

@@ -13,11 +13,17 @@ const status = {
   findings: { list: [], unlisted: 0 },
 } as unknown as Status
 
-const check = ({ two = {}, facts = {}, rest = {} }: Record<string, object>) => {
+const check = ({ two = {}, facts = {}, rest = {}, also = {} }: Record<string, object>) => {
   const host = goodHost(2)
   const changed = { ...host, ...two, facts: { ...host.facts!, ...facts } }
   const hosts = { one: goodHost(1), two: changed }
-  const checks = checksOf({ status: { ...status, ...rest }, hosts, pings: [goodPing()] })
+  const checks = checksOf({
+    status: { ...status, ...rest },
+    hosts,
+    pings: [goodPing()],
+    plugins: ['other:latest'],
+    ...also,
+  })
   return checks.filter(({ level }) => level !== 'ok')
 }
 
@@ -116,6 +122,12 @@ describe('the doctor', () => {
       /1 of the kind pool/,
     ],
     [
+      'an alias that the engine cannot resolve',
+      { also: { plugins: ['ts-overlay:latest'] } },
+      'wrong',
+      /could not resolve driver.*without --alias/,
+    ],
+    [
       'a finding',
       { rest: { findings: { list: [{ text: 'it is broken', remedy: 'mend it' }] } } },
       'wrong',
@@ -134,7 +146,7 @@ describe('the doctor', () => {
 
   it('finds ports that are closed, and hosts that do not answer', () => {
     const lost = { ...goodPing(), gossip: { ...goodPing().gossip, tcp: { sent: 5, rttMs: [] } } }
-    const checks = checksOf({ status, hosts: { two: null }, pings: [lost] })
+    const checks = checksOf({ status, hosts: { two: null }, pings: [lost], plugins: null })
     const texts = checks.filter(({ level }) => level === 'wrong').map(({ found }) => found)
     expect(texts).to.deep.equal(['does not answer', 'gossip by TCP with two does not work'])
   })
