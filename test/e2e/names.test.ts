@@ -46,6 +46,8 @@ describe('names', () => {
       for (const name of ['web', 'WWW', 'web-host', shortId, 'web.my-net', 'www.my-net'])
         await resolves(on, 'client', name, address)
       expect(await nameOf(on, 'client', address)).to.equal('web.my-net')
+      const shared = await runOnce(on, 'container:client', ['getent', 'ahostsv4', 'web'])
+      expect(linesOf(shared.stdout), 'in the network of another container').to.deep.equal([address])
       expect(await addressesOf(on, 'client', 'nobody')).to.deep.equal([])
       expect(await addressesOf(on, 'client', 'web.other')).to.deep.equal([])
       const traced = ['exec', 'client', 'traceroute', '-q', '1', '-w', '10', 'web']

@@ -1,8 +1,10 @@
 /** Resolvers in sandboxes: who answers what, and what is left when the process hangs or dies. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { execa } from 'execa'
 import { systemClock } from '../../src/base/clock.ts'
 import { SandboxResolver } from '../../src/dataplane/linux/resolver/sandbox-resolver.ts'
 import { EngineResolver, DnsClient, answerOf } from './sandbox-dns.ts'
@@ -180,6 +182,29 @@ describe('a resolver in a sandbox', () => {
     expect(await client.ask('local')).to.equal('10.0.0.1')
     expect(await client.askOverTcp('local')).to.deep.equal(['10.0.0.1'])
   })
+
+  for (const [libc, compiler] of [
+    ['glibc', 'gcc'],
+    ['musl', 'musl-gcc'],
+  ] as const)
+    it(`is understood by ${libc}, for all families, also while it hangs`, async function () {
+      const client = join(lab.directory, libc)
+      const source = join(import.meta.dirname, 'look-up.c')
+      const built = await execa(compiler, ['-O1', '-o', client, source], { reject: false })
+      if (built.exitCode !== 0) return this.skip()
+      const config = join(lab.directory, 'resolv.conf')
+      await writeFile(config, 'nameserver 127.0.0.11\noptions ndots:0\n')
+      const script = 'mount --bind "$1" /etc/resolv.conf && exec "$2" "$3"'
+      const lookUp = (name: string): Promise<string> =>
+        lab.run(sandbox, 'unshare', '-m', 'sh', '-c', script, 'sh', config, client, name)
+      const child = await start('sandbox')
+      expect((await lookUp('there')).trim()).to.equal('10.0.0.9')
+      expect((await lookUp('local')).trim()).to.equal('10.0.0.1')
+      child.kill('SIGSTOP')
+      // The library asks again by itself, once, before it gives up.
+      expect((await lookUp('there')).trim()).to.equal('192.0.2.99')
+      child.kill('SIGCONT')
+    })
 
   for (const own of ['10.0.0.9', null])
     it(`may be closed before it replies ${own === null ? 'what it forwards' : 'itself'}`, async () => {

@@ -29,12 +29,13 @@ export function queryOf(name: string, type = 'A', id = 1): Buffer {
   return encode({ type: 'query', id, flags: 0x100, questions })
 }
 
-/** An answer with one address, or one name. */
+/** An answer with one address, or one name; an empty one to a question for IPv6. */
 export function answerOf(query: Buffer, data: string): Buffer {
   const { id = 0, questions = [] } = decode(query)
   const question = questions[0]!
   const type = question.type === 'PTR' ? 'PTR' : 'A'
-  const answers = [{ type, name: question.name, ttl: 600, data } as const]
+  const isIpv6 = question.type === 'AAAA'
+  const answers = isIpv6 ? [] : [{ type, name: question.name, ttl: 600, data } as const]
   return encode({ type: 'response', id, flags: 0x180, questions, answers })
 }
 

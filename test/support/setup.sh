@@ -44,6 +44,13 @@ if [ -n "$missing" ]; then
   fi
 fi
 
+# The other libc, for resolvers that are asked by a program of it.
+if has gcc && ! has musl-gcc && has apt-get && is_root; then
+  echo 'setup: installing musl'
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends musl-tools > /dev/null 2>&1 ||
+    echo 'setup: apt has no musl here; one test of names is skipped' >&2
+fi
+
 # The virtual machine of the level `kernels`, which is skipped without it.
 if [ "$(uname -m)" = x86_64 ] && ! has qemu-system-x86_64 && has apt-get && is_root; then
   echo 'setup: installing qemu, for tests on stock kernels'
