@@ -37,6 +37,8 @@ export const bars: Readonly<Record<string, Bar>> = {
   'hostile: answer under TLS without a certificate, p99': { unit: 'ms', atMost: 50 },
   'hostile: memory of the process': { unit: 'MB', atMost: 256 },
   'hostile: members that were suspected': { unit: '', atMost: 0 },
+  'rotation: pings lost': { unit: '', atMost: 0 },
+  'rotation: members not alive': { unit: '', atMost: 0 },
   'names: DNS query, added by forwarding': { unit: 'ms', atMost: 0.3 },
   'names: DNS query, own name': { unit: 'ms' },
   'names: 200 idle sandboxes, CPU': { unit: '%' },

@@ -34,6 +34,7 @@ const benches: Readonly<Record<string, readonly string[]>> = {
   paths: ['bench/paths.ts'],
   sealed: ['bench/sealed.ts'],
   hostile: ['bench/hostile.ts'],
+  rotation: ['bench/rotation.ts'],
   names: ['bench/names.ts'],
   scale: ['bench/scale.ts'],
   overlays: ['bench/overlays.ts'],

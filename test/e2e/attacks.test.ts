@@ -7,8 +7,8 @@ import { expect } from 'chai'
 import { addLabel } from '../../packages/memberlist-js/src/wire/layers/label.ts'
 import { encodeMessage } from '../../packages/memberlist-js/src/wire/messages.ts'
 import { encodePushPull } from '../../packages/memberlist-js/src/wire/stream-messages.ts'
-import { labImage } from '../support/lab/image.ts'
 import type { Host } from '../support/lab/host.ts'
+import { until } from '../support/lab/processes.ts'
 import {
   addressOf,
   bareHost,
@@ -23,38 +23,43 @@ import { onlyVni } from './leftovers.ts'
 
 const gossipPort = 7946
 const vxlanPort = 4789
-const listenPort = 9999
+const closedPort = 9999
 const label = Buffer.from('ts-overlay')
 
-/** For printf(1) of busybox. */
+/** For printf(1). */
 const escaped = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')
 
-/** What a container without rights can run, on the engine's own bridge. */
-async function inPlainContainer(on: Host, script: string): Promise<string> {
-  const rights = ['--user', '1000', '--cap-drop', 'ALL']
-  const ran = await on.docker(['run', '--rm', ...rights, labImage, 'sh', '-c', script], {
-    reject: false,
-  })
-  return ran.stdout + ran.stderr
+/** On the engine's own bridge, without rights. */
+const plain = ['--user', '1000', '--cap-drop', 'ALL']
+
+/** A command of the host's in a container's network, since the image has no UDP. */
+async function within(on: Host, container: string, command: readonly string[]): Promise<string> {
+  const pid = await on.docker(['inspect', '--format', '{{.State.Pid}}', container])
+  const words = ['nsenter', '-t', pid.stdout.trim(), '--net', ...command]
+  return (await on.exec(words, { reject: false })).stdout
 }
 
-/** Has a container keep what comes to a UDP port, until `heard`. */
-async function listen(on: Host, container: string): Promise<void> {
-  const command = `nc -u -l -p ${listenPort} > /tmp/heard`
-  await on.docker(['exec', '-d', container, 'sh', '-c', command])
+/** Sends a datagram three times. */
+function datagram(bytes: Uint8Array, to: string, port: number): string[] {
+  const send = `printf '${escaped(bytes)}' > /dev/udp/${to}/${port}`
+  return ['bash', '-c', `for i in 1 2 3; do ${send}; done`]
 }
 
-async function heard(on: Host, container: string): Promise<string> {
-  return (await on.docker(['exec', container, 'cat', '/tmp/heard'])).stdout
+/** Datagrams that came to a container for a port where nobody listens. */
+async function arrived(on: Host, container: string): Promise<number> {
+  const snmp = await within(on, container, ['grep', 'Udp: ', '/proc/net/snmp'])
+  const [names, values] = snmp.split('\n').map((line) => line.split(' '))
+  return Number(values![names!.indexOf('NoPorts')])
 }
 
 /** A UDP datagram in IPv4 (RFC 791) in Ethernet in VXLAN (RFC 7348). */
-function vxlanFrame(vni: number, to: { mac: string; ip: string }, from: string, text: string) {
+function vxlanFrame(vni: number, to: { mac: string; ip: string }, from: string) {
   const ip4 = (ip: string): number[] => ip.split('.').map(Number)
+  const text = 'forged'
   const udp = Buffer.alloc(8 + text.length)
   udp.writeUInt16BE(53, 0)
-  udp.writeUInt16BE(listenPort, 2)
+  udp.writeUInt16BE(closedPort, 2)
   udp.writeUInt16BE(udp.length, 4)
   udp.write(text, 8)
   const header = Buffer.from([0x45, 0, 0, 20 + udp.length, 0, 1, 0, 0, 64, 17, 0, 0])
@@ -66,6 +71,11 @@ function vxlanFrame(vni: number, to: { mac: string; ip: string }, from: string, 
   const macs = Buffer.from(`${to.mac.replaceAll(':', '')}020000000099`, 'hex')
   const vxlan = Buffer.from([8, 0, 0, 0, vni >> 16, (vni >> 8) & 255, vni & 255, 0])
   return Buffer.concat([vxlan, macs, Buffer.from([8, 0]), ip, udp])
+}
+
+async function gatewayOf(on: Host): Promise<string> {
+  const format = '{{(index .IPAM.Config 0).Gateway}}'
+  return (await on.docker(['network', 'inspect', '--format', format, 'bridge'])).stdout.trim()
 }
 
 describe('a container or machine that is no peer', () => {
@@ -87,15 +97,14 @@ describe('a container or machine that is no peer', () => {
     const evil = { name: 'evil', addr, port: gossipPort, meta, incarnation: 1, state: 0, vsn }
     const join = encodePushPull({ join: true, nodes: [evil], userState: meta })
     const stream = addLabel(join, label)
-    const gateway = `$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')`
+    await start(host(1), 'bridge', 'plain', plain)
+    const gateway = await gatewayOf(host(1))
     for (const target of [gateway, host(1).address, host(2).address]) {
-      const said = await inPlainContainer(
-        host(1),
-        `id -u; for i in 1 2 3; do printf '${escaped(packet)}' | nc -u -w 1 ${target} ${gossipPort}; done
-         printf '${escaped(stream)}' | nc -w 2 ${target} ${gossipPort}`,
-      )
-      expect(said).to.match(/^1000/)
-      for (const name of before.flat()) expect(said).to.not.contain(name.split(' ')[0])
+      await within(host(1), 'plain', datagram(packet, target, gossipPort))
+      const join = `id -u; printf '${escaped(stream)}' | nc -w 2 ${target} ${gossipPort}`
+      const said = await host(1).docker(['exec', 'plain', 'sh', '-c', join], { reject: false })
+      expect(said.stdout).to.match(/^1000/)
+      for (const name of before.flat()) expect(said.stdout).to.not.contain(name.split(' ')[0])
     }
     expect(await names()).to.deep.equal(before)
   })
@@ -108,25 +117,20 @@ describe('a container or machine that is no peer', () => {
     const { stdout } = await host(1).docker(['exec', 'web', 'cat', '/sys/class/net/eth0/address'])
     const to = { mac: stdout.trim(), ip }
     const vni = await onlyVni(host(1))
-    await listen(host(1), 'web')
-    const forged = (from: string) => {
-      const bytes = escaped(vxlanFrame(vni, to, from, 'forged'))
-      return (target: string) =>
-        `for i in 1 2 3; do printf '${bytes}' | nc -u -w 1 ${target} ${vxlanPort}; done`
-    }
+    const before = await arrived(host(1), 'web')
+    for (const on of [host(1), host(2), bareHost()]) await start(on, 'bridge', 'plain', plain)
     for (const from of [friend, '10.15.0.77']) {
-      const gateway = `$(ip route | sed -n 's/^default via \\([^ ]*\\).*/\\1/p')`
-      await inPlainContainer(host(1), forged(from)(gateway))
-      // Of another host, whose address the engine puts in place of the container's.
+      const frame = vxlanFrame(vni, to, from)
+      const [one, gateway] = [host(1).address, await gatewayOf(host(1))]
+      await within(host(1), 'plain', datagram(frame, gateway, vxlanPort))
+      // On other hosts the engine puts the host's address in place of the container's.
       for (const on of [host(1), host(2), bareHost()])
-        await inPlainContainer(on, forged(from)(host(1).address))
-      await bareHost().exec(['busybox', 'sh', '-c', forged(from)(host(1).address)], {
-        reject: false,
-      })
+        await within(on, 'plain', datagram(frame, one, vxlanPort))
+      await bareHost().exec(datagram(frame, one, vxlanPort))
     }
-    const hello = `printf genuine | nc -u -w 1 ${ip} ${listenPort}`
-    await host(2).docker(['exec', 'friend', 'sh', '-c', hello])
-    expect(await heard(host(1), 'web')).to.equal('genuine')
+    expect(await arrived(host(1), 'web')).to.equal(before)
+    await within(host(2), 'friend', datagram(Buffer.from('genuine'), ip, closedPort))
+    await until(async () => (await arrived(host(1), 'web')) > before, 'a genuine datagram')
   })
 
   it('sends as no neighbour of its own overlay (row 5)', async () => {
@@ -142,26 +146,29 @@ describe('a container or machine that is no peer', () => {
       (await on.docker(['exec', container, 'ip', 'neigh', 'show', db])).stdout
     await expectAnswersIn(host(2), 'far', db)
     await expectAnswersIn(host(1), 'near', db)
-    await listen(host(2), 'far')
+    const before = await arrived(host(2), 'far')
     const near = await addressOf(host(1), 'n', 'near')
     const spoof = `
+      arping -c 1 -w 5 -I eth0 ${near} && echo works
       ip addr add ${db}/32 dev eth0
       for i in 1 2 3; do
         arping -U -c 1 -I eth0 -s ${db} ${db}
         arping -c 1 -w 1 -I eth0 -s ${db} ${near}
         arping -c 1 -w 1 -I eth0 -s ${db} ${far}
-        printf forged | nc -u -w 1 -s ${db} ${far} ${listenPort}
-      done
-      ip addr del ${db}/32 dev eth0`
-    await host(1).docker(['exec', 'evil', 'sh', '-c', spoof], { reject: false })
+      done`
+    const said = await host(1).docker(['exec', 'evil', 'sh', '-c', spoof], { reject: false })
+    expect(said.stdout).to.contain('works')
+    const direct = ['ip', 'route', 'replace', `${far}/32`, 'dev', 'eth0', 'src', db]
+    await within(host(1), 'evil', direct)
+    await within(host(1), 'evil', datagram(Buffer.from('forged'), far, closedPort))
+    expect(await arrived(host(2), 'far')).to.equal(before)
     const evil = await mac('evil')
     for (const seen of [await neighbour(host(1), 'near'), await neighbour(host(2), 'far')]) {
       expect(seen).to.not.contain(evil)
       expect(seen).to.contain(await mac('db'))
     }
-    const hello = `printf genuine | nc -u -w 1 ${far} ${listenPort}`
-    await host(1).docker(['exec', 'db', 'sh', '-c', hello])
-    expect(await heard(host(2), 'far')).to.equal('genuine')
+    await within(host(1), 'db', datagram(Buffer.from('genuine'), far, closedPort))
+    await until(async () => (await arrived(host(2), 'far')) > before, 'a genuine datagram')
     await expectAnswersIn(host(2), 'far', db)
   })
 })

@@ -72,7 +72,9 @@ async function shaken(
     await once(socket, done, { signal: broken.signal })
     return stream
   } catch (error) {
-    const reason = (socket.errored ?? raw.errored)?.message ?? 'it closed the connection'
+    const cause: (Error & { reason?: string }) | null = socket.errored ?? raw.errored
+    // OpenSSL's messages have its source's lines; this is what it calls the reason.
+    const reason = cause?.reason ?? cause?.message ?? 'it closed the connection'
     stream.destroy()
     throw failure('SOCKET', `no TLS with the other side: ${reason}`, error)
   }
