@@ -1,4 +1,5 @@
 import { OverlayError, refusal } from '../../base/errors.ts'
+import { sleep } from '../../base/clock.ts'
 import { KeyedQueue } from '../../base/keyed-queue.ts'
 import { type Cidr, type IpInCidr, cidrContains, cidrIncludes } from '../../net/cidr.ts'
 import { enginePoolKey, parsePoolKey } from '../../net/pool-key.ts'
@@ -9,6 +10,9 @@ import type { DriverParts, AgreedParts, PoolRefusal } from '../ports.ts'
 
 /** CreateNetwork waits this long for the voters, ms. */
 const claimMs = 4500
+/** Half a pool that no network of the cluster has is waited for, ms. */
+const releaseMs = 1500
+const retryMs = 200
 /** What nobody waits for takes at most this, ms. */
 const backgroundMs = 3000
 /** All claims and releases are in one queue: a release never meets a claim under way. */
@@ -97,7 +101,16 @@ export class EnginePools {
   /** Makes the voters' state what the networks in the store need. Fails with QUORUM. */
   async compare(): Promise<void> {
     if (!this.#isChanged && this.#networks().length === 0) return
-    this.#isChanged = true
+    this.#isChanged = false
+    try {
+      await this.#compare()
+    } catch (error) {
+      this.#isChanged = true
+      throw error
+    }
+  }
+
+  async #compare(): Promise<void> {
     const { agreement } = this.#parts
     const { pools } = await agreement.holdings()(backgroundMs)
     const views = pools.filter(({ pool }) => parsePoolKey(pool)?.kind === 'engine')
@@ -112,7 +125,6 @@ export class EnginePools {
     for (const { networkId, ranges } of this.#networks())
       if (!ranges!.every((range) => agreed.has(range)))
         await this.#queue.run(queueKey, () => this.#holdAgain(networkId))
-    this.#isChanged = false
   }
 
   /** After an eviction, or in another cluster, this host's parts may be another member's. */
@@ -139,15 +151,25 @@ export class EnginePools {
 
   /** Claims the lower halves of pools, or one part of the upper half of each. */
   async #hold(pools: readonly Cidr[], lower: boolean): Promise<Cidr[]> {
-    this.#isChanged = true
     const ranges: Cidr[] = []
     for (const pool of pools) {
-      const command = this.#parts.agreement.holdParts(enginePoolKey(pool), lower)
-      const outcome = await command(claimMs)
+      // A comparison that begins meanwhile does not see it.
+      const outcome = await this.#ask(pool, lower).finally(() => (this.#isChanged = true))
       if ('refused' in outcome) throw refused(pool, outcome.refused)
       ranges.push(...prefixesOf(outcome.ok))
     }
     return ranges
+  }
+
+  /** A member that has just removed its network gives its half back within a second. */
+  async #ask(pool: Cidr, lower: boolean) {
+    const { agreement, clock, cluster } = this.#parts
+    for (const until = clock.now() + releaseMs; ; await sleep(clock, retryMs)) {
+      const outcome = await agreement.holdParts(enginePoolKey(pool), lower)(claimMs)
+      const isOwned = 'refused' in outcome && outcome.refused.code === 'OWNED'
+      const isThere = [...cluster.overlays()].some(({ pools }) => pools.includes(pool))
+      if (!isOwned || isThere || clock.now() >= until) return outcome
+    }
   }
 
   #refuseUncopied(pools: readonly Cidr[]): void {

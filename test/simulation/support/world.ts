@@ -16,6 +16,7 @@ import type { Vni } from '../../../src/net/vni.ts'
 import type { GossipTransport } from '../../../src/cluster/gossip/gossip-transport.ts'
 import { createMemberlistGossip } from '../../../src/cluster/gossip/memberlist-gossip.ts'
 import { HostClock } from '../../support/virtual-clock.ts'
+import { namesRecord } from '../../../src/wiring/records.ts'
 import { Links, socketOf } from './links.ts'
 
 /** A host: what survives a crash, and the plugin that runs on it. */
@@ -92,7 +93,7 @@ export class World {
       random,
       gossip,
       logger: silentLogger,
-      records: [endpointRecord],
+      records: [endpointRecord, namesRecord],
       epochStore: { load: () => host.disk, save: async (epoch) => void (host.disk = epoch) },
       options: this.#options,
     })

@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { Driver } from '../../../src/driver/driver.ts'
 import { type Cidr, parseCidr, parseIpInCidr } from '../../../src/net/cidr.ts'
 import { enginePoolKey } from '../../../src/net/pool-key.ts'
+import type { Vni } from '../../../src/net/vni.ts'
 import type { DriverWorld } from '../../support/fake-driver-parts.ts'
 import { createDriverWorld, driverPartsOf } from '../../support/fake-driver-parts.ts'
 
@@ -84,8 +85,27 @@ describe("a network with the engines' own addresses", () => {
     )
   })
 
+  it('waits a moment for the half of a network that is gone', async () => {
+    holdParts(world, true)
+    const created = driver.createNetwork(network('n1'))
+    await world.clock.advance(500)
+    const { held } = world.agreed.views('host-b').find((view) => view.pool === key)!
+    world.agreed.run('host-b', 'releasePool', { pool: key, grant: held })
+    await world.clock.advance(500)
+    await created
+    expect(partsOf(world, 'here')).to.have.length(128)
+    await driver.deleteNetwork('n1')
+    await world.clock.advance(1000)
+    holdParts(world, true)
+    const refused = refusedWith(driver.createNetwork(network('n2')))
+    await world.clock.advance(3000)
+    expect(await refused).to.contain('of host-b')
+  })
+
   it('is refused where the pool is that of another host, or overlaps one of the cluster', async () => {
     holdParts(world, true)
+    const theirs = { overlayId: key, vni: 7 as Vni, pools: [pool], mtu: 1450, encrypted: false }
+    world.knownOverlays.push({ ...theirs, member: 'host-b' })
     const owned = await refusedWith(driver.createNetwork(network('n1')))
     expect(owned).to.contain('of host-b').and.contain(command)
     const overlap = await refusedWith(
