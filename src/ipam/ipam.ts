@@ -7,7 +7,7 @@
  * before the others are told. This room never waits for a member without a bound, and lets no clock
  * decide who has what, but for the eviction of members that stay away (`membership/membership.ts`).
  */
-import { attempt, OverlayError } from '../base/errors.ts'
+import { attempt, isBug, OverlayError } from '../base/errors.ts'
 import { type Cidr, ipWithLength } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
 import { poolKeyOf } from '../net/pool-key.ts'
@@ -33,6 +33,9 @@ import { type IpamStatus, statusOf } from './status.ts'
 
 /** Requests are answered within 8 s: a question that begins before this ends 2.7 s later, ms. */
 const requestMs = 4500
+
+/** Failures to get an address of one subnet, after which another may have one. */
+const goesOn: readonly string[] = ['POOL_EXHAUSTED', 'QUORUM', 'DEADLINE']
 
 /** What the engine asks for; `name` is the container's, where the engine tells it. */
 interface AddressWish {
@@ -160,7 +163,10 @@ export class Ipam {
     return statusOf(this.#ports, this.#holdings, this.#duplicates.current())
   }
 
-  /** The engine takes an error for the end, so the next subnet's address answers for a full one. */
+  /**
+   * The engine takes an error for the end, so the next subnet's address answers for a full one, and
+   * for one of which a host that is cut off gets no more.
+   */
   async #allocateFrom(
     pool: LocalPool,
     [next, ...more]: readonly LocalPool[],
@@ -169,9 +175,11 @@ export class Ipam {
     try {
       return ipWithLength(await this.#allocateFor(pool, wish, wish.deadline), pool.name.cidr)
     } catch (error) {
-      const isFull = error instanceof OverlayError && error.code === 'POOL_EXHAUSTED'
-      if (!isFull || next === undefined) throw error
-      return this.#allocateFrom(next, more, wish)
+      const code = error instanceof OverlayError ? error.code : ''
+      if (next === undefined || !goesOn.includes(code)) throw error
+      return this.#allocateFrom(next, more, wish).catch((other: unknown) => {
+        throw code === 'POOL_EXHAUSTED' || isBug(other) ? other : error
+      })
     }
   }
 

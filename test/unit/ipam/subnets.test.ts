@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { OverlayError } from '../../../src/base/errors.ts'
 import type { SimulatedHost } from '../../simulation/ipam-host.ts'
 import { Desk, keyOf, refused } from './desk.ts'
 
@@ -62,6 +63,28 @@ describe('a network with several subnets', () => {
       expect(await desk.take(host, first!, '10.20.0.10')).to.equal('10.20.0.10/28')
       await refused(desk.take(host, first!, '10.30.0.1'), 'ADDRESS_OUT_OF_POOL', small)
     }))
+
+  it('gives what this host has of the next subnet when the voters are away, else says that', () =>
+    Desk.with(3, async (desk, one, two, three) => {
+      const wide = '10.30.0.0/16'
+      const subnets = ['10.10.0.0/24', wide]
+      const [first, second] = await createWith(desk, one, subnets)
+      for (const host of [two, three]) await createWith(desk, host, subnets)
+      for (const id of [first!, second!]) await desk.take(one, id)
+      desk.world.cut([one.name], [two.name, three.name])
+      const given = new Set<string>()
+      for (;;) {
+        const address = await desk.take(one, first!).catch((error: OverlayError) => error.code)
+        if (!address.includes('/')) {
+          expect(address).to.equal('QUORUM')
+          break
+        }
+        expect(given.has(address), address).to.equal(false)
+        given.add(address)
+      }
+      expect([...given].some((address) => address.endsWith('/24'))).to.equal(true)
+      expect([...given].some((address) => address.endsWith('/16'))).to.equal(true)
+    })).timeout(60_000)
 
   it('takes nothing from a subnet of another network', () =>
     Desk.with(1, async (desk, host) => {
