@@ -5,6 +5,7 @@ import type { Driver } from './driver/driver.ts'
 import type { Ipam } from './ipam/ipam.ts'
 import type { Admission } from './wiring/admission/admission.ts'
 import { addSubnet } from './wiring/added-subnet.ts'
+import { newMtuWatch } from './wiring/agreement.ts'
 import { ipamHandlers } from './wiring/ports/driver-ports.ts'
 import { Diagnosis } from './wiring/diagnosis/diagnosis.ts'
 import { type Lifecycle, lifecyclesOf } from './wiring/lifecycle.ts'
@@ -34,7 +35,8 @@ export class Plugin {
     this.#rooms = buildRooms(ports, options)
     serveView(this.cluster, () => viewOf(this.status()))
     this.diagnosis = new Diagnosis(this.#rooms, ports, options)
-    this.#lifecycles = lifecyclesOf(this.#rooms, ports)
+    const watch = newMtuWatch(ports, options, () => this.network.networks(), this.#rooms.findings)
+    this.#lifecycles = [...lifecyclesOf(this.#rooms, ports), watch]
     this.page = new PageViews(
       ports.clock,
       this.cluster,

@@ -63,6 +63,7 @@ export const findingCodes = [
   'TUNNEL_LOSS',
   'TUNNEL_MTU',
   'TUNNEL_ONE_WAY',
+  'UNDERLAY_MTU',
   'VNI_SHARED',
 ] as const
 

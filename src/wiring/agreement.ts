@@ -4,7 +4,10 @@ import type { Cluster } from '../cluster/cluster.ts'
 import type { Ip } from '../net/ip.ts'
 import { Consensus } from '../consensus/consensus.ts'
 import { AgreedState } from '../consensus/state/agreed-state.ts'
+import type { Network } from '../driver/network-store.ts'
 import { AddressWatch } from './host/address-watch.ts'
+import { MtuWatch } from './host/mtu-watch.ts'
+import { mtuHere } from './ports/encryption-ports.ts'
 import { Admission } from './admission/admission.ts'
 import { AdmissionSection } from './admission/admission-section.ts'
 import { consensusStore, consensusTransport } from './ports/consensus-ports.ts'
@@ -105,5 +108,21 @@ function newAddressWatch(
     findings: findings.room('host'),
     address,
     check,
+  })
+}
+
+/** Watches the MTU of the underlay's link, on a real host whose MTU is not set. */
+export function newMtuWatch(
+  ports: PluginPorts,
+  options: PluginOptions,
+  networks: () => readonly Network[],
+  findings: Findings,
+): Partial<MtuWatch> {
+  if (ports.hostAddress === undefined || options.underlayMtu !== null) return {}
+  return new MtuWatch({
+    clock: ports.clock,
+    findings: findings.room('underlay'),
+    networks,
+    mtuHere: (encrypted) => mtuHere(ports, options, encrypted),
   })
 }

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { execa } from 'execa'
 import { pinName } from '../../src/dataplane/linux/netlink/names.ts'
 import type { HostView } from '../../src/wiring/views.ts'
 import { callUnixSocket } from '../support/lab/unix-http.ts'
@@ -108,6 +109,23 @@ describe('the paths between hosts', function () {
     await until(isLossy, 'loss', gossipMostMs, 200)
     await nft('delete table bridge fault')
     await until(isFound([[], []]), 'its end', gossipMostMs, 200)
+  })
+
+  it('have a link whose MTU is watched on its own host', async () => {
+    const { netns, plugin } = all.hosts[1]!
+    const mtu = (bytes: number) =>
+      execa('nsenter', [`--net=${netns}`, 'ip', 'link', 'set', 'eth0', 'mtu', String(bytes)])
+    const isTold = async (): Promise<boolean> => {
+      const { findings } = await plugin.status()
+      return findings.list.some(
+        ({ code, text }) => code === 'UNDERLAY_MTU' && text.includes('leaves 1350 bytes'),
+      )
+    }
+    await mtu(1400)
+    await until(isTold, 'the smaller MTU', gossipMostMs, 200)
+    await mtu(1500)
+    await until(async () => !(await isTold()), 'its end', gossipMostMs, 200)
+    await until(isFound([[], []]), 'the end of what it broke', gossipMostMs, 200)
   })
 
   it('show a bridge that is gone on the other host, and its return', async () => {

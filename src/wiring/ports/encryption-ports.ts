@@ -70,13 +70,20 @@ export function driverEncryption(
   encryption: Encryption,
 ): Pick<DriverParts, 'mtuHere' | 'ensureEncryption' | 'networksChanged'> {
   return {
-    mtuHere: async (encrypted) => {
-      const left = await underlayMtu(ports, options)
-      return overlayMtu(encrypted ? wireGuardMtu(left, options.vtep) : left, options.vtep)
-    },
+    mtuHere: (encrypted) => mtuHere(ports, options, encrypted),
     ensureEncryption: () => encryption.ensure(),
     networksChanged: () => encryption.changed(),
   }
+}
+
+/** Bytes that the underlay leaves for containers. */
+export async function mtuHere(
+  ports: PluginPorts,
+  options: PluginOptions,
+  encrypted: boolean,
+): Promise<number> {
+  const left = await underlayMtu(ports, options)
+  return overlayMtu(encrypted ? wireGuardMtu(left, options.vtep) : left, options.vtep)
 }
 
 async function underlayMtu(
