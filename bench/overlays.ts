@@ -182,14 +182,18 @@ async function handMade(hosts: Pair): Promise<Path> {
   for (const [i, host] of hosts.entries()) {
     const [own, other] = [i + 1, 2 - i]
     const { pid } = started[i]!
+    // In a namespace, as an overlay's: Docker's firewall drops what bridges of the host forward.
     const script = `
+      ip netns add hand
       ip link add hand type vxlan id 77 dstport 4799 local ${host.address} nolearning
-      ip link add handbr type bridge
-      ip link set hand master handbr mtu 1450 up
-      ip link add handport mtu 1450 type veth peer name eth0 address 02:00:00:00:00:0${own} mtu 1450 netns ${pid}
-      ip link set handport master handbr up
-      ip link set handbr up
-      bridge fdb append 02:00:00:00:00:0${other} dev hand dst ${hosts[1 - i]!.address}
+      ip link set hand netns hand
+      ip link add handport mtu 1450 netns hand type veth peer name eth0 address 02:00:00:00:00:0${own} mtu 1450 netns ${pid}
+      there="ip -n hand link"
+      $there add handbr type bridge
+      $there set hand master handbr mtu 1450 up
+      $there set handport master handbr up
+      $there set handbr up
+      ip netns exec hand bridge fdb append 02:00:00:00:00:0${other} dev hand dst ${hosts[1 - i]!.address}
       in="nsenter --net=/proc/${pid}/ns/net ip"
       $in addr add 10.40.0.${own}/24 dev eth0
       $in link set eth0 up
@@ -212,7 +216,7 @@ async function clear(hosts: Pair, network?: string): Promise<void> {
       'sh',
       '-c',
       `docker rm -f ${network ?? 'none'}-container
-      ${network === undefined ? 'ip link del handbr; ip link del hand' : ''}`,
+      ${network === undefined ? 'ip netns del hand' : ''}`,
     ])
   if (network !== undefined) await docker(hosts[0], 'network', 'rm', network)
 }

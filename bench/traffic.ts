@@ -172,8 +172,9 @@ async function connections(path: Path, seconds: number): Promise<number> {
 
 /** As iperf3's JSON has it, as far as it is read. */
 interface IperfReport {
+  readonly error?: string
   readonly end: {
-    readonly sum_received: { readonly bits_per_second: number }
+    readonly sum_received?: { readonly bits_per_second: number }
     readonly sum?: {
       readonly packets: number
       readonly lost_packets: number
@@ -189,7 +190,8 @@ async function iperf(
 ): Promise<{ bitsPerSecond: number; packetsPerSecond: number }> {
   const where = ['-c', path.address, '-p', String(ports.iperf), '-t', String(seconds)]
   const said = await runAtClient(path, ['iperf3', '-J', ...where, ...flags])
-  const { end } = JSON.parse(said) as IperfReport
+  const { end, error } = JSON.parse(said) as IperfReport
+  if (end.sum_received === undefined) throw new Error(`iperf3 to ${path.name}: ${error}`)
   const { packets = 0, lost_packets: lost = 0, seconds: took = 1 } = end.sum ?? {}
   return {
     bitsPerSecond: end.sum_received.bits_per_second,
