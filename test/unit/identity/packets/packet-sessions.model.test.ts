@@ -143,7 +143,7 @@ describe('identity/packet-sessions, whatever happens', () => {
           expect(model.delivered.get(text), text).to.equal(1)
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 40 },
     )
   })
 })
