@@ -6,7 +6,6 @@
  *
  *     node --conditions=source bench/networks.ts        RUNS=15
  */
-import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Host } from '../test/support/lab/host.ts'
 import { labImage } from '../test/support/lab/image.ts'
@@ -15,8 +14,6 @@ import { figure, median, print, spread, table } from './figures.ts'
 
 const runs = Number(process.env['RUNS'] ?? 15)
 const pollMs = 5
-/** By now a `docker exec` runs, on a busy machine too. */
-const execMs = 4000
 
 await using lab = await Lab.create({ hosts: 3 })
 const [first, ...others] = [1, 2, 3].map((index) => lab.host(index))
@@ -44,7 +41,7 @@ const named = await nameAll()
 figure('networks: a renamed container on the other hosts', median(named.renamed))
 print(
   table(
-    ['until the other two hosts resolve it so', `${runs} runs`],
+    ['until the other two hosts answer so, as their `/status` says', `${runs} runs`],
     [
       ['a new container, from the start of `docker run -d`', spread(named.started, 'ms')],
       ['a rename, from the start of `docker rename`', spread(named.renamed, 'ms')],
@@ -87,25 +84,18 @@ async function nameAll() {
   return { started, renamed, left }
 }
 
-/**
- * Milliseconds from the start of a command of Docker's until the containers of the other hosts have
- * the answer. They ask every 20 ms and say when, by the clock that all hosts of the lab share.
- */
+/** Milliseconds from the start of a command of Docker's until the other hosts show it. */
 async function untilAll(name: string, isKnown: boolean, command: readonly string[]) {
-  const script =
-    `while :; do getent ahostsv4 ${name}.names > /dev/null; [ $? = 0 ] && known=true || known=false; ` +
-    `[ $known = ${isKnown} ] && break; sleep 0.02; done; cut -d' ' -f1 /proc/uptime`
-  const asked = others.map((host) => host.docker(['exec', 'asking', 'sh', '-c', script]))
-  await sleep(execMs)
-  const begun = await uptime()
+  const begun = performance.now()
+  const done = others.map(async (host) => {
+    await host.pluginStatusWhen(({ overlays }) => {
+      const peers = overlays.flatMap((overlay) => overlay.peers)
+      return peers.some(({ names }) => names.includes(name)) === isKnown
+    })
+    return performance.now() - begun
+  })
   await first!.docker(command)
-  const answers = await Promise.all(asked)
-  return Math.max(...answers.map(({ stdout }) => (Number(stdout) - begun) * 1000))
-}
-
-/** Seconds. */
-async function uptime(): Promise<number> {
-  return Number((await readFile('/proc/uptime', 'utf8')).split(' ')[0])
+  return Math.max(...(await Promise.all(done)))
 }
 
 async function has(host: Host, name: string, status = 200): Promise<void> {
