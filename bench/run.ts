@@ -38,7 +38,6 @@ const benches: Readonly<Record<string, readonly string[]>> = {
   names: ['bench/names.ts'],
   scale: ['bench/scale.ts'],
   overlays: ['bench/overlays.ts'],
-  subnets: ['bench/subnets.ts'],
   networks: ['bench/networks.ts'],
   processes: ['bench/processes.ts'],
   hosts: [...mocha, '--reporter', 'spec', '--timeout', '60000', ...e2eFiles],
