@@ -54,11 +54,11 @@ describe('an overlay with several subnets', function () {
     // What leaves for another subnet goes past the bridge like all else.
     const { reason, endpoints } = overlay!.fastPath!
     if (reason !== null) return
-    const before = endpoints[a!.endpointId]!.sent.frames
+    const before = endpoints[a!.endpointId]?.sent.frames ?? 0
     await containers.in(a!, 'ping', '-n', '-c', '20', '-i', '0.05', d!.ips[0]!)
     const sent = async (): Promise<number> => {
       const [now] = (await one.plugin.status()).dataplane.overlays
-      return now!.fastPath!.endpoints[a!.endpointId]!.sent.frames
+      return now!.fastPath!.endpoints[a!.endpointId]?.sent.frames ?? 0
     }
     await until(async () => (await sent()) - before >= 20, 'the fast path to be taken', 20_000, 500)
   })
