@@ -41,7 +41,7 @@ export class Requests {
         const wish = { space: 'ts-overlay', pool: cidr, subPool: null, options: {}, ipv6: false }
         const { poolId } = await ipam.requestPool(wish)
         await ipam.requestAddress({ poolId, address: null, gateway: true })
-        await ipam.bindings.bindPool(cidr, `network-${host.name}`)
+        await ipam.bindings.bindPool(cidr, `network-${host.name}-${cidr}`)
       })()
       attached.catch((error: unknown) =>
         this.observer.note(`${host.name} attach: ${String(error)}`),
@@ -56,7 +56,7 @@ export class Requests {
     if (life === null) return
     this.observer.removes(host.name, cidr)
     await this.world
-      .run(life.ipam.bindings.unbindPool(cidr, `network-${host.name}`))
+      .run(life.ipam.bindings.unbindPool(cidr, `network-${host.name}-${cidr}`))
       .catch(passRefusal)
     await this.world.run(life.ipam.releasePool(poolId(cidr))).catch(passRefusal)
     // What was answered while the pool was being released is released with it.
