@@ -184,7 +184,8 @@ export class SyncProtocol {
     try {
       const message = decodeMessage(bytes)
       if (message === null) this.counters.foreign++
-      else if (sender !== undefined && oidOfName(sender) !== message.sender) this.counters.forged++
+      else if (sender !== undefined && !this.#isOidOf(message.sender, sender))
+        this.counters.forged++
       else {
         this.#unknownOrigins.heardFrom(message.sender)
         for (const frame of message.frames) {
@@ -198,6 +199,11 @@ export class SyncProtocol {
       this.counters.broken++
       this.#ports.logger.debug('message dropped', { why: error.message, bytes: bytes.length })
     }
+  }
+
+  /** Most senders are members whose oid is known; then nothing has to be hashed. */
+  #isOidOf(oid: Packed, name: string): boolean {
+    return this.#ports.members.nameOf(oid) === name || oidOfName(name) === oid
   }
 
   #onFrame(sender: Packed, frame: Frame): void {

@@ -58,8 +58,16 @@ export function decodePublicKey(der: Uint8Array): KeyObject | null {
  * a member's key it is the host identity, of the authority's key it stands in the join token.
  */
 export function keyDigest(key: KeyObject): string {
-  return createHash('sha256').update(encodePublicKey(key)).digest('hex')
+  let digest = digests.get(key)
+  if (digest === undefined) {
+    digest = createHash('sha256').update(encodePublicKey(key)).digest('hex')
+    digests.set(key, digest)
+  }
+  return digest
 }
+
+/** Each status has the digest of the same key, and its encoding takes 0.1 ms. */
+const digests = new WeakMap<KeyObject, string>()
 
 /**
  * Signs for one purpose: a signature made for one is worth nothing for another, nor in TLS, whose
