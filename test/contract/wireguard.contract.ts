@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { OverlayError } from '../../src/base/errors.ts'
 import type { WireGuard, WireGuardDevice, WireGuardPeer } from '../../src/dataplane/wireguard.ts'
 import type { Ip } from '../../src/net/ip.ts'
-import { wireguardKeys } from '../support/wireguard-keys.ts'
+import { newWireGuardKeys } from '../../src/dataplane/reconcile/encryption.ts'
 
 /** A host's WireGuard. */
 export interface WireGuardBench {
@@ -16,14 +16,14 @@ export interface WireGuardBench {
 export function wireGuardContract(open: () => Promise<WireGuardBench>): void {
   let bench: WireGuardBench
   const device: WireGuardDevice = {
-    ...wireguardKeys(),
+    ...newWireGuardKeys(),
     listenPort: 51_820,
     vtep: '192.0.2.1' as Ip,
     mtu: 1440,
   }
 
   const peer = (n: number): WireGuardPeer => ({
-    publicKey: wireguardKeys().publicKey,
+    publicKey: newWireGuardKeys().publicKey,
     presharedKey: n % 2 === 0 ? Buffer.alloc(32, 1 + (n % 255)).toString('base64') : null,
     endpoint: { ip: `192.0.2.${n % 250}` as Ip, port: 51_820 },
     vtep: `198.18.${n >> 8}.${n & 255}` as Ip,
@@ -54,7 +54,7 @@ export function wireGuardContract(open: () => Promise<WireGuardBench>): void {
     await bench.wireGuard.ensure(device)
     await bench.wireGuard.setPeers([peer(2), peer(3)])
     const changes: Partial<WireGuardDevice>[] = [
-      wireguardKeys(),
+      newWireGuardKeys(),
       { listenPort: 51_821 },
       { vtep: '192.0.2.9' as Ip },
       { mtu: 1380 },
@@ -81,7 +81,7 @@ export function wireGuardContract(open: () => Promise<WireGuardBench>): void {
     const keys = (await bench.wireGuard.dump())!.peers.map(({ publicKey }) => publicKey)
     expect(keys.sort()).to.deep.equal([b.publicKey, c.publicKey].sort())
     // A new key takes over the address of an old one.
-    const renewed = { ...b, publicKey: wireguardKeys().publicKey }
+    const renewed = { ...b, publicKey: newWireGuardKeys().publicKey }
     expect(await bench.wireGuard.setPeers([renewed, { ...c, keepaliveSeconds: 7 }])).to.equal(2)
     const found = (await bench.wireGuard.dump())!.peers
     const owner = found.find(({ allowed }) => allowed.includes(`${b.vtep}/32`))

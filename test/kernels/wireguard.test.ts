@@ -7,7 +7,7 @@ import type { Ip } from '../../src/net/ip.ts'
 import { wireGuardContract } from '../contract/wireguard.contract.ts'
 import { type LabContainer, type LabHost, LabUnderlay } from '../netns/lab-host.ts'
 import { NetnsLab } from '../netns/netns-lab.ts'
-import { wireguardKeys } from '../support/wireguard-keys.ts'
+import { newWireGuardKeys } from '../../src/dataplane/reconcile/encryption.ts'
 
 /** Whether this kernel has WireGuard; asking for a device loads the module. */
 function hasWireGuard(): boolean {
@@ -30,7 +30,7 @@ const counters = `table inet sent {
 
 interface EncryptedHost {
   readonly host: LabHost
-  readonly keys: ReturnType<typeof wireguardKeys>
+  readonly keys: ReturnType<typeof newWireGuardKeys>
 }
 
 describe('WireGuard of a Linux kernel', function () {
@@ -94,7 +94,7 @@ describe('WireGuard of a Linux kernel', function () {
       for (const n of [1, 2]) {
         const host = await underlay.addHost()
         await lab.run(host.netns, 'nft', counters)
-        const keys = wireguardKeys()
+        const keys = newWireGuardKeys()
         const { vtep } = host
         await host.dataplane.wireGuard.ensure({ ...keys, listenPort: 51_820, vtep, mtu: 1440 })
         const links = { ...(await host.links('secret', 5001)), mtu: 1390 }
@@ -170,7 +170,7 @@ describe('WireGuard of a Linux kernel', function () {
       await wireGuard.setPeers([])
       expect(await ping(), 'no peer').to.equal(false)
       expect(await sent(a!.host), 'no peer').to.deep.equal({ clear: 0, encrypted: 0 })
-      await wireGuard.setPeers([{ ...peerOf(b!), publicKey: wireguardKeys().publicKey }])
+      await wireGuard.setPeers([{ ...peerOf(b!), publicKey: newWireGuardKeys().publicKey }])
       expect(await ping(), 'a wrong key').to.equal(false)
       expect((await sent(a!.host)).clear, 'a wrong key').to.equal(0)
       await wireGuard.remove()

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import type { Clock } from '../../base/clock.ts'
 import { attempt } from '../../base/errors.ts'
 import { KeyedQueue } from '../../base/keyed-queue.ts'
@@ -17,6 +18,13 @@ const stalePeersMs = 10 * 60_000
 export interface WireGuardKeys {
   readonly privateKey: string
   readonly publicKey: string
+}
+
+/** X25519; JSON Web Keys have base64url. */
+export function newWireGuardKeys(): WireGuardKeys {
+  const { d, x } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' })
+  const base64 = (text: string): string => Buffer.from(text, 'base64url').toString('base64')
+  return { privateKey: base64(d!), publicKey: base64(x!) }
 }
 
 /** A member that shares an encrypted overlay with this host. */

@@ -1,10 +1,10 @@
-import { generateKeyPairSync } from 'node:crypto'
 import type { Cluster } from '../../cluster/cluster.ts'
 import type { Transition } from '../../cluster/cluster.ts'
 import {
   type EncryptedMember,
   Encryption,
   type WireGuardKeys,
+  newWireGuardKeys,
 } from '../../dataplane/reconcile/encryption.ts'
 import type { Network } from '../../driver/network-store.ts'
 import type { DriverParts } from '../../driver/ports.ts'
@@ -99,7 +99,7 @@ function wireGuardKeys(store: Store): () => Promise<WireGuardKeys> {
   return async () => {
     const known = saved.load()
     if (known !== undefined) return known
-    const keys = newKeys()
+    const keys = newWireGuardKeys()
     await saved.save(keys)
     return keys
   }
@@ -127,11 +127,4 @@ function encryptedMembers(
     })
   }
   return members
-}
-
-/** X25519; JSON Web Keys have base64url. */
-function newKeys(): WireGuardKeys {
-  const { d, x } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' })
-  const base64 = (text: string): string => Buffer.from(text, 'base64url').toString('base64')
-  return { privateKey: base64(d!), publicKey: base64(x!) }
 }

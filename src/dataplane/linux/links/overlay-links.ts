@@ -1,6 +1,5 @@
 import { failure } from '../../../base/errors.ts'
 import type { OverlayLinks } from '../../dataplane.ts'
-import { addAddress, getAddresses, readAddress, removeAddress } from '../netlink/addresses.ts'
 import type { Tunnel } from '../filter/host-filter.ts'
 import type { Link } from '../netlink/link.ts'
 import { configureLink, ownLink, repairLink } from './link-config.ts'
@@ -10,6 +9,7 @@ import type { Request } from '../netlink/message.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
 import { netnsIdOf } from '../netns/netns-ids.ts'
 import type { NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
+import { ensureAddresses } from './link-addresses.ts'
 import { type WithNetns, freeVni } from './vni-owner.ts'
 
 /**
@@ -41,7 +41,7 @@ export function ensureLinks(
   const bridge = ensureBridge(netns, links)
   const free = (): string => freeVni(tunnels, links, withNetns)
   const vxlan = ensureVxlan(netns, tunnels, links, { master: bridge.index, free })
-  const gateways = ensureGateways(netns.socket, bridge.index, links.gateways)
+  const gateways = ensureAddresses(netns.socket, bridge.index, links.gateways)
   return [...bridge.changed, ...vxlan, ...gateways]
 }
 
@@ -121,36 +121,6 @@ function whyRecreate(link: Link, links: OverlayLinks, netnsId: number | null): s
   if (link.linkNetnsId === null || link.linkNetnsId !== netnsId)
     return 'its socket was in another namespace'
   return null
-}
-
-/**
- * Removes before it adds: when an IPv4 address is removed, the kernel removes all that were added
- * to its prefix later (secondary addresses).
- */
-function ensureGateways(
-  socket: NetlinkSocket,
-  bridgeIndex: number,
-  wanted: readonly string[],
-): string[] {
-  const found = gatewaysOf(socket, bridgeIndex)
-  const excess = found.filter((address) => !wanted.includes(address))
-  socket.sendAll(excess.map((address) => removeAddress(bridgeIndex, address)))
-  const left = excess.length === 0 ? found : gatewaysOf(socket, bridgeIndex)
-  const missing = wanted.filter((address) => !left.includes(address))
-  socket.sendAll(missing.map((address) => addAddress(bridgeIndex, address)))
-  return [
-    ...excess.map((address) => `gateway ${address} removed`),
-    ...missing.map((address) => `gateway ${address} added`),
-  ]
-}
-
-/** The bridge's addresses, each `ip/length`. */
-function gatewaysOf(socket: NetlinkSocket, bridgeIndex: number): string[] {
-  return socket
-    .dump(getAddresses(bridgeIndex))
-    .map(readAddress)
-    .filter((address) => address !== null && address.index === bridgeIndex)
-    .map((address) => address!.text)
 }
 
 /** UDP port and VNI of the VXLAN device that is there; null when there is none. */

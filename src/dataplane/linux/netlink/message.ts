@@ -160,6 +160,18 @@ export function readMessages(datagram: Buffer): Message[] {
 /** The attributes in `bytes` by type. Of two with the same type the last one counts. */
 export function readAttributes(bytes: Buffer): Map<number, Buffer> {
   const attributes = new Map<number, Buffer>()
+  eachAttribute(bytes, (value, type) => void attributes.set(type, value))
+  return attributes
+}
+
+/** The values of all attributes in `bytes`, for lists whose members have one type. */
+export function listAttributes(bytes: Buffer): Buffer[] {
+  const values: Buffer[] = []
+  eachAttribute(bytes, (value) => void values.push(value))
+  return values
+}
+
+function eachAttribute(bytes: Buffer, visit: (value: Buffer, type: number) => void): void {
   for (let at = 0; at + attributeHeaderBytes <= bytes.length;) {
     const length = bytes.readUInt16LE(at)
     assert(
@@ -167,25 +179,9 @@ export function readAttributes(bytes: Buffer): Map<number, Buffer> {
       'an attribute is truncated',
     )
     const type = bytes.readUInt16LE(at + 2) & attributeTypeMask
-    attributes.set(type, bytes.subarray(at + attributeHeaderBytes, at + length))
+    visit(bytes.subarray(at + attributeHeaderBytes, at + length), type)
     at += (length + 3) & ~3
   }
-  return attributes
-}
-
-/** The values of all attributes in `bytes`, for lists whose members have one type. */
-export function listAttributes(bytes: Buffer): Buffer[] {
-  const values: Buffer[] = []
-  for (let at = 0; at + attributeHeaderBytes <= bytes.length;) {
-    const length = bytes.readUInt16LE(at)
-    assert(
-      length >= attributeHeaderBytes && at + length <= bytes.length,
-      'an attribute is truncated',
-    )
-    values.push(bytes.subarray(at + attributeHeaderBytes, at + length))
-    at += (length + 3) & ~3
-  }
-  return values
 }
 
 /** One attribute of `bytes` from `at` on; undefined when there is none. For dumps of many rows. */

@@ -1,13 +1,8 @@
 import { type OverlayError, failure, refusal } from '../../../base/errors.ts'
-import { type Ip, ipBits } from '../../../net/ip.ts'
+import { ipBits } from '../../../net/ip.ts'
 import type { ActualWireGuard, WireGuard, WireGuardDevice, WireGuardPeer } from '../../wireguard.ts'
-import {
-  addAddress,
-  addDefaultRoute,
-  getAddresses,
-  readAddress,
-  removeAddress,
-} from '../netlink/addresses.ts'
+import { ensureAddresses } from '../links/link-addresses.ts'
+import { addDefaultRoute } from '../netlink/addresses.ts'
 import { changeLink, createWireGuard, deleteLink } from '../netlink/link-requests.ts'
 import type { Link } from '../netlink/link.ts'
 import { wireguardPinName } from '../netlink/names.ts'
@@ -131,7 +126,8 @@ export class WireGuardNetns implements WireGuard {
       changed.push('key and port set')
     }
     const link = netns.link(deviceName)!
-    changed.push(...ensureAddress(netns.socket, link, device.vtep))
+    const address = `${device.vtep}/${ipBits(device.vtep)}`
+    changed.push(...ensureAddresses(netns.socket, link.index, [address]))
     if (link.mtu !== mtu || !link.up) {
       setUp(netns.socket, link, { mtu, listenPort })
       changed.push('MTU and state set')
@@ -194,18 +190,4 @@ function setUp(
       'set WIREGUARD_PORT to another port',
     error,
   )
-}
-
-/** The device's only address. @returns what was changed, in words. */
-function ensureAddress(socket: NetlinkSocket, { index }: Link, vtep: Ip): string[] {
-  const wanted = `${vtep}/${ipBits(vtep)}`
-  const found = socket
-    .dump(getAddresses(index))
-    .map(readAddress)
-    .flatMap((address) => (address?.index === index ? [address.text] : []))
-  const excess = found.filter((address) => address !== wanted && !address.startsWith('fe80:'))
-  socket.sendAll(excess.map((address) => removeAddress(index, address)))
-  if (!found.includes(wanted)) socket.sendAll([addAddress(index, wanted)])
-  else if (excess.length === 0) return []
-  return [`address ${wanted} set`]
 }

@@ -5,9 +5,9 @@ import { MemoryWireGuard } from '../../../../src/dataplane/memory/memory-wiregua
 import { type EncryptedMember, Encryption } from '../../../../src/dataplane/reconcile/encryption.ts'
 import type { Ip } from '../../../../src/net/ip.ts'
 import { VirtualClock } from '../../../support/virtual-clock.ts'
-import { wireguardKeys } from '../../../support/wireguard-keys.ts'
+import { newWireGuardKeys } from '../../../../src/dataplane/reconcile/encryption.ts'
 
-const keys = wireguardKeys()
+const keys = newWireGuardKeys()
 const member = (n: number): EncryptedMember => {
   const vtep = `192.0.2.${n}` as Ip
   const publicKey = Buffer.alloc(32, n).toString('base64')
@@ -108,7 +108,7 @@ describe('encryption', () => {
     host.isWanted = true
     host.members = [member(2)]
     await host.encryption.start()
-    const renewed = { ...member(2), publicKey: wireguardKeys().publicKey }
+    const renewed = { ...member(2), publicKey: newWireGuardKeys().publicKey }
     host.members = [renewed]
     host.encryption.changed()
     await host.settled()
