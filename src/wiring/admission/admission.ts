@@ -43,6 +43,8 @@ export class Admission {
   #renewing: Promise<void> | null = null
   #hintedMs = -Infinity
   #atFormer: HostParts['atFormer']
+  /** The gossip keys when this host led last, and since when they are these, monotonic, ms. */
+  #keys = { text: '', sinceMs: 0 }
 
   constructor(parts: AdmissionParts) {
     this.#parts = parts
@@ -274,11 +276,24 @@ export class Admission {
     if (registered !== undefined && registered.address !== address)
       await submit(this.#parts.consensus, 'enrol', { member, tokenId: null })
     if (founding !== null) await identity.keep('founding', null)
+    if (!this.#isSettled()) return
     const step = section.rotationDue(clock.wall(), { everyMs: rotationMs, settleMs })
     if (step === null) return
     const { current } = section.authorityState([])!.keys
     const key =
       step === 'install' ? Buffer.from(random.bytes(gossipKeyBytes)).toString('hex') : null
     await submit(this.#parts.consensus, 'stepGossipKey', { current, step, key })
+  }
+
+  /**
+   * Whether the gossip keys are as they are for long enough by this host's monotonic clock: a wall
+   * clock that jumps must not take away a key before members have the next.
+   */
+  #isSettled(): boolean {
+    const { section, clock } = this.#parts
+    const { current, keys } = section.authorityState([])?.keys ?? { current: 0, keys: [] }
+    const text = `${current} of ${keys.length}`
+    if (text !== this.#keys.text) this.#keys = { text, sinceMs: clock.now() }
+    return clock.now() - this.#keys.sinceMs >= settleMs
   }
 }

@@ -13,12 +13,15 @@ export class VirtualWorld {
     this.network = new MemoryNetwork({ clock, random: seededRandom(1), onStreamProgress })
   }
 
+  /** How far all wall clocks have jumped, ms. */
+  jumpMs = 0
+
   /** The clock of a host whose wall clock is so far off, in milliseconds. */
   clock(wallOffsetMs = 0): Clock {
     const virtual = this.#virtual
     return {
       now: () => virtual.now(),
-      wall: () => startMs + virtual.now() + wallOffsetMs,
+      wall: () => startMs + virtual.now() + wallOffsetMs + this.jumpMs,
       setTimeout: (fn, ms) => virtual.setTimeout(fn, ms),
       clearTimeout: (timer) => virtual.clearTimeout(timer),
     }

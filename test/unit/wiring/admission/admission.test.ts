@@ -240,6 +240,24 @@ describe('wiring/admission', () => {
     expect(members.flatMap(({ told }) => told())).to.deep.equal([])
   }).timeout(30_000)
 
+  it('takes no key away before all have the next, also when wall clocks jump by days', async () => {
+    const { hosts, one, two, three: third } = await three()
+    await hosts.pass(minuteMs)
+    const before = one.identity.standing!.keys.current
+    third.admission.stop()
+    for (let passed = 0; passed < 6 * minuteMs; passed += 250) {
+      if (passed < 60_000 && passed % 10_000 === 0) hosts.jumpMs += 5 * 24 * 60 * minuteMs
+      if (passed === 75_000) third.admission.start()
+      await hosts.advance(250)
+      const { keys } = hosts.section.authorityState([])!.keys
+      for (const { identity } of [one, two, third]) {
+        const had = identity.standing!.keys.keys.map(({ epoch }) => epoch)
+        expect(keys.some(({ epoch }) => had.includes(epoch))).to.equal(true)
+      }
+    }
+    expect(one.identity.standing!.keys.current).to.be.above(before)
+  }).timeout(30_000)
+
   it('shuts an evicted member out, from streams at once and from packets with the next key', async () => {
     const { hosts, two, three: third, lists } = await three()
     const former = third.identity.id
