@@ -150,12 +150,14 @@ function administrationOf(
   calls: CallStatistics,
   illness: () => string | null,
 ): Administration {
+  const metrics = new Metrics(() => metricsOf(plugin.status(), calls.summary()))
+  plugin.onPropagated((ms) => metrics.observeRecord(ms))
   return {
     status: () => ({ ...plugin.status(), calls: calls.summary() }),
     views: () => plugin.views(),
     diagnosis: plugin.diagnosis,
     events: () => events,
-    metrics: new Metrics(() => metricsOf(plugin.status(), calls.summary())),
+    metrics,
     illness,
     evict: (members, options) => plugin.ipam.evict(members, options),
     invite: (options) =>

@@ -104,6 +104,11 @@ export class Plugin {
     return { network: this.network, ipam: ipamHandlers(this.ipam, this.network) }
   }
 
+  /** Tells how long records take from here to another member, ms. */
+  onPropagated(observe: (ms: number) => void): void {
+    this.#rooms.propagation.observe = observe
+  }
+
   /** What all live members say of themselves, for `/views`. */
   views(): Promise<Readonly<Record<string, HostView | null>>> {
     return askViews(this.cluster, viewOf(this.status()))

@@ -18,6 +18,8 @@ interface Sample {
 const prefix = 'ts_overlay_'
 /** Upper bounds of the buckets for calls of the engine, in seconds. */
 const callBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 8]
+/** The same for records on their way to another member. */
+const recordBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
 /** Calls that are remembered until somebody asks for the first time. */
 const maxPending = 10_000
 
@@ -28,6 +30,7 @@ interface Loaded {
   /** What the process itself counts: calls, and Node's own metrics. */
   readonly process: Registry
   readonly calls: Histogram<'method'>
+  readonly records: Histogram
 }
 
 /**
@@ -48,6 +51,11 @@ export class Metrics {
   observeCall(method: string, ms: number): void {
     if (this.#loaded !== null) this.#loaded.calls.observe({ method }, ms / 1000)
     else if (this.#pending.length < maxPending) this.#pending.push([method, ms / 1000])
+  }
+
+  /** A record reached another member after that long, in milliseconds. */
+  observeRecord(ms: number): void {
+    this.#loaded?.records.observe(ms / 1000)
   }
 
   /** All metrics, and the content type that they have. */
@@ -75,7 +83,13 @@ async function load(): Promise<Loaded> {
     buckets: callBuckets,
     registers: [process],
   })
-  return { library, process, calls }
+  const records = new library.Histogram({
+    name: `${prefix}record_propagation_seconds`,
+    help: 'How long a record takes from here to another member, of one a second at most',
+    buckets: recordBuckets,
+    registers: [process],
+  })
+  return { library, process, calls, records }
 }
 
 function register(library: Library, registry: Registry, family: MetricFamily): void {

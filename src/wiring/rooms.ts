@@ -18,6 +18,7 @@ import { Peers } from '../peers/peers.ts'
 import { newAgreement } from './agreement.ts'
 import type { AddressWatch } from './host/address-watch.ts'
 import { ClaimFindings } from './claim-validation.ts'
+import { Propagation } from './ports/propagation.ts'
 import { driverAgreement, driverCluster, driverPools } from './ports/driver-ports.ts'
 import { newPaths } from './ports/path-ports.ts'
 import { ipamCluster } from './ports/ipam-ports.ts'
@@ -36,6 +37,7 @@ export interface Rooms {
   readonly cluster: Cluster
   readonly consensus: Consensus
   readonly peers: Peers
+  readonly propagation: Propagation
   readonly reconciler: Reconciler
   readonly encryption: Encryption
   readonly ipam: Ipam
@@ -79,6 +81,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const below = { cluster, seedCache, findings, join }
   const { consensus, admission, addressWatch } = newAgreement(ports, options, below)
   const peers = new Peers()
+  const propagation = new Propagation(clock, random, cluster)
   const reconciler = new Reconciler({
     dataplane,
     peers,
@@ -89,10 +92,8 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   })
   const agreed = new AgreedClient(consensus, '')
   const networks = (): Network[] => driver.networks()
-  const knowledge = ipamCluster(cluster, options.member, {
-    networks,
-    peersWithIp: (vni, ip) => peers.withIp(vni, ip),
-  })
+  const peersWithIp = peers.withIp.bind(peers)
+  const knowledge = ipamCluster(cluster, options.member, { networks, peersWithIp })
   const ipam = newIpam(ports, options, { consensus, agreement: agreed }, knowledge)
   const encryption = newEncryption(ports, options, { cluster, networks })
   const driver = new Driver({
@@ -103,7 +104,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     random,
     agreement: driverAgreement(clock, ipam, agreed),
     otherHosts: otherHosts(cluster, options.member, ports.engine),
-    cluster: driverCluster(cluster, { self: options.member, vxlanPort: options.vxlanPort }),
+    cluster: driverCluster(cluster, options, propagation),
     pools: driverPools(ipam),
     peers,
     dataplane: reconciler,
@@ -111,7 +112,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     ...driverSettings(options),
     ...driverEncryption(ports, options, encryption),
   })
-  const first = { cluster, consensus, peers, reconciler, encryption, seedCache }
+  const first = { propagation, cluster, consensus, peers, reconciler, encryption, seedCache }
   const names = newNames(ports, findings, { cluster, driver })
   const memberEvents = newMemberEvents(ports, options, first)
   const paths = newPaths(ports, options, { ...first, findings })

@@ -57,4 +57,17 @@ describe('the view of the page', () => {
     expect(a.plugin.page.view()).to.not.equal(first)
     expect(versions()).to.deep.equal([first.version, b.plugin.status().version])
   })
+
+  it('is beside a measurement of how long records take to another member', async () => {
+    const [a, b, c] = [await world.add(), await world.add(), await world.add()]
+    const [fromA, fromB]: number[][] = [[], []]
+    a.plugin.onPropagated((ms) => fromA!.push(ms))
+    b.plugin.onPropagated((ms) => fromB!.push(ms))
+    for (const [index, host] of [a, b, c].entries()) await run(host, index + 1)
+    await world.clock.advance(3000)
+    for (const measured of [fromA!, fromB!]) {
+      expect(measured).to.have.length(1)
+      expect(measured[0]).to.be.above(0).and.below(1000)
+    }
+  })
 })

@@ -73,8 +73,8 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     networks: { max: 1075, target: 600 },
     names: { max: 850, target: 700 },
     admin: { max: 700 },
-    wiring: { max: 4478, target: 600 },
-    top: { max: 374, target: 285 },
+    wiring: { max: 4600, target: 600 },
+    top: { max: 380, target: 285 },
   }
 
 /** Lines of packages/page, without its style sheet. */

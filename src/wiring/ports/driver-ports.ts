@@ -11,6 +11,7 @@ import { type Cidr, cidrBits } from '../../net/cidr.ts'
 import type { EndpointClaim } from '../../net/endpoint.ts'
 import { parsePoolKey, poolKeyOf } from '../../net/pool-key.ts'
 import { overlayRecord } from '../records.ts'
+import type { Propagation } from './propagation.ts'
 
 /** The calls of the engine that concern addresses. */
 type IpamHandlers = Pick<Ipam, 'requestPool' | 'releasePool' | 'requestAddress' | 'releaseAddress'>
@@ -30,7 +31,8 @@ export function recordEndpointId(endpointId: string): string {
 /** The cluster as the driver sees it. */
 export function driverCluster(
   cluster: Cluster,
-  { self, vxlanPort }: { readonly self: string; readonly vxlanPort: number },
+  { member: self, vxlanPort }: { readonly member: string; readonly vxlanPort: number },
+  propagation: Propagation,
 ): DriverCluster {
   const recordOf = (claim: EndpointClaim) => ({
     ...claim,
@@ -40,7 +42,10 @@ export function driverCluster(
     self,
     putOverlay: (overlay) => cluster.put(overlayRecord, { ...overlay, port: vxlanPort }),
     removeOverlay: (overlayId) => cluster.remove(overlayRecord, overlayId),
-    putEndpoint: (claim) => cluster.put(endpointRecord, recordOf(claim)),
+    putEndpoint: (claim) => {
+      cluster.put(endpointRecord, recordOf(claim))
+      propagation.written(recordOf(claim))
+    },
     removeEndpoint: (claim) =>
       cluster.remove(endpointRecord, `${claim.vni}/${recordEndpointId(claim.endpointId)}`),
     *overlays() {
