@@ -44,10 +44,9 @@ export const levels: readonly Level[] = [
   {
     name: 'e2e',
     files: ['test/e2e/**/*.test.ts'],
-    apart: ['test/e2e/voters.test.ts'],
     processes: 2,
     mochaArgs: ['--require', 'test/e2e/hooks.ts', '--timeout', '60000'],
-    load: 0.6,
+    load: 0.5,
     obstacle: async () => (await withoutKernel()) ?? (await withoutDebootstrap()),
   },
   {
