@@ -167,9 +167,11 @@ function planNew(
   publish: (by: Generation) => Action[],
 ): Action[] {
   if (claim?.spec == null) return publish(next(claim, self))
-  if (isSameNetwork(spec!, claim.spec)) return [{ kind: 'adopt', claim, networkId: id }]
-  // Removed and created again, with something else.
-  const isReplaced = destroyed.has(name) && users(name, claim.spec.overlayId).length === 0
+  const isSame = isSameNetwork(spec!, claim.spec)
+  if (isSame && !destroyed.has(name)) return [{ kind: 'adopt', claim, networkId: id }]
+  // Removed and created again: a new claim, for other hosts may have removed it at the same time.
+  const isReplaced =
+    isSame || (destroyed.has(name) && users(name, claim.spec.overlayId).length === 0)
   if (isReplaced) return publish(next(claim, self))
   if (isAutomatic && containers.length === 0) return [{ kind: 'delete', name, networkId: id }]
   return [clash(name, otherSubnet)]
@@ -185,16 +187,21 @@ function clash(name: string, why: string): Action {
   return { kind: 'finding', finding: { code: 'NETWORK_CLASH', name, text, remedy } }
 }
 
-/** The ids of networks that are as their claims say: what happens to them happens to the claim. */
+/**
+ * The networks that are as their claims say, by id with the claim's generation: what happens to
+ * them happens to the claim.
+ */
 export function* agreedOf(
   networks: readonly OwnNetwork[],
   claims: ReadonlyMap<string, NetworkClaim>,
   actions: readonly Action[],
-): Generator<string> {
+): Generator<[id: string, generation: Generation]> {
   for (const { id, name, spec } of networks) {
-    const claimed = claims.get(name)?.spec ?? null
-    if (spec !== null && claimed !== null && isSameNetwork(spec, claimed)) yield id
+    const claim = claims.get(name)
+    if (spec !== null && claim?.spec != null && isSameNetwork(spec, claim.spec))
+      yield [id, claim.generation]
   }
   for (const action of actions)
-    if (action.kind === 'publish' && action.networkId !== null) yield action.networkId
+    if (action.kind === 'publish' && action.networkId !== null)
+      yield [action.networkId, action.claim.generation]
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { Timeout } from '../base/timers.ts'
+import type { Generation, NetworkClaim } from './claim.ts'
 
 /** So long after the last removal it is known whether it was a prune: its event comes last, ms. */
 const settleMs = 2000
@@ -14,6 +15,8 @@ export class Removals {
   readonly #clock: Clock
   readonly #settled: Timeout
   readonly #byName = new Map<string, Removal>()
+  /** Of the claim that held when it went. */
+  readonly #generations = new Map<string, Generation>()
   /** When a network of that name was put back, on our clock, ms. */
   readonly #putBack = new Map<string, number>()
   #isPrune = false
@@ -32,8 +35,10 @@ export class Removals {
     return this.#byName
   }
 
-  removed(name: string): void {
+  /** The network went that this generation of its name's claim describes. */
+  removed(name: string, generation: Generation): void {
     this.#byName.set(name, 'recent')
+    this.#generations.set(name, generation)
     this.#settled.set(settleMs)
   }
 
@@ -41,9 +46,19 @@ export class Removals {
     if (this.#settled.isPending) this.#isPrune = true
   }
 
+  /** A removal is over when another claim holds: of a removal elsewhere, or of a new network. */
+  keepOnly(claims: ReadonlyMap<string, NetworkClaim>): void {
+    for (const name of this.#byName.keys()) {
+      const { counter, member } = this.#generations.get(name)!
+      const holding = claims.get(name)?.generation
+      if (holding?.counter !== counter || holding.member !== member) this.forget(name)
+    }
+  }
+
   /** The network is there again, or its removal is published. */
   forget(name: string): void {
     this.#byName.delete(name)
+    this.#generations.delete(name)
   }
 
   /** Whether it may be put back now; notes that it was. */

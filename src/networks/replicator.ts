@@ -13,6 +13,7 @@ import type { Logger } from '../base/logger.ts'
 import { type Cidr, cidrsOverlap } from '../net/cidr.ts'
 import { Debounce, Every } from '../base/timers.ts'
 import {
+  type Generation,
   type NetworkClaim,
   type NetworkSpec,
   effectiveClaims,
@@ -71,8 +72,8 @@ export class Replicator {
   readonly #prefixes: HostPrefixes
   /** Names by the id of the networks that the engine had. */
   #names = new Map<string, string>()
-  /** Ids of the networks that are as the claim of their name says: their removal is one of it. */
-  #agreed = new Set<string>()
+  /** The networks that are as the claim of their name says: their removal is one of that claim. */
+  #agreed = new Map<string, Generation>()
   readonly #actions: Actions
   #isConnected = false
 
@@ -147,7 +148,9 @@ export class Replicator {
   }
 
   #onDestroyed(id: string, name: string): void {
-    if (!this.#actions.deleting.delete(id) && this.#agreed.has(id)) this.#removals.removed(name)
+    const generation = this.#agreed.get(id)
+    if (!this.#actions.deleting.delete(id) && generation !== undefined)
+      this.#removals.removed(name, generation)
   }
 
   async #compare(): Promise<void> {
@@ -158,6 +161,7 @@ export class Replicator {
     this.#note(listed)
     await this.#own.keepOnly(new Set(this.#names.keys()))
     const claims = effectiveClaims(cluster.claims())
+    this.#removals.keepOnly(claims)
     const driver = new Map(networks().map((network) => [network.networkId, network]))
     await this.#prefixes.publish(listed, driver)
     const actions = this.#plan(listed, driver, containers, claims)
@@ -195,7 +199,7 @@ export class Replicator {
       prefixUsers: (spec) => this.#prefixUsers(spec),
       isCaretaker: live.indexOf(cluster.self) < maxCaretakers,
     })
-    this.#agreed = new Set(agreedOf(present, claims, actions))
+    this.#agreed = new Map(agreedOf(present, claims, actions))
     return actions
   }
 

@@ -2,7 +2,7 @@
  * The way out and in: `docker_gwbridge` does for our networks what it does for Docker's own
  * overlay.
  */
-import { expect } from 'chai'
+import { until } from '../support/lab/processes.ts'
 import { outsideAddress } from '../support/lab/underlay.ts'
 import { createNetwork, expectAnswers, expectAnswersIn, host, ours, start } from './cluster.ts'
 
@@ -20,8 +20,13 @@ describe('egress', () => {
     await host(1).docker([...published, 'lab:latest', 'sh', '-c', web])
     const request = 'GET / HTTP/1.0\\r\\n\\r\\n'
     const fetch = `exec 3<>/dev/tcp/${host(1).address}/8080 && printf '${request}' >&3 && cat <&3`
-    const fetched = await host(2).exec(['timeout', '5', 'bash', '-c', fetch])
-    expect(fetched.stdout).to.match(/^HTTP.* 200 .*it works\s*$/s)
+    // The server in the container listens a moment after its start.
+    const fetched = async (): Promise<boolean> => {
+      const command = ['timeout', '5', 'bash', '-c', fetch]
+      const { stdout } = await host(2).exec(command, { reject: false })
+      return /^HTTP.* 200 .*it works\s*$/s.test(stdout)
+    }
+    await until(fetched, 'the page')
   })
 
   it('does not stand in the way of the overlay', async () => {

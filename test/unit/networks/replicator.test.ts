@@ -58,6 +58,18 @@ describe('networks of three hosts', () => {
     expect(everywhere()).to.deep.equal([[], [], []])
   })
 
+  for (const again of [subnet, '10.0.9.0/24'])
+    it(`stay when one is made again with ${again} while others still look at its removal`, async () => {
+      a!.engine.create('blue', subnet)
+      await clock.advance(1000)
+      for (const host of world.hosts) host.engine.remove('blue')
+      await clock.advance(500)
+      a!.engine.create('blue', again)
+      await clock.advance(10_000)
+      expect(everywhere()).to.deep.equal([['blue'], ['blue'], ['blue']])
+      expect(c!.engine.named('blue')[0]!.IPAM.Config[0]!.Subnet).to.equal(again)
+    })
+
   it('come back when one is removed that another host uses, with the reason', async () => {
     a!.engine.create('blue', subnet)
     await clock.advance(1000)
