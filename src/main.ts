@@ -120,7 +120,8 @@ function createPlugin(
       hostRoutes: routedPrefixes,
       hostFacts: () => readHostFacts(vtep),
       hostAddress: {
-        routed: settings.advertiseAddress === null ? defaultRouteAddress : null,
+        routed:
+          (settings.dataAddress ?? settings.advertiseAddress) === null ? defaultRouteAddress : null,
         moved,
       },
       ...(engine === null ? {} : { engine }),

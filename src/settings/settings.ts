@@ -93,6 +93,9 @@ function clashesOf(raw: Raw): string[] {
     clashes.push(
       `MTU=${underlayMtu} is too little for ${where}=${advertiseAddress}: IPv6 needs ${minMtuOfIpv6}`,
     )
+  const noData = raw.dataAddress === null ? null : whyReservedIp(raw.dataAddress)
+  if (noData !== null)
+    clashes.push(`DATA_ADDR=${raw.dataAddress!} is where no other host reaches this one: ${noData}`)
   const ports = { GOSSIP_PORT: gossipPort, VXLAN_PORT: vxlanPort, WIREGUARD_PORT: wireguardPort }
   for (const [i, [name, port]] of Object.entries(ports).entries())
     for (const [other] of Object.entries(ports).filter(([, p], j) => j > i && p === port))

@@ -1,4 +1,3 @@
-import { isAbsolute } from 'node:path'
 import {
   type Parsed,
   parseAddress,
@@ -6,7 +5,13 @@ import {
   parseInteger,
   parseJoin,
   parseListenAddress,
+  parseName,
+  parsePath,
   parsePools,
+  parseScope,
+  parseSeconds,
+  parseSwitch,
+  parseVoters,
 } from './values.ts'
 
 /**
@@ -60,10 +65,6 @@ function path(name: string, description: string, preset: string): Setting<string
   )
 }
 
-function parsePath(text: string): Parsed<string> {
-  return isAbsolute(text) ? { value: text } : { reason: 'is not an absolute path' }
-}
-
 function onUnlessOff(name: string, description: string): Setting<boolean, string> {
   return setting({ name, description, preset: 'on', example: 'off', parse: parseSwitch })
 }
@@ -85,6 +86,15 @@ export const settingsTable = {
     preset: null,
     absent: "BIND_ADDR, else the default route's",
     example: '192.0.2.11',
+    parse: parseAddress,
+  }),
+  dataAddress: setting({
+    name: 'DATA_ADDR',
+    description:
+      'An address of this host for VXLAN and encrypted tunnels, where that is another network than gossip has.',
+    preset: null,
+    absent: 'ADVERTISE_ADDR',
+    example: '198.51.100.11',
     parse: parseAddress,
   }),
   bindAddress: setting({
@@ -240,7 +250,7 @@ export const settingsTable = {
     name: 'MTU',
     description: 'The MTU of the underlay, in bytes. Containers get 50 less, 70 less over IPv6.',
     preset: null,
-    absent: 'that of the interface with ADVERTISE_ADDR',
+    absent: 'that of the interface with DATA_ADDR',
     example: '9000',
     parse: (text) => parseInteger(text, minUnderlayMtu, 65_535),
   }),
@@ -271,29 +281,3 @@ export const settingsTable = {
     '/run/docker/plugins/ts-overlay.sock',
   ),
 } as const
-
-function parseScope(text: string): Parsed<'local' | 'global'> {
-  if (text === 'local' || text === 'global') return { value: text }
-  return { reason: 'is neither local nor global' }
-}
-
-function parseVoters(text: string): Parsed<number> {
-  if (/^[1357]$/.test(text)) return { value: Number(text) }
-  return { reason: 'is none of 1, 3, 5 and 7' }
-}
-
-function parseSwitch(text: string): Parsed<boolean> {
-  if (text === 'on' || text === 'off') return { value: text === 'on' }
-  return { reason: 'is neither on nor off' }
-}
-
-/** A name that is safe in a log line, a URL and a DNS label list. */
-function parseName(text: string): Parsed<string> {
-  if (/^[a-z0-9]([\w.-]{0,62})$/i.test(text)) return { value: text }
-  return { reason: 'is not a name of 1 to 63 letters, digits, dots, dashes and underscores' }
-}
-
-function parseSeconds(text: string): Parsed<number> {
-  const seconds = parseInteger(text, 1, 3600)
-  return 'value' in seconds ? { value: seconds.value * 1000 } : seconds
-}

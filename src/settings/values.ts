@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path'
 import { type Cidr, cidrBits, cidrLength, parseCidr } from '../net/cidr.ts'
 import { type Ip, parseIp } from '../net/ip.ts'
 import { whyNoPool } from '../net/reserved.ts'
@@ -120,4 +121,34 @@ function parsePoolRange(text: string): Parsed<PoolRange> {
   const length = parseInteger(match[2]!, cidrLength(cidr), most)
   if ('value' in length) return { value: { cidr, length: length.value } }
   return { reason: `has a length outside ${cidrLength(cidr)} to ${most}` }
+}
+
+export function parsePath(text: string): Parsed<string> {
+  return isAbsolute(text) ? { value: text } : { reason: 'is not an absolute path' }
+}
+
+export function parseScope(text: string): Parsed<'local' | 'global'> {
+  if (text === 'local' || text === 'global') return { value: text }
+  return { reason: 'is neither local nor global' }
+}
+
+export function parseVoters(text: string): Parsed<number> {
+  if (/^[1357]$/.test(text)) return { value: Number(text) }
+  return { reason: 'is none of 1, 3, 5 and 7' }
+}
+
+export function parseSwitch(text: string): Parsed<boolean> {
+  if (text === 'on' || text === 'off') return { value: text === 'on' }
+  return { reason: 'is neither on nor off' }
+}
+
+/** A name that is safe in a log line, a URL and a DNS label list. */
+export function parseName(text: string): Parsed<string> {
+  if (/^[a-z0-9]([\w.-]{0,62})$/i.test(text)) return { value: text }
+  return { reason: 'is not a name of 1 to 63 letters, digits, dots, dashes and underscores' }
+}
+
+export function parseSeconds(text: string): Parsed<number> {
+  const seconds = parseInteger(text, 1, 3600)
+  return 'value' in seconds ? { value: seconds.value * 1000 } : seconds
 }

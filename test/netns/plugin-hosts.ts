@@ -74,9 +74,9 @@ export class PluginHost {
   }
 
   /** Starts the plugin from what is on its disk; `join` as JOIN. */
-  async start(join: string): Promise<void> {
+  async start(join: string, settings: PluginSettings = {}): Promise<void> {
     const own = { ADVERTISE_ADDR: this.address, MEMBER_NAME: this.name }
-    const env = { ...own, JOIN: join, TOKEN: labToken, ...this.#env }
+    const env = { ...own, JOIN: join, TOKEN: labToken, ...this.#env, ...settings }
     const mounts = await this.#mountNamespace()
     const options = { program: this.#program, netns: this.netns, mounts, folder: this.#folder, env }
     this.#plugin = await PluginProcess.start(options)

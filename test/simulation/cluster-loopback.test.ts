@@ -32,7 +32,7 @@ function member(index: number, label = 'loopback'): Cluster {
     clock: systemClock,
     random: systemRandom,
     label,
-    transport: gossipSockets({ bindAddress: address, port, advertise: address }),
+    transport: gossipSockets({ bindAddress: address, port, advertise: { address } }),
   })
   let epoch: number | undefined
   return new Cluster({

@@ -59,7 +59,7 @@ export class LoopbackPlugins {
       name,
       address,
       store: identityStore(store),
-      inner: await gossipSockets({ bindAddress: address, port, advertise: address })(),
+      inner: await gossipSockets({ bindAddress: address, port, advertise: { address } })(),
       token,
       join: host === 1 ? [] : [{ host: addressOf(1), port }],
       rotationMs: 43_200_000,

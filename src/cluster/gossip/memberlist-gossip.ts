@@ -63,10 +63,9 @@ interface MemberlistGossipOptions {
 export function gossipSockets(options: {
   bindAddress: Ip
   port: number
-  advertise: Ip
+  advertise: { readonly address: Ip; readonly port?: number }
 }): () => Promise<Transport> {
-  const { bindAddress, port, advertise } = options
-  return () => SocketTransport.bind({ bindAddress, port, advertise: { address: advertise } })
+  return () => SocketTransport.bind(options)
 }
 
 /** Membership and transport by memberlist-js. Nothing is opened before `start`. */

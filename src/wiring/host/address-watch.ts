@@ -71,7 +71,7 @@ export class AddressWatch {
     const text = `no interface of this host has ${address} any more, so no other host reaches it`
     const remedy =
       routed === null
-        ? 'give the interface its address back, or set ADVERTISE_ADDR to the one that it has'
+        ? 'give the interface its address back, or set ADVERTISE_ADDR or DATA_ADDR to the one that it has'
         : "give the default route's interface an address: the plugin takes it by itself"
     findings.raise({ ...lost, text, remedy })
   }

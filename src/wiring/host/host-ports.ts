@@ -38,7 +38,9 @@ export interface HostPorts {
   readonly store: Store
   readonly dataplane: Dataplane
   readonly probes: LinuxTunnelProbes
-  /** This host's address and name in the cluster. */
+  /** At which the other hosts reach this one's gossip; the certificate has it. */
+  readonly address: Ip
+  /** This host's end of the tunnels, and its name in the cluster. */
   readonly vtep: Ip
   readonly member: string
   /** Connects when it is started; null with `ENGINE_API=off`. */
@@ -68,16 +70,19 @@ export async function openHost(settings: Settings, logger: Logger): Promise<Host
     logger: logger.child('dataplane'),
   })
   await dataplane.start()
-  const vtep = await ownAddress({
+  const { dataAddress } = settings
+  const address = await ownAddress({
     saved: savedValue<Ip>(store, 'cluster', 'address'),
     logger,
     setting: settings.advertiseAddress,
     routed: defaultRouteAddress,
-    check: (address) => dataplane.underlayMtu(address),
+    // Where frames have an address of their own, that of gossip may be one in front of this host.
+    check: (own) => dataplane.underlayMtu(dataAddress ?? own),
   })
-  const reserved = whyReservedIp(vtep)
+  const vtep = dataAddress ?? address
+  const reserved = whyReservedIp(address)
   if (reserved !== null)
-    logger.warn(`no other host reaches this one at ${vtep}: ${reserved}; set ADVERTISE_ADDR`)
+    logger.warn(`no other host reaches this one at ${address}: ${reserved}; set ADVERTISE_ADDR`)
   const savedName = savedValue<string>(store, 'cluster', 'name')
   const member = await memberName(savedName, systemRandom, settings.memberName)
   const engine = settings.engineApi ? newEngineClient(settings, logger) : null
@@ -87,7 +92,7 @@ export async function openHost(settings: Settings, logger: Logger): Promise<Host
     await releaseHost()
   }
   const probes = new LinuxTunnelProbes({ directories: [directory, spareDirectory], vtep })
-  return { store, dataplane, probes, vtep, member, engine, close }
+  return { store, dataplane, probes, address, vtep, member, engine, close }
 }
 
 function newEngineClient({ engineSocket }: Settings, logger: Logger): EngineClient {
@@ -103,7 +108,7 @@ function newEngineClient({ engineSocket }: Settings, logger: Logger): EngineClie
  * become one, for some seconds at the most. Rejects with NOT_ADMITTED when it was refused.
  */
 export async function openSealed(settings: Settings, host: HostPorts): Promise<SealedHost> {
-  const { store, vtep: address, member: name } = host
+  const { store, address, member: name } = host
   const { join: entries, gossipKeyRotationMs: rotationMs } = settings
   return await SealedHost.open({
     clock: systemClock,
@@ -172,8 +177,9 @@ export function hostGossip(
   })
 }
 
-async function openSockets({ bindAddress, gossipPort }: Settings, advertise: Ip) {
+async function openSockets({ bindAddress, gossipPort }: Settings, address: Ip) {
   try {
+    const advertise = { address, port: gossipPort }
     return await gossipSockets({ bindAddress, port: gossipPort, advertise })()
   } catch (error) {
     const what = `gossip cannot listen at ${bindAddress} port ${gossipPort}: ${messageOf(error)}`

@@ -26,6 +26,7 @@ describe('settings', () => {
     const expected: Settings = {
       join: [],
       advertiseAddress: null,
+      dataAddress: null,
       bindAddress: '0.0.0.0' as Settings['bindAddress'],
       gossipPort: 7946,
       vxlanPort: 4789,
@@ -108,6 +109,16 @@ describe('settings', () => {
     )
     for (const everywhere of ['0.0.0.0', '::'])
       expect(advertised({ BIND_ADDR: everywhere })).to.equal(null)
+  })
+
+  it('have frames and gossip on networks of their own, and a port in front', () => {
+    const env = { DATA_ADDR: '198.51.100.7', ADVERTISE_ADDR: 'fd00::1' }
+    expect(parseSettings(env)).to.include({
+      dataAddress: '198.51.100.7',
+      advertiseAddress: 'fd00::1',
+      gossipPort: 7946,
+    })
+    expect(faultOf({ DATA_ADDR: '127.0.0.1' })).to.match(/^DATA_ADDR=.*no other host.*loopback/)
   })
 
   it('refuse addresses and ranges where nothing can be, and say why', () => {

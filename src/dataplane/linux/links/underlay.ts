@@ -33,7 +33,7 @@ export function underlayMtu(
   if (link === null)
     throw refusal(
       'BAD_SETTING',
-      `no interface of this host has the address ${vtep}; set ADVERTISE_ADDR to one that has`,
+      `no interface of this host has the address ${vtep}; set ADVERTISE_ADDR, or DATA_ADDR, to one that has`,
     )
   if (link.index !== loopbackIndex) return link.mtu
   const mtu = defaultRouteMtu(socket, vtep)

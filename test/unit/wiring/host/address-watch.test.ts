@@ -109,7 +109,9 @@ describe('wiring/host/address-watch', () => {
     route = other
     await clock.advance(60_000)
     expect(moves).to.deep.equal([])
-    expect(findings.room('host').list()[0]?.remedy).to.match(/set ADVERTISE_ADDR to the one/)
+    expect(findings.room('host').list()[0]?.remedy).to.match(
+      /set ADVERTISE_ADDR or DATA_ADDR to the one/,
+    )
     addresses = new Set([own])
     await clock.advance(1000)
     expect(codes()).to.deep.equal([])
