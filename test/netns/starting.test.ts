@@ -176,15 +176,14 @@ describe('a plugin that starts', function () {
         links: (await links()).split('\n').length,
       }
     }
-    let before = await seen()
     const filler = full.stateFile('filler')
     await messageOf(writeFile(filler, Buffer.alloc(diskBytes)))
     // What is left of the journal's last page is used up first.
     let message = 'succeeded'
-    for (let n = 0; message === 'succeeded' && n < 100; n++) {
-      before = await seen()
+    for (let n = 0; message === 'succeeded' && n < 100; n++)
       message = await messageOf(story.start(`full ${n}`))
-    }
+    // The page may have ended between two writes of that start, with no room to take the first back.
+    const before = await seen()
     for (let n = 0; n < 3; n++) {
       expect(message).to.match(/ENOSPC|no space/i)
       expect(await seen()).to.deep.equal(before)
