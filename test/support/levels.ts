@@ -81,6 +81,7 @@ export const levels: readonly Level[] = [
     name: 'netns',
     files: ['test/netns/**/*.test.ts'],
     apart: ['test/netns/every-fault.test.ts', 'test/netns/vanishing-links.test.ts'],
+    processes: 2,
     mochaArgs: ['--timeout', '30000'],
     load: 0.5,
     obstacle: withoutKernel,
