@@ -2,7 +2,7 @@
  * How long until all members know a new container's names, in virtual time over a memory network
  * with delays and 5 % loss: the endpoint's record and that of its names, as a plugin publishes them.
  *
- *     node --conditions=source bench/name-spread.ts [members…]
+ *     node --conditions=source bench/name-spread.ts [members…]    CONTAINERS=50
  *
  * A thousand members take some gigabytes and, to find each other, minutes.
  */
@@ -11,7 +11,7 @@ import { namesRecord } from '../src/wiring/records.ts'
 import { World } from '../test/simulation/support/world.ts'
 import { median, print, spread, table } from './figures.ts'
 
-const containers = 50
+const containers = Number(process.env['CONTAINERS'] ?? 50)
 const names = ['web', 'www', '4f2a9c01b7de', 'web-host']
 
 const counts = process.argv.slice(2).map(Number)
@@ -29,19 +29,20 @@ async function timesOf(hosts: number): Promise<number[]> {
   await world.startAll()
   world.memory.conditions = { ...world.memory.conditions, loss: 0.05 }
   const times: number[] = []
+  let endpoint = ''
+  const waiting = new Set<object>()
+  for (const host of world.up)
+    host.cluster!.onTransitions((batch) => {
+      const isIt = batch.some(({ next }) => namesRecord.is(next) && next.endpointId === endpoint)
+      if (isIt) waiting.delete(host)
+    })
   for (let i = 0; i < containers; i++) {
     const owner = pick(world.random, world.up)!
     const { vni, endpointId } = world.put(owner, i)
     const begun = world.clock.now()
+    endpoint = endpointId
+    for (const host of world.up) if (host !== owner) waiting.add(host)
     owner.cluster!.put(namesRecord, { vni, endpointId, names })
-    const waiting = new Set(world.up.filter((host) => host !== owner))
-    for (const host of waiting)
-      host.cluster!.onTransitions((batch) => {
-        const isIt = batch.some(({ next }) => {
-          return namesRecord.is(next) && next.endpointId === endpointId && next.vni === vni
-        })
-        if (isIt) waiting.delete(host)
-      })
     await world.clock.advanceUntil(() => waiting.size === 0, 60_000)
     times.push(world.clock.now() - begun)
     await world.clock.advance(500 + below(world.random, 500))
