@@ -39,6 +39,7 @@ const benches: Readonly<Record<string, readonly string[]>> = {
   scale: ['bench/scale.ts'],
   overlays: ['bench/overlays.ts'],
   networks: ['bench/networks.ts'],
+  'first-network': ['bench/first-network.ts'],
   processes: ['bench/processes.ts'],
   hosts: [...mocha, '--reporter', 'spec', '--timeout', '60000', ...e2eFiles],
 }
