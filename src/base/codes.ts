@@ -65,6 +65,8 @@ export const findingCodes = [
   'TUNNEL_ONE_WAY',
   'UNDERLAY_MTU',
   'VNI_SHARED',
+  'WIREGUARD_OFF',
+  'WIREGUARD_SILENT',
 ] as const
 
 /** What happens and is kept for `GET /events`; docs/operating.md lists them. */

@@ -95,7 +95,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
   const peersWithIp = peers.withIp.bind(peers)
   const knowledge = ipamCluster(cluster, options.member, { networks, peersWithIp })
   const ipam = newIpam(ports, options, { consensus, agreement: agreed }, knowledge)
-  const encryption = newEncryption(ports, options, { cluster, networks })
+  const encryption = newEncryption(ports, options, { cluster, findings, networks })
   const driver = new Driver({
     clock,
     logger: logger.child('driver'),

@@ -55,7 +55,7 @@ export const maxFolderFiles = 12
 /** Lines with comments: what a room has at most, and the target where that is less. */
 export const budgets: Readonly<Record<string, { readonly max: number; readonly target?: number }>> =
   {
-    base: { max: 1210, target: 900 },
+    base: { max: 1215, target: 900 },
     net: { max: 660, target: 400 },
     settings: { max: 655 },
     host: { max: 845 },
@@ -68,7 +68,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     peers: { max: 350 },
     paths: { max: 570 },
     ipam: { max: 3062 },
-    dataplane: { max: 9607, target: 5200 },
+    dataplane: { max: 9700, target: 5200 },
     driver: { max: 2950, target: 1900 },
     networks: { max: 1100, target: 600 },
     names: { max: 850, target: 700 },

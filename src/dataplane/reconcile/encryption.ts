@@ -2,11 +2,13 @@ import { generateKeyPairSync } from 'node:crypto'
 import type { Clock } from '../../base/clock.ts'
 import { attempt } from '../../base/errors.ts'
 import { KeyedQueue } from '../../base/keyed-queue.ts'
+import type { RoomFindings } from '../../base/findings.ts'
 import type { Logger } from '../../base/logger.ts'
 import { Debounce, Every } from '../../base/timers.ts'
 import { parseIpInCidr } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { ActualWireGuardPeer, WireGuard, WireGuardPeer } from '../wireguard.ts'
+import { EncryptionHealth } from './encryption-health.ts'
 
 /** Members and networks that change within that time are written together, ms. */
 const coalesceMs = 20
@@ -34,6 +36,7 @@ interface EncryptionParts {
   readonly wireGuard: WireGuard
   readonly clock: Clock
   readonly logger: Logger
+  readonly findings: RoomFindings
   readonly vtep: Ip
   readonly listenPort: number
   /** The MTU of the device, in bytes. */
@@ -71,16 +74,19 @@ export class Encryption {
   #published: string | null = null
   /** Whether the device, or one of an earlier process, may be in the kernel. */
   #mayBeThere = true
-  #failure: string | null = null
+  readonly #health: EncryptionHealth
+  /** The peers that were written last; null before the first. */
+  #written: string | null = null
   #status: EncryptionStatus | null = null
 
   constructor(parts: EncryptionParts) {
     this.#parts = parts
-    const { clock } = parts
+    const { clock, findings } = parts
+    this.#health = new EncryptionHealth(findings)
     this.#staleDeadlineMs = clock.now() + stalePeersMs
-    const run = (): Promise<void> => this.#reconcile()
-    this.#soon = new Debounce({ clock, delayMs: coalesceMs, run: () => void run() })
-    this.#audit = new Every({ clock, intervalMs: auditIntervalMs, run })
+    const run = (): void => void this.#reconcile()
+    this.#soon = new Debounce({ clock, delayMs: coalesceMs, run })
+    this.#audit = new Every({ clock, intervalMs: auditIntervalMs, run: () => this.#inspect() })
   }
 
   /** Makes the device where one is wanted, so that overlays can be restored. */
@@ -115,27 +121,42 @@ export class Encryption {
       attempt(
         async () => {
           await (this.#parts.isWanted() ? this.#ensure() : this.#remove())
-          this.#failure = null
+          this.#health.works()
         },
-        (message) => {
-          if (this.#failure !== message) this.#parts.logger.warn(message)
-          this.#failure = message
-        },
+        (message) => this.#health.failed(message),
       ),
     )
   }
 
+  async #inspect(): Promise<void> {
+    await this.#reconcile()
+    this.#health.looked(this.#status?.peers ?? [])
+  }
+
   async #ensure(): Promise<void> {
-    const { wireGuard, logger, vtep, listenPort, mtu, keys } = this.#parts
+    const { wireGuard, vtep, listenPort, mtu, keys } = this.#parts
     const own = await keys()
     this.#mayBeThere = true
     const changed = await wireGuard.ensure({ ...own, listenPort, vtep, mtu: await mtu() })
-    if (changed.length > 0) logger.info(`WireGuard: ${changed.join(', ')}`)
     this.#publish(own.publicKey)
     const found = (await wireGuard.dump())?.peers ?? []
-    await wireGuard.setPeers(this.#wantedPeers(own.publicKey, found))
+    const wanted = this.#wantedPeers(own.publicKey, found)
+    const written = await wireGuard.setPeers(wanted)
+    this.#tell(changed, wanted, written)
     const peers = found.map((peer) => ({ ...peer, presharedKey: undefined }))
     this.#status = { publicKey: own.publicKey, listenPort, peers }
+  }
+
+  /** Something is drift when neither the device is new to this process nor its peers are others. */
+  #tell(changed: readonly string[], wanted: readonly WireGuardPeer[], written: number): void {
+    const { logger } = this.#parts
+    const before = this.#written
+    this.#written = JSON.stringify(wanted)
+    if (written > 0 && before === this.#written) changed = [...changed, `${written} peers repaired`]
+    if (changed.length === 0) return
+    const text = changed.join(', ')
+    if (before === null) logger.info(`WireGuard: ${text}`)
+    else logger.warn(`WireGuard had drifted: ${text}`, { event: 'drift-repaired' })
   }
 
   /** After a start, peers stay until what their members publish is known. */
@@ -158,7 +179,7 @@ export class Encryption {
     if (!this.#mayBeThere) return
     await this.#parts.wireGuard.remove()
     this.#mayBeThere = false
-    this.#status = null
+    this.#status = this.#written = null
   }
 
   #publish(publicKey: string | null): void {

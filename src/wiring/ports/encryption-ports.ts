@@ -1,3 +1,4 @@
+import type { Findings } from '../../base/findings.ts'
 import type { Cluster } from '../../cluster/cluster.ts'
 import type { Transition } from '../../cluster/cluster.ts'
 import {
@@ -18,13 +19,14 @@ import { savedValue } from './saved-value.ts'
 /** What the encryption needs of the other rooms. */
 interface EncryptionRooms {
   readonly cluster: Cluster
+  readonly findings: Findings
   readonly networks: () => readonly Network[]
 }
 
 export function newEncryption(
   ports: PluginPorts,
   options: PluginOptions,
-  { cluster, networks }: EncryptionRooms,
+  { cluster, findings, networks }: EncryptionRooms,
 ): Encryption {
   const { clock, logger, store, dataplane, sealed } = ports
   const { vtep, wireguardPort: port } = options
@@ -36,6 +38,7 @@ export function newEncryption(
     wireGuard: dataplane.wireGuard,
     clock,
     logger: logger.child('encryption'),
+    findings: findings.room('encryption'),
     vtep,
     listenPort: port,
     mtu: async () => wireGuardMtu(await underlayMtu(ports, options), vtep),

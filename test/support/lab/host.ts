@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { MethodSummary } from '../../../src/engine-api/call-statistics.ts'
 import type { PluginStatus } from '../../../src/wiring/status.ts'
-import { scaled } from '../time.ts'
+import { scaled, timeFactor } from '../time.ts'
 import { Engine } from './engine.ts'
 import type { EngineVersion } from './engines.ts'
 import { labImage } from './image.ts'
@@ -140,7 +140,21 @@ export class Host {
     const { name = pluginName, folder = `${guest.project}/build/plugin` } = options
     await this.docker(['plugin', 'create', name, folder])
     await this.setPlugin({ TOKEN: labToken, ...settings }, name)
-    await this.docker(['plugin', 'enable', name])
+    await this.enablePlugin(name)
+  }
+
+  /**
+   * `docker plugin enable`. The engine gives a plugin some 12 s until it listens, and an emulated
+   * machine needs more the first time.
+   */
+  async enablePlugin(name = pluginName): Promise<void> {
+    for (let attempts = timeFactor; ; attempts--) {
+      const enable = ['plugin', 'enable', '--timeout', '300', name]
+      const { exitCode, stderr } = await this.docker(enable, { reject: false })
+      if (exitCode === 0 || stderr.includes('already enabled')) return
+      if (attempts <= 1 || !stderr.includes('connect: no such file'))
+        throw new Error(`${this.name}: the plugin is not enabled: ${stderr}`)
+    }
   }
 
   /** `docker plugin set`; the plugin must be disabled. JOIN comes with the token of the lab. */

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { failure } from '../../../../src/base/errors.ts'
+import { Findings } from '../../../../src/base/findings.ts'
 import { silentLogger } from '../../../../src/base/logger.ts'
 import { MemoryWireGuard } from '../../../../src/dataplane/memory/memory-wireguard.ts'
 import { type EncryptedMember, Encryption } from '../../../../src/dataplane/reconcile/encryption.ts'
@@ -22,13 +23,19 @@ class Host {
   members: EncryptedMember[] = []
   readonly known = new Set<Ip>()
   readonly published: (string | null)[] = []
+  readonly findings = new Findings(this.clock, silentLogger)
+  readonly events: string[] = []
   encryption = this.newProcess()
 
   newProcess(): Encryption {
     return (this.encryption = new Encryption({
       wireGuard: this.wireGuard,
       clock: this.clock,
-      logger: silentLogger,
+      logger: {
+        ...silentLogger,
+        warn: (text, fields) => void this.events.push(`${String(fields?.['event'])}: ${text}`),
+      },
+      findings: this.findings.room('encryption'),
       vtep: '192.0.2.1' as Ip,
       listenPort: 51_820,
       mtu: async () => 1440,
@@ -43,6 +50,10 @@ class Host {
   async peers(): Promise<string[] | null> {
     const found = await this.wireGuard.dump()
     return found === null ? null : found.peers.map(({ allowed }) => allowed.join()).sort()
+  }
+
+  found(): string[] {
+    return this.findings.status().list.map(({ code, text }) => `${code}: ${text}`)
   }
 
   /** Until what changed is written. */
@@ -125,6 +136,42 @@ describe('encryption', () => {
       await host.clock.advance(31_000)
       expect(await host.peers()).to.deep.equal(['192.0.2.2/32'])
     }
+    expect(host.events).to.have.length(2)
+    expect(host.events[1]).to.equal('drift-repaired: WireGuard had drifted: 1 peers repaired')
+    host.members.push(member(3))
+    host.encryption.changed()
+    await host.settled()
+    expect(host.events).to.have.length(2)
+  })
+
+  it('finds a peer that is sent packets and does not answer, until it does', async () => {
+    host.isWanted = true
+    host.members = [member(2), member(3)]
+    await host.encryption.start()
+    const traffic = new Map<string, { sentBytes: number; receivedBytes: number }>()
+    const dump = host.wireGuard.dump.bind(host.wireGuard)
+    host.wireGuard.dump = async () => {
+      const found = (await dump())!
+      const peers = found.peers.map((peer) => ({ ...peer, ...traffic.get(peer.publicKey) }))
+      return { ...found, peers }
+    }
+    const { publicKey } = member(2)
+    const audits: [sentBytes: number, receivedBytes: number][] = [
+      [32, 92],
+      [64, 92],
+      [400, 92],
+      [400, 92],
+      [400, 500],
+    ]
+    const found: string[][] = []
+    for (const [sentBytes, receivedBytes] of audits) {
+      traffic.set(publicKey, { sentBytes, receivedBytes })
+      await host.clock.advance(30_000)
+      found.push(host.found())
+    }
+    const silent =
+      'WIREGUARD_SILENT: WireGuard of the host 192.0.2.2 does not answer: encrypted networks carry nothing there'
+    expect(found).to.deep.equal([[], [], [], [silent], []])
   })
 
   it('refuses where the kernel has no WireGuard, and tries again in audits', async () => {
@@ -135,8 +182,10 @@ describe('encryption', () => {
     host.isWanted = true
     await host.encryption.start()
     expect(await host.peers()).to.equal(null)
+    expect(host.found().join()).to.match(/^WIREGUARD_OFF: encrypted networks .* carry nothing: /)
     host.wireGuard.isSupported = true
     await host.clock.advance(31_000)
+    expect(host.found()).to.deep.equal([])
     expect(await host.peers()).to.deep.equal([])
     expect(host.encryption.status()?.publicKey).to.equal(keys.publicKey)
   })
