@@ -54,8 +54,8 @@ hunt: setup ## new seeds for the simulations and properties, which otherwise dra
 netns: setup ## against the kernel, with network namespaces as hosts (root)
 	@$(run) test/support/run-levels.ts netns
 
-kernels: setup ## on a stock Debian kernel in a virtual machine (root); KERNEL=6.1, FILES=test/netns/pins.test.ts
-	@KERNEL='$(KERNEL)' FILES='$(FILES)' $(run) test/support/run-levels.ts kernels
+kernels: plugin ## on a stock Debian kernel in a virtual machine (root); KERNEL=6.1, FILES=test/netns/pins.test.ts
+	@KERNEL='$(or $(KERNEL),6.1)' FILES='$(FILES)' $(run) test/support/run-levels.ts kernels
 
 e2e: setup ## real Docker Engines on this machine (root); ENGINE=28.5, 26.1, 20.10 or mixed
 	@ENGINE=$(ENGINE) $(run) test/support/run-levels.ts e2e
