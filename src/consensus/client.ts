@@ -4,6 +4,7 @@ import { withDeadline } from '../base/deadline.ts'
 import { type OverlayError, failure, isBug } from '../base/errors.ts'
 import { type Random, pick, shuffled } from '../base/random.ts'
 import type { ConsensusTransport, MemberState, SubmitOptions } from './ports.ts'
+import { whyNoQuorum } from './quorum-failure.ts'
 import { maxOutstanding } from './server/replicated-state.ts'
 import {
   type Answer,
@@ -16,6 +17,8 @@ import {
 
 /** One attempt at one member, ms. */
 const attemptMs = 1500
+/** A member that has not answered by then is waited for while the others are asked, ms. */
+const patienceMs = 300
 const minPauseMs = 50
 const maxPauseMs = 400
 
@@ -41,6 +44,16 @@ interface Search {
   readonly tried: Set<string>
   /** Voters that did not answer, or that another one does not hear. */
   readonly silent: Set<string>
+  /** Requests under way, and the member that each was sent to. */
+  readonly asked: Map<Promise<Reply>, string>
+  pauses: number
+  /** When those that were tried are asked again; null while somebody is left to be asked. */
+  pausedUntilMs: number | null
+}
+
+interface Reply {
+  readonly from: string
+  readonly answer: Answer | null
 }
 
 /** The client's side of a session. */
@@ -76,7 +89,7 @@ export class Client {
     const search = this.#searchFor(options)
     await this.#findCluster(search)
     const session = this.#sessionOf(this.#parts.view().clusterId)
-    while (session.outstanding.size >= maxOutstanding / 2) await this.#pause(search, 1)
+    while (session.outstanding.size >= maxOutstanding / 2) await this.#pause(search)
     const sequence = session.next++
     session.outstanding.add(sequence)
     try {
@@ -123,35 +136,59 @@ export class Client {
     return answer?.kind === 'view' ? answer.view : null
   }
 
+  /**
+   * Asks one member after another, and does not wait for a silent one: what it may still answer
+   * counts while the others are asked. The session makes it safe to have a command at two servers.
+   */
   async #call(
     request: Exclude<Request, { kind: 'view' | 'enroll' }>,
     search: Search,
   ): Promise<Uint8Array> {
-    for (let pauses = 0; ;) {
-      const target = this.#target(search)
-      if (target === null) {
-        this.#isLost = true
-        search.tried.clear()
-        await this.#pause(search, ++pauses)
-        continue
-      }
-      search.tried.add(target)
-      const left = search.endMs - this.#parts.clock.now()
-      if (left <= 0) throw this.#failure(search)
-      const answer = await this.#ask(target, request, Math.min(attemptMs, left))
-      if (answer === null) search.silent.add(target)
-      else search.silent.delete(target)
+    for (;;) {
+      const reply = await this.#nextReply(request, search)
+      if (reply === null) continue
+      const { from, answer } = reply
+      if (answer === null) search.silent.add(from)
+      else search.silent.delete(from)
       if (answer?.kind === 'result') {
         this.#isLost = false
-        this.#parts.learn(target, answer.view)
+        this.#parts.learn(from, answer.view)
         return answer.bytes
       }
-      if (answer?.kind === 'view') this.#redirected(target, answer.view, request, search)
+      if (answer?.kind === 'view') this.#redirected(from, answer.view, request, search)
       if (answer?.kind === 'refused' && answer.reason !== 'busy') {
         this.#session = this.#newSession('')
         throw failure('QUORUM', `the voters dropped this member's session; try again`)
       }
     }
+  }
+
+  /**
+   * Asks the next member, if there is one to ask, and waits for an answer of any; null when none
+   * came by then.
+   */
+  async #nextReply(request: Request, search: Search): Promise<Reply | null> {
+    const { tried, silent, asked } = search
+    const target = this.#target(search)
+    if (target === null) {
+      this.#isLost ||= asked.size === 0
+      return this.#pause(search)
+    }
+    tried.add(target)
+    this.#send(target, request, search)
+    if (silent.has(target)) return null
+    const reply = await this.#wait(search, patienceMs)
+    if (reply === null) silent.add(target)
+    return reply
+  }
+
+  #send(target: string, request: Request, { asked, endMs }: Search): void {
+    const timeoutMs = Math.min(attemptMs, endMs - this.#parts.clock.now())
+    const reply = this.#ask(target, request, timeoutMs).then((answer) => {
+      asked.delete(reply)
+      return { from: target, answer }
+    })
+    asked.set(reply, target)
   }
 
   /** Learns where the leader is; that one is next unless it is known. */
@@ -171,32 +208,52 @@ export class Client {
       search.tried.delete(leader)
   }
 
-  /** The leader if it was not tried, another voter, or anybody who may know more. */
-  #target({ tried }: Search): string | null {
+  /**
+   * The leader if it was not tried, another voter, or anybody who may know more. A voter that is
+   * silent comes after those that answer.
+   */
+  #target({ tried, silent }: Search): string | null {
     const { view, random, members, self } = this.#parts
     const { leader, voters } = view()
     const isAway = (name: string): boolean =>
       members().some((member) => member.name === name && /dead|left/.test(member.state))
     const isOpen = (name: string): boolean => name !== '' && !tried.has(name)
-    if (isOpen(memberOf(leader)) && !isAway(memberOf(leader))) return memberOf(leader)
-    const names = shuffled(random, voters.map(memberOf)).filter(isOpen)
-    const voter = names.find((name) => !isAway(name)) ?? null
+    const names = [memberOf(leader), ...shuffled(random, voters.map(memberOf))]
+    const open = names.filter((name) => isOpen(name) && !isAway(name))
+    const voter = open.find((name) => !silent.has(name)) ?? open[0] ?? null
     if (voter !== null || tried.size > voters.length) return voter
     const alive = members().filter(({ name, state }) => state === 'alive' && name !== self)
     return pick(random, alive.map(({ name }) => name).filter(isOpen)) ?? null
   }
 
   async #findCluster(search: Search): Promise<void> {
-    for (let pauses = 0; this.#parts.view().clusterId === '';) await this.#pause(search, ++pauses)
+    while (this.#parts.view().clusterId === '') await this.#pause(search)
   }
 
-  /** Waits a little longer each time. Rejects when the time is over. */
-  async #pause(search: Search, pauses: number): Promise<void> {
+  /** Waits a little longer each time, or until an answer comes; then those asked may be again. */
+  async #pause(search: Search): Promise<Reply | null> {
     const { clock, random } = this.#parts
+    const most = Math.min(maxPauseMs, minPauseMs * 2 ** Math.min(search.pauses + 1, 8))
+    search.pausedUntilMs ??= clock.now() + (most / 2) * (1 + random.uint32() / 2 ** 32)
+    const reply = await this.#wait(search, search.pausedUntilMs - clock.now())
+    if (reply !== null) return reply
+    search.pauses++
+    search.pausedUntilMs = null
+    search.tried.clear()
+    for (const member of search.asked.values()) search.tried.add(member)
+    return null
+  }
+
+  /**
+   * The next answer to a request under way; null when none comes within `ms`. Rejects when the time
+   * is over.
+   */
+  #wait(search: Search, ms: number): Promise<Reply | null> {
+    const { clock } = this.#parts
     const left = search.endMs - clock.now()
     if (left <= 0) throw this.#failure(search)
-    const most = Math.min(maxPauseMs, minPauseMs * 2 ** Math.min(pauses, 8))
-    await sleep(clock, Math.min(left, most / 2 + (random.uint32() / 2 ** 32) * (most / 2)))
+    const over = sleep(clock, Math.max(0, Math.min(left, ms))).then(() => null)
+    return Promise.race([...search.asked.keys(), over])
   }
 
   async #ask(member: string, request: Request, timeoutMs: number): Promise<Answer | null> {
@@ -213,7 +270,8 @@ export class Client {
 
   #searchFor({ timeoutMs }: SubmitOptions): Search {
     const endMs = this.#parts.clock.now() + timeoutMs
-    return { endMs, tried: new Set(), silent: new Set() }
+    const common = { tried: new Set<string>(), silent: new Set<string>() }
+    return { endMs, ...common, asked: new Map(), pauses: 0, pausedUntilMs: null }
   }
 
   #failure({ silent }: Search): OverlayError {
@@ -232,24 +290,4 @@ export class Client {
       this.#parts.random.uint32() * 0x1_0000 + (this.#parts.random.uint32() >>> 16)
     return { clusterId, incarnation, next: 1, outstanding: new Set(), isOpen: false }
   }
-}
-
-/** Who does not answer, and what to do: every voter that is dead, gone or silent, by name. */
-function whyNoQuorum(
-  { clusterId, voters }: ClusterView,
-  silent: ReadonlySet<string>,
-  members: readonly MemberState[],
-): string {
-  if (clusterId === '')
-    return 'this member has not found a cluster yet; check that the hosts in JOIN run and reach each other'
-  const names = voters.map(memberOf).toSorted()
-  const stateOf = (name: string): string => members.find((m) => m.name === name)?.state ?? 'unknown'
-  const missing = names.filter((name) => silent.has(name) || !/alive|suspect/.test(stateOf(name)))
-  const all = `${names.length} voters (${names.join(', ')})`
-  if (missing.length === 0)
-    return `the ${all} answer but have not agreed on a leader yet; try again in a few seconds`
-  return (
-    `no majority of the ${all} answers: ${missing.join(', ')} ${missing.length === 1 ? 'does' : 'do'} not. ` +
-    'Start them again; if they are gone for good, run `ts-overlay recover` on a voter that is left'
-  )
 }

@@ -72,6 +72,26 @@ describe('voters', () => {
       return voters.length > 0 && !voters.includes(second.name)
     })
   })
+
+  it('are not given up by one that leaves a moment after two others lost their disks', async () => {
+    const world = worldOf(29, five)
+    for (const host of world.hosts.values()) host.start()
+    await settled(world, 5)
+    const lead = world.leader!
+    const [a, b, leaver, rest] = five.filter((name) => name !== lead.name)
+    await world.clock.advance(1000)
+    for (const name of [a!, b!]) world.host(name).loseDisk()
+    await world.clock.advance(600)
+    const stopped = world.host(leaver!).stop(true)
+    await world.clock.advance(4000)
+    await stopped
+    world.host(leaver!).start()
+    await world.clock.advance(6000)
+    const leading = world.leader?.name
+    expect(leading, 'a leader of the three that are left').to.be.oneOf([lead.name, leaver, rest])
+    const { voters } = world.leader!.consensus!.status()
+    expect(voters).to.include.members([lead.name, leaver!, rest!])
+  })
 })
 
 describe('a client', () => {

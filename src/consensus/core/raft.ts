@@ -211,9 +211,9 @@ export class Raft {
     return this.#leaderId !== null && (this.#leader !== null || this.#ticks < limits.electionTicks)
   }
 
-  #resetElection(): void {
+  #resetElection(ticks: number = limits.electionTicks): void {
     this.#ticks = 0
-    this.#electionTicks = limits.electionTicks + below(this.#random, limits.electionTicks)
+    this.#electionTicks = ticks + below(this.#random, ticks)
   }
 
   #becomeFollower(term: number, leaderId: ServerId | null): void {
@@ -236,7 +236,7 @@ export class Raft {
     this.#leaderId = null
     this.#votes = new Map([[this.id, true]])
     this.#role = isPre ? 'pre-candidate' : 'candidate'
-    this.#resetElection()
+    this.#resetElection(isPre ? limits.preVoteTicks : limits.electionTicks)
     if (!isPre) {
       this.#term++
       this.#votedFor = this.id

@@ -131,6 +131,8 @@ export interface Ready {
 export const limits = {
   /** A follower without a leader campaigns after this many ticks, up to twice as many. */
   electionTicks: 10,
+  /** A pre-vote, which costs nothing, is asked for again after this many, up to twice as many. */
+  preVoteTicks: 3,
   heartbeatTicks: 2,
   /** Entries in one message, bytes; one entry may be longer. */
   maxAppendBytes: 64 * 1024,

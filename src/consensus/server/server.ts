@@ -2,7 +2,6 @@ import { type Clock, sleep } from '../../base/clock.ts'
 import { isBug, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { Random } from '../../base/random.ts'
-import { Every } from '../../base/timers.ts'
 import { serversOf } from '../core/configuration.ts'
 import { Raft } from '../core/raft.ts'
 import type { Configuration, Entry, Message, Ready, ServerId, Snapshot } from '../core/types.ts'
@@ -15,8 +14,8 @@ import {
   type SessionCommand,
   encodeCommand,
 } from './replicated-state.ts'
+import { Ticks } from './ticks.ts'
 
-const tickMs = 100
 /** Steps that wait for the disk; messages beyond are dropped, as a network would. */
 const maxSteps = 2048
 /** Steps between two turns of the event loop. */
@@ -46,7 +45,7 @@ export class RaftServer {
   diskFailure: string | null = null
   readonly #parts: ServerParts
   readonly #raft: Raft
-  readonly #ticks: Every
+  readonly #ticks: Ticks
   #steps: ((raft: Raft) => void)[] = []
   readonly #pending = new Pending()
   #applied: number
@@ -64,8 +63,7 @@ export class RaftServer {
     this.#applied = persistent.snapshot.index
     this.#version = persistent.snapshot.version
     if (this.#canApply(this.#version)) state.restore(persistent.snapshot.data)
-    const run = (): void => void this.step((raft) => raft.tick(clock.wall()))
-    this.#ticks = new Every({ clock, intervalMs: tickMs, run })
+    this.#ticks = new Ticks(clock, () => void this.step((core) => core.tick(clock.wall())))
   }
 
   get raft(): Raft {
@@ -89,7 +87,7 @@ export class RaftServer {
   }
 
   start(): void {
-    if (!this.#isStopped) this.#ticks.start(0)
+    if (!this.#isStopped) this.#ticks.start()
   }
 
   /** Nothing is written or sent any more. */

@@ -28,6 +28,8 @@ interface VotersParts {
 
 /** A voter that was heard within this is not silent, ms. */
 const quietMs = 2000
+/** One that answers has been heard within this, two heartbeats, ms. */
+const answeringMs = 400
 
 /** The leader's care for the voters: carries out one change of autopilot.ts at a time. */
 export class Voters {
@@ -114,7 +116,7 @@ export class Voters {
       // heard, too.
       silentMs: unheardMs < quietMs ? 0 : Math.max(unheardMs, deadMs),
       // What a voter said before this server led says nothing of now.
-      isAnswering: heardMs > sinceMs && now - heardMs < quietMs,
+      isAnswering: heardMs > sinceMs && now - heardMs <= answeringMs,
       isGone: this.#gone.has(id) || member?.state === 'left' || progress?.isLapsed === true,
       isReady:
         progress !== undefined &&

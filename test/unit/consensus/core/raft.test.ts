@@ -154,6 +154,17 @@ describe('a candidate', () => {
     expect(ready.hardState).to.deep.equal({ term: 2, votedFor: 'a' })
   })
 
+  it('asks again soon for a pre-vote that nobody answered: they may have heard a leader longer', () => {
+    const raft = raftOf()
+    for (let ticks = 0; ticks < 2 * limits.electionTicks; ticks++) raft.tick(0)
+    raft.ready()
+    for (let ticks = 0; ticks < 2 * limits.preVoteTicks; ticks++) raft.tick(0)
+    const asked = raft.ready().messages.map(({ message }) => message)
+    expect(asked.length).to.be.greaterThan(0)
+    for (const message of asked) expect(message).to.include({ kind: 'vote', isPre: true })
+    expect(raft.term).to.equal(1)
+  })
+
   it('counts no answer to a pre-vote of another term', () => {
     const raft = raftOf()
     for (let ticks = 0; ticks < 2 * limits.electionTicks; ticks++) raft.tick(0)
