@@ -2,7 +2,7 @@ import { attempt } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import { parsePoolKey } from '../net/pool-key.ts'
 import { DurableWriter } from './durable-writer.ts'
-import { poolNotFound } from './errors.ts'
+import { poolNotFound, voidedMeanwhile } from './errors.ts'
 import type { Lease } from './leases/lease-table.ts'
 import { Membership } from './membership/membership.ts'
 import type { LocalPool } from './pools/local-pool.ts'
@@ -25,7 +25,7 @@ export class Holdings {
   readonly membership: Membership
   readonly #ports: IpamPorts
   /** Rises when nothing that was agreed before is ours any more. */
-  #epoch = 0
+  epoch = 0
   /** Pools that are not held any more, by key with the grant, until the voters have it. */
   readonly #dropped = new Map<string, number>()
   /** Commands under way by which this host may come to hold a pool, and how many there were. */
@@ -57,11 +57,12 @@ export class Holdings {
     command: Command<T>,
     place?: (view: PoolView) => Promise<void>,
   ): Promise<Outcome<T>> {
-    const epoch = this.#epoch
+    const epoch = this.epoch
     if (place !== undefined) this.#placing.add(command)
     try {
       const outcome = await this.membership.submit(what, deadline, command)
-      if ('refused' in outcome || epoch !== this.#epoch) return outcome
+      if ('refused' in outcome) return outcome
+      if (epoch !== this.epoch) throw voidedMeanwhile(what)
       const answer: PoolView | { readonly view: PoolView } = outcome.ok
       const view = 'view' in answer ? answer.view : answer
       await (place?.(view) ?? this.#adopt(view))
@@ -82,10 +83,10 @@ export class Holdings {
 
   /** Asks for all that is ours and makes it so. Fails with QUORUM, or STORE. */
   async sync(timeoutMs: number): Promise<void> {
-    const epoch = this.#epoch
+    const epoch = this.epoch
     const placed = this.#placing.size > 0 ? null : this.#placed
     const { index, pools } = await this.agreement.holdings()(timeoutMs)
-    if (epoch !== this.#epoch) return
+    if (epoch !== this.epoch) return
     const views = new Map(pools.map((view) => [view.pool, view]))
     const adopted = Array.from(this.pools.values(), (pool) =>
       this.#adopt(views.get(pool.key) ?? pool.nothing(index)),
@@ -203,7 +204,7 @@ export class Holdings {
   }
 
   #loseAll(): void {
-    this.#epoch++
+    this.epoch++
     this.#dropped.clear()
     const changes = [...this.pools.values()].flatMap((pool) => pool.loseAll())
     this.#soon(() => this.writer.write(changes))

@@ -80,13 +80,14 @@ export class Lending {
   ): Promise<Borrowed> {
     const { holdings, peers } = this.#parts
     const wasBusy = pool.busy.has(offset)
+    const { epoch } = holdings
     pool.busy.add(offset)
     try {
       const request = { kind: 'lend', pool: pool.key, offset } as const
       const answer = await this.#tryTo('ask an owner', () => peers.ask(owner, request))
       if (answer === undefined) return 'away'
       if ('refused' in answer) return answer.refused
-      if (!still()) return 'later'
+      if (!still() || epoch !== holdings.epoch) return 'later'
       await holdings.lease(pool, offset, { ...lease, loan: answer.grant })
       return 'got'
     } finally {

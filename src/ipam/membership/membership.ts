@@ -34,6 +34,7 @@ export class Membership {
   /** When the last renewal that succeeded was sent, on our clock and the wall's, ms. */
   #heard: { readonly now: number; readonly wall: number }
   #isLapseLogged = false
+  #hasLeft = false
 
   /** `onNewIdentity`: nothing that we had is ours any more. */
   constructor(ports: IpamPorts, writer: DurableWriter, onNewIdentity: () => void) {
@@ -109,6 +110,7 @@ export class Membership {
     const { clock, cluster } = this.#ports
     const left = (): number => Math.max(minTimeoutMs, deadline - clock.now())
     try {
+      if (this.#hasLeft) throw failure('QUORUM', 'this host is leaving the cluster')
       if (!this.isRegistered) await this.renew(left())
       if (!this.isRegistered) throw failure('QUORUM', this.failure ?? 'not admitted yet')
       const outcome = await command(left())
@@ -127,9 +129,14 @@ export class Membership {
     }
   }
 
-  /** Takes this member off the registry; its identity is not used again. */
+  /**
+   * Takes this member off the registry; its identity is not used again. What a command under way
+   * may still grant is not ours: the voters free it when they apply that we left.
+   */
   async leave(timeoutMs: number): Promise<void> {
     const { agreement, logger } = this.#ports
+    this.#hasLeft = true
+    this.#onNewIdentity()
     await this.#writeIdentity(null)
     this.isRegistered = false
     await attempt(

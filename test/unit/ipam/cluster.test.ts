@@ -80,6 +80,28 @@ describe('members that come and go', () => {
       expect(new Set(all).size).to.equal(200)
     }))
 
+  it('a host hands out nothing of what is free once it has left', async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const desk = new Desk(seed)
+      try {
+        const [one, two] = (await desk.world.grow(3)) as [SimulatedHost, SimulatedHost]
+        const { id } = await desk.create(one, { subnet })
+        await desk.create(two, { subnet, gateway: '10.10.0.1' })
+        Object.assign(desk.world.weather, { jitterMs: 500 })
+        const given = desk.take(two, id).catch(() => null)
+        await desk.pass(seed * 50)
+        await desk.run(two.ipam.left())
+        Object.assign(desk.world.weather, { jitterMs: 0 })
+        const ip = await desk.run(given)
+        desk.world.depart('h2')
+        const others = await desk.takeMany(one, id, ip === null ? 1 : 240)
+        expect(others).to.not.include(ip)
+      } finally {
+        desk.world.end()
+      }
+    }
+  })
+
   it('a host with containers keeps what they use', () =>
     Desk.with(3, async (desk, ...hosts) => {
       const id = await createOnAll(desk, hosts)
