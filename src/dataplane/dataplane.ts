@@ -62,9 +62,9 @@ export interface Dataplane {
   removeEndpoint(overlayId: string, endpointId: string): Promise<void>
 
   /**
-   * Writes rows in order. A set replaces; a remove of a row that is not there succeeds. A row that
-   * fails does not stop the others. Rejects when the overlay does not exist or when the outcome is
-   * not known; then `dump` reads the actual rows.
+   * Writes rows in order. A set replaces, or adds to the default destination; a remove of a row
+   * that is not there succeeds. A row that fails does not stop the others. Rejects when the overlay
+   * does not exist or when the outcome is not known; then `dump` reads the actual rows.
    * @returns the rows that failed.
    */
   apply(overlayId: string, changes: readonly RowChange[]): Promise<FailedRowChange[]>
@@ -122,6 +122,11 @@ export interface OverlayLinks {
   readonly encrypted?: boolean
   /** Whether containers may send from addresses that are not theirs; deny by default. */
   readonly spoofing?: 'deny' | 'allow'
+  /**
+   * Whether the bridge learns who joined which group, and frames to groups and broadcasts leave by
+   * the default destination; otherwise they stay on this host, which is the default.
+   */
+  readonly multicast?: boolean
 }
 
 /** An endpoint of this host as a link: a veth pair between the overlay's bridge and a sandbox. */
@@ -148,7 +153,10 @@ export interface EnsuredEndpoint {
   readonly changed: string[]
 }
 
-/** The VTEP that frames for a MAC address are sent to. */
+/**
+ * The VTEP that frames for a MAC address are sent to. The address of zeros is the default
+ * destination, of which every VTEP gets a copy.
+ */
 export interface FdbEntry {
   readonly mac: Mac
   readonly vtep: Ip

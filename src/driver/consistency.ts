@@ -26,6 +26,7 @@ interface Inconsistency {
     | 'port'
     | 'vni'
     | 'encryption'
+    | 'multicast'
     | 'subnets'
     | 'vni-shared'
     | 'pool'
@@ -48,6 +49,7 @@ const codes: Readonly<Record<Inconsistency['kind'], FindingCode>> = {
   port: 'OVERLAY_PORT',
   vni: 'OVERLAY_VNI',
   encryption: 'OVERLAY_ENCRYPTION',
+  multicast: 'OVERLAY_MULTICAST',
   subnets: 'OVERLAY_SUBNETS',
   'vni-shared': 'VNI_SHARED',
   pool: 'POOL_SHARED',
@@ -181,6 +183,12 @@ function* overlayMismatches(
     const text = `${where}${here} here, ${there} on ${noTraffic}`
     const remedy = 'remove the network on one of them and create it again as on the other'
     yield { kind: 'encryption', ...who, here: here!, there: there!, text, remedy }
+  }
+  if ((ours.multicast ?? false) !== (theirs.multicast ?? false)) {
+    const [here, there] = [ours, theirs].map(({ multicast }) => (multicast === true ? 'on' : 'off'))
+    const text = `${where}multicast ${here} here, ${there} on member ${member}, and frames to groups pass one way at most`
+    const remedy = 'remove the network on one of them and create it again as on the other'
+    yield { kind: 'multicast', ...who, here: here!, there: there!, text, remedy }
   }
   const [here, there] = [ours.pools, theirs.pools].map((pools) => pools.toSorted().join(', '))
   if (here !== there) {

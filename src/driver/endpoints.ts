@@ -8,7 +8,7 @@ import { ipBits } from '../net/ip.ts'
 import { isMulticastMac, type Mac, noMac } from '../net/mac.ts'
 import type { EnginePools } from './agreed/engine-pools.ts'
 import { type Endpoint, type Network, endpointClaim, shortId } from './network-store.ts'
-import { parseNetworkOptions } from './overlay-parameters.ts'
+import { parseNetworkOptions } from './network-options.ts'
 import type { NetworkStore } from './network-store.ts'
 import type { DriverParts, LinkLocation } from './ports.ts'
 import { UniquenessCheck, refuseGateway } from './uniqueness.ts'
@@ -211,10 +211,11 @@ export class Endpoints {
 /** The links of a network's overlay on this host. */
 export function overlayLinks(
   { vtep, vxlanPort }: Pick<DriverParts, 'vtep' | 'vxlanPort'>,
-  { overlayId, vni, mtu, gateways, options, encrypted }: Network,
+  { overlayId, vni, mtu, gateways, options, encrypted, multicast }: Network,
 ): OverlayLinks {
   const { spoofing } = parseNetworkOptions(options)
-  return { overlayId, vni, mtu, gateways, vtep, port: vxlanPort, spoofing, encrypted }
+  const how = { spoofing, encrypted, multicast: multicast === true }
+  return { overlayId, vni, mtu, gateways, vtep, port: vxlanPort, ...how }
 }
 
 /** The veth pair of an endpoint. */

@@ -17,6 +17,8 @@ export interface Network {
   readonly mtu: number
   readonly internal: boolean
   readonly encrypted: boolean
+  /** Whether multicast and broadcasts leave the host; not in an older store. */
+  readonly multicast?: boolean
   readonly pools: readonly Cidr[]
   /** Gateways as address and prefix; the overlay's bridge has them on every host. */
   readonly gateways: readonly string[]
@@ -53,6 +55,8 @@ export interface OverlayClaim {
   readonly pools: readonly Cidr[]
   readonly mtu: number
   readonly encrypted: boolean
+  /** Whether multicast and broadcasts leave the host; only true is published. */
+  readonly multicast?: boolean | undefined
   /** The keys of our own pools among them; earlier releases do not publish them. */
   readonly poolKeys?: readonly string[] | undefined
   /** Those of `pools` that were added after the network was created. */
@@ -187,7 +191,8 @@ export class NetworkStore {
 /** The claim of a network's overlay. */
 export function overlayClaim(network: Network): OverlayClaim {
   const { overlayId, vni, pools, mtu, encrypted, poolKeys, added, ranges } = network
-  const claim = { overlayId, vni, pools, mtu, encrypted, poolKeys, ranges }
+  const multicast = network.multicast === true ? true : undefined
+  const claim = { overlayId, vni, pools, mtu, encrypted, multicast, poolKeys, ranges }
   return added === undefined ? claim : { ...claim, added }
 }
 

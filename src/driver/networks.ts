@@ -9,13 +9,13 @@ import {
   shortId,
 } from './network-store.ts'
 import type { NetworkStore } from './network-store.ts'
+import { parseNetworkOptions } from './network-options.ts'
 import {
   chooseOverlayParameters,
   refuseSharedPool,
   isSwarmId,
   mtuFault,
   overlayOfPools,
-  parseNetworkOptions,
 } from './overlay-parameters.ts'
 import { engineSubnets } from './added-subnets.ts'
 import type { AgreedVnis } from './agreed/agreed-vnis.ts'
@@ -156,14 +156,12 @@ export class Networks {
    */
   async allocate(request: AllocateNetworkRequest): Promise<Readonly<Record<string, string>>> {
     const { networkId, options } = request
-    const { overlay, vni, mtu, encrypted } = parseNetworkOptions(options)
+    const asked = parseNetworkOptions(options)
     const wanted = {
-      overlayId: overlay ?? networkId,
-      vni,
-      mtu,
+      ...asked,
+      overlayId: asked.overlay ?? networkId,
       pools: request.pools.map(({ pool }) => pool),
-      encrypted,
-      mtuHere: await this.#parts.mtuHere(encrypted),
+      mtuHere: await this.#parts.mtuHere(asked.encrypted),
       vtep: this.#parts.vtep,
     }
     const others = [...this.#allocated].filter(([id]) => id !== networkId)
@@ -173,7 +171,7 @@ export class Networks {
     const before = this.#allocated.get(networkId)?.vni
     const claim = { ...wanted, ...chosen, vni: chosen.vni ?? before ?? this.#freeVni(known) }
     this.#allocated.set(networkId, { ...claim, member: this.#parts.cluster.self })
-    return vni === null ? { ...options, vni: `${claim.vni}` } : options
+    return asked.vni === null ? { ...options, vni: `${claim.vni}` } : options
   }
 
   /** FreeNetwork. */
@@ -226,7 +224,8 @@ export class Networks {
     ranges: readonly Cidr[] | undefined,
   ): Promise<Omit<Network, 'vni'> & { vni: Vni | null }> {
     const { networkId, internal, options } = request
-    const { overlay, vni: wanted, mtu: wantedMtu, encrypted } = parseNetworkOptions(options)
+    const asked = parseNetworkOptions(options)
+    const { overlay, vni: wanted, mtu: wantedMtu, encrypted, multicast } = asked
     const pools = request.pools.map(({ pool }) => pool)
     const poolKeys = request.pools
       .map(({ addressSpace, pool }) => this.#parts.pools.poolFor(addressSpace, pool, overlay))
@@ -237,17 +236,17 @@ export class Networks {
     const overlayId = overlay ?? ownName ?? refuseForeignPools()
     this.#refuseSecond(overlayId, networkId)
     for (const other of others) refuseSharedPool({ overlayId, poolKeys }, other)
-    const { vtep } = this.#parts
     const mtuHere = await this.#parts.mtuHere(encrypted)
+    const how = { encrypted, multicast }
     const { vni, mtu } = chooseOverlayParameters(
-      { overlayId, vni: wanted, mtu: wantedMtu, pools, encrypted, mtuHere, vtep },
+      { ...how, overlayId, vni: wanted, mtu: wantedMtu, pools, mtuHere, vtep: this.#parts.vtep },
       this.#knownOverlays(networkId),
     )
     const fault = mtuFault(overlayId, mtu, mtuHere)
     if (fault !== null) this.#parts.logger.warn(fault)
     const gateways = gatewaysOf(request)
-    const how = { internal, encrypted, options }
-    return { networkId, overlayId, vni, mtu, pools, gateways, poolKeys, ranges, ...how }
+    const as = { internal, options, ...how }
+    return { networkId, overlayId, vni, mtu, pools, gateways, poolKeys, ranges, ...as }
   }
 
   #freeVni(known: readonly KnownOverlay[]): Vni {

@@ -1,105 +1,13 @@
 import { type OverlayError, refusal } from '../base/errors.ts'
-import { isOverlayId } from '../net/pool-key.ts'
 import { type Cidr, cidrBits, cidrContains, cidrLength } from '../net/cidr.ts'
-import { minMtuOfIpv6, parseMtu } from '../net/mtu.ts'
+import { minMtuOfIpv6 } from '../net/mtu.ts'
 import type { Ip } from '../net/ip.ts'
 import { whyNoPool } from '../net/reserved.ts'
-import { type Vni, parseVni } from '../net/vni.ts'
+import type { Vni } from '../net/vni.ts'
 import type { KnownOverlay } from './network-store.ts'
 
 /** For network and broadcast address, gateway and one container. */
 const minHostBits = 2
-
-/** The options of `docker network create -o key=value`. */
-interface NetworkOptions {
-  /** The name of the overlay that this network attaches to. */
-  readonly overlay: string | null
-  readonly vni: Vni | null
-  /** Bytes, of the containers' links. */
-  readonly mtu: number | null
-  /** Whether containers may send from addresses that are not theirs. */
-  readonly spoofing: 'deny' | 'allow'
-  /** Whether what leaves the host is encrypted. */
-  readonly encrypted: boolean
-}
-
-const vxlanIdList = 'com.docker.network.driver.overlay.vxlanid_list'
-
-/** The known keys, with what each is for: the answer to an unknown one lists them. */
-const known: Readonly<Record<string, string>> = {
-  overlay: 'name of the overlay to attach to; networks with the same name are one on all hosts',
-  vni: 'VXLAN network identifier, 1 to 16777215',
-  [vxlanIdList]: "the same, under the name that Docker's own overlay uses",
-  'com.docker.network.driver.mtu': 'MTU of the containers, in bytes',
-  spoofing: 'allow lets containers send from addresses that are not theirs; deny is the default',
-  encrypted: 'what leaves the host is encrypted; on all hosts or on none',
-}
-
-/**
- * Reads the options of a network. An unknown key is refused: it is most often misspelt, and a
- * network that silently lacks what was asked for is worse than none.
- */
-export function parseNetworkOptions(options: Readonly<Record<string, string>>): NetworkOptions {
-  for (const key of Object.keys(options))
-    if (!Object.hasOwn(known, key))
-      throw refusal('OPTION_UNKNOWN', `unknown option "${key}"; known options are: ${listed()}`)
-  return {
-    overlay: overlayName(options['overlay']),
-    vni: vniOf(options),
-    mtu: mtuOf(options['com.docker.network.driver.mtu']),
-    spoofing: spoofingOf(options['spoofing']),
-    encrypted: encryptedOf(options['encrypted']),
-  }
-}
-
-function listed(): string {
-  return Object.entries(known)
-    .map(([key, meaning]) => `${key} (${meaning})`)
-    .join(', ')
-}
-
-function overlayName(text: string | undefined): string | null {
-  if (text === undefined || isOverlayId(text)) return text ?? null
-  throw refusal(
-    'OPTION_INVALID',
-    `option overlay="${text}": use 1 to 63 letters, digits, "_", "." or "-", a letter or digit first`,
-  )
-}
-
-function spoofingOf(text: string | undefined): 'deny' | 'allow' {
-  if (text === undefined || text === 'deny') return 'deny'
-  if (text === 'allow') return text
-  throw refusal('OPTION_INVALID', `option spoofing="${text}": use allow or deny`)
-}
-
-/** `-o encrypted` has no value. */
-function encryptedOf(text: string | undefined): boolean {
-  if (text === undefined || text === 'false') return false
-  if (text === '' || text === 'true') return true
-  throw refusal('OPTION_INVALID', `option encrypted="${text}": use it without a value, or false`)
-}
-
-function vniOf(options: Readonly<Record<string, string>>): Vni | null {
-  const own = options['vni']
-  const listed = options[vxlanIdList]
-  if (own !== undefined && listed !== undefined && own !== listed)
-    throw refusal('OPTION_INVALID', `options vni=${own} and ${vxlanIdList}=${listed} contradict`)
-  const text = own ?? listed
-  if (text === undefined) return null
-  const vni = parseVni(text)
-  if (vni !== null) return vni
-  throw refusal('OPTION_INVALID', `option vni="${text}": use one number from 1 to 16777215`)
-}
-
-function mtuOf(text: string | undefined): number | null {
-  if (text === undefined) return null
-  const mtu = parseMtu(text)
-  if (mtu !== null) return mtu
-  throw refusal(
-    'OPTION_INVALID',
-    `option com.docker.network.driver.mtu="${text}": use a number of bytes from 68 to 65485`,
-  )
-}
 
 /** What a new network requires of its overlay; null where the cluster or the default decides. */
 interface OverlayRequest {
@@ -108,6 +16,7 @@ interface OverlayRequest {
   readonly mtu: number | null
   readonly pools: readonly Cidr[]
   readonly encrypted: boolean
+  readonly multicast: boolean
   /** The MTU that this host's underlay leaves, in bytes. */
   readonly mtuHere: number
   /** This host's address on the underlay. */
@@ -212,6 +121,14 @@ function refuseMismatch(request: OverlayRequest, overlay: KnownOverlay): void {
   if (request.vni !== null && request.vni !== overlay.vni)
     throw otherVni(overlay.overlayId, request.vni, overlay)
   if (request.encrypted !== overlay.encrypted) throw otherEncryption(request, overlay.member)
+  if (request.multicast !== (overlay.multicast ?? false)) {
+    const [how, remedy] = request.multicast ? ['off', 'without'] : ['on', 'with']
+    throw refusal(
+      'OVERLAY_CONFLICT',
+      `${where} has multicast ${how}; create the network ${remedy} -o multicast=on here too, or ` +
+        'give it another -o overlay= name',
+    )
+  }
   const wanted = request.pools.toSorted().join(', ')
   const has = overlay.pools.toSorted().join(', ')
   const { added = [] } = overlay

@@ -45,6 +45,8 @@ export const overlayRecord = defineRecord({
     port: v.optional(udpPort),
     /** Whether its tunnels run inside WireGuard. */
     encrypted: v.boolean(),
+    /** Whether multicast and broadcasts leave the host. */
+    multicast: v.optional(v.boolean()),
   }),
   validate: ({ mtu }) => (isOverlayMtu(mtu) ? null : `has an MTU of ${mtu}`),
 })

@@ -190,6 +190,36 @@ export function dataplaneContract(open: () => Promise<DataplaneBench>): void {
       expect(await ips()).to.deep.equal(['10.20.0.2'])
     })
 
+    it('has several VTEPs for its default destination, and one for all others', async () => {
+      await bench.dataplane.ensureOverlay({ ...links, multicast: true })
+      const everybody = '00:00:00:00:00:00' as Mac
+      const row = (op: 'set' | 'remove', to: Mac, vtep: string): RowChange => ({
+        op,
+        kind: 'fdb',
+        mac: to,
+        vtep: vtep as Ip,
+      })
+      const changes = [
+        row('set', everybody, '192.0.2.7'),
+        row('set', everybody, '192.0.2.8'),
+        row('set', everybody, '192.0.2.8'),
+        row('set', mac(7), '192.0.2.7'),
+        row('set', mac(7), '192.0.2.8'),
+      ]
+      expect(await bench.dataplane.apply('o1', changes)).to.deep.equal([])
+      expect((await dumped()).fdb).to.have.deep.members([
+        { mac: everybody, vtep: '192.0.2.7' },
+        { mac: everybody, vtep: '192.0.2.8' },
+        { mac: mac(7), vtep: '192.0.2.8' },
+      ])
+      expect(await bench.dataplane.ensureOverlay({ ...links, multicast: true })).to.deep.equal([])
+      await bench.dataplane.apply('o1', [row('remove', everybody, '192.0.2.7')])
+      expect((await dumped()).fdb).to.have.deep.members([
+        { mac: everybody, vtep: '192.0.2.8' },
+        { mac: mac(7), vtep: '192.0.2.8' },
+      ])
+    })
+
     it('is refused the VNI of a foreign device', async () => {
       await bench.addForeignDevice(links.vni)
       const error = await refusalOf(bench.dataplane.ensureOverlay(links))

@@ -77,6 +77,11 @@ const arpType = 0x0806
 const unspecified = '::' as Ip
 
 /** What a container sends, and the counter that its drop is under; null when it passes. */
+/** RFC 2113. */
+const routerAlert = { options: [0x94, 4, 0, 0] }
+const igmpQuery = bytes([0x11, 10, 0xee, 0xf5, 0, 0, 0, 0])
+const igmpReport = bytes([0x22, 0, 0xdd, 0xff, 0, 0, 0, 0])
+
 const cases: readonly [string, Buffer, string | null][] = [
   ['IPv4 from its own address', frame(ipv4Type, ipv4(own.ips[0]!, 17, udp(9))), null],
   ['IPv6 from its own address', frame(ipv6Type, ipv6(own.ips[1]!, 17, udp(9))), null],
@@ -108,6 +113,9 @@ const cases: readonly [string, Buffer, string | null][] = [
   ['a DHCP answer', frame(ipv4Type, ipv4(own.ips[0]!, 17, udp(67))), 'dhcp'],
   ['a DHCPv6 answer', frame(ipv6Type, ipv6(own.ips[1]!, 17, udp(547))), 'dhcp'],
   ['a router advertisement', frame(ipv6Type, discovery(ownLinkLocal, 134, unspecified)), 'router'],
+  ['an IGMP query', frame(ipv4Type, ipv4(own.ips[0]!, 2, igmpQuery, routerAlert)), 'router'],
+  ['an IGMP report', frame(ipv4Type, ipv4(own.ips[0]!, 2, igmpReport, routerAlert)), null],
+  ['an MLD query', frame(ipv6Type, discovery(ownLinkLocal, 130, unspecified)), 'router'],
   ['a redirect', frame(ipv6Type, discovery(ownLinkLocal, 137, other.ip6)), 'router'],
   [
     "an advertisement of another's address",

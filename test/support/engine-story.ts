@@ -36,12 +36,12 @@ export class EngineStory {
     return this
   }
 
-  /** `docker network create`. Rejects as the command fails. */
-  async createNetwork(): Promise<void> {
+  /** `docker network create`, with options of the driver. Rejects as the command fails. */
+  async createNetwork(options: Readonly<Record<string, string>> = {}): Promise<void> {
     this.#held.length = 0
     try {
       for (const pool of this.pools) await this.#holdPool(pool)
-      await this.#call('NetworkDriver.CreateNetwork', this.#description())
+      await this.#call('NetworkDriver.CreateNetwork', this.#description(options))
     } catch (error) {
       await this.#releasePools()
       throw error
@@ -136,7 +136,7 @@ export class EngineStory {
     return given
   }
 
-  #description(): object {
+  #description(options: Readonly<Record<string, string>>): object {
     const data = this.#held.map(({ pool, gateway }) => {
       return { AddressSpace: 'ts-overlay', Gateway: gateway, Pool: pool }
     })
@@ -144,7 +144,7 @@ export class EngineStory {
     const IPv6Data = data.filter(({ Pool }) => Pool.includes(':'))
     const Options = {
       'com.docker.network.enable_ipv4': IPv4Data.length > 0,
-      'com.docker.network.generic': {},
+      'com.docker.network.generic': options,
     }
     return { NetworkID: this.networkId, Options, IPv4Data, IPv6Data }
   }

@@ -264,17 +264,15 @@ export class LinuxDataplane implements Dataplane {
   #ensureFilter(netns: OverlayNetns, links: OverlayLinks): string[] {
     const filter = this.#theFilter()
     const changed = filter.ensure(links)
-    if (filter.isActive && links.spoofing !== 'allow') changed.push(...netns.portFilter.ensure())
-    else if (filter.isSupported) netns.portFilter.remove()
+    if (filter.isSupported) changed.push(...netns.ensureFilters(links, filter.isActive))
     return changed
   }
 
   #applyBatch(overlayId: string, changes: readonly RowChange[]): Promise<FailedRowChange[]> {
     return this.#kernel(`rows of overlay ${overlayId}`, () => {
       const netns = this.#namespaces.existing(overlayId)
-      const failed = writeRows(netns.socket, vxlanOf(netns, overlayId).index, changes)
-      netns.fastPath.noteFdb(changes)
-      return failed
+      netns.noteFdb(changes)
+      return writeRows(netns.socket, vxlanOf(netns, overlayId).index, changes)
     })
   }
 

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { failure, refusal } from '../../base/errors.ts'
 import type { Cidr } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
-import type { Mac } from '../../net/mac.ts'
+import { type Mac, noMac } from '../../net/mac.ts'
 import type { Vni } from '../../net/vni.ts'
 import type {
   ActualOverlay,
@@ -287,13 +287,14 @@ function applyRow(overlay: MemoryOverlay, change: RowChange): void {
   }
   const present = overlay.fdb.get(change.mac) ?? []
   const others = present.filter((vtep) => vtep !== change.vtep)
-  // A replace overwrites the first VTEP.
+  // A replace overwrites the first VTEP; the default destination may have several.
+  const kept = change.mac === noMac ? present : present.slice(1)
   const left =
     change.op === 'remove'
       ? others
       : present.includes(change.vtep)
         ? present
-        : [change.vtep, ...present.slice(1)]
+        : [change.vtep, ...kept]
   if (left.length === 0) overlay.fdb.delete(change.mac)
   else overlay.fdb.set(change.mac, left)
 }

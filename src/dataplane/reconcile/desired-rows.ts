@@ -2,7 +2,7 @@ import type { FdbEntry, EndpointLink, Neighbour, RowChange } from '../dataplane.
 import { type Cidr, cidrBits, cidrContains } from '../../net/cidr.ts'
 import type { AddressSet, Peer } from '../../net/endpoint.ts'
 import { type Ip, ipBits } from '../../net/ip.ts'
-import { type Mac, isUnicastMac } from '../../net/mac.ts'
+import { type Mac, isUnicastMac, noMac } from '../../net/mac.ts'
 import { isHostIp } from '../../net/reserved.ts'
 import type { Vni } from '../../net/vni.ts'
 
@@ -15,7 +15,14 @@ import type { Vni } from '../../net/vni.ts'
  * loop. Nor has a claim that fails validation: the kernel takes nearly anything, and a VTEP that is
  * a multicast group or loopback, or a neighbour with a group's MAC address, would send the
  * containers' frames astray.
+ *
+ * With multicast, the VXLAN device's default destination, the entry of the MAC address of zeros, is
+ * every VTEP that has endpoints of the overlay: the device sends a copy to each (RFC 7348, section
+ * 4.2, by unicast).
  */
+
+/** The MAC address whose FDB entries are the default destination. It may have several VTEPs. */
+export const defaultDestination = noMac as Mac
 
 /**
  * The claims of other members' endpoints. Claims of one address are sorted, the one that counts
@@ -26,6 +33,8 @@ export interface PeerClaims {
   withMac(vni: Vni, mac: Mac): readonly Peer[]
   /** Every address of an overlay that any peer claims. */
   addresses(vni: Vni): Addresses
+  /** All peers of an overlay. */
+  of(vni: Vni): readonly Peer[]
   /** The number of peers of an overlay. */
   count(vni: Vni): number
 }
@@ -40,6 +49,8 @@ export interface LocalOverlay {
   readonly gateways: ReadonlySet<Ip>
   /** The overlay's subnets; a family that has none is not restricted. */
   readonly subnets: readonly Cidr[]
+  /** Whether frames to groups leave this host. */
+  readonly multicast?: boolean | undefined
 }
 
 export interface Addresses {
@@ -61,6 +72,7 @@ export function desiredRows(peers: PeerClaims, overlay: LocalOverlay, addresses:
   const fdb: FdbEntry[] = []
   const neighbours: Neighbour[] = []
   for (const mac of addresses.macs) {
+    if (mac === defaultDestination) fdb.push(...replicas(peers, overlay))
     const peer = here.macs.has(mac) ? undefined : preferred(peers.withMac(vni, mac), overlay)
     if (peer !== undefined) fdb.push({ mac, vtep: peer.vtep })
   }
@@ -70,6 +82,12 @@ export function desiredRows(peers: PeerClaims, overlay: LocalOverlay, addresses:
     if (peer !== undefined) neighbours.push({ ip, mac: peer.mac })
   }
   return { fdb, neighbours }
+}
+
+function replicas(peers: PeerClaims, overlay: LocalOverlay): FdbEntry[] {
+  if (overlay.multicast !== true) return []
+  const vteps = peers.of(overlay.vni).flatMap((peer) => preferred([peer], overlay)?.vtep ?? [])
+  return Array.from(new Set(vteps), (vtep) => ({ mac: defaultDestination, vtep }))
 }
 
 /** The addresses of endpoints of this host. */
@@ -122,14 +140,19 @@ interface Changes {
 }
 
 /**
- * A MAC address may have several VTEPs that somebody else added (Linux allows it for the all-zeros
- * address, the default destination). A set replaces the first of them, in the order of the dump;
- * the others have to be removed.
+ * The default destination has any number of VTEPs. Of another MAC address with several, a set
+ * replaces the first, in the order of the dump; the others have to be removed.
  */
 function diffFdb(desired: readonly FdbEntry[], actual: readonly FdbEntry[]): Changes {
   const changes: Changes = { sets: [], removes: [] }
   const vteps = vtepsByMac(actual)
+  const copies = new Set(vteps.get(defaultDestination))
+  vteps.delete(defaultDestination)
   for (const { mac, vtep } of desired) {
+    if (mac === defaultDestination) {
+      if (!copies.delete(vtep)) changes.sets.push({ op: 'set', kind: 'fdb', mac, vtep })
+      continue
+    }
     const present = vteps.get(mac) ?? []
     vteps.delete(mac)
     const isThere = present.includes(vtep)
@@ -138,6 +161,7 @@ function diffFdb(desired: readonly FdbEntry[], actual: readonly FdbEntry[]): Cha
     for (const other of excess)
       changes.removes.push({ op: 'remove', kind: 'fdb', mac, vtep: other })
   }
+  if (copies.size > 0) vteps.set(defaultDestination, [...copies])
   for (const [mac, excess] of vteps)
     for (const vtep of excess) changes.removes.push({ op: 'remove', kind: 'fdb', mac, vtep })
   return changes

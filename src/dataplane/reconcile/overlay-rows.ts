@@ -21,6 +21,7 @@ import {
   type PeerClaims,
   type Rows,
   addressesOf,
+  defaultDestination,
   desiredRows,
   diff,
   vtepsByMac,
@@ -117,8 +118,9 @@ export class OverlayRows {
   }
 
   /** The claims of these addresses changed. */
-  markDirty(addresses: AddressSet): void {
+  markDirty(addresses: Addresses): void {
     addAll(this.#dirty, addresses)
+    if (this.links.multicast === true) this.#dirty.macs.add(defaultDestination)
   }
 
   /** The kernel may have lost rows, as when the VXLAN device was recreated. */
@@ -153,7 +155,7 @@ export class OverlayRows {
     if (this.#staleDeadlineMs !== null && actual.fdb.length > 0)
       this.#stale = new StaleRows(actual, this.#staleDeadlineMs)
     this.#staleDeadlineMs = null
-    addAll(this.#dirty, this.#peers.addresses(this.links.vni))
+    this.markDirty(this.#peers.addresses(this.links.vni))
     addAll(this.#dirty, { ips: this.#neighbours.keys(), macs: this.#fdb.keys() })
     return { actual, ...(await this.#writeDirty()) }
   }
@@ -186,10 +188,8 @@ export class OverlayRows {
   #changesOf(addresses: Addresses): RowChange[] {
     const desired = desiredRows(this.#peers, this.#overlay(), addresses)
     const changes = diff(desired, this.#actual(addresses))
-    const stale = this.#stale
-    if (stale === null) return changes
-    stale.releaseClaimed(desired, addressesOf(this.endpoints.values()))
-    return changes.filter((change) => !stale.protects(change))
+    this.#stale?.releaseClaimed(desired, addressesOf(this.endpoints.values()))
+    return changes.filter((change) => this.#stale?.protects(change) !== true)
   }
 
   /** When the outcome is not known this throws, and the copy stays invalid. */
@@ -229,7 +229,7 @@ export class OverlayRows {
     )
   }
 
-  /** A set replaces the first VTEP that a MAC address has, as in the kernel. */
+  /** A set replaces the first VTEP, or none of the default destination's, as in the kernel. */
   #note(change: RowChange): void {
     const set = change.op === 'set'
     if (change.kind === 'neighbour') {
@@ -238,7 +238,8 @@ export class OverlayRows {
       return
     }
     const others = (this.#fdb.get(change.mac) ?? []).filter((vtep) => vtep !== change.vtep)
-    const vteps = set ? [change.vtep, ...others.slice(1)] : others
+    if (set && change.mac !== defaultDestination) others.shift()
+    const vteps = set ? [change.vtep, ...others] : others
     if (vteps.length === 0) this.#fdb.delete(change.mac)
     else this.#fdb.set(change.mac, vteps)
   }
@@ -256,7 +257,7 @@ export class OverlayRows {
   }
 
   #overlay(): LocalOverlay {
-    const { vni, vtep, gateways } = this.links
+    const { vni, vtep, gateways, multicast } = this.links
     const bridge = gateways.flatMap((text) => parseIpInCidr(text) ?? [])
     return {
       vni,
@@ -264,6 +265,7 @@ export class OverlayRows {
       endpoints: this.endpoints,
       gateways: new Set(bridge.map(({ ip }) => ip)),
       subnets: bridge.map(({ cidr }) => cidr),
+      multicast,
     }
   }
 }

@@ -23,6 +23,8 @@ export interface OverlayStatus {
   readonly vtep: Ip
   readonly mtu: number
   readonly encrypted: boolean
+  /** Whether frames to groups leave this host. */
+  readonly multicast: boolean
   /** Endpoints of this host. */
   readonly endpoints: number
   /** Endpoints of others, live or not. */
@@ -95,13 +97,14 @@ export class OverlayState {
 
   status(peers: number): OverlayStatus {
     const { links, endpoints, counts, dropped, tunnelDrops, traffic, fastPath, settled } = this.rows
-    const { overlayId, vni, vtep, mtu, encrypted = false } = links
+    const { overlayId, vni, vtep, mtu, encrypted = false, multicast = false } = links
     return {
       overlayId,
       vni,
       vtep,
       mtu,
       encrypted,
+      multicast,
       endpoints: endpoints.size,
       peers,
       ...counts,

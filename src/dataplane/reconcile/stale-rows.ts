@@ -2,7 +2,7 @@ import type { AddressSet } from '../../net/endpoint.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Mac } from '../../net/mac.ts'
 import type { RowChange } from '../dataplane.ts'
-import { type Rows, vtepsByMac } from './desired-rows.ts'
+import { type Rows, defaultDestination, vtepsByMac } from './desired-rows.ts'
 
 /**
  * Rows that were in the kernel when this process started and that no peer has claimed yet. Their
@@ -28,9 +28,12 @@ export class StaleRows {
     return this.#fdb.size === 0 && this.#neighbours.size === 0
   }
 
-  /** Ends the protection of addresses that a peer or a local endpoint claims now. */
+  /**
+   * Ends the protection of addresses that a peer or a local endpoint claims now. Nobody claims the
+   * default destination: each of its VTEPs stays until that is known.
+   */
   releaseClaimed({ fdb, neighbours }: Rows, here: AddressSet): void {
-    for (const { mac } of fdb) this.#fdb.delete(mac)
+    for (const { mac } of fdb) if (mac !== defaultDestination) this.#fdb.delete(mac)
     for (const { ip } of neighbours) this.#neighbours.delete(ip)
     for (const mac of here.macs) this.#fdb.delete(mac)
     for (const ip of here.ips) this.#neighbours.delete(ip)

@@ -3,13 +3,8 @@ import { KeyedQueue } from '../../base/keyed-queue.ts'
 import { Every } from '../../base/timers.ts'
 import { searchFrom, type Vni } from '../../net/vni.ts'
 import type { Network, NetworkStore } from '../network-store.ts'
-import {
-  isSwarmId,
-  otherEncryption,
-  otherVni,
-  parseNetworkOptions,
-  vniInUse,
-} from '../overlay-parameters.ts'
+import { parseNetworkOptions } from '../network-options.ts'
+import { isSwarmId, otherEncryption, otherVni, vniInUse } from '../overlay-parameters.ts'
 import type { DriverParts, VniRefusal, VniWish } from '../ports.ts'
 
 /** CreateNetwork waits this long for the voters, ms. */

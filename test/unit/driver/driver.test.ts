@@ -487,6 +487,22 @@ describe('driver, options and overlays', () => {
     expect(await new Driver(driverPartsOf(world)).allocateNetwork(wish)).to.deep.equal(options)
   })
 
+  it('makes a network with multicast where all members of the overlay have it', async () => {
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
+    const create = (id: string, multicast: string, overlay = id): Promise<void> =>
+      driver.createNetwork(network(id, { overlay, multicast }))
+    expect(await refusedWith(create('n1', 'yes'))).to.match(/multicast="yes": use on or off/)
+    await create('n1', 'on')
+    expect(world.published.overlays.get('n1')).to.include({ multicast: true })
+    world.knownOverlays[0] = other({})
+    expect(await refusedWith(create('n2', 'on', 'blue'))).to.match(
+      /"blue" on member host-b has multicast off; create the network without -o multicast=on/,
+    )
+    await create('n2', 'off', 'blue')
+    expect(world.published.overlays.get('blue')?.multicast).to.equal(undefined)
+  })
+
   it('makes an encrypted network where the host and all members of the overlay encrypt it', async () => {
     const world = createDriverWorld()
     const driver = new Driver(driverPartsOf(world))

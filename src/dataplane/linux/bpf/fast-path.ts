@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { isBug, messageOf } from '../../../base/errors.ts'
-import type { Mac } from '../../../net/mac.ts'
+import { type Mac, noMac } from '../../../net/mac.ts'
 import type { EndpointTraffic, FdbEntry, RowChange } from '../../dataplane.ts'
 import type { PortSource } from '../filter/port-filter.ts'
 import { type Link, listLinks } from '../netlink/link.ts'
@@ -114,14 +114,15 @@ export class FastPath {
     this.#attempt(() => {
       const macs = { set: [] as Buffer[], remove: [] as Buffer[] }
       for (const change of changes)
-        if (change.kind === 'fdb') macs[change.op].push(stationKey(change.mac))
+        if (change.kind === 'fdb' && change.mac !== noMac)
+          macs[change.op].push(stationKey(change.mac))
       this.#maps?.peers.set(macs.set, Buffer.alloc(mapShapes.peers.valueBytes))
       this.#maps?.peers.delete(macs.remove)
       return []
     })
   }
 
-  /** Has `peers` be the MAC addresses of the FDB again. */
+  /** Has `peers` be the MAC addresses of the FDB again, without the default destination. */
   syncFdb(fdb: readonly FdbEntry[]): void {
     this.#attempt(() => {
       if (this.#maps === null) return []
@@ -129,7 +130,7 @@ export class FastPath {
       const excess = new Map(peers.entries().map(({ key }) => [key.toString('latin1'), key]))
       const missing = new Set<Mac>()
       for (const { mac } of fdb)
-        if (!excess.delete(stationKey(mac).toString('latin1'))) missing.add(mac)
+        if (mac !== noMac && !excess.delete(stationKey(mac).toString('latin1'))) missing.add(mac)
       peers.set([...missing].map(stationKey), Buffer.alloc(mapShapes.peers.valueBytes))
       peers.delete([...excess.values()])
       return []

@@ -9,6 +9,7 @@ import {
   count,
   differs,
   equals,
+  interfaceKey,
   link,
   lookup,
   meta,
@@ -24,8 +25,9 @@ import { Table } from './table.ts'
 /**
  * What a container may send on its port of an overlay's bridge: frames from the MAC address and the
  * IP addresses that it was given, as ARP (RFC 826), IPv4 and IPv6, without VLAN tags; no router
- * advertisements, no redirects, no answers of a DHCP server, no neighbour advertisements but for
- * its own addresses; and a limited rate of broadcasts. Frames from the VXLAN device are the tunnel
+ * advertisements, no redirects, no answers of a DHCP server, no questions who is in a group, no
+ * neighbour advertisements but for its own addresses; and, without multicast, a limited rate of
+ * broadcasts. Frames from the VXLAN device are the tunnel
  * filter's.
  */
 
@@ -82,11 +84,24 @@ const icmpv6Type = (type: number): Expression[] => [
 ]
 const targetNotAssigned = [port, payload(transport, 8, 16, second), lookup(sources6, 'not in')]
 
+/** IGMP and the type of its queries (RFC 3376), and the type of MLD's (RFC 3810). */
+const igmp = [meta('l4proto'), equals(bytes(2))]
+const igmpQuery = 0x11
+const mldQuery = 130
 /** ICMPv6 types of RFC 4861. */
 const routerAdvertisement = 134
 const neighbourSolicitation = 135
 const neighbourAdvertisement = 136
 const redirect = 137
+
+const limit: readonly Expression[] = [
+  payload(link, 0, 1),
+  and(bytes(1)),
+  equals(bytes(1)),
+  port,
+  beyondRate(groupSenders, groupFrames),
+  ...drop('broadcast'),
+]
 
 const rules: readonly (readonly Expression[])[] = [
   [port, equals(interfaceKey(vxlanName)), verdict('accept')],
@@ -100,14 +115,7 @@ const rules: readonly (readonly Expression[])[] = [
     ...drop('protocol'),
   ],
   [port, payload(link, 6, 6, second), lookup(stations, 'not in'), ...drop('mac')],
-  [
-    payload(link, 0, 1),
-    and(bytes(1)),
-    equals(bytes(1)),
-    port,
-    beyondRate(groupSenders, groupFrames),
-    ...drop('broadcast'),
-  ],
+  limit,
   // Ethernet and IPv4 with their lengths, or the offsets below mean something else.
   [...arp, payload(network, 0, 6), differs(bytes(0, 1, 8, 0, 6, 4)), ...drop('arp')],
   [...arp, port, payload(network, 8, 6, second), lookup(stations, 'not in'), ...drop('arp')],
@@ -124,6 +132,8 @@ const rules: readonly (readonly Expression[])[] = [
   [...ipv4, port, payload(network, 12, 4, second), lookup(sources4, 'not in'), ...drop('ipv4')],
   [...ipv4, ...udp, payload(transport, 0, 2), equals(bytes(0, 67)), ...drop('dhcp')],
   [...ipv6, ...udp, payload(transport, 0, 2), equals(bytes(547 >> 8, 547 & 255)), ...drop('dhcp')],
+  [...ipv4, ...igmp, payload(transport, 0, 1), equals(bytes(igmpQuery)), ...drop('router')],
+  [...icmpv6Type(mldQuery), ...drop('router')],
   [...icmpv6Type(routerAdvertisement), ...drop('router')],
   [...icmpv6Type(redirect), ...drop('router')],
   [...icmpv6Type(neighbourAdvertisement), ...targetNotAssigned, ...drop('neighbour')],
@@ -167,9 +177,14 @@ export interface PortSource {
 export class PortFilter {
   readonly #table: Table
 
-  /** `socket` is a NETLINK_NETFILTER socket of the overlay's namespace. */
-  constructor(socket: NetlinkSocket) {
-    this.#table = new Table(socket, portFilter)
+  /**
+   * `socket` is a NETLINK_NETFILTER socket of the overlay's namespace. With `multicast`, frames to
+   * groups are limited where they leave the host.
+   */
+  constructor(socket: NetlinkSocket, multicast = false) {
+    const { chain } = portFilter
+    const unlimited = { ...chain, rules: rules.filter((rule) => rule !== limit) }
+    this.#table = new Table(socket, multicast ? { ...portFilter, chain: unlimited } : portFilter)
   }
 
   /** Makes or repairs the rules. @returns what was changed, in words; empty when all was right. */
@@ -249,12 +264,7 @@ function portOfKey(key: Buffer): string {
   return key.toString('utf8', 0, interfaceBytes).replace(/\0.*$/, '')
 }
 
-function interfaceKey(name: string): Buffer {
-  const key = Buffer.alloc(interfaceBytes)
-  key.write(name)
-  return key
-}
-
+/** The link-local address that a kernel makes of a MAC address (RFC 4291, appendix A). */
 export function linkLocal(mac: Mac): Buffer {
   const [a, b, c, d, e, f] = macToBytes(mac)
   return Buffer.from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a! ^ 2, b!, c!, 0xff, 0xfe, d!, e!, f!])

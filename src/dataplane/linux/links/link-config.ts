@@ -1,6 +1,11 @@
 import { failure } from '../../../base/errors.ts'
 import { type Link, findLink } from '../netlink/link.ts'
-import { type LinkChange, changeLink, noOwnAddresses } from '../netlink/link-requests.ts'
+import {
+  type LinkChange,
+  changeLink,
+  noOwnAddresses,
+  snoopGroups,
+} from '../netlink/link-requests.ts'
 import { isMarked } from '../netlink/names.ts'
 import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
 
@@ -41,6 +46,7 @@ export function linkDrift(link: Link, desired: LinkChange): string[] {
     bridge: matches(desired.master, link.master),
     learning: matches(desired.port?.learning, link.port?.learning),
     flooding: matches(desired.port?.flood, link.port?.flood),
+    'multicast snooping': matches(desired.snooping, link.snooping),
     state: matches(desired.up, link.up),
   })
     .filter(([, isSame]) => !isSame)
@@ -63,9 +69,10 @@ export function configureLink(
   link: number | string,
   desired: LinkChange,
 ): void {
-  const { up, port, ...first } = desired
+  const { up, port, snooping, ...first } = desired
   const requests = [changeLink(link, first), noOwnAddresses(link)]
   if (port !== undefined) requests.push(changeLink(link, { port }))
+  if (snooping !== undefined) requests.push(...snoopGroups(link, snooping))
   if (up !== undefined) requests.push(changeLink(link, { up }))
   for (const [position, error] of socket.send(requests)) {
     // A kernel without IPv6, or an MTU too small for it: then there are no addresses to prevent.

@@ -1,6 +1,8 @@
 import { failure } from '../../../base/errors.ts'
 import type { OverlayLinks } from '../../dataplane.ts'
+import { ipFromBytes } from '../../../net/ip.ts'
 import type { Tunnel } from '../filter/host-filter.ts'
+import { linkLocal } from '../filter/port-filter.ts'
 import type { Link } from '../netlink/link.ts'
 import { configureLink, ownLink, repairLink } from './link-config.ts'
 import { createBridge, createVxlan, deleteLink } from '../netlink/link-requests.ts'
@@ -23,6 +25,10 @@ import { type WithNetns, freeVni } from './vni-owner.ts'
  * other MAC addresses leave by vxlan0 alone, which sends to the VTEPs in its FDB and drops the
  * rest, answers ARP and neighbour discovery itself and sends no broadcast. So frames cannot loop,
  * and no container sees frames that are not for it.
+ *
+ * With multicast, the bridge sends a group's frames to the ports that joined it (RFC 4541), where
+ * vxlan0 is one for the other hosts, and broadcasts and 224.0.0.0/24 to all. What vxlan0 receives
+ * does not return to it, so no frame loops.
  */
 
 /** The only port to which the bridge floods frames for MAC addresses that it has no entry for. */
@@ -41,7 +47,8 @@ export function ensureLinks(
   const bridge = ensureBridge(netns, links)
   const free = (): string => freeVni(tunnels, links, withNetns)
   const vxlan = ensureVxlan(netns, tunnels, links, { master: bridge.index, free })
-  const gateways = ensureAddresses(netns.socket, bridge.index, links.gateways)
+  const wanted = [...links.gateways, ...querierAddress(links)]
+  const gateways = ensureAddresses(netns.socket, bridge.index, wanted)
   return [...bridge.changed, ...vxlan, ...gateways]
 }
 
@@ -49,9 +56,9 @@ function ensureBridge(
   netns: OverlayNetns,
   links: OverlayLinks,
 ): { index: number; changed: string[] } {
-  const { overlayId, mtu } = links
+  const { overlayId, mtu, multicast: snooping = false } = links
   const mac = deviceMac(`bridge ${overlayId}`)
-  const desired = { mac, mtu, alias: aliasOf(overlayId), up: true }
+  const desired = { mac, mtu, alias: aliasOf(overlayId), snooping, up: true }
   const found = ownLink(netns, bridgeName, 'bridge', overlayId)
   if (found !== null)
     return { index: found.index, changed: repairLink(netns.socket, found, desired) }
@@ -60,6 +67,12 @@ function ensureBridge(
   const made = netns.link(bridgeName)
   if (made === null) throw failure('KERNEL', `overlay ${overlayId}: the new bridge is gone`)
   return { index: made.index, changed: ['bridge created'] }
+}
+
+/** What MLD queries are sent from: each host's link-local address (RFC 3810, section 5.1.14). */
+function querierAddress({ overlayId, vtep, gateways, multicast }: OverlayLinks): string[] {
+  if (multicast !== true || !gateways.some((gateway) => gateway.includes(':'))) return []
+  return [`${ipFromBytes(linkLocal(deviceMac(`vxlan ${overlayId} ${vtep}`)))}/64`]
 }
 
 function ensureVxlan(

@@ -16,6 +16,8 @@ export interface LinkChange {
   readonly mtu?: number
   readonly master?: number
   readonly up?: boolean
+  /** As a bridge: whether it learns which ports joined which group, and asks for it. */
+  readonly snooping?: boolean
   /** As a port of a bridge: whether it learns, and whether unknown unicast is flooded to it. */
   readonly port?: { readonly learning: boolean; readonly flood: boolean }
 }
@@ -113,7 +115,45 @@ export function createWireGuard(name: string, mtu: number, netnsFd: number): Req
   })
 }
 
-/** Changes only what is given. For `port` the link must be on a bridge already. */
+/**
+ * Makes a bridge the querier of IGMPv3 and MLDv2 (RFC 3376, RFC 3810), whose reports bridges pass
+ * on to all ports, and so to the bridges of other hosts. One of an overlay's bridges asks; another
+ * one does when it has heard no query for two rounds, and memberships last until that is answered.
+ * The intervals come first: the kernel floods groups for one response interval after the start.
+ */
+export function snoopGroups(link: LinkKey, snooping: boolean): Request[] {
+  const what = 'setting multicast snooping of'
+  const centiseconds = { query: 3000, response: 200, startup: 200, querier: 6100, members: 10_000 }
+  const bridge = (attributes: (writer: MessageWriter) => void): Request =>
+    keyed({ type: rt.RTM_NEWLINK, what, link }, (writer) =>
+      writer.nest(rt.IFLA_LINKINFO, () => {
+        writer.stringAttribute(rt.IFLA_INFO_KIND, 'bridge')
+        writer.nest(rt.IFLA_INFO_DATA, () => attributes(writer))
+      }),
+    )
+  const intervals = bridge((writer) => {
+    const interval = (type: number, value: number): void => {
+      const bytes = Buffer.alloc(8)
+      bytes.writeUInt32LE(value)
+      writer.bytesAttribute(type, bytes)
+    }
+    interval(rt.IFLA_BR_MCAST_QUERY_INTVL, centiseconds.query)
+    interval(rt.IFLA_BR_MCAST_QUERY_RESPONSE_INTVL, centiseconds.response)
+    interval(rt.IFLA_BR_MCAST_STARTUP_QUERY_INTVL, centiseconds.startup)
+    interval(rt.IFLA_BR_MCAST_QUERIER_INTVL, centiseconds.querier)
+    interval(rt.IFLA_BR_MCAST_MEMBERSHIP_INTVL, centiseconds.members)
+    writer.u32Attribute(rt.IFLA_BR_MCAST_STARTUP_QUERY_CNT, 3)
+    writer.u8Attribute(rt.IFLA_BR_MCAST_IGMP_VERSION, 3)
+    writer.u8Attribute(rt.IFLA_BR_MCAST_MLD_VERSION, 2)
+  })
+  const mode = bridge((writer) => {
+    writer.u8Attribute(rt.IFLA_BR_MCAST_SNOOPING, Number(snooping))
+    writer.u8Attribute(rt.IFLA_BR_MCAST_QUERIER, Number(snooping))
+  })
+  return snooping ? [intervals, mode] : [mode]
+}
+
+/** Changes only what is given, without `snooping`. For `port` the link must be on a bridge. */
 export function changeLink(link: LinkKey, change: LinkChange): Request {
   const { alias, mac, mtu, master, up, port } = change
   const what = `setting ${Object.keys(change).join(', ')} of`
@@ -128,6 +168,8 @@ export function changeLink(link: LinkKey, change: LinkChange): Request {
         writer.nest(rt.IFLA_INFO_SLAVE_DATA, () => {
           writer.u8Attribute(rt.IFLA_BRPORT_LEARNING, Number(port.learning))
           writer.u8Attribute(rt.IFLA_BRPORT_UNICAST_FLOOD, Number(port.flood))
+          // Never one of a router, to which all groups would be sent.
+          writer.u8Attribute(rt.IFLA_BRPORT_MULTICAST_ROUTER, 0)
         })
       })
     writer.u32Attribute(rt.IFLA_GROUP, linkGroup)

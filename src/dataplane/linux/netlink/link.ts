@@ -27,6 +27,8 @@ export interface Link {
   readonly peerIndex: number
   readonly linkNetnsId: number | null
   readonly vxlan: VxlanAttributes | null
+  /** Of a bridge: whether it learns which ports joined which group, and asks for it. */
+  readonly snooping: boolean | null
   readonly port: PortAttributes | null
 }
 
@@ -116,12 +118,19 @@ export function readLink(message: Message): Link {
     group: u32(rt.IFLA_GROUP),
     peerIndex: u32(rt.IFLA_LINK),
     linkNetnsId: attributes.get(rt.IFLA_LINK_NETNSID)?.readInt32LE() ?? null,
+    snooping: kind === 'bridge' ? readSnooping(nested(info, rt.IFLA_INFO_DATA)) : null,
     vxlan: kind === 'vxlan' ? readVxlan(nested(info, rt.IFLA_INFO_DATA)) : null,
     port:
       readString(info.get(rt.IFLA_INFO_SLAVE_KIND)) === 'bridge'
         ? readPort(nested(info, rt.IFLA_INFO_SLAVE_DATA))
         : null,
   }
+}
+
+function readSnooping(data: Map<number, Buffer>): boolean {
+  return [rt.IFLA_BR_MCAST_SNOOPING, rt.IFLA_BR_MCAST_QUERIER].every(
+    (type) => data.get(type)?.[0] === 1,
+  )
 }
 
 function readVxlan(data: Map<number, Buffer>): VxlanAttributes {

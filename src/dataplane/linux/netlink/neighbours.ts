@@ -1,6 +1,6 @@
 import type { FdbEntry, Neighbour, RowChange } from '../../dataplane.ts'
 import { type Ip, ipBits, ipFromBytes, ipToBytes } from '../../../net/ip.ts'
-import { type Mac, macFromBytes, macToBytes } from '../../../net/mac.ts'
+import { type Mac, macFromBytes, macToBytes, noMac } from '../../../net/mac.ts'
 import { type Message, type MessageWriter, type Request, findAttribute } from './message.ts'
 import * as rt from './rtnetlink.ts'
 
@@ -15,9 +15,11 @@ const neighbourHeaderBytes = 12
 /** Writes or removes one row of the VXLAN device with that index. */
 export function rowRequest(vxlanIndex: number, change: RowChange): Request {
   const set = change.op === 'set'
+  // The kernel replaces no entry that may have several VTEPs.
+  const mode = change.kind === 'fdb' && change.mac === noMac ? rt.NLM_F_APPEND : rt.NLM_F_REPLACE
   return {
     type: set ? rt.RTM_NEWNEIGH : rt.RTM_DELNEIGH,
-    flags: set ? rt.NLM_F_CREATE | rt.NLM_F_REPLACE : 0,
+    flags: set ? rt.NLM_F_CREATE | mode : 0,
     body: (writer) => {
       const destination = change.kind === 'fdb' ? change.vtep : change.ip
       const fdb = change.kind === 'fdb'

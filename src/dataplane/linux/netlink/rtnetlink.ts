@@ -19,6 +19,7 @@ export const RTM_GETNSID = 90
 export const NLM_F_REPLACE = 0x100
 export const NLM_F_EXCL = 0x200
 export const NLM_F_CREATE = 0x400
+export const NLM_F_APPEND = 0x800
 
 export const AF_UNSPEC = 0
 export const AF_INET = 2
@@ -51,10 +52,20 @@ export const IFLA_INFO_SLAVE_DATA = 5
 
 export const IFLA_BR_STP_STATE = 5
 export const IFLA_BR_MCAST_SNOOPING = 23
+export const IFLA_BR_MCAST_QUERIER = 25
+export const IFLA_BR_MCAST_STARTUP_QUERY_CNT = 29
+export const IFLA_BR_MCAST_MEMBERSHIP_INTVL = 31
+export const IFLA_BR_MCAST_QUERIER_INTVL = 32
+export const IFLA_BR_MCAST_QUERY_INTVL = 33
+export const IFLA_BR_MCAST_QUERY_RESPONSE_INTVL = 34
+export const IFLA_BR_MCAST_STARTUP_QUERY_INTVL = 35
 export const IFLA_BR_VLAN_DEFAULT_PVID = 39
+export const IFLA_BR_MCAST_IGMP_VERSION = 43
+export const IFLA_BR_MCAST_MLD_VERSION = 44
 
 export const IFLA_BRPORT_LEARNING = 8
 export const IFLA_BRPORT_UNICAST_FLOOD = 9
+export const IFLA_BRPORT_MULTICAST_ROUTER = 25
 
 export const IFLA_VXLAN_ID = 1
 export const IFLA_VXLAN_LOCAL = 4

@@ -1,6 +1,8 @@
 import { closeSync, openSync } from 'node:fs'
 import { errnoOf, failure } from '../../../base/errors.ts'
 import { FastPath, type FastPathMode } from '../bpf/fast-path.ts'
+import type { FdbEntry, OverlayLinks, RowChange } from '../../dataplane.ts'
+import { GroupFilter } from '../filter/group-filter.ts'
 import { PortFilter } from '../filter/port-filter.ts'
 import { type Link, deleteAllFromThread, findLink, listLinks } from '../netlink/link.ts'
 import { NetlinkSocket } from '../netlink/netlink-socket.ts'
@@ -58,6 +60,8 @@ export class OverlayNetns {
   readonly fastPath: FastPath
   #filterSocket: NetlinkSocket | null = null
   #filter: PortFilter | null = null
+  #groups: GroupFilter | null = null
+  #multicast = false
 
   private constructor(pin: Pin, { fd, socket }: NetnsHandle, mode: FastPathMode) {
     this.#pin = pin
@@ -128,9 +132,45 @@ export class OverlayNetns {
 
   /** The filter on the ports of the overlay's bridge. */
   get portFilter(): PortFilter {
-    this.#filterSocket ??= openNetfilterSocket(this.fd)
-    this.#filter ??= new PortFilter(this.#filterSocket)
+    this.#filter ??= new PortFilter(this.#netfilter, this.#multicast)
     return this.#filter
+  }
+
+  get #netfilter(): NetlinkSocket {
+    this.#filterSocket ??= openNetfilterSocket(this.fd)
+    return this.#filterSocket
+  }
+
+  /**
+   * Makes or repairs the filters that the overlay is to have, and removes the others.
+   * @returns what was changed, in words; empty when all was right.
+   */
+  ensureFilters({ spoofing, multicast = false }: OverlayLinks, isActive: boolean): string[] {
+    if (multicast !== this.#multicast) this.#filter = null
+    this.#multicast = multicast
+    this.#groups ??= new GroupFilter(this.#netfilter)
+    const changed = this.#groups.ensure(isActive && multicast)
+    if (isActive && spoofing !== 'allow') changed.push(...this.portFilter.ensure())
+    else this.portFilter.remove()
+    return changed
+  }
+
+  /** The FDB of the VXLAN device is about to be changed so. */
+  noteFdb(changes: readonly RowChange[]): void {
+    this.#groups?.noteFdb(changes)
+    this.fastPath.noteFdb(changes)
+  }
+
+  /** The FDB of the VXLAN device is this. */
+  syncFdb(fdb: readonly FdbEntry[]): void {
+    this.#groups?.syncFdb(fdb)
+    this.fastPath.syncFdb(fdb)
+  }
+
+  /** Frames of containers that the filters dropped since they were made, by reason. */
+  dropped(): Readonly<Record<string, number>> {
+    const ports = this.filtersPorts ? this.portFilter.dropped() : []
+    return Object.fromEntries([...ports, ...(this.#groups?.dropped() ?? [])])
   }
 
   /** Whether ports are filtered. */

@@ -73,8 +73,8 @@ export async function dumpOverlay(
     const ips = portSources === null ? null : allowedIps(portSources.get(link.name), mac)
     return [{ endpointId, mac, mtu: link.mtu, ips, portConfigured, inHostNetns }]
   })
-  const dropped = Object.fromEntries(portFilter?.dropped() ?? [])
-  netns.fastPath.syncFdb(fdb)
+  const dropped = filter.isActive ? netns.dropped() : {}
+  netns.syncFdb(fdb)
   const passed = netns.fastPath.traffic()
   const indexes = links.flatMap(({ index, alias }) => {
     const endpointId = passed.has(index) ? endpointOfAlias(alias, overlayId) : null

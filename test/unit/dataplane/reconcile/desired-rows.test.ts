@@ -5,6 +5,7 @@ import { MemoryDataplane } from '../../../../src/dataplane/memory/memory-datapla
 import {
   type Rows,
   addressesOf,
+  defaultDestination,
   desiredRows,
   diff,
 } from '../../../../src/dataplane/reconcile/desired-rows.ts'
@@ -94,6 +95,24 @@ describe('diff', () => {
     )
   })
 
+  it('gives the default destination any number of VTEPs', async () => {
+    const arbitraryCopies = fc.uniqueArray(fc.integer({ min: 1, max: 5 }).map(vtepOf))
+    await fc.assert(
+      fc.asyncProperty(arbitraryCopies, arbitraryCopies, async (wanted, there) => {
+        const rows = (vteps: readonly Ip[]): Rows => ({
+          fdb: vteps.map((vtep) => ({ mac: defaultDestination, vtep })),
+          neighbours: [],
+        })
+        const kernel = await kernelWith(rows(there))
+        const changes = diff(rows(wanted), rows(there))
+        const differing = new Set(wanted).symmetricDifference(new Set(there))
+        expect(changes.length).to.equal(differing.size)
+        await kernel.apply('o', changes)
+        expect((await kernel.dump('o'))!.fdb).to.have.deep.members(rows(wanted).fdb)
+      }),
+    )
+  })
+
   it('is as small as can be', () => {
     fc.assert(
       fc.property(arbitraryRows, arbitraryRows, (desired, actual) => {
@@ -156,6 +175,22 @@ describe('desired rows', () => {
           fdb: rows.fdb.filter(({ mac }) => mac === macOf(1)),
           neighbours: rows.neighbours.filter(({ ip }) => ip === ipOf(2)),
         })
+      }),
+    )
+  })
+
+  it('have with multicast each VTEP of a live peer on another host as default destination', () => {
+    fc.assert(
+      fc.property(arbitraryHistory, fc.boolean(), (history, multicast) => {
+        const table = new Peers()
+        table.apply(history)
+        const [vni, vtep, gateways] = [vniOf(1), vtepOf(1), new Set<Ip>()]
+        const view = { vni, vtep, endpoints: new Map(), gateways, subnets: [], multicast }
+        const live = survivors(history).filter((p) => p.vni === vni && p.live && p.vtep !== vtep)
+        const wanted = multicast ? [...new Set(live.map((p) => p.vtep))] : []
+        const { fdb } = desiredRows(table, view, { ips: [], macs: [defaultDestination] })
+        expect(fdb.map((row) => row.vtep)).to.have.members(wanted)
+        expect(fdb.every(({ mac }) => mac === defaultDestination)).to.equal(true)
       }),
     )
   })
