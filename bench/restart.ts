@@ -57,6 +57,5 @@ try {
 } finally {
   await plugin.end('SIGKILL')
   lab.close()
-  await program.remove()
   await rm(folder, { recursive: true })
 }

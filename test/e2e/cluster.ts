@@ -3,6 +3,7 @@
  * members of one cluster, host 4 has an engine and nothing else.
  */
 import { expect } from 'chai'
+import { addressIn } from '../support/lab/containers.ts'
 import type { Host } from '../support/lab/host.ts'
 import { labImage } from '../support/lab/image.ts'
 import type { Lab } from '../support/lab/lab.ts'
@@ -85,9 +86,7 @@ export async function runOnce(
 }
 
 export async function addressOf(on: Host, network: string, container: string): Promise<string> {
-  const format = `{{(index .NetworkSettings.Networks "${network}").IPAddress}}`
-  const inspected = await on.docker(['inspect', '--format', format, container])
-  return inspected.stdout.trim()
+  return addressIn(on, network, container)
 }
 
 /** A ping that takes about half a second when answered. */

@@ -1,5 +1,6 @@
 /** Cleaning up between tests as a user would, and a look at what the plugin did not take away. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { removeContainers, removeNetworks } from '../support/lab/containers.ts'
 import type { Host, Status } from '../support/lab/host.ts'
 import { scaled } from '../support/time.ts'
 import { hostLinks, overlayPins } from '../support/lab/overlay-kernel.ts'
@@ -15,17 +16,14 @@ export function noteWhatIsLeft(test: string, left: readonly string[]): void {
   }
 }
 
-/**
- * Removes all containers and networks of the hosts. `docker_gwbridge` is the engine's own and
- * stays.
- */
+/** Removes all containers and networks of the hosts. */
 export async function removeEverything(hosts: readonly Host[]): Promise<void> {
-  const script = `
-    containers=$(docker ps --all --quiet); [ -z "$containers" ] || docker rm --force $containers
-    networks=$(docker network ls --filter type=custom --format '{{.Name}}' | grep -v '^docker_gwbridge$')
-    # Another host may be first: then the plugin removes it here.
-    for network in $networks; do docker network rm $network || docker network ls; done`
-  await Promise.all(hosts.map((host) => host.exec(['sh', '-c', script])))
+  await Promise.all(
+    hosts.map(async (host) => {
+      await removeContainers(host)
+      await removeNetworks(host)
+    }),
+  )
 }
 
 /**

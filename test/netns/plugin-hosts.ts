@@ -261,7 +261,6 @@ export class PluginHosts {
   async close(): Promise<void> {
     for (const host of this.hosts) await host.close()
     this.#lab.close()
-    await this.program.remove()
     await rm(this.#folder, { recursive: true })
   }
 }

@@ -33,7 +33,6 @@ describe('a plugin that starts', function () {
     }
     program = await bundleProgram()
   })
-  after(() => program?.remove())
 
   beforeEach(async () => {
     lab = await NetnsLab.create()

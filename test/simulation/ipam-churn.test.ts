@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { Churn, type ChurnOptions } from './ipam-churn.ts'
 
-/* `DEATHS=1000 SEED=7 npx mocha test/simulation/ipam-churn.test.ts` runs longer, or other. */
+/* `DEATHS=1000 SEED=7 npx mocha test/simulation/ipam-churn.test.ts` runs longer, or other; `SIM_LONG=1` has 1000. */
 
 const seed = Number(process.env['SEED'] ?? 1)
-const deaths = Number(process.env['DEATHS'] ?? 150)
+const deaths = Number(process.env['DEATHS'] ?? (process.env['SIM_LONG'] === '1' ? 1000 : 60))
 
 /** All that a /24 has for containers. */
 const usable = 253

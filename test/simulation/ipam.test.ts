@@ -3,12 +3,14 @@ import { type StormOptions, weather } from './ipam-storm.ts'
 
 /*
  * Addresses under faults. `SEED=17 npx mocha test/simulation/ipam.test.ts` runs one seed again,
- * `SEEDS=1000` so many; `STEPS` makes each longer, `SHOW=1` prints how much was asked and answered.
+ * `SEEDS=1000` runs this many; `STEPS` makes each longer, `SHOW=1` prints how much was asked and
+ * answered. `SIM_LONG=1` runs four times as many seeds.
  */
 
 const steps = Number(process.env['STEPS'] ?? 200)
 const only = process.env['SEED']
-const count = Number(process.env['SEEDS'] ?? 12)
+const isLong = process.env['SIM_LONG'] === '1'
+const count = Number(process.env['SEEDS'] ?? (isLong ? 24 : 6))
 
 /** How many addresses were given in storms with all these seeds. */
 async function storms(first: number, options: StormOptions): Promise<number> {

@@ -24,6 +24,8 @@ const patterns = [
 
 const simulator = 'test/simulation/simulator.test.ts'
 const manyHosts = 300
+/** Of hosts, in each run of test/simulation/ipam-churn.test.ts; `make test` has fewer. */
+const deathsOfChurn = 150
 
 /** A file that takes longer with one seed has come to a stop. */
 const fileTimeoutMs = 600_000
@@ -32,6 +34,7 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function main(wanted: readonly string[]): Promise<void> {
   const minutes = Number(process.env['MINUTES'] || 10)
+  process.env['DEATHS'] ??= String(deathsOfChurn)
   const groups = (wanted.length > 0 ? wanted : patterns)
     .map((pattern) => globSync(pattern, { cwd: projectDir }).sort())
     .filter((files) => files.length > 0)

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, rm, readFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
@@ -16,16 +16,24 @@ import { projectDir } from './lab/paths.ts'
 import { until } from './lab/processes.ts'
 import { callUnixSocket } from './lab/unix-http.ts'
 
-/** The program in a folder of its own; `remove` when done. */
+/** The program in a folder of its own, which goes with this process. */
 export interface Program {
   readonly folder: string
-  remove(): Promise<void>
 }
 
-/** `PLUGIN_PROGRAM` is the folder of one that was built before: an emulated machine takes minutes. */
-export async function bundleProgram(): Promise<Program> {
+let program: Promise<Program> | undefined
+
+/**
+ * Bundles the program, once for all tests of this process. `PLUGIN_PROGRAM` is the folder of one that
+ * was built before: an emulated machine takes minutes.
+ */
+export function bundleProgram(): Promise<Program> {
   const built = process.env['PLUGIN_PROGRAM']
-  if (built !== undefined) return { folder: built, remove: async () => {} }
+  if (built !== undefined) return Promise.resolve({ folder: built })
+  return (program ??= bundleOnce())
+}
+
+async function bundleOnce(): Promise<Program> {
   const folder = await mkdtemp(path.join(tmpdir(), 'ts-overlay-program-'))
   const files = {
     main: 'src/main.ts',
@@ -39,7 +47,7 @@ export async function bundleProgram(): Promise<Program> {
   await buildPage(folder)
   await cp(path.join(projectDir, 'plugin/start.cjs'), path.join(folder, 'start.cjs'))
   await writeLauncher(folder)
-  return { folder, remove: () => rm(folder, { recursive: true }) }
+  return { folder }
 }
 
 export interface PluginProcessOptions {

@@ -45,15 +45,18 @@ async function lookOnce(hosts: readonly Host[]): Promise<string[]> {
   return found.flat()
 }
 
+/** As `docker network inspect` of all networks that users made; one that has just gone is left out. */
+async function inspectNetworks(host: Host): Promise<EngineNetwork[]> {
+  const filters = encodeURIComponent('{"type":["custom"]}')
+  const { body } = await host.api('GET', `/networks?filters=${filters}`)
+  const answers = await Promise.all(
+    (body as { Id: string }[]).map(({ Id }) => host.api('GET', `/networks/${Id}`)),
+  )
+  return answers.flatMap((one) => (one.status === 200 ? [one.body as EngineNetwork] : []))
+}
+
 async function viewOf(host: Host): Promise<View> {
-  const [status, ids] = await Promise.all([
-    host.pluginStatus(),
-    host.docker(['network', 'ls', '--quiet', '--no-trunc', '--filter', 'type=custom']),
-  ])
-  const list = ids.stdout.split('\n').filter(Boolean)
-  const inspected =
-    list.length === 0 ? '[]' : (await host.docker(['network', 'inspect', ...list])).stdout
-  const all = JSON.parse(inspected) as EngineNetwork[]
+  const [status, all] = await Promise.all([host.pluginStatus(), inspectNetworks(host)])
   const networks = all.filter(({ Driver }) => isOurs(Driver))
   const subnets = all
     .filter(({ IPAM }) => isOurs(IPAM.Driver))

@@ -30,6 +30,9 @@ interface ContainerJson {
 /** A busy machine may take long over a hundred starts at once. */
 const callTimeoutMs = 120_000
 
+/** What an engine in a swarm makes for itself. */
+const engineNetworks: readonly string[] = ['docker_gwbridge', 'ingress']
+
 async function call(on: Host, method: string, path: string, body?: unknown): Promise<unknown> {
   const answer = await on.api(method, path, body, callTimeoutMs)
   if (answer.status < 300) return answer.body
@@ -66,6 +69,35 @@ export async function startContainer(on: Host, name: string): Promise<void> {
 /** As `docker rm -f`. */
 export async function removeContainer(on: Host, name: string): Promise<void> {
   await call(on, 'DELETE', `/containers/${name}?force=1`)
+}
+
+/** As `docker rm -f` of all containers, running or not. */
+export async function removeContainers(on: Host): Promise<void> {
+  const all = (await call(on, 'GET', '/containers/json?all=1')) as { Id: string }[]
+  await Promise.all(
+    all.map(({ Id }) => on.api('DELETE', `/containers/${Id}?force=1`, undefined, callTimeoutMs)),
+  )
+}
+
+/**
+ * As `docker network rm` of all networks that users made. A failure is none: another host may be
+ * first, and then the plugin removes the network here.
+ */
+export async function removeNetworks(on: Host): Promise<void> {
+  const filters = encodeURIComponent('{"type":["custom"]}')
+  const all = (await call(on, 'GET', `/networks?filters=${filters}`)) as {
+    Id: string
+    Name: string
+  }[]
+  for (const { Id, Name } of all)
+    if (!engineNetworks.includes(Name))
+      await on.api('DELETE', `/networks/${Id}`, undefined, callTimeoutMs)
+}
+
+/** The address of a container on a network; empty when it has none. */
+export async function addressIn(on: Host, network: string, name: string): Promise<string> {
+  const inspected = (await call(on, 'GET', `/containers/${name}/json`)) as ContainerJson
+  return inspected.NetworkSettings.Networks[network]?.IPAddress ?? ''
 }
 
 /** A running container's first process, as the host counts, and its address on the network. */

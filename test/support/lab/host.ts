@@ -2,10 +2,9 @@
  * A Docker host of the lab: a machine on the underlay with an engine. What a test or a person does
  * on one host.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { MethodSummary } from '../../../src/engine-api/call-statistics.ts'
 import type { PluginStatus } from '../../../src/wiring/status.ts'
-import { scaled, timeFactor } from '../time.ts'
+import { timeFactor } from '../time.ts'
 import { Engine } from './engine.ts'
 import type { EngineVersion } from './engines.ts'
 import { labImage } from './image.ts'
@@ -206,14 +205,11 @@ export class Host {
     satisfies: (status: Status) => boolean,
     timeoutMs = 10_000,
   ): Promise<Status> {
-    const deadline = performance.now() + scaled(timeoutMs)
-    for (;;) {
-      const status = await this.pluginStatus()
-      if (satisfies(status)) return status
-      if (performance.now() > deadline) {
-        throw new Error(`${this.name}: status after ${timeoutMs} ms: ${JSON.stringify(status)}`)
-      }
-      await sleep(20)
-    }
+    let last: Status | undefined
+    const isSo = async (): Promise<boolean> => satisfies((last = await this.pluginStatus()))
+    await until(isSo, `${this.name}: another status`, timeoutMs, 50).catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${JSON.stringify(last)}`)
+    })
+    return last!
   }
 }

@@ -46,7 +46,8 @@ export async function childrenOf(pid: number): Promise<number[]> {
 
 /**
  * Polls until `condition` holds; the error says what was waited for and for how long. The time-out
- * is scaled.
+ * is scaled. The pause is at least as long as the condition took, so that waiting leaves half of a
+ * busy processor to what is waited for.
  */
 export async function until(
   condition: () => Promise<boolean> | boolean,
@@ -56,8 +57,11 @@ export async function until(
 ): Promise<void> {
   const limitMs = scaled(timeoutMs)
   const deadline = performance.now() + limitMs
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`waited ${limitMs} ms in vain for ${what}`)
-    await sleep(pollMs)
+  for (;;) {
+    const begun = performance.now()
+    if (await condition()) return
+    const ended = performance.now()
+    if (ended > deadline) throw new Error(`waited ${limitMs} ms without success for ${what}`)
+    await sleep(Math.max(pollMs, ended - begun))
   }
 }
