@@ -50,6 +50,19 @@ export class PathRecord {
     return last < 0 ? 'unknown' : 'up'
   }
 
+  /** Whether probes were answered, and none of those that are remembered was lost. */
+  isClean(nowMs: number): boolean {
+    return (['small', 'full'] as const).every((size) => {
+      const judged = this.#judged(size, nowMs)
+      return judged.length > 0 && judged.every(({ rttMs }) => rttMs !== null)
+    })
+  }
+
+  /** Whether the last small probe that can be judged was answered, or there is none. */
+  lastIsUp(nowMs: number): boolean {
+    return this.#judged('small', nowMs).at(-1)?.rttMs !== null
+  }
+
   /** Lost probes of both sizes among the last ones; null when that is no more than chance. */
   loss(nowMs: number): { readonly lost: number; readonly sent: number } | null {
     const judged = [...this.#judged('small', nowMs), ...this.#judged('full', nowMs)].toSorted(

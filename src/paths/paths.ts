@@ -21,6 +21,15 @@ import { decodeProbe, encodeProbe } from './probe-payload.ts'
 const maxPacketsPerSecond = 20
 /** They leave together: a process that wakes up for each takes several times the processor time. */
 const tickMs = 1000
+/**
+ * A path on which nothing was lost is probed again after four or five ticks, at random: members
+ * that probe one host in the same second would find it without echoes left. One in doubt each tick.
+ */
+const calmTicks = [4, 5] as const
+/** A path that one side asked about is in doubt on both for this time. */
+const doubtMs = 5000
+/** All endpoints of an overlay are read for its members. */
+const targetsMs = 3000
 /** A path gets a small and a full one at a time. */
 const maxPathsPerTick = (maxPacketsPerSecond * tickMs) / 1000 / 2
 /** With more paths than this, members are probed through one overlay each. */
@@ -67,7 +76,9 @@ interface Path {
   target: Target
   readonly record: PathRecord
   probedMs: number
+  dueMs: number
   askedMs: number
+  doubtUntilMs: number
   arrivesThere: boolean | null
 }
 
@@ -90,16 +101,13 @@ export class Paths {
   /** What waits for the echo of a probe that was asked for, by sequence number. */
   readonly #awaited = new Map<number, () => void>()
   #sequence = 0
+  #lookedMs = -Infinity
   #echoes = { windowMs: 0, count: 0 }
 
   constructor(parts: PathsParts) {
     this.#parts = parts
     this.#nonce = parts.random.uint32()
-    this.#ticks = new Every({
-      clock: parts.clock,
-      intervalMs: tickMs,
-      run: () => this.#tick(),
-    })
+    this.#ticks = new Every({ clock: parts.clock, intervalMs: tickMs, run: () => this.#tick() })
   }
 
   start(): void {
@@ -111,10 +119,14 @@ export class Paths {
     this.#parts.probes.close()
   }
 
-  /** The overlays through which probes of a member have arrived here lately. */
+  /**
+   * The overlays through which probes of a member have arrived here lately. It asks because it lost
+   * some: probes of this host show the other direction.
+   */
   heardFrom(member: string): string[] {
     const now = this.#parts.clock.now()
     const paths = [...this.#paths.values()].filter(({ target }) => target.member === member)
+    for (const path of paths) path.doubtUntilMs = now + doubtMs
     return paths
       .filter(({ target }) => this.#isHeard(target, now))
       .map(({ target }) => target.overlayId)
@@ -161,13 +173,17 @@ export class Paths {
 
   #tick(): void {
     const now = this.#parts.clock.now()
+    if (now - this.#lookedMs >= targetsMs) this.#updatePaths(now)
     this.#look(now)
-    const due = [...this.#paths.values()].toSorted((a, b) => a.probedMs - b.probedMs)
+    const due = [...this.#paths.values()]
+      .filter((path) => now >= path.dueMs || isInDoubt(path, now))
+      .toSorted((a, b) => a.probedMs - b.probedMs)
     for (const path of due.slice(0, maxPathsPerTick)) this.#probe(path, now)
   }
 
   #probe(path: Path, now: number): void {
     path.probedMs = now
+    path.dueMs = now + calmTicks[this.#parts.random.uint32() % calmTicks.length]! * tickMs
     for (const [size, bytes] of [['small', 0] as const, ['full', path.target.mtu] as const]) {
       const sequence = (this.#sequence = (this.#sequence + 1) % 2 ** 32)
       path.record.sent(size, sequence, now)
@@ -177,9 +193,10 @@ export class Paths {
     }
   }
 
-  /** Which paths there are now, and what is wrong with them. */
-  #look(now: number): void {
-    const { probes, targets, findings, self } = this.#parts
+  /** Which paths there are now. */
+  #updatePaths(now: number): void {
+    const { probes, targets } = this.#parts
+    this.#lookedMs = now
     const wanted = fewer(targets())
     const keys = new Set(wanted.map(keyOf))
     for (const key of this.#paths.keys())
@@ -195,21 +212,27 @@ export class Paths {
     probes.listen([...new Set(wanted.map(({ overlayId }) => overlayId))], (overlayId, payload) =>
       this.#onPacket(overlayId, payload),
     )
+  }
+
+  /** What is wrong with the paths. */
+  #look(now: number): void {
+    const { findings, self } = this.#parts
     for (const path of this.#paths.values()) this.#askWhereLost(path, now)
     const views = Array.from(this.#paths.values(), (path) => this.#viewOf(path, now))
     findings.replace('paths', findingsOf(views, self))
   }
 
+  /** With the first lost probe the other side is asked, so that it probes this one, too. */
   #askWhereLost(path: Path, now: number): void {
-    if (path.record.verdict('small', now) !== 'lost') {
-      path.arrivesThere = null
-      return
-    }
-    if (now - path.askedMs < askMs) return
+    const isLost = path.record.verdict('small', now) === 'lost'
+    if (!isLost) path.arrivesThere = null
+    if (!isLost && (path.record.lastIsUp(now) || now < path.doubtUntilMs)) return
+    if (isLost && now - path.askedMs < askMs) return
     path.askedMs = now
+    path.doubtUntilMs = now + doubtMs
     const { member, overlayId } = path.target
     this.#parts.ask(member).then(
-      (overlays) => void (path.arrivesThere = overlays.includes(overlayId)),
+      (overlays) => void (path.arrivesThere = isLost ? overlays.includes(overlayId) : null),
       // It is away, or of a release without probes: nothing can be said.
       () => void (path.arrivesThere = null),
     )
@@ -264,7 +287,12 @@ export function fewer(targets: readonly Target[]): readonly Target[] {
 
 function newPath(target: Target): Path {
   const never = -Infinity
-  return { target, record: new PathRecord(), probedMs: never, askedMs: never, arrivesThere: null }
+  const times = { probedMs: never, dueMs: never, askedMs: never, doubtUntilMs: never }
+  return { target, record: new PathRecord(), ...times, arrivesThere: null }
+}
+
+function isInDoubt({ record, doubtUntilMs }: Path, now: number): boolean {
+  return now < doubtUntilMs || !record.isClean(now)
 }
 
 function keyOf({ overlayId, member }: Target): string {

@@ -66,7 +66,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     consensus: { max: 5278, target: 1600 },
     cluster: { max: 4850, target: 4000 },
     peers: { max: 350 },
-    paths: { max: 570 },
+    paths: { max: 610 },
     ipam: { max: 3062 },
     dataplane: { max: 10000, target: 5200 },
     driver: { max: 2995, target: 1900 },

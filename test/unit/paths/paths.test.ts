@@ -166,8 +166,14 @@ describe('paths', () => {
     await world.clock.advance(30_000)
     expect(one.found()).to.deep.equal([])
     world.isLost = () => random.uint32() % 5 === 0
-    await world.clock.advance(noticedMs)
-    expect(one.found().join()).to.match(/^TUNNEL_LOSS: VXLAN to two and back loses packets: \d+ of/)
+    const seen: string[] = []
+    for (let waitedMs = 0; waitedMs < 2 * noticedMs; waitedMs += 1000) {
+      await world.clock.advance(1000)
+      seen.push(...one.found())
+    }
+    const isLoss = (text: string): boolean =>
+      /^TUNNEL_LOSS: VXLAN to two and back loses packets: \d+ of/.test(text)
+    expect(seen.filter(isLoss)).to.not.deep.equal([])
   })
 
   it('name the overlay when only one of several is concerned', async () => {
@@ -189,6 +195,31 @@ describe('paths', () => {
     await world.clock.advance(noticedMs)
     expect(one.found()).to.deep.equal([])
     expect(one.paths.status('two')).to.include({ state: 'unknown' })
+  })
+
+  it('on which nothing is lost are probed seldom', async () => {
+    const world = new World()
+    const hosts = Array.from({ length: 25 }, (_, i) => world.add(`m${i}`))
+    await world.clock.advance(60_000)
+    const before = hosts.map(({ sent }) => sent)
+    await world.clock.advance(60_000)
+    // To each of 24, every four or five seconds, a small and a full one; and as many echoes.
+    for (const [i, { sent }] of hosts.entries())
+      expect((sent - before[i]!) / 60).to.be.within(19, 24)
+  })
+
+  it('are probed at once by the other side, too, when one has lost a probe', async () => {
+    const world = new World()
+    const [one, two] = [world.add('one'), world.add('two')]
+    await world.clock.advance(31_500)
+    // Of what two sent before, nothing is recent when one finds out.
+    world.isLost = ({ from }) => from === 'one'
+    const seen = new Set<string>()
+    for (let waitedMs = 0; waitedMs < noticedMs; waitedMs += 100) {
+      await world.clock.advance(100)
+      for (const host of [one, two]) for (const text of host.found()) seen.add(text)
+    }
+    expect([...seen]).to.deep.equal([`TUNNEL_ONE_WAY: ${forth}`])
   })
 
   it('cost at most twenty probes and as many echoes a second, however many hosts there are', async () => {
