@@ -52,11 +52,11 @@ export interface Dataplane {
   restoreEndpoint(overlayId: string, link: EndpointLink): Promise<RestoreOutcome>
 
   /**
-   * Adds the endpoint's routes in the sandbox that the engine has moved its link to, as after its
-   * overlay got a subnet. In the host's namespace it gets them from the engine.
+   * Gives the endpoint's link its MTU and its routes in the sandbox that the engine has moved it
+   * to, as after its overlay got a subnet. In the host's namespace it has them by the engine.
    * @returns false when the sandbox is unknown or gone.
    */
-  addRoutes(overlayId: string, link: EndpointLink): Promise<boolean>
+  configureInSandbox(overlayId: string, link: EndpointLink): Promise<boolean>
 
   /** Removes the endpoint's veth pair by whichever end is left. Neither is no error. */
   removeEndpoint(overlayId: string, endpointId: string): Promise<void>

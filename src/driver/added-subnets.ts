@@ -3,8 +3,14 @@ import { KeyedQueue } from '../base/keyed-queue.ts'
 import { Debounce, Timeout } from '../base/timers.ts'
 import { type Cidr, parseIpInCidr } from '../net/cidr.ts'
 import { endpointLink, overlayLinks } from './endpoints.ts'
-import { type Network, type NetworkStore, overlayClaim, shortId } from './network-store.ts'
-import { isSwarmId, whyUnusable } from './overlay-parameters.ts'
+import {
+  type KnownOverlay,
+  type Network,
+  type NetworkStore,
+  overlayClaim,
+  shortId,
+} from './network-store.ts'
+import { followedMtu, isSwarmId, whyUnusable } from './overlay-parameters.ts'
 import type { DriverParts, HeldPool } from './ports.ts'
 
 /** Of an overlay, as many as its record can name. */
@@ -18,9 +24,10 @@ const retryMs = 5000
 type InQueueOf = (networkId: string, task: () => Promise<void>) => Promise<void>
 
 /**
- * Subnets that networks got after they were created, which the engine knows nothing of. Each
- * member's record of an overlay lists them, and a member that lacks one adds it: a set that only
- * grows, so members need not agree on more than the pool itself.
+ * What networks got after they were created, and the engine knows nothing of: subnets, and a
+ * smaller MTU. Each member's record of an overlay has both; a member that lacks a subnet adds it,
+ * and takes an MTU that is less than its own. A set that only grows and a minimum: members need not
+ * agree on more than the pool itself.
  */
 export class AddedSubnets {
   readonly #parts: DriverParts
@@ -42,7 +49,7 @@ export class AddedSubnets {
       clock,
       delayMs: adoptDelayMs,
       run: () => this.#adoptAll(),
-      warn: (failure) => logger.warn(`adding a subnet that another member has: ${failure}`),
+      warn: (failure) => logger.warn(`adding what another member's overlay has: ${failure}`),
     })
     this.#retry = new Timeout(clock, () => this.#adopt.trigger())
   }
@@ -96,7 +103,22 @@ export class AddedSubnets {
     this.#parts.networksChanged()
   }
 
-  /** Gives the bridge its gateway and the containers that run their routes. In its queue. */
+  async #follow(networkId: string, elsewhere: KnownOverlay): Promise<void> {
+    const { cluster, logger } = this.#parts
+    const before = this.#store.network(networkId)
+    const mtu = before === undefined ? null : followedMtu(before, elsewhere)
+    if (before === undefined || mtu === null) return
+    const network = { ...before, mtu }
+    await this.#store.putNetwork(network)
+    cluster.putOverlay(overlayClaim(network))
+    const { overlayId } = network
+    const { member } = elsewhere
+    logger.info('MTU lowered to that of another member', { overlayId, member, mtu })
+    this.#unbuilt.add(networkId)
+    await this.#build(networkId)
+  }
+
+  /** Gives links their MTU, the bridge its gateway and containers their routes. In its queue. */
   async #build(networkId: string): Promise<void> {
     const network = this.#store.network(networkId)
     const joined = this.#store.endpoints(networkId).filter((endpoint) => endpoint.joined)
@@ -123,6 +145,8 @@ export class AddedSubnets {
     for (const overlay of this.#parts.cluster.overlays()) {
       const network = this.#store.networkOfOverlay(overlay.overlayId)
       if (network === undefined) continue
+      if (followedMtu(network, overlay) !== null)
+        await this.#inQueueOf(network.networkId, () => this.#follow(network.networkId, overlay))
       for (const subnet of overlay.added ?? [])
         try {
           await this.add(network.networkId, subnet)

@@ -4,7 +4,8 @@ import { minMtuOfIpv6 } from '../net/mtu.ts'
 import type { Ip } from '../net/ip.ts'
 import { whyNoPool } from '../net/reserved.ts'
 import type { Vni } from '../net/vni.ts'
-import type { KnownOverlay } from './network-store.ts'
+import { parseNetworkOptions } from './network-options.ts'
+import type { KnownOverlay, Network } from './network-store.ts'
 
 /** For network and broadcast address, gateway and one container. */
 const minHostBits = 2
@@ -179,6 +180,19 @@ export function vniInUse(
     `VNI ${vni} for overlay "${overlayId}" is in use by overlay "${other.overlayId}" ` +
       `on member ${other.member}; choose another -o vni=, or none`,
   )
+}
+
+/**
+ * The MTU that a network without one of its own takes from another member's part of its overlay;
+ * null to keep its own. The least of the overlay reaches everywhere; below what IPv6 needs nobody
+ * follows, so that no single member can make all others useless.
+ */
+export function followedMtu(
+  { mtu, options }: Pick<Network, 'mtu' | 'options'>,
+  elsewhere: Pick<KnownOverlay, 'mtu'>,
+): number | null {
+  if (parseNetworkOptions(options).mtu !== null) return null
+  return elsewhere.mtu < mtu && elsewhere.mtu >= minMtuOfIpv6 ? elsewhere.mtu : null
 }
 
 /**

@@ -137,7 +137,7 @@ for (const fastPath of [true, false])
     })
 
     it('takes packets of the full MTU whole and none that is larger', async () => {
-      for (const mtu of [1500, 1420]) {
+      for (const mtu of [1500, 1420, 9000]) {
         const first = hosts.length
         await plug(2, mtu)
         const [near, far] = hosts.slice(first)

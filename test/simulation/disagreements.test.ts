@@ -15,9 +15,9 @@ describe('hosts of one overlay', () => {
   })
   afterEach(() => world.stop())
 
-  function createNetwork({ plugin }: WholeHost): Promise<void> {
+  function createNetwork({ plugin }: WholeHost, more: Record<string, string> = {}): Promise<void> {
     const pools = [{ addressSpace: 'null', pool: gateway.cidr, gateway }]
-    const options = { overlay: 'blue' }
+    const options = { overlay: 'blue', ...more }
     return world.done(
       plugin.network.createNetwork({ networkId: 'n1', options, internal: false, pools }),
     )
@@ -32,7 +32,7 @@ describe('hosts of one overlay', () => {
 
   it('with different MTUs say so in log and status, each of the other', async () => {
     const large = await world.add()
-    await createNetwork(large)
+    await createNetwork(large, { 'com.docker.network.driver.mtu': '1450' })
     const small = await world.add({ underlayMtu: 1400 })
     await createNetwork(small)
     await world.clock.advance(3000)

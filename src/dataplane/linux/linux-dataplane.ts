@@ -26,7 +26,7 @@ import {
   removeVethPair,
   repairVethPair,
 } from './links/endpoint-links.ts'
-import { type Sandboxes, addRoutesInSandbox, recreateInSandbox } from './links/sandbox-links.ts'
+import { type Sandboxes, configureInSandbox, recreateInSandbox } from './links/sandbox-links.ts'
 import { ensureLinks, tunnelOf, vxlanOf } from './links/overlay-links.ts'
 import { probeFastPath, probeKernel } from './links/probe.ts'
 import { underlayMtu, underlayRoute } from './links/underlay.ts'
@@ -158,9 +158,9 @@ export class LinuxDataplane implements Dataplane {
     })
   }
 
-  async addRoutes(overlayId: string, link: EndpointLink): Promise<boolean> {
-    const what = `routes of endpoint ${link.endpointId} of overlay ${overlayId}`
-    return this.#kernel(what, () => addRoutesInSandbox(this.#sandboxes, link))
+  async configureInSandbox(overlayId: string, link: EndpointLink): Promise<boolean> {
+    const what = `the link of endpoint ${link.endpointId} of overlay ${overlayId}`
+    return this.#kernel(what, () => configureInSandbox(this.#sandboxes, link))
   }
 
   async removeEndpoint(overlayId: string, endpointId: string): Promise<void> {

@@ -152,8 +152,8 @@ export class MemoryDataplane implements Dataplane {
     return 'repaired'
   }
 
-  async addRoutes(overlayId: string, link: EndpointLink): Promise<boolean> {
-    this.#enter('addRoutes')
+  async configureInSandbox(overlayId: string, link: EndpointLink): Promise<boolean> {
+    this.#enter('configureInSandbox')
     const endpoint = this.#existing(overlayId).endpoints.get(link.endpointId)
     if (link.sandboxKey === null || !this.sandboxes.has(link.sandboxKey)) return false
     if (endpoint !== undefined) endpoint.routes = [...(link.routes ?? [])]

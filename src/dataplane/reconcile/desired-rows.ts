@@ -90,6 +90,15 @@ function replicas(peers: PeerClaims, overlay: LocalOverlay): FdbEntry[] {
   return Array.from(new Set(vteps), (vtep) => ({ mac: defaultDestination, vtep }))
 }
 
+/**
+ * Whether a link may lack a route in its sandbox, or have another MTU there. Without `before` the
+ * process may have ended between a subnet and its routes.
+ */
+export function differsInSandbox(before: EndpointLink | undefined, link: EndpointLink): boolean {
+  const isNew = (route: Cidr): boolean => before?.routes?.includes(route) !== true
+  return link.routes?.some(isNew) === true || (before?.mtu ?? link.mtu) !== link.mtu
+}
+
 /** The addresses of endpoints of this host. */
 export function addressesOf(endpoints: Iterable<EndpointLink>): AddressSet {
   const set: AddressSet = { ips: new Set(), macs: new Set() }

@@ -8,7 +8,7 @@ import type { Ip } from '../../net/ip.ts'
 import type { Vni } from '../../net/vni.ts'
 import type { Dataplane, EndpointLink, OverlayLinks } from '../dataplane.ts'
 import { type AuditReport, AuditTotals, type Drift, auditOverlay, driftTotal } from './audit.ts'
-import { type PeerClaims, addressesOf } from './desired-rows.ts'
+import { type PeerClaims, addressesOf, differsInSandbox } from './desired-rows.ts'
 import { hostWatch } from './host-watch.ts'
 import { OverlayRemover } from './overlay-remover.ts'
 import { OverlayRows } from './overlay-rows.ts'
@@ -150,9 +150,8 @@ export class Reconciler {
       rows.markDirty(addressesOf(before === undefined ? [link] : [before, link]))
       overlay.missing = overlay.missing.filter((id) => id !== link.endpointId)
       await write(overlay)
-      // Without `before` the process may have ended between a subnet and its routes.
-      if (link.routes?.some((route) => before?.routes?.includes(route) !== true))
-        await this.#parts.dataplane.addRoutes(overlayId, link)
+      if (differsInSandbox(before, link))
+        await this.#parts.dataplane.configureInSandbox(overlayId, link)
       return { sourceName }
     })
   }

@@ -60,7 +60,7 @@ const peer = (fields: Partial<Peer> = {}): Peer => ({
 describe('an overlay that two hosts see differently', () => {
   it('is reported on both when the later one has a smaller MTU: who, both figures and what to do', async () => {
     const [a, b] = [host(), host()]
-    await create(a)
+    await create(a, { 'com.docker.network.driver.mtu': '1450' })
     tell(a, 'host-a', b)
     b.world.mtuHere = 1400
     await create(b)
@@ -90,6 +90,27 @@ describe('an overlay that two hosts see differently', () => {
       expect(lines.at(-1)).to.match(/^info .*over after /)
       expect(driver.inconsistencies().count).to.equal(0)
     }
+    for (const { driver } of [a, b]) await driver.stop()
+  })
+
+  it('has the smaller MTU on both, also for containers that run, where none was asked for', async () => {
+    const [a, b] = [host(), host()]
+    await create(a)
+    await endpoint(a, 'e1', '10.10.0.2/16', null)
+    await a.driver.join({ networkId: 'n1', endpointId: 'e1' })
+    b.world.mtuHere = 1400
+    await create(b)
+    tell(b, 'host-b', a)
+    await a.world.clock.advance(60_000)
+    expect(a.world.published.overlays.get('10.10.0.0/16')).to.include({ mtu: 1400 })
+    expect(a.world.kernel.get('10.10.0.0/16')!.links.mtu).to.equal(1400)
+    expect(a.driver.inconsistencies().count).to.equal(0)
+    // Not one with which IPv6 would end.
+    const [told] = b.world.published.overlays.values()
+    a.world.knownOverlays.splice(0, 1, { ...told!, mtu: 576, member: 'host-b' })
+    a.driver.overlaysChanged([])
+    await a.world.clock.advance(60_000)
+    expect(a.world.published.overlays.get('10.10.0.0/16')).to.include({ mtu: 1400 })
     for (const { driver } of [a, b]) await driver.stop()
   })
 

@@ -76,11 +76,13 @@ export function recreateInSandbox(
   })
 }
 
-/** Adds the routes of a link that is in its sandbox. @returns whether there is a sandbox. */
-export function addRoutesInSandbox(sandboxes: Sandboxes, link: EndpointLink): boolean {
+/** MTU and routes of a link that is in its sandbox. @returns whether there is a sandbox. */
+export function configureInSandbox(sandboxes: Sandboxes, link: EndpointLink): boolean {
   return inSandbox(sandboxes, link, ({ socket }) => {
     const own = listLinks(socket).find(({ kind, mac }) => kind === 'veth' && mac === link.mac)
-    if (own !== undefined) addRoutes(socket, own.index, link.routes ?? [])
+    if (own === undefined) return
+    if (own.mtu !== link.mtu) socket.sendAll([changeLink(own.index, { mtu: link.mtu })])
+    addRoutes(socket, own.index, link.routes ?? [])
   })
 }
 
