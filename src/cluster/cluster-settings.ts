@@ -5,6 +5,7 @@ import type { Ip } from '../net/ip.ts'
 import type { ClusterOptions } from './sync/options.ts'
 import type { GossipTransport } from './gossip/gossip-transport.ts'
 import type { RecordType } from './wire/record-type.ts'
+import type { LogSignatures } from './log/signed-head.ts'
 import type { EpochStore } from './log/own-epoch.ts'
 
 /** What a cluster is built from. */
@@ -18,6 +19,8 @@ export interface ClusterSettings {
   readonly logger: Logger
   readonly gossip: GossipTransport
   readonly epochStore: EpochStore
+  /** The members' keys, which logs are signed with; without them logs are not signed. */
+  readonly signatures?: LogSignatures | null
   /** The kinds of records that this release knows. */
   readonly records: readonly RecordType[]
   readonly options?: Partial<ClusterOptions>

@@ -73,6 +73,7 @@ export function statusOf(parts: {
     requests: requests.outstanding,
     counters: {
       ...exchange.counters,
+      ...exchange.signedLogs.counters,
       ...exchange.sender.counts,
       digests: exchange.antiEntropy.rounds,
     },

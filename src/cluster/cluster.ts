@@ -22,10 +22,10 @@ import { type ClusterOptions, clusterDefaults } from './sync/options.ts'
 import type { ClusterSettings } from './cluster-settings.ts'
 import { type ClusterStatus, statusOf } from './cluster-status.ts'
 import { withPlausibleEpoch } from './wire/plausible-epochs.ts'
+import { signerOf } from './sync/signed-logs.ts'
 import { SyncProtocol } from './sync/protocol.ts'
 import type { GossipMember } from './gossip/gossip-transport.ts'
 import { Joining } from './joining.ts'
-import { encodeMeta } from './wire/piggyback.ts'
 import { type Member, MemberTable, type MemberView, isLive } from './members/member-table.ts'
 import {
   type AnyRecord,
@@ -38,9 +38,10 @@ import {
 import { OwnEpoch } from './log/own-epoch.ts'
 import { GracefulRestarts } from './members/graceful-restarts.ts'
 import { type OwnedRecord, hasAllOf, ownedRecords } from './owned-records.ts'
+import type { Mark } from './log/origin.ts'
 import { Replica } from './log/replica.ts'
 import { type Json, type RequestHandler, type RequestOptions, Requests } from './requests.ts'
-import { encodeRoot } from './wire/piggyback.ts'
+import { encodeMeta, encodeRoot } from './wire/piggyback.ts'
 import { type TransitionListener, Transitions } from './transitions.ts'
 
 export type { Transition } from './transitions.ts'
@@ -74,22 +75,23 @@ export class Cluster {
     this.#settings = settings
     this.#members = new MemberTable({ name, address }, clock.now())
     this.#transitions = new Transitions(clock, new RecordTypes(settings.records), options)
-    this.#replica = new Replica({ name, address, epoch: 0 }, options, (origin, id, previous) =>
-      this.#transitions.mark(origin, id, previous),
-    )
-    const members = this.#members
+    const { signatures = null } = settings
+    const mark: Mark = (...change) => this.#transitions.mark(...change)
+    const sign = signerOf(signatures)
+    this.#replica = new Replica({ name, address, epoch: 0 }, options, mark, sign)
     this.#gracefulRestarts = new GracefulRestarts({
       clock,
       onTimeout: (member) => this.#follow(member),
     })
-    const store = settings.epochStore
+    const { epochStore: store } = settings
     this.#epoch = new OwnEpoch({ clock, logger, store, replica: this.#replica })
     this.#protocol = new SyncProtocol({
       clock,
       random,
       logger,
       gossip,
-      members,
+      members: this.#members,
+      signatures,
       options,
       replica: this.#replica,
       onSynced: () => this.#joining.onSynced(),
@@ -112,7 +114,7 @@ export class Cluster {
       maxRequests: options.maxRequests,
       self: name,
       send: (member, frames) => this.#protocol.sender.send(member, frames),
-      isLive: (member) => isLive(members.get(member)),
+      isLive: (member) => isLive(this.#members.get(member)),
       maxPacketPayload: () => gossip.maxPacketPayload,
     })
   }
@@ -202,7 +204,6 @@ export class Cluster {
     await this.#joining.join(seeds)
   }
 
-  /** Whether the initial sync is done, or there was no member to sync with. */
   synced(): boolean {
     return this.#protocol.initialSync.done
   }
@@ -238,7 +239,6 @@ export class Cluster {
     await this.#settings.gossip.close()
   }
 
-  /** Figures for `/status`, plain JSON. */
   status(): ClusterStatus {
     return statusOf({
       replica: this.#replica,
@@ -248,7 +248,6 @@ export class Cluster {
     })
   }
 
-  /** Whether there is another live member. */
   get #hasCompany(): boolean {
     return this.#members.live().length > 0
   }
@@ -279,8 +278,9 @@ export class Cluster {
 
   #onLeave(oid: Packed, epoch: number): void {
     const member = this.#members.left(oid, epoch, this.#settings.clock.now())
-    if (member !== null) this.requests.onAway(member.name)
-    if (member !== null) this.#notifyMembers()
+    if (member === null) return
+    this.requests.onAway(member.name)
+    this.#notifyMembers()
   }
 
   async #onOwnAhead(seen: number): Promise<void> {

@@ -44,9 +44,10 @@ export function hasAllOf(address: Ip, members: MemberTable, replica: Replica): b
   return there.length > 0 && there.every((member) => isComplete(member, replica))
 }
 
-function isComplete({ self, state, restarting, oid }: Member, replica: Replica): boolean {
+function isComplete({ self, state, restarting, oid, epoch }: Member, replica: Replica): boolean {
   const isGone = state === 'left' || (state === 'dead' && restarting !== true)
   if (self || isGone) return true
   const origin = replica.origin(oid)
-  return origin !== undefined && origin.log.complete && origin.shown === null
+  if (origin === undefined || origin.log.epoch < epoch) return false
+  return origin.log.complete && origin.shown === null
 }

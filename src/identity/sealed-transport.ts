@@ -19,6 +19,7 @@ import type { Random } from '../base/random.ts'
 import type { Ip } from '../net/ip.ts'
 import { Admission } from './streams/admission.ts'
 import { type Certificate, certificateOf } from './certificates/certificate.ts'
+import { MemberSignatures } from './certificates/member-signatures.ts'
 import { certificateFault, clockFault } from './certificates/rules.ts'
 import { CheckedStream, refused, accepted } from './streams/checked-stream.ts'
 import { type PacketMembership, PacketSessions } from './packets/packet-sessions.ts'
@@ -70,6 +71,8 @@ interface SealedTransportParts {
 
 export class SealedTransport implements Transport {
   readonly advertise: Endpoint
+  /** What members sign with, and check of each other. */
+  readonly signatures: MemberSignatures
   readonly #parts: SealedTransportParts
   readonly #sessions: PacketSessions
   readonly #admission: Admission
@@ -85,6 +88,7 @@ export class SealedTransport implements Transport {
     const { inner, clock, random, count } = parts
     this.#parts = parts
     this.advertise = inner.advertise
+    this.signatures = new MemberSignatures(parts.membership, () => clock.wall())
     this.#sessions = new PacketSessions({
       clock,
       random,
@@ -239,6 +243,7 @@ export class SealedTransport implements Transport {
       return (here) => certificateFault(peer, { ...check, here })!
     const skew = clockFault(peer, check)
     if (skew !== null) note(peer.name, 'clock', skew)
+    this.signatures.met(peer)
     return null
   }
 

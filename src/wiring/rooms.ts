@@ -75,6 +75,7 @@ export function buildRooms(ports: PluginPorts, options: PluginOptions): Rooms {
     gossip,
     epochStore: savedValue<number>(store, 'cluster', 'epoch'),
     records: recordTypes,
+    signatures: ports.sealed?.transport.signatures ?? null,
   })
   const seedCache = newSeedCache(ports, cluster)
   const join = () => contactMembers(rooms, options, logger)

@@ -36,7 +36,7 @@ function frameAbout(oid: string): fc.Arbitrary<Frame> {
     const coverage = { prefix, above: [] }
     return { kind: 'deltaRequest', requests: [{ oid, epoch: at, coverage }] }
   })
-  const leave = epoch.map((at): Frame => ({ kind: 'leave', oid, epoch: at }))
+  const leave = epoch.map((at): Frame => ({ kind: 'leave', oid, epoch: at, signature: '' }))
   return fc.oneof(delta, summaries, requests, leave)
 }
 

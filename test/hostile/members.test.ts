@@ -5,6 +5,9 @@ import { encodeMessage as encodePacket } from '../../packages/memberlist-js/src/
 import { silentLogger } from '../../src/base/logger.ts'
 import { Cluster } from '../../src/cluster/cluster.ts'
 import { createMemberlistGossip } from '../../src/cluster/gossip/memberlist-gossip.ts'
+import { type Delta, OriginLog } from '../../src/cluster/log/origin-log.ts'
+import { deltasOf } from '../../src/cluster/sync/packing.ts'
+import { signerOf } from '../../src/cluster/sync/signed-logs.ts'
 import { oidOfName } from '../../src/cluster/log/digest.ts'
 import { type EndpointRecord, endpointRecord } from '../../src/cluster/wire/endpoint-record.ts'
 import { type Frame, encodeFrame, encodeMessage } from '../../src/cluster/wire/frames.ts'
@@ -49,6 +52,7 @@ class Scene extends VirtualWorld {
       address: `10.0.0.${host}` as Ip,
       gossip: createMemberlistGossip({ name, clock, random, label, transport }),
       epochStore: { load: () => undefined, save: async () => {} },
+      signatures: sealed.transport.signatures,
     })
     cluster.handle('ask', async (from) => {
       this.handled.push(`${name} asked by ${from}`)
@@ -124,11 +128,44 @@ function forgeries(epoch: number, head: number): Frame[] {
   const common = { oid, epoch, floor: 0, head: head + 1, reset: null, repair: false }
   return [
     { kind: 'delta', delta: { ...common, ranges } },
-    { kind: 'leave', oid, epoch },
+    { kind: 'leave', oid, epoch, signature: '' },
     { kind: 'request', id: 5, channel: 'ask', body: '"x"' },
     { kind: 'answer', id: 1, ok: true, body: '"forged"' },
     { kind: 'message', channel: 'raft', body: oid },
   ]
+}
+
+/** What host1 might send next, and what somebody in between makes of it. */
+function liesOf(host1: Cluster, owner: SealedMember, evil: SealedMember) {
+  const oid = oidOfName('host1')
+  const { epoch, head } = summaryOf(host1)
+  const nextBy = (member: SealedMember, inEpoch = epoch): Delta => {
+    const log = new OriginLog(oid, inEpoch, signerOf(member.transport.signatures))
+    for (let i = 0; i <= head; i++) {
+      const { id, value } = encodeRecord(endpointRecord, endpointOf(i < head ? 1 : 7))
+      log.write(id, value, 0)
+    }
+    const ranges = [{ from: head, to: log.head }]
+    return [...deltasOf(log, ranges, { reset: null, repair: false, maxBytes: 1200 })][0]!
+  }
+  const [genuine, own] = [nextBy(owner), nextBy(evil)]
+  const altered = genuine.ranges.map((range) => {
+    const { value } = encodeRecord(endpointRecord, endpointOf(9))
+    return { ...range, entries: range.entries.map((entry) => ({ ...entry, value })) }
+  })
+  const empty = [{ from: 0, to: head + 1, entries: [] }]
+  const { signed, ...unsigned } = genuine
+  const lies: Record<string, Frame> = {
+    altered: { kind: 'delta', delta: { ...genuine, ranges: altered } },
+    unsigned: { kind: 'delta', delta: unsigned },
+    'signed by another': { kind: 'delta', delta: own },
+    'left out': { kind: 'delta', delta: { ...genuine, ranges: empty } },
+    cleared: { kind: 'delta', delta: { ...genuine, reset: head + 1, ranges: empty } },
+    'of an epoch before': { kind: 'delta', delta: nextBy(owner, 1) },
+    goodbye: { kind: 'leave', oid, epoch, signature: '' },
+    'goodbye with another signature': { kind: 'leave', oid, epoch, signature: signed!.signature },
+  }
+  return { genuine: { kind: 'delta', delta: genuine } satisfies Frame, lies }
 }
 
 describe('hostile: members', () => {
@@ -162,14 +199,52 @@ describe('hostile: members', () => {
     await scene.during(list.close())
   })
 
-  it('passes on records that it forged, and a goodbye, for seconds at most (row 6)', async () => {
+  it('cannot alter, invent, leave out or repeat records of others, or say goodbye for them', async () => {
+    const { list, sealed } = await scene.evil()
+    const send = async (frame: Frame): Promise<void> => {
+      const message = encodeMessage(oidOfName('evil'), [encodeFrame(frame)])
+      for (const to of ['host2', 'host3'])
+        for (const reliable of [false, true])
+          await scene.during(list.send(to, message, { reliable }))
+    }
+    const [host1] = scene.sealed
+    for (const what of Object.keys(liesOf(scene.clusters[0]!, host1!, sealed).lies)) {
+      // What has been signed by host1's key and is not in its log makes it begin another epoch.
+      const { lies } = liesOf(scene.clusters[0]!, host1!, sealed)
+      await send(lies[what]!)
+      for (let i = 0; i < 60; i++) {
+        expect(scene.records(), what).to.deep.equal(truth)
+        await scene.advance(25)
+      }
+    }
+    expect(scene.counted('unsigned')).to.be.greaterThan(5)
+    await scene.during(list.close())
+  })
+
+  it('passes on what another has signed', async () => {
+    const { list, sealed } = await scene.evil()
+    const { genuine } = liesOf(scene.clusters[0]!, scene.sealed[0]!, sealed)
+    const message = encodeMessage(oidOfName('evil'), [encodeFrame(genuine)])
+    list.send('host2', message).catch(() => {})
+    const seen: string[] = []
+    for (let i = 0; i < 50; i++) {
+      seen.push(scene.records()[1]!)
+      await scene.advance(1)
+    }
+    expect(seen.join()).to.match(/host1 10.10.0.7/)
+    await scene.during(list.close())
+  })
+
+  it('passes on records that it forged, and a goodbye, without effect (row 6)', async () => {
     const { list } = await scene.evil()
     const { epoch, head } = summaryOf(scene.clusters[0]!)
     for (const frame of forgeries(epoch, head).slice(0, 2)) {
       for (const to of ['host2', 'host3'])
         await scene.during(list.send(to, encodeMessage(oidOfName('evil'), [encodeFrame(frame)])))
-      await scene.advance(10_000)
-      expect(scene.records(), frame.kind).to.deep.equal(truth)
+      for (let i = 0; i < 20; i++) {
+        await scene.advance(50)
+        expect(scene.records(), frame.kind).to.deep.equal(truth)
+      }
     }
     await scene.during(list.close())
   })

@@ -2,8 +2,7 @@
  * A digest of a replica, for anti-entropy: do two replicas hold the same? Every known origin has a
  * 64-bit hash of (name, epoch, prefix); a bucket is the XOR of the hashes of its origins, the root
  * the XOR of the buckets. XOR makes it incremental: an origin is taken out with its old hash and
- * put in with its new one. It is no defence against forgery: the gossip key is enough to forge
- * records.
+ * put in with its new one. It is no defence against forgery: signed-head.ts is.
  */
 import { createHash } from 'node:crypto'
 import { ByteReader, ByteWriter, CodecError, type Packed, pack } from '../../base/bytes.ts'

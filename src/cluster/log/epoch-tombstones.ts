@@ -4,12 +4,16 @@
  */
 import type { Packed } from '../../base/bytes.ts'
 
-interface EpochTombstone {
+export interface EpochTombstone {
   readonly epoch: number
   /** Its owner has left. False: its records were dropped because it was dead for too long. */
   readonly left: boolean
   /** When it may be dropped, in milliseconds of the clock. */
   readonly untilMs: number
+  /** How far its log was here: when it comes back, older states of it are not shown. */
+  readonly version: number
+  /** Its owner's, when it has left; empty where that is not known or logs are not signed. */
+  readonly signature: Packed
 }
 
 /** Above it the oldest are dropped: no cluster has that many restarts in a day. */

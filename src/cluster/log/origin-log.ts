@@ -14,16 +14,10 @@
  */
 import { assert } from '../../base/errors.ts'
 import type { Packed } from '../../base/bytes.ts'
-import { bytesOf, hasRoomFor } from './quota.ts'
+import { hasRoomFor } from './quota.ts'
+import { type Change, Entries, type Entry } from './entries.ts'
+import { type SignedHead, headText } from './signed-head.ts'
 import { type Coverage, type Range, coverageTo, covers, runStart, withRange } from './coverage.ts'
-
-/** A record (or, with value null, a tombstone) at the version its owner gave it. */
-export interface Entry {
-  /** The kind as one character, then the key. */
-  readonly id: Packed
-  readonly version: number
-  readonly value: Packed | null
-}
 
 /** A range of versions and all entries whose current version lies in it, ascending. */
 export interface DeltaRange extends Range {
@@ -43,22 +37,21 @@ export interface Delta {
   /** An answer to a delta request: not to be passed on, others have it. */
   readonly repair: boolean
   readonly ranges: readonly DeltaRange[]
+  /** The owner's; absent where logs are not signed. */
+  readonly signed?: SignedHead
 }
 
-/** What an applied delta changed for one key. */
-export interface Change {
-  readonly id: Packed
-  readonly previous: Packed | null
+/** A state of the log that its owner has signed. */
+interface Proved {
+  readonly version: number
+  readonly coverage: Coverage
+  readonly settled: Coverage
 }
 
-interface StoredEntry extends Entry {
-  readonly at: number
-  /** Replaced by a later version, or removed by a reset; `#order` may still hold it. */
-  replaced: boolean
-}
+/** How an owner signs a head. */
+export type SignHead = (text: Uint8Array) => Omit<SignedHead, 'version' | 'root'>
 
-/** `#order` may hold this many replaced entries before they are removed. */
-const maxReplaced = 32
+export type { Entry } from './entries.ts'
 
 export class OriginLog {
   readonly oid: Packed
@@ -68,18 +61,32 @@ export class OriginLog {
   #coverage: Coverage = coverageTo(0)
   #floor = 0
   #head = 0
-  #tombstones = 0
-  #bytes = 0
   /** Ranges that pieces of a reset have cleared; old records in them are ignored too. */
   #settled: Coverage = coverageTo(0)
   /** The reset under way, and the versions of it that are here. */
   #reset: { readonly to: number; done: Coverage } | null = null
-  #entries: Map<Packed, StoredEntry> | null = null
-  #order: StoredEntry[] = []
+  readonly #entries = new Entries()
+  /**
+   * What came since the last signed head did not lead to the next one: somebody has changed what it
+   * passed on. Then the owner alone is listened to, until it does.
+   */
+  disputed = false
+  readonly #sign: SignHead | null
+  #signed: SignedHead | null = null
+  #proved: Proved = { version: 0, coverage: coverageTo(0), settled: coverageTo(0) }
 
-  constructor(oid: Packed, epoch: number) {
+  /** `sign` is the owner's. */
+  constructor(oid: Packed, epoch: number, sign: SignHead | null = null) {
     this.oid = oid
     this.epoch = epoch
+    this.#sign = sign
+  }
+
+  /** The highest head that the owner has signed; null where logs are not signed. */
+  get signed(): SignedHead | null {
+    if (this.#sign === null) return this.#signed
+    const head = { version: this.#head, root: this.#entries.root() }
+    return { ...head, ...this.#sign(headText(this, head)) }
   }
 
   get coverage(): Coverage {
@@ -95,35 +102,32 @@ export class OriginLog {
   }
 
   get tombstones(): number {
-    return this.#tombstones
+    return this.#entries.tombstones
   }
 
   /** Live records. */
   get size(): number {
-    return (this.#entries?.size ?? 0) - this.#tombstones
+    return this.#entries.size
   }
 
   /** Whether everything that its owner is known to have written is here. */
   get complete(): boolean {
-    return this.heard && this.#coverage.prefix >= this.#head
+    return this.heard && this.#coverage.prefix >= this.#head && this.#isProved
   }
 
-  /** The live value; null when there is none. */
+  /** The live value, as of the last signed head where logs are signed; null when there is none. */
   value(id: Packed): Packed | null {
-    return this.#entries?.get(id)?.value ?? null
+    return this.#entries.valueAtMark(id)
   }
 
   /** The entry as it is stored, tombstones too. */
   entry(id: Packed): Entry | undefined {
-    return this.#entries?.get(id)
+    return this.#entries.get(id)
   }
 
-  /** Live records in no particular order. */
-  *live(): Generator<readonly [Packed, Packed]> {
-    if (this.#entries === null) return
-    for (const entry of this.#entries.values()) {
-      if (entry.value !== null) yield [entry.id, entry.value]
-    }
+  /** Live records as of the last signed head, in no particular order. */
+  live(): Iterable<readonly [Packed, Packed]> {
+    return this.#entries.atMark()
   }
 
   /** For the owner: gives the next version to a value, or with null to its deletion. */
@@ -131,7 +135,7 @@ export class OriginLog {
     const version = this.#head + 1
     assert(this.#coverage.prefix === this.#head, 'only an owner, who has it all, writes')
     const entry = { id, version, value, at: now, replaced: false }
-    this.#store(entry)
+    this.#entries.store(entry)
     this.#head = version
     this.#coverage = coverageTo(version)
     this.heard = true
@@ -153,15 +157,16 @@ export class OriginLog {
     const changes: Change[] = []
     const entries: Entry[] = []
     this.hearOf(delta.head)
+    this.#expect(delta.signed)
     for (const range of delta.ranges) {
       if (delta.reset !== null) this.#openReset(delta.reset)
       for (const entry of range.entries) {
-        const before = this.#entries?.get(entry.id)
+        const before = this.#entries.get(entry.id)
         if (this.#knows(entry.version)) continue
         if (before !== undefined && before.version >= entry.version) continue
-        if (!hasRoomFor({ size: this.size, bytes: this.#bytes }, entry, before)) continue
+        if (!hasRoomFor(this.#entries, entry, before)) continue
         const { id, version, value } = entry
-        this.#store({ id, version, value, at: now, replaced: false })
+        this.#entries.store({ id, version, value, at: now, replaced: false })
         changes.push({ id, previous: before?.value ?? null })
         entries.push(entry)
       }
@@ -169,12 +174,12 @@ export class OriginLog {
       else if (delta.reset === this.#reset?.to)
         changes.push(...this.#applyReset(range, delta.floor))
     }
-    return { changes, entries }
+    return this.#signed === null ? { changes, entries } : { changes: this.#prove(), entries }
   }
 
   /** Current entries with `from < version <= to`, ascending. */
   between(from: number, to: number): Entry[] {
-    return this.#stored(from, to)
+    return this.#entries.between(from, to)
   }
 
   /**
@@ -182,9 +187,7 @@ export class OriginLog {
    * range that a sender may state with the entry at `version` alone.
    */
   rangeStart(version: number): number {
-    let i = this.#firstAfter(version - 1) - 1
-    while (i >= 0 && this.#order[i]!.replaced) i--
-    return Math.max(this.#order[i]?.version ?? 0, runStart(this.#coverage, version))
+    return Math.max(this.#entries.versionBefore(version), runStart(this.#coverage, version))
   }
 
   /**
@@ -192,17 +195,50 @@ export class OriginLog {
    * prefix go, since the floor speaks for everything below it.
    */
   dropTombstones(before: number, limit: number): void {
-    if (this.#tombstones === 0) return
-    let excess = this.#tombstones - limit
-    for (const entry of this.#order) {
+    if (this.tombstones === 0) return
+    let excess = this.tombstones - limit
+    for (const entry of this.#entries.inOrder()) {
       if (entry.version > this.#coverage.prefix) break
       if (entry.replaced || entry.value !== null) continue
       if (excess <= 0 && entry.at >= before) continue
       excess--
-      this.#remove(entry)
+      this.#entries.remove(entry)
       this.#floor = Math.max(this.#floor, entry.version)
     }
-    this.#tidy()
+    this.#entries.tidy()
+  }
+
+  /** What comes from here on has to lead to that head. */
+  #expect(signed: SignedHead | undefined): void {
+    if (signed === undefined || signed.version < (this.#signed?.version ?? 0)) return
+    this.#signed = signed
+    if (!this.#entries.isMarked) this.#entries.mark()
+  }
+
+  /**
+   * At a signed head: whether the records are those that the owner had then. If so they are visible
+   * from now on; if not, all that came since the head before is undone. What the owner itself has
+   * sent is not held against it. Returns what changed of the visible ones.
+   */
+  #prove(): Change[] {
+    const { prefix, above } = this.#coverage
+    const isThere = prefix === this.#signed?.version && prefix >= this.#head && above.length === 0
+    if (!isThere || this.#isProved) return []
+    if (this.#entries.root() === this.#signed!.root || this.disputed) {
+      this.disputed = false
+      this.#proved = { version: prefix, coverage: this.#coverage, settled: this.#settled }
+      return this.#entries.mark()
+    }
+    this.disputed = true
+    this.#coverage = this.#proved.coverage
+    this.#settled = this.#proved.settled
+    this.#reset = null
+    this.#entries.undo()
+    return []
+  }
+
+  get #isProved(): boolean {
+    return this.#signed === null || this.#proved.version === this.#coverage.prefix
   }
 
   #knows(version: number): boolean {
@@ -226,63 +262,17 @@ export class OriginLog {
     const to = Math.min(range.to, reset.to)
     const listed = new Set(range.entries.map((entry) => entry.version))
     const changes: Change[] = []
-    for (const entry of this.#stored(range.from, to)) {
+    for (const entry of this.#entries.between(range.from, to)) {
       if (listed.has(entry.version)) continue
-      this.#remove(entry)
+      this.#entries.remove(entry)
       if (entry.value !== null) changes.push({ id: entry.id, previous: entry.value })
     }
-    this.#tidy()
+    this.#entries.tidy()
     this.#floor = Math.max(this.#floor, floor)
     reset.done = withRange(reset.done, { from: range.from, to })
     this.#settled = withRange(this.#settled, { from: range.from, to })
     this.#cover({ from: 0, to: reset.done.prefix }, 0)
     if (reset.done.prefix >= reset.to) this.#reset = null
     return changes
-  }
-
-  #stored(from: number, to: number): StoredEntry[] {
-    const found: StoredEntry[] = []
-    for (let i = this.#firstAfter(from); i < this.#order.length; i++) {
-      const entry = this.#order[i]!
-      if (entry.version > to) break
-      if (!entry.replaced) found.push(entry)
-    }
-    return found
-  }
-
-  #store(entry: StoredEntry): void {
-    this.#entries ??= new Map()
-    const before = this.#entries.get(entry.id)
-    if (before !== undefined) this.#remove(before)
-    this.#entries.set(entry.id, entry)
-    if (entry.value === null) this.#tombstones++
-    this.#bytes += bytesOf(entry)
-    const last = this.#order.at(-1)
-    if (last === undefined || last.version < entry.version) this.#order.push(entry)
-    else this.#order.splice(this.#firstAfter(entry.version), 0, entry)
-    this.#tidy()
-  }
-
-  #remove(entry: StoredEntry): void {
-    entry.replaced = true
-    this.#entries?.delete(entry.id)
-    if (entry.value === null) this.#tombstones--
-    this.#bytes -= bytesOf(entry)
-  }
-
-  #tidy(): void {
-    if (this.#order.length <= 2 * (this.#entries?.size ?? 0) + maxReplaced) return
-    this.#order = this.#order.filter((entry) => !entry.replaced)
-  }
-
-  #firstAfter(version: number): number {
-    let low = 0
-    let high = this.#order.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.#order[middle]!.version <= version) low = middle + 1
-      else high = middle
-    }
-    return low
   }
 }

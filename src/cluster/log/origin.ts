@@ -6,6 +6,8 @@
  */
 import type { Ip } from '../../net/ip.ts'
 import type { Packed } from '../../base/bytes.ts'
+import type { MemberState } from '../gossip/gossip-transport.ts'
+import type { EpochTombstone } from './epoch-tombstones.ts'
 import type { Hash } from './digest.ts'
 import { type Entry, OriginLog } from './origin-log.ts'
 
@@ -28,8 +30,8 @@ export interface VersionSummary {
 export type ApplyResult =
   /** `entries` are those that were new. */
   | { readonly kind: 'applied'; readonly origin: Origin; readonly entries: readonly Entry[] }
-  /** About an epoch that is over; `left` when its owner said so. */
-  | { readonly kind: 'over'; readonly epoch: number; readonly left: boolean }
+  /** About an epoch that is over. */
+  | { readonly kind: 'over'; readonly tombstone: EpochTombstone }
   /** About an older epoch than the one that is here. */
   | { readonly kind: 'stale'; readonly origin: Origin }
   /** About ourselves. */
@@ -49,6 +51,21 @@ export interface Origin {
   readonly sinceMs: number
   /** The records of the epoch before, while those of this one are not all here. */
   readonly shown: ReadonlyMap<Packed, Packed> | null
+}
+
+/** Called before a visible record changes. */
+export type Mark = (origin: Origin, id: Packed, previous: Packed | null) => void
+
+/** What membership knows of a member; the epoch is that of its metadata. */
+export type MemberStatus = { name: string; state: MemberState; address: Ip; epoch: number }
+
+/** How long things are kept; see ClusterOptions. */
+export interface ReplicaLimits {
+  readonly pendingEpochMs: number
+  readonly hiddenHoldMs: number
+  readonly epochTombstoneMs: number
+  readonly tombstoneMs: number
+  readonly maxTombstones: number
 }
 
 /** As the replica holds it. `hash` is its hash in the digest. */

@@ -8,37 +8,23 @@
  * incomplete: then they are the old one's (`shown`), so that a restart is no outage.
  */
 import { assert } from '../../base/errors.ts'
-import type { Ip } from '../../net/ip.ts'
 import type { Packed } from '../../base/bytes.ts'
 import { EpochTombstones, isLiftedBy } from './epoch-tombstones.ts'
 import { Digest, bucketOf, hashOf, oidOfName } from './digest.ts'
-import type { MemberState } from '../gossip/gossip-transport.ts'
 import {
   type ApplyResult,
+  type Mark,
+  type MemberStatus,
   type MutableOrigin,
   type Origin,
+  type ReplicaLimits,
   type VersionSummary,
   blankOrigin,
   maxUnknownOrigins,
   summariesOf,
   visibleRecords,
 } from './origin.ts'
-import { type Delta, type Entry, OriginLog } from './origin-log.ts'
-
-/** Called before a visible record changes. */
-type Mark = (origin: Origin, id: Packed, previous: Packed | null) => void
-
-/** What membership knows of a member; the epoch is that of its metadata. */
-type MemberStatus = { name: string; state: MemberState; address: Ip; epoch: number }
-
-/** How long things are kept; see ClusterOptions. */
-export interface ReplicaLimits {
-  readonly pendingEpochMs: number
-  readonly hiddenHoldMs: number
-  readonly epochTombstoneMs: number
-  readonly tombstoneMs: number
-  readonly maxTombstones: number
-}
+import { type Delta, type Entry, OriginLog, type SignHead } from './origin-log.ts'
 
 /** Hidden origins are kept up to twice the members, and in a small cluster up to this many. */
 const minHidden = 64
@@ -54,17 +40,25 @@ export class Replica {
   readonly #self: MutableOrigin
   readonly #limits: ReplicaLimits
   readonly #mark: Mark
+  /** How our own log is signed; null where logs are not. */
+  readonly #sign: SignHead | null
 
-  constructor(self: Omit<MemberStatus, 'state'>, limits: ReplicaLimits, mark: Mark) {
+  constructor(
+    self: Omit<MemberStatus, 'state'>,
+    limits: ReplicaLimits,
+    mark: Mark,
+    sign: SignHead | null = null,
+  ) {
     this.#limits = limits
     this.#mark = mark
+    this.#sign = sign
     this.#self = blankOrigin(oidOfName(self.name), self.epoch, 0)
+    this.#self.log = new OriginLog(this.#self.oid, self.epoch, sign)
     const { name, address } = self
     Object.assign(this.#self, { self: true, standing: 'visible', name, address })
     this.#origins.set(this.#self.oid, this.#self)
   }
 
-  /** Our own records. */
   get self(): Origin {
     return this.#self
   }
@@ -103,7 +97,7 @@ export class Replica {
   startEpoch(epoch: number, now: number): void {
     const old = this.#self.log
     assert(epoch > old.epoch, 'epochs only grow')
-    this.#self.log = new OriginLog(this.#self.oid, epoch)
+    this.#self.log = new OriginLog(this.#self.oid, epoch, this.#sign)
     if (old.heard) this.#self.log.hearOf(0)
     for (const [id, value] of old.live()) this.#self.log.write(id, value, now)
     this.#rehash(this.#self)
@@ -126,10 +120,14 @@ export class Replica {
     return { ...origin, entries }
   }
 
-  /** Learns how far an origin has got. */
-  hearOf({ oid, epoch, head }: VersionSummary, now: number): ApplyResult {
-    const result = this.#admit(oid, epoch, now)
-    if (result.kind !== 'applied') return result
+  /**
+   * Learns how far an origin has got. Where logs are signed, what others than the owner say of it
+   * is a hint: a log begins, and grows, with a signed head.
+   */
+  hearOf({ oid, epoch, head }: VersionSummary, now: number, byOwner = true): ApplyResult {
+    const isHint = this.#sign !== null && !byOwner
+    const result = this.#admit(oid, epoch, now, isHint)
+    if (result.kind !== 'applied' || isHint) return result
     result.origin.log.hearOf(head)
     this.#settle(result.origin as MutableOrigin, now)
     return result
@@ -150,11 +148,14 @@ export class Replica {
       this.epochTombstones.delete(oid)
     }
     const origin = this.#originOf(oid, epoch, now)
+    if (tombstone?.epoch === epoch && tombstone.version > 0) origin.log.hearOf(tombstone.version)
     if (origin.address !== address) {
       this.#markAll(origin)
       Object.assign(origin, { name, address })
     }
-    if (epoch > origin.log.epoch) this.#beginEpoch(origin, epoch, now)
+    // Metadata is passed on by others, too: where logs are signed it ends no log that is visible.
+    const isOver = this.#sign === null || origin.standing !== 'visible'
+    if (epoch > origin.log.epoch && isOver) this.#beginEpoch(origin, epoch, now)
     this.#stand(origin, standing, now)
     if (standing === 'hidden') this.#suspectLaterRun(oid, epoch, now)
     this.#settle(origin, now)
@@ -172,14 +173,14 @@ export class Replica {
   }
 
   /** The owner has left in this epoch. Returns whether that was new. */
-  endEpoch(oid: Packed, epoch: number, now: number): boolean {
+  endEpoch(oid: Packed, epoch: number, now: number, signature: Packed = ''): boolean {
     const before = this.epochTombstones.get(oid)
     if (before !== undefined && before.left && before.epoch >= epoch) return false
     const origin = this.#origins.get(oid)
     if (oid === this.#self.oid || (origin !== undefined && origin.log.epoch > epoch)) return false
     if (origin !== undefined) this.#drop(origin)
     const untilMs = now + this.#limits.epochTombstoneMs
-    this.epochTombstones.set(oid, { epoch, left: true, untilMs })
+    this.epochTombstones.set(oid, { epoch, left: true, untilMs, signature, version: 0 })
     return true
   }
 
@@ -206,17 +207,15 @@ export class Replica {
     return wanted.flatMap(({ log }) => summariesOf(log))
   }
 
-  #admit(oid: Packed, epoch: number, now: number): ApplyResult {
+  #admit(oid: Packed, epoch: number, now: number, isHint = false): ApplyResult {
     if (oid === this.#self.oid) return { kind: 'self' }
     const tombstone = this.epochTombstones.get(oid)
-    if (tombstone !== undefined && epoch <= tombstone.epoch) {
-      return { kind: 'over', epoch: tombstone.epoch, left: tombstone.left }
-    }
+    if (tombstone !== undefined && epoch <= tombstone.epoch) return { kind: 'over', tombstone }
     if (this.unknownOrigins.size >= maxUnknownOrigins && !this.#origins.has(oid))
       return { kind: 'refused' }
-    const origin = this.#originOf(oid, epoch, now)
+    const origin = this.#originOf(oid, isHint ? 0 : epoch, now)
     if (epoch < origin.log.epoch) return { kind: 'stale', origin }
-    if (epoch > origin.log.epoch) this.#beginEpoch(origin, epoch, now)
+    if (epoch > origin.log.epoch && !isHint) this.#beginEpoch(origin, epoch, now)
     return { kind: 'applied', origin, entries: [] }
   }
 
@@ -270,10 +269,11 @@ export class Replica {
 
   /** Drops a member that has been dead for too long, or one that never joined. */
   #evict(origin: MutableOrigin, now: number): void {
-    const epoch = origin.log.epoch
+    const { epoch, coverage } = origin.log
     this.#drop(origin)
+    const ended = { epoch, left: false, signature: '', version: coverage.prefix }
     const untilMs = now + this.#limits.epochTombstoneMs
-    this.epochTombstones.set(origin.oid, { epoch, left: false, untilMs })
+    this.epochTombstones.set(origin.oid, { ...ended, untilMs })
   }
 
   #drop(origin: MutableOrigin): void {

@@ -10,7 +10,7 @@ import { below, pick } from '../../base/random.ts'
 import { Timeout } from '../../base/timers.ts'
 import type { Packed } from '../../base/bytes.ts'
 import type { Hash } from '../log/digest.ts'
-import type { DeltaRequest, Frame } from '../wire/frames.ts'
+import { type DeltaRequest, type Frame, leaveFrame } from '../wire/frames.ts'
 import { type VersionSummary, summariesOf } from '../log/origin.ts'
 import type { SyncContext } from './context.ts'
 
@@ -95,7 +95,7 @@ export class AntiEntropy {
     const frames: Frame[] = []
     const ours: VersionSummary[] = []
     const theirs: VersionSummary[] = []
-    for (const head of frame.summaries) this.#weigh(head, { frames, ours, theirs })
+    for (const head of frame.summaries) this.#weigh(member, head, { frames, ours, theirs })
     if (frame.answer) {
       this.#comparedMs = clock.now()
       ours.push(...this.#unnamed(frame))
@@ -138,23 +138,26 @@ export class AntiEntropy {
 
   /** Sorts a member's summary: it is further, we are further, or the epoch is over. */
   #weigh(
+    member: string,
     head: VersionSummary,
     to: { frames: Frame[]; ours: VersionSummary[]; theirs: VersionSummary[] },
   ): void {
-    const { replica, clock, onOwnAhead } = this.#ports
-    const result = replica.hearOf(head, clock.now())
+    const { replica, clock, members, onOwnAhead } = this.#ports
+    const isOwner = members.get(member)?.oid === head.oid
+    const result = replica.hearOf(head, clock.now(), isOwner)
     if (result.kind === 'self') {
       const own = replica.self.log
       if (head.epoch > own.epoch || (head.epoch === own.epoch && head.head > own.head))
         onOwnAhead(head)
       else if (head.epoch < own.epoch || head.prefix < own.head) to.ours.push(...summariesOf(own))
     } else if (result.kind === 'over') {
-      if (result.left) to.frames.push({ kind: 'leave', oid: head.oid, epoch: result.epoch })
+      if (result.tombstone.left) to.frames.push(leaveFrame(head.oid, result.tombstone))
     } else if (result.kind !== 'refused') {
       const { log } = result.origin
+      const isOlder = log.epoch < head.epoch
       const isAhead = result.kind === 'stale' || log.coverage.prefix > head.prefix
-      if (isAhead) to.ours.push(...summariesOf(log))
-      else if (log.coverage.prefix < head.prefix) to.theirs.push(head)
+      if (isAhead && !isOlder) to.ours.push(...summariesOf(log))
+      else if (isOlder || log.coverage.prefix < head.prefix) to.theirs.push(head)
     }
   }
 
@@ -176,6 +179,7 @@ export class AntiEntropy {
       const origin = replica.origin(oid)
       const before = this.#asked.get(oid)
       if (origin === undefined || (before !== undefined && before.until > now)) continue
+      if (origin.log.disputed && member !== origin.name) continue
       const attempts = (before?.attempts ?? -1) + 1
       const wait = options.requestRetryMs * 2 ** Math.min(attempts, maxDoublings)
       this.#asked.set(oid, { member, until: now + wait, attempts })
@@ -234,7 +238,8 @@ export class AntiEntropy {
       if (asked++ === maxHoles) break
       const origin = replica.origin(oid)
       const owner = origin?.standing === 'visible' ? origin.name : null
-      const member = owner !== null && below(random, 2) === 0 ? owner : pick(random, live)
+      const isOwners = owner !== null && (origin?.log.disputed === true || below(random, 2) === 0)
+      const member = isOwners ? owner : pick(random, live)
       if (member === undefined) break
       byMember.set(member, [...(byMember.get(member) ?? []), oid])
     }

@@ -4,6 +4,7 @@ import type { ClusterOptions } from './options.ts'
 import type { MemberTable } from '../members/member-table.ts'
 import type { Sender } from './sender.ts'
 import type { Replica } from '../log/replica.ts'
+import type { SignedLogs } from './signed-logs.ts'
 
 /** What the parts of the protocol share. */
 export interface SyncContext {
@@ -13,4 +14,5 @@ export interface SyncContext {
   readonly replica: Replica
   readonly members: MemberTable
   readonly sender: Sender
+  readonly signedLogs: SignedLogs
 }

@@ -37,21 +37,23 @@ export class Disseminator {
     const own = oid === this.#ports.replica.self.oid
     for (const entry of entries) {
       const bytes = maxEntryBytes(entry) + shareOfHeadBytes
-      this.#add({ kind: 'entry', oid, epoch, id: entry.id, version: entry.version, own, bytes })
+      const { id, version } = entry
+      this.#add({ kind: 'entry', oid, epoch, id, version, signature: '', own, bytes })
     }
   }
 
   /** How far our own log is, even at version 0: that announces a new epoch. */
   ownSummary(): void {
     const { oid, log } = this.#ports.replica.self
-    const item = { oid, epoch: log.epoch, id: '', version: log.head, own: true }
+    const item = { oid, epoch: log.epoch, id: '', version: log.head, signature: '', own: true }
     this.#add({ ...item, kind: 'head', bytes: bareItemBytes })
   }
 
   /** That the owner of an epoch has left. */
-  leave(oid: Packed, epoch: number): void {
+  leave(oid: Packed, epoch: number, signature: Packed): void {
     const own = oid === this.#ports.replica.self.oid
-    this.#add({ kind: 'leave', oid, epoch, id: '', version: 0, own, bytes: bareItemBytes })
+    const bytes = bareItemBytes + signature.length
+    this.#add({ kind: 'leave', oid, epoch, id: '', version: 0, signature, own, bytes })
   }
 
   /** Pushes what was collected, without the delay. */

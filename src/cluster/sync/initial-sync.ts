@@ -87,8 +87,8 @@ export class InitialSync {
     const goal = this.#goals?.get(oid)
     if (goal === undefined) return
     const log = this.#ports.replica.origin(oid)?.log
-    const reached =
-      log === undefined || log.epoch > goal.epoch || log.coverage.prefix >= goal.prefix
+    const isAsFar = log?.epoch === goal.epoch && log.coverage.prefix >= goal.prefix
+    const reached = log === undefined || log.epoch > goal.epoch || isAsFar
     if (reached) this.#goals?.delete(oid)
   }
 

@@ -18,8 +18,8 @@ export function framesOfRumours(
 ): Uint8Array[] {
   const frames: Uint8Array[] = []
   const entries = new Map<OriginLog, Entry[]>()
-  for (const { kind, oid, epoch, id, version } of items) {
-    if (kind === 'leave') frames.push(encodeFrame({ kind, oid, epoch }))
+  for (const { kind, oid, epoch, id, version, signature } of items) {
+    if (kind === 'leave') frames.push(encodeFrame({ kind, oid, epoch, signature }))
     const log = replica.origin(oid)?.log
     if (kind === 'leave' || log === undefined || log.epoch !== epoch) continue
     const listed = entries.get(log) ?? []
@@ -63,8 +63,9 @@ export function* groupsOf(frames: Iterable<Uint8Array>, maxBytes: number): Gener
 /** A log's entries, ascending, with the range that each covers, in frames that fit a message. */
 function framesOfEntries(log: OriginLog, entries: Entry[], maxBytes: number): Uint8Array[] {
   const { oid, epoch, floor, head } = log
-  const bare = { oid, epoch, floor, head, reset: null, repair: false }
-  const room = maxBytes - envelopeBytes - frameHeadBytes - maxHeaderBytes(log)
+  const { signed } = log
+  const bare = { oid, epoch, floor, head, reset: null, repair: false, ...(signed && { signed }) }
+  const room = maxBytes - envelopeBytes - frameHeadBytes - maxHeaderBytes(log, signed)
   const frames: Uint8Array[] = []
   let ranges: { from: number; to: number; entries: Entry[] }[] = []
   let used = 0
@@ -99,13 +100,18 @@ function framesOfEntries(log: OriginLog, entries: Entry[], maxBytes: number): Ui
 export function* deltasOf(
   log: OriginLog,
   ranges: readonly Range[],
-  { reset, repair, maxBytes }: { reset: number | null; repair: boolean; maxBytes: number },
+  {
+    reset,
+    repair,
+    maxBytes,
+    certificate = '',
+  }: { reset: number | null; repair: boolean; maxBytes: number; certificate?: Packed },
 ): Generator<Delta> {
   const { oid, epoch, head } = log
-  const room = maxBytes - maxHeaderBytes({ floor: head, head })
-  const deltaOf = (pieces: readonly DeltaRange[]): Delta => {
-    return { oid, epoch, floor: log.floor, head, reset, repair, ranges: pieces }
-  }
+  const signed = log.signed && { ...log.signed, certificate }
+  const room = maxBytes - maxHeaderBytes({ floor: head, head }, signed)
+  const bare = { oid, epoch, head, reset, repair, ...(signed && { signed }) }
+  const deltaOf = (ranges: readonly DeltaRange[]): Delta => ({ ...bare, floor: log.floor, ranges })
   let pieces: DeltaRange[] = []
   let used = 0
   for (const range of ranges) {

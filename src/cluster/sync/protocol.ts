@@ -9,7 +9,7 @@ import { Every, Timeout } from '../../base/timers.ts'
 import { CodecError, type Packed } from '../../base/bytes.ts'
 import type { ClusterOptions } from './options.ts'
 import { InitialSync } from './initial-sync.ts'
-import { type Frame, decodeMessage } from '../wire/frames.ts'
+import { type Frame, decodeMessage, leaveFrame } from '../wire/frames.ts'
 import type { GossipTransport } from '../gossip/gossip-transport.ts'
 import { JoinSync } from './join-sync.ts'
 import { UnknownOrigins } from './unknown-origins.ts'
@@ -21,8 +21,10 @@ import { AntiEntropy } from './anti-entropy.ts'
 import { summariesOf } from '../log/origin.ts'
 import { Sender } from './sender.ts'
 import type { Replica } from '../log/replica.ts'
+import type { LogSignatures } from '../log/signed-head.ts'
 import { decodeRoot } from '../wire/piggyback.ts'
 import { hasPlausibleEpochs } from '../wire/plausible-epochs.ts'
+import { SignedLogs } from './signed-logs.ts'
 import { SyncServer } from './sync-server.ts'
 import { Disseminator } from './disseminator.ts'
 
@@ -39,6 +41,8 @@ interface SyncProtocolPorts {
   readonly gossip: GossipTransport
   readonly replica: Replica
   readonly members: MemberTable
+  /** Null in a cluster without keys. */
+  readonly signatures: LogSignatures | null
   readonly onSynced: () => void
   /** Others know records of ours in this epoch that we lack: ours must become higher. */
   readonly onOwnAhead: (epoch: number) => void
@@ -50,6 +54,7 @@ interface SyncProtocolPorts {
 
 export class SyncProtocol {
   readonly sender: Sender
+  readonly signedLogs: SignedLogs
   readonly own: OwnRecords
   readonly disseminator: Disseminator
   readonly antiEntropy: AntiEntropy
@@ -76,7 +81,8 @@ export class SyncProtocol {
     this.#ports = ports
     const { clock, random, options, replica, members, gossip } = ports
     const sender = (this.sender = new Sender(gossip, replica))
-    const shared = { clock, random, options, replica, members, sender }
+    const signedLogs = (this.signedLogs = new SignedLogs(ports))
+    const shared = { clock, random, options, replica, members, sender, signedLogs }
     this.#nextPublish = new Timeout(clock, () => this.#publish())
     this.#housekeeping = new Every({
       clock,
@@ -117,10 +123,11 @@ export class SyncProtocol {
     this.#opened = false
     this.antiEntropy.close()
     this.initialSync.close()
-    this.disseminator.leave(oid, log.epoch)
-    for (const member of sample(random, members.live(), maxDirectLeaves)) {
-      this.sender.send(member, [{ kind: 'leave', oid, epoch: log.epoch }])
-    }
+    const { epoch } = log
+    const signature = this.signedLogs.leaving(oid, epoch)
+    this.disseminator.leave(oid, epoch, signature)
+    for (const member of sample(random, members.live(), maxDirectLeaves))
+      this.sender.send(member, [{ kind: 'leave', oid, epoch, signature }])
   }
 
   close(): void {
@@ -208,7 +215,7 @@ export class SyncProtocol {
 
   #onFrame(sender: Packed, frame: Frame): void {
     if (frame.kind === 'delta') return this.#onDelta(sender, frame.delta)
-    if (frame.kind === 'leave') return this.#onLeave(frame.oid, frame.epoch)
+    if (frame.kind === 'leave') return this.#onLeave(sender, frame)
     const { members, replica } = this.#ports
     const from = members.nameOf(sender)
     if (from !== undefined && sender !== replica.self.oid) this.#onMemberFrame(from, frame)
@@ -237,9 +244,11 @@ export class SyncProtocol {
     }
   }
 
-  #onDelta(sender: Packed, delta: Delta): void {
+  #onDelta(sender: Packed, received: Delta): void {
     const { replica, clock, members, onOwnAhead } = this.#ports
     this.counters.deltas++
+    const delta = this.signedLogs.admit(received, sender === received.oid)
+    if (delta === null) return
     const result = replica.apply(delta, clock.now())
     const from = members.nameOf(sender)
     if (result.kind === 'applied') {
@@ -254,17 +263,19 @@ export class SyncProtocol {
     } else if (from !== undefined && result.kind === 'stale' && result.origin.log.heard) {
       const summaries = summariesOf(result.origin.log)
       this.sender.send(from, [{ kind: 'summaries', answer: false, buckets: [], summaries }])
-    } else if (from !== undefined && result.kind === 'over' && result.left) {
-      this.sender.send(from, [{ kind: 'leave', oid: delta.oid, epoch: result.epoch }])
+    } else if (from !== undefined && result.kind === 'over' && result.tombstone.left) {
+      this.sender.send(from, [leaveFrame(delta.oid, result.tombstone)])
     }
   }
 
-  #onLeave(oid: Packed, epoch: number): void {
+  #onLeave(sender: Packed, { oid, epoch, signature }: Extract<Frame, { kind: 'leave' }>): void {
     const { replica, clock, onOwnAhead, onLeave } = this.#ports
     if (oid === replica.self.oid) {
       if (epoch >= replica.self.log.epoch) onOwnAhead(epoch)
-    } else if (replica.endEpoch(oid, epoch, clock.now())) {
-      this.disseminator.leave(oid, epoch)
+    } else if (sender !== oid && !this.signedLogs.hasLeft(oid, epoch, signature)) {
+      this.counters.forged++
+    } else if (replica.endEpoch(oid, epoch, clock.now(), signature)) {
+      this.disseminator.leave(oid, epoch, signature)
       onLeave(oid, epoch)
     }
   }

@@ -14,6 +14,8 @@ export interface Rumour {
   /** The record's id; empty for the other kinds. */
   readonly id: Packed
   readonly version: number
+  /** The owner's, of a leave; empty for the other kinds. */
+  readonly signature: Packed
   readonly own: boolean
   /** Its size in a packet, about. */
   readonly bytes: number

@@ -75,7 +75,7 @@ export class SyncServer {
   #sendPackets(member: string, replies: readonly Reply[]): void {
     const { sender } = this.#ports
     const payload = sender.maxPacketBytes
-    const frames = [...framesOf(replies, payload - envelopeBytes - frameRoom)]
+    const frames = [...this.#framesOf(replies, payload - envelopeBytes - frameRoom)]
     for (const message of messagesOf(this.#self, frames, payload))
       sender.sendMessage(member, message)
   }
@@ -85,7 +85,7 @@ export class SyncServer {
     this.#receivers.add(member)
     try {
       for (const frames of groupsOf(
-        framesOf(replies, options.transferBytes),
+        this.#framesOf(replies, options.transferBytes),
         options.transferBytes,
       )) {
         frames.push(encodeFrame({ kind: 'transfer', state: 'more' }))
@@ -102,19 +102,20 @@ export class SyncServer {
     }
   }
 
+  /** Delta frames of the replies, each of at most about `maxBytes` bytes. */
+  *#framesOf(replies: readonly Reply[], maxBytes: number): Generator<Uint8Array> {
+    for (const { log, reset, ranges } of replies) {
+      const certificate = this.#ports.signedLogs.certificateOf(log.oid)
+      const deltas = deltasOf(log, ranges, { reset, repair: true, maxBytes, certificate })
+      // A reset goes from the highest versions down: so a record that was written again is there
+      // before its old version is cleared, and is never seen as deleted.
+      const inOrder = reset === null ? deltas : [...deltas].reverse()
+      for (const delta of inOrder) yield encodeFrame({ kind: 'delta', delta })
+    }
+  }
+
   get #self(): Packed {
     return this.#ports.replica.self.oid
-  }
-}
-
-/** Delta frames of the replies, each of at most about `maxBytes` bytes. */
-function* framesOf(replies: readonly Reply[], maxBytes: number): Generator<Uint8Array> {
-  for (const { log, reset, ranges } of replies) {
-    const deltas = deltasOf(log, ranges, { reset, repair: true, maxBytes })
-    // A reset goes from the highest versions down: so a record that was written again is there
-    // before its old version is cleared, and is never seen as deleted.
-    const inOrder = reset === null ? deltas : [...deltas].reverse()
-    for (const delta of inOrder) yield encodeFrame({ kind: 'delta', delta })
   }
 }
 

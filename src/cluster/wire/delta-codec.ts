@@ -1,8 +1,9 @@
 /**
  * Deltas as bytes.
  *
- *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair, 4 time) | [more] | floor | head
- *             | [reset] | [time] | ranges
+ *     delta   oid 8 | epoch 6 | flags 1 (1 reset, 2 repair, 4 time, 8 signed) | [more]
+ *             | floor | head | [reset] | [time] | [signed] | ranges
+ *     signed  version | root 32 | signature 64 | length of the certificate, certificate
  *     range   from, less the last range's end | length | 2 * records, + 1 when the last is at the
  *             end | records
  *     record  endpoint   tag 1 | [version] | [vni 3] | endpoint id 8 | [time] | [tail]
@@ -30,11 +31,13 @@ import {
   isEndpointValue,
 } from './endpoint-record.ts'
 import type { Delta, DeltaRange, Entry } from '../log/origin-log.ts'
+import { type SignedHead, rootBytes, signatureBytes } from '../log/signed-head.ts'
 
 const flagReset = 1
 const flagRepair = 2
 const flagTime = 4
-const flagsKnown = 7
+const flagSigned = 8
+const flagsKnown = 15
 const tagOther = 0x80
 const tagSameVni = 0x40
 const tagTombstone = 0x30
@@ -84,6 +87,7 @@ export function decodeDelta(reader: ByteReader): Delta {
   const began = secondOf(epoch)
   const claim = isClaimOfNext ? readClaim(reader, began) : began
   const context: DeltaContext = { vni: '', claim, isClaimOfNext }
+  const signed = flags & flagSigned ? readSigned(reader) : null
   const ranges: DeltaRange[] = []
   let before = 0
   while (reader.left > 0) {
@@ -91,7 +95,15 @@ export function decodeDelta(reader: ByteReader): Delta {
     ranges.push(range)
     before = range.to
   }
-  return { oid, epoch, floor, head, reset, repair: (flags & flagRepair) !== 0, ranges }
+  const repair = (flags & flagRepair) !== 0
+  return { oid, epoch, floor, head, reset, repair, ranges, ...(signed && { signed }) }
+}
+
+function readSigned(reader: ByteReader): SignedHead {
+  const version = reader.varint()
+  const root = reader.packed(rootBytes)
+  const signature = reader.packed(signatureBytes)
+  return { version, root, signature, certificate: reader.block() }
 }
 
 /** The most bytes that a record takes on the wire. */
@@ -100,8 +112,12 @@ export function maxEntryBytes(entry: Entry): number {
 }
 
 /** The most bytes that a delta takes before its ranges. */
-export function maxHeaderBytes({ floor, head }: Pick<Delta, 'floor' | 'head'>): number {
-  return 20 + varintLength(floor) + 2 * varintLength(head)
+export function maxHeaderBytes(
+  { floor, head }: Pick<Delta, 'floor' | 'head'>,
+  signed: SignedHead | null,
+): number {
+  const proof = signed === null ? 0 : rootBytes + signatureBytes + 10 + signed.certificate.length
+  return 20 + varintLength(floor) + 2 * varintLength(head) + proof
 }
 
 /** Three varints. */
@@ -115,14 +131,24 @@ export function readEpoch(reader: ByteReader): number {
 }
 
 function writeHead(out: ByteWriter, delta: Delta): DeltaContext {
-  const { oid, epoch, floor, head, reset, repair } = delta
+  const { oid, epoch, floor, head, reset, repair, signed } = delta
   const began = secondOf(epoch)
   const claim = firstClaim(delta)
   const flags =
     (reset === null ? 0 : flagReset) + (repair ? flagRepair : 0) + (claim === null ? 0 : flagTime)
-  out.packed(oid).uint(epoch, 6).uint(flags, 1).varint(floor).varint(head)
+  const signedFlag = signed === undefined ? 0 : flagSigned
+  out
+    .packed(oid)
+    .uint(epoch, 6)
+    .uint(flags + signedFlag, 1)
+    .varint(floor)
+    .varint(head)
   if (reset !== null) out.varint(reset)
   if (claim !== null) out.zigzag(claim - began)
+  if (signed !== undefined) {
+    const { version, root, signature, certificate } = signed
+    out.varint(version).packed(root).packed(signature).block(certificate)
+  }
   return { vni: '', claim: claim ?? began, isClaimOfNext: claim !== null }
 }
 

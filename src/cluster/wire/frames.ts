@@ -9,7 +9,9 @@
  */
 import { ByteReader, ByteWriter, CodecError, type Packed } from '../../base/bytes.ts'
 import { type Coverage, type Range, maxRanges } from '../log/coverage.ts'
+import type { EpochTombstone } from '../log/epoch-tombstones.ts'
 import type { Delta } from '../log/origin-log.ts'
+import { signatureBytes } from '../log/signed-head.ts'
 import type { VersionSummary } from '../log/origin.ts'
 import { decodeDelta, encodeDelta, readEpoch } from './delta-codec.ts'
 
@@ -40,7 +42,13 @@ export type Frame =
   /** About a transfer by TCP: more follows, all was sent, or ask another member. */
   | { readonly kind: 'transfer'; readonly state: 'more' | 'done' | 'busy' }
   /** The owner has left in this epoch. */
-  | { readonly kind: 'leave'; readonly oid: Packed; readonly epoch: number }
+  | {
+      readonly kind: 'leave'
+      readonly oid: Packed
+      readonly epoch: number
+      /** The owner's; empty where logs are not signed. */
+      readonly signature: Packed
+    }
   | {
       readonly kind: 'request'
       readonly id: number
@@ -73,6 +81,11 @@ const maxDeltaBytes = 256 * 1024
 
 /** Bytes before the first frame. */
 export const envelopeBytes = 10
+
+/** That the owner of an epoch has left, for those that do not know. */
+export function leaveFrame(oid: Packed, { epoch, signature }: EpochTombstone): Frame {
+  return { kind: 'leave', oid, epoch, signature }
+}
 
 /** A frame's body with its kind and length in front. */
 export function encodeFrame(frame: Frame): Uint8Array {
@@ -127,7 +140,7 @@ function encodeBody(frame: Frame): Uint8Array {
       out.uint(transferStates.indexOf(frame.state), 1)
       break
     case 'leave':
-      out.packed(frame.oid).uint(frame.epoch, 6)
+      out.packed(frame.oid).uint(frame.epoch, 6).packed(frame.signature)
       break
     case 'request':
       out.uint(frame.id, 6).block(utf8(frame.channel)).packed(utf8(frame.body))
@@ -158,7 +171,7 @@ function decodeBody(kind: number, reader: ByteReader): Frame | null {
     case kindNumbers.transfer:
       return { kind: 'transfer', state: transferStates[reader.uint(1)] ?? 'done' }
     case kindNumbers.leave:
-      return { kind: 'leave', oid: reader.packed(8), epoch: readEpoch(reader) }
+      return readLeave(reader)
     case kindNumbers.request: {
       const id = reader.uint(6)
       const channel = text(reader.block())
@@ -174,6 +187,12 @@ function decodeBody(kind: number, reader: ByteReader): Frame | null {
     default:
       return null
   }
+}
+
+function readLeave(reader: ByteReader): Frame {
+  const [oid, epoch] = [reader.packed(8), readEpoch(reader)]
+  const isSigned = reader.left >= signatureBytes
+  return { kind: 'leave', oid, epoch, signature: isSigned ? reader.packed(signatureBytes) : '' }
 }
 
 function readSummaries(reader: ByteReader): Frame {

@@ -3,6 +3,7 @@
  * hosts that crash, forget and come back, and a check of what each knows against what each owner
  * has put.
  */
+import { testSignatures } from '../../support/log-signatures.ts'
 import { type MemoryNetwork, type Transport, VirtualClock } from 'memberlist-js'
 import { type Random, below, seededRandom } from '../../../src/base/random.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
@@ -96,6 +97,7 @@ export class World {
       records: [endpointRecord, namesRecord],
       epochStore: { load: () => host.disk, save: async (epoch) => void (host.disk = epoch) },
       options: this.#options,
+      signatures: testSignatures(name),
     })
     host.gossip = gossip
     host.cluster = cluster

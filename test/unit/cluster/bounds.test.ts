@@ -18,7 +18,7 @@ import { Fixture, namesOf } from './fixture.ts'
 describe('cluster/bounds', () => {
   it('remembers 4096 epochs that are over, the last ones', () => {
     const certificates = new EpochTombstones()
-    const over = { epoch: 5, left: true, untilMs: 1000 }
+    const over = { epoch: 5, left: true, untilMs: 1000, signature: '', version: 0 }
     const origins = namesOf(5000)
     for (const { oid } of origins) certificates.set(oid, over)
     certificates.set(origins[0]!.oid, { ...over, epoch: 6 })

@@ -7,6 +7,7 @@ import { type Frame, decodeMessage } from '../../../src/cluster/wire/frames.ts'
 import type { GossipTransport, MemberState } from '../../../src/cluster/gossip/gossip-transport.ts'
 import { encodeMeta } from '../../../src/cluster/wire/piggyback.ts'
 import { MemberTable } from '../../../src/cluster/members/member-table.ts'
+import { SignedLogs } from '../../../src/cluster/sync/signed-logs.ts'
 import { Sender } from '../../../src/cluster/sync/sender.ts'
 import { Replica } from '../../../src/cluster/log/replica.ts'
 import type { SyncContext } from '../../../src/cluster/sync/context.ts'
@@ -66,7 +67,8 @@ export class Fixture {
 
   get syncContext(): SyncContext {
     const { clock, random, options, replica, members, sender } = this
-    return { clock, random, options, replica, members, sender }
+    const signedLogs = new SignedLogs({ clock, members, replica, signatures: null })
+    return { clock, random, options, replica, members, sender, signedLogs }
   }
 
   /** Gossip says this of these members. */
@@ -96,6 +98,7 @@ export class Fixture {
       replica,
       members,
       gossip,
+      signatures: null,
       logger: silentLogger,
       onSynced: () => {},
       onOwnAhead: () => {},

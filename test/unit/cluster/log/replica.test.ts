@@ -3,7 +3,8 @@ import { oidOfName } from '../../../../src/cluster/log/digest.ts'
 import type { MemberState } from '../../../../src/cluster/gossip/gossip-transport.ts'
 import type { Delta } from '../../../../src/cluster/log/origin-log.ts'
 import { type Origin, visibleRecords } from '../../../../src/cluster/log/origin.ts'
-import { Replica, type ReplicaLimits } from '../../../../src/cluster/log/replica.ts'
+import type { ReplicaLimits } from '../../../../src/cluster/log/origin.ts'
+import { Replica } from '../../../../src/cluster/log/replica.ts'
 import type { Ip } from '../../../../src/net/ip.ts'
 
 const limits: ReplicaLimits = {

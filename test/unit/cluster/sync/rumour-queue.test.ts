@@ -8,6 +8,7 @@ function item(id: string, more: Partial<Rumour> = {}): Rumour {
     epoch: 1,
     id,
     version: 1,
+    signature: '',
     own: false,
     bytes: 10,
     ...more,

@@ -35,6 +35,7 @@ const coverage: fc.Arbitrary<Coverage> = fc
   })
 const id = fc.nat({ max: 2 ** 31 - 1 }).map((n) => n * 1000)
 const body = fc.json()
+const leaveSignature = fc.constantFrom('', 's'.repeat(64))
 
 const frame: fc.Arbitrary<Frame> = fc.oneof(
   delta.map((each): Frame => ({ kind: 'delta', delta: each })),
@@ -55,7 +56,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
     kind: fc.constant('transfer' as const),
     state: fc.constantFrom('more' as const, 'done' as const, 'busy' as const),
   }),
-  fc.record({ kind: fc.constant('leave' as const), oid, epoch }),
+  fc.record({ kind: fc.constant('leave' as const), oid, epoch, signature: leaveSignature }),
   fc.record({ kind: fc.constant('request' as const), id, channel: fc.string(), body }),
   fc.record({ kind: fc.constant('answer' as const), id, ok: fc.boolean(), body }),
 )
@@ -84,7 +85,7 @@ describe('cluster/frames', () => {
   })
 
   it('skips frames of kinds that a later release may have', () => {
-    const leave: Frame = { kind: 'leave', oid: 'origin-1', epoch: 5 }
+    const leave: Frame = { kind: 'leave', oid: 'origin-1', epoch: 5, signature: '' }
     const unknown = Uint8Array.of(99, 3, 1, 2, 3)
     const bytes = encodeMessage('sender-1', [unknown, encodeFrame(leave)])
     expect(decodeMessage(bytes)?.frames).to.deep.equal([leave])
@@ -127,7 +128,7 @@ describe('cluster/frames', () => {
           summaries: [{ ...about, prefix: 0, head: 0 }],
         },
         { kind: 'deltaRequest', requests: [{ ...about, coverage }] },
-        { kind: 'leave', ...about },
+        { kind: 'leave', ...about, signature: '' },
       ]
       for (const each of frames) {
         const decode = (): unknown => decodeMessage(messageOf('sender-1', [each]))

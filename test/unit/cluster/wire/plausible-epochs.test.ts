@@ -13,7 +13,7 @@ describe('cluster/plausible-epochs', () => {
   it('are at most a year ahead, in each kind of frame that has some', () => {
     const oid = '12345678'
     const at = (epoch: number) => [
-      { kind: 'leave', oid, epoch } as const,
+      { kind: 'leave', oid, epoch, signature: '' } as const,
       {
         kind: 'deltaRequest',
         requests: [{ oid, epoch, coverage: { prefix: 0, above: [] } }],
