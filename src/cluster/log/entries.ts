@@ -20,7 +20,7 @@ export interface Change {
   readonly previous: Packed | null
 }
 
-export interface StoredEntry extends Entry {
+interface StoredEntry extends Entry {
   readonly at: number
   /** Replaced by a later version, or removed by a reset; `#order` may still hold it. */
   replaced: boolean

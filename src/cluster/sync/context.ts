@@ -4,7 +4,7 @@ import type { ClusterOptions } from './options.ts'
 import type { MemberTable } from '../members/member-table.ts'
 import type { Sender } from './sender.ts'
 import type { Replica } from '../log/replica.ts'
-import type { SignedLogs } from './signed-logs.ts'
+import type { SignedLogs } from '../log/signed-logs.ts'
 
 /** What the parts of the protocol share. */
 export interface SyncContext {

@@ -24,7 +24,7 @@ import type { Replica } from '../log/replica.ts'
 import type { LogSignatures } from '../log/signed-head.ts'
 import { decodeRoot } from '../wire/piggyback.ts'
 import { hasPlausibleEpochs } from '../wire/plausible-epochs.ts'
-import { SignedLogs } from './signed-logs.ts'
+import { SignedLogs } from '../log/signed-logs.ts'
 import { SyncServer } from './sync-server.ts'
 import { Disseminator } from './disseminator.ts'
 

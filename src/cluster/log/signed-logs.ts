@@ -5,11 +5,10 @@
  */
 import type { Clock } from '../../base/clock.ts'
 import { type Packed, pack, unpack } from '../../base/bytes.ts'
-import { oidOfName } from '../log/digest.ts'
-import type { Delta, SignHead } from '../log/origin-log.ts'
-import type { Replica } from '../log/replica.ts'
-import { type LogSignatures, type SignedHead, headText, leaveText } from '../log/signed-head.ts'
-import type { MemberTable } from '../members/member-table.ts'
+import { oidOfName } from './digest.ts'
+import type { Delta, SignHead } from './origin-log.ts'
+import type { Replica } from './replica.ts'
+import { type LogSignatures, type SignedHead, headText, leaveText } from './signed-head.ts'
 
 /** An owner signs when it publishes: 200 times a second at most, and rarely for long. */
 const checksOfOrigin = { perSecond: 100, burst: 200 }
@@ -18,7 +17,7 @@ const maxRemembered = 8192
 
 interface SignedLogsPorts {
   readonly clock: Clock
-  readonly members: MemberTable
+  readonly members: { nameOf(oid: Packed): string | undefined }
   readonly replica: Replica
   readonly signatures: LogSignatures | null
 }
@@ -47,8 +46,8 @@ export class SignedLogs {
     const isSameEpoch = log?.epoch === delta.epoch
     const known = isSameEpoch ? log.signed : null
     const isNew = delta.signed !== undefined && delta.signed.version > (known?.version ?? -1)
-    if (isNew && !this.#isGenuine(delta, delta.signed!)) return null
-    const bound = (isNew ? delta.signed! : known)?.version ?? -1
+    if (isNew && !this.#isGenuine(delta, delta.signed)) return null
+    const bound = (isNew ? delta.signed : known)?.version ?? -1
     const isBeyond = Math.max(delta.floor, delta.reset ?? 0, delta.ranges.at(-1)?.to ?? 0) > bound
     const isDisputed = isSameEpoch && log.disputed && !byOwner
     if (isBeyond || isDisputed || bound < 0) {
