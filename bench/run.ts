@@ -32,6 +32,7 @@ const benches: Readonly<Record<string, readonly string[]>> = {
   burst: ['bench/burst.ts'],
   dataplane: ['bench/dataplane.ts'],
   paths: ['bench/paths.ts'],
+  encryption: ['bench/encryption.ts'],
   sealed: ['bench/sealed.ts'],
   hostile: ['bench/hostile.ts'],
   rotation: ['bench/rotation.ts'],

@@ -119,6 +119,16 @@ export class PluginHost {
     return (await this.plugin.status()).ipam
   }
 
+  /** Where its state is. */
+  get stateDir(): string {
+    return join(this.#folder, 'state')
+  }
+
+  /** The file of a namespace that the plugin has pinned, as this process can open it. */
+  pin(name: string): string {
+    return join('/proc', String(this.#mounts?.pid), 'root', this.stateDir, 'netns', name)
+  }
+
   /** Names of the members that vote. */
   async voters(): Promise<readonly string[]> {
     return (await this.plugin.status()).consensus.voters
@@ -164,6 +174,11 @@ export class PluginHosts {
     this.#subnets = subnets
     this.#settings = settings
     this.#families = families
+  }
+
+  /** The file of the namespace of the bridge between the hosts. */
+  get underlay(): string {
+    return this.#underlay
   }
 
   get hosts(): readonly PluginHost[] {

@@ -111,8 +111,8 @@ export class UnderlayCapture {
 
 /** The destination of a UDP packet over IPv4 or IPv6 without options; null for anything else. */
 function udpPort(frame: Buffer): number | null {
-  const type = frame.length < 62 ? 0 : frame.readUInt16BE(12)
+  const type = frame.length < 42 ? 0 : frame.readUInt16BE(12)
   if (type === 0x0800 && frame[14] === 0x45 && frame[23] === 17) return frame.readUInt16BE(36)
-  if (type === 0x86dd && frame[20] === 17) return frame.readUInt16BE(56)
+  if (type === 0x86dd && frame.length >= 62 && frame[20] === 17) return frame.readUInt16BE(56)
   return null
 }
