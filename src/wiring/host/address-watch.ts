@@ -9,7 +9,9 @@ import { Every } from '../../base/timers.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { HostAddress } from '../ports/plugin-ports.ts'
 
-/** A new address counts at the second look. */
+/** Between two looks while the address is there. */
+const calmMs = 600
+/** And while it is not: a new address counts at the second look. */
 const lookMs = 300
 /** An address that is away for this long is a finding, ms. */
 const maxAwayMs = 5000
@@ -33,7 +35,8 @@ export class AddressWatch {
 
   constructor(parts: AddressWatchParts) {
     this.#parts = parts
-    this.#looks = new Every({ clock: parts.clock, intervalMs: lookMs, run: () => this.#look() })
+    const intervalMs = (): number => (this.#awayMs > 0 ? lookMs : calmMs)
+    this.#looks = new Every({ clock: parts.clock, intervalMs, run: () => this.#look() })
   }
 
   start(): void {
