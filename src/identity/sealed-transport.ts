@@ -14,7 +14,7 @@
 import type { X509Certificate } from 'node:crypto'
 import type { SecureContext } from 'node:tls'
 import type { Clock } from '../base/clock.ts'
-import { failure, isBug, messageOf } from '../base/errors.ts'
+import { OverlayError, failure, isBug, messageOf } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { Ip } from '../net/ip.ts'
 import { Admission } from './streams/admission.ts'
@@ -185,6 +185,9 @@ export class SealedTransport implements Transport {
       raw.destroy()
       if (isBug(error)) throw error
       count('stream-refused')
+      // OpenSSL has a reason where something wrong came; else the connection has only ended.
+      const isCut = error instanceof OverlayError && error.code === 'SOCKET'
+      if (isCut && !('reason' in Object(error.cause))) return
       note(from.address, 'stream', `${from.address}: ${messageOf(error)}`)
     } finally {
       clock.clearTimeout(timer)

@@ -76,7 +76,7 @@ async function shaken(
     // OpenSSL's messages have its source's lines; this is what it calls the reason.
     const reason = cause?.reason ?? cause?.message ?? 'it closed the connection'
     stream.destroy()
-    throw failure('SOCKET', `no TLS with the other side: ${reason}`, error)
+    throw failure('SOCKET', `no TLS with the other side: ${reason}`, cause ?? error)
   }
 }
 

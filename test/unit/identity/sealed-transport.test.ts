@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { SocketTransport } from 'memberlist-js'
-import { systemClock } from '../../../src/base/clock.ts'
+import { sleep, systemClock } from '../../../src/base/clock.ts'
 import { certificateValidityMs } from '../../../src/identity/certificates/rules.ts'
 import { CheckedStream } from '../../../src/identity/streams/checked-stream.ts'
 import { memberProtocol } from '../../../src/identity/streams/protocols.ts'
@@ -179,6 +179,20 @@ for (const [kind, make] of Object.entries(kinds))
       await during(read(plain).catch(String))
       expect(served).to.equal(0)
       expect(two.counts).to.deep.equal(['stream-refused', 'stream-refused'])
+      expect(two.notes.at(-1)).to.match(/ stream: .*no TLS with the other side: /)
+    })
+
+    it('makes nothing of a connection that ends within the handshake', async () => {
+      if (kind === 'sockets') return
+      const { cluster, two, during, at, transports } = await pair()
+      two.transport.onStream(() => undefined)
+      const raw = await during(transports[0]!.dial(at, { signal }))
+      await during(raw.write(Buffer.from([0x16])))
+      await during(sleep(cluster.clock, 6000))
+      raw.destroy()
+      await during(sleep(cluster.clock, 100))
+      expect(two.counts).to.deep.equal(['stream-refused'])
+      expect(two.notes).to.deep.equal([])
     })
 
     it('gives up a dial when told to', async () => {
