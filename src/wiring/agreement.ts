@@ -70,7 +70,7 @@ function newAdmission(
     section,
     rotationMs: sealed.rotationMs,
     startedMs: sealed.startedMs,
-    members: () => joinable(cluster),
+    members: () => joinable(cluster, sealed.parts),
     known: () => seedCache.known(),
     isAlive: (member) =>
       cluster.members().some(({ name, state }) => name === member && state === 'alive'),
@@ -90,9 +90,10 @@ function newAdmission(
 }
 
 /** Live members as JOIN names them, this one first; the port only where it is not the usual one. */
-function joinable(cluster: Cluster): string[] {
-  const live = cluster.members().filter(({ state, self }) => self || state === 'alive')
-  return live.map(({ seed }) => seed.replace(/:7946$/, ''))
+function joinable(cluster: Cluster, { address, port }: { address: Ip; port: number }): string[] {
+  const own = `${address.includes(':') ? `[${address}]` : address}:${port}`
+  const others = cluster.members().filter(({ state, self }) => !self && state === 'alive')
+  return [own, ...others.map(({ seed }) => seed)].map((seed) => seed.replace(/:7946$/, ''))
 }
 
 function newAddressWatch(

@@ -37,6 +37,16 @@ describe('hosts of a closed cluster', () => {
     expect(hosts[0]!.plugin.status().consensus.leader).to.not.equal(null)
   })
 
+  it('invite others to themselves, alone or not', async () => {
+    const first = await world.add()
+    await world.clock.advance(3000)
+    const invited = (host: WholeHost) => world.done(host.plugin.admission.invite())
+    expect(await invited(first)).to.match(/ JOIN=192\.0\.2\.1 TOKEN=TSO-1-/)
+    const second = await world.add()
+    await world.clock.advance(3000)
+    expect(await invited(second)).to.include(' JOIN=192.0.2.2,192.0.2.1 TOKEN=')
+  })
+
   it('keep a host out that has another token or none, and say so on both sides', async () => {
     const first = await world.add()
     const other = 'fedcba9876543210fedcba9876543210'
