@@ -15,6 +15,20 @@ const promtool = [join(cacheDir, 'tools/usr/bin/promtool'), '/usr/bin/promtool']
   existsSync(file),
 )
 
+/** Looked at when another metric asks for it. */
+const explaining = [
+  'audits_total',
+  'calls_total',
+  'cluster_messages_total',
+  'fast_path_bytes_total',
+  'leader',
+  'overlay_fdb_entries',
+  'overlay_mtu_bytes',
+  'overlay_peers',
+  'pool_addresses_free',
+  'raft_applied_index',
+]
+
 /** The metrics of a plugin after two calls of the engine. */
 async function rendered(): Promise<string> {
   const { plugin } = await startLonePlugin()
@@ -82,6 +96,26 @@ describe('metrics', () => {
     for (const file of ['alerts.yml', 'grafana-dashboard.json'])
       for (const [name] of readFileSync(join(docs, file), 'utf8').matchAll(/\bts_overlay_\w+/g))
         expect(names, `${file}: ${name}`).to.include(name.replace(/_(bucket|sum|count)$/, ''))
+  })
+
+  it('are each in the dashboard or an alert, but for those that explain others', async () => {
+    const files = ['alerts.yml', 'grafana-dashboard.json']
+    const text = files.map((file) => readFileSync(join(docs, file), 'utf8')).join('\n')
+    const unseen = namesIn(await rendered()).filter((name) => !text.includes(name))
+    expect(unseen.map((name) => name.replace('ts_overlay_', '')).toSorted()).to.deep.equal(
+      explaining,
+    )
+  })
+
+  it('have alerts, each of which is seen to fire in docs/alerts.test.yml', () => {
+    const [rules, tests] = ['alerts.yml', 'alerts.test.yml'].map((file) =>
+      readFileSync(join(docs, file), 'utf8'),
+    )
+    const alerts = [...rules!.matchAll(/- alert: (\w+)/g)].map(([, name]) => name!)
+    const fired = [...tests!.matchAll(/alertname: (\w+)\n +exp_alerts:\n/g)].map(
+      ([, name]) => name!,
+    )
+    expect([...new Set(fired)].toSorted()).to.deep.equal(alerts.toSorted())
   })
 
   it('pass promtool, and so do the alerts', async function () {
