@@ -24,7 +24,7 @@ plugin: setup ## build/plugin, what `docker plugin create` takes (DOCKER=1: with
 
 build: plugin cli
 
-cli: setup ## build/cli/docker-ts-overlay, the command line as one file: `docker ts-overlay …`
+cli: setup ## build/cli/docker-ts-overlay, the command line as one file: `docker tsoverlay …`
 	@$(run) plugin/build-cli.ts
 
 check: setup ## lint, types, unit and contract tests side by side; no root, under a minute

@@ -12,7 +12,7 @@ import { version } from '../src/version.ts'
 import { bundle } from './bundle.ts'
 import { projectDir } from './project.ts'
 
-/** Its name in Docker's folders of plugins, from which Docker takes the name of the command. */
+/** Copied to `docker-tsoverlay` in a folder of Docker's plugins, or to `ts-overlay`: docs/cli.md. */
 const fileName = 'docker-ts-overlay'
 
 /** Builds it to `outDir`. Returns the folders of npm packages in it. */

@@ -22,6 +22,6 @@ export async function addSubnet(
   if (only !== undefined && more.length === 0) return driver.addSubnet(only.networkId, cidr)
   throw refusal(
     'NETWORK_NOT_FOUND',
-    `this host has ${found.length} networks "${network}"; "docker ts-overlay networks" lists them`,
+    `this host has ${found.length} networks "${network}"; "docker tsoverlay networks" lists them`,
   )
 }

@@ -4,21 +4,30 @@ import type { Status } from './status-view.ts'
 
 /** Of cobra's protocol, which Docker's completion speaks: no file names after these. */
 const noFiles = ':4'
-/** Commands whose arguments are hosts. */
-const ofHosts = ['evict', 'ping', 'trace']
+/** What the arguments of commands may be. */
+const wordsFor: Readonly<Record<string, (status: Status) => string[][]>> = {
+  evict: hostsIn,
+  ping: hostsIn,
+  trace: hostsIn,
+  'add-subnet': ({ overlays }) => overlays.map(({ overlayId, vni }) => [overlayId, `VNI ${vni}`]),
+}
+
+function hostsIn({ members }: Status): string[][] {
+  return members.filter(({ self }) => !self).map(({ name, state }) => [name, state])
+}
 
 /**
  * What may follow `words`, the last of which is being written: a line `word<TAB>description` each,
  * then a directive. Docker's own completion asks for that by `__complete`, the scripts below too.
  */
 export async function completions(program: Command, words: readonly string[]): Promise<string[]> {
-  const [current = '', ...before] = words.toReversed()
-  const name = before.toReversed().find((word) => !word.startsWith('-'))
-  const command = program.commands.find((known) => known.name() === name)
+  const current = words.at(-1) ?? ''
+  const command = commandOf(program, words.slice(0, -1))
+  const below = visibleCommands(command).map((known) => [known.name(), known.summary()])
   const found = current.startsWith('-')
-    ? (command ?? program).options.map(({ long, description }) => [long ?? '', description])
-    : command === undefined
-      ? visibleCommands(program).map((known) => [known.name(), known.summary()])
+    ? command.options.map(({ long, description }) => [long ?? '', description])
+    : below.length > 0
+      ? below
       : await argumentsOf(command.name())
   const lines = found
     .filter(([word]) => word!.startsWith(current))
@@ -26,19 +35,26 @@ export async function completions(program: Command, words: readonly string[]): P
   return [...lines, noFiles]
 }
 
-function visibleCommands(program: Command): Command[] {
-  return program.createHelp().visibleCommands(program)
+/** The command that these words lead to; options and arguments lead nowhere. */
+function commandOf(program: Command, words: readonly string[]): Command {
+  return words.reduce(
+    (command, word) => command.commands.find((known) => known.name() === word) ?? command,
+    program,
+  )
+}
+
+function visibleCommands(command: Command): Command[] {
+  return command
+    .createHelp()
+    .visibleCommands(command)
+    .filter((known) => known.name() !== 'help')
 }
 
 async function argumentsOf(command: string): Promise<string[][]> {
   if (command === 'completion') return [['bash'], ['zsh']].map(([shell]) => [shell!, ''])
-  if (!ofHosts.includes(command)) return []
-  try {
-    const { members } = await new AdminSocket().ask<Status>('GET', '/status')
-    return members.filter(({ self }) => !self).map(({ name, state }) => [name, state])
-  } catch {
-    return []
-  }
+  const words = wordsFor[command]
+  if (words === undefined) return []
+  return new AdminSocket().ask<Status>('GET', '/status').then(words, () => [])
 }
 
 const bash = `# ts-overlay: add to ~/.bashrc:  eval "$(ts-overlay completion bash)"

@@ -1,19 +1,15 @@
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import type { Command } from 'commander'
 import type { AskedHost, PingReport } from '../../../src/wiring/diagnosis/diagnosis.ts'
 import type { AdminSocket } from './admin-socket.ts'
 import { add, exitCodes } from './command.ts'
 import { type Check, checksOf, maxPinged, printChecks } from './doctor.ts'
+import { pluginNames } from './engine-plugins.ts'
 import { printJson } from './output.ts'
 import { pingTroubles, printPing } from './ping.ts'
 import { statusOf } from './status-view.ts'
 import { endsOf } from './trace/ends.ts'
 import { type Snapshots, firstWrong, hopsOf } from './trace/hops.ts'
 import { printTrace } from './trace/print-trace.ts'
-
-const run = promisify(execFile)
-const maxCommandMs = 5000
 
 /** The commands for when something is wrong: `ping`, `trace`, `doctor`. */
 export function addDiagnosis(program: Command): void {
@@ -62,13 +58,6 @@ async function allChecks(socket: AdminSocket): Promise<Check[]> {
 
 function pingOf(socket: AdminSocket, host: string): Promise<PingReport> {
   return socket.ask<PingReport>('GET', `/ping/${encodeURIComponent(host)}`)
-}
-
-/** Null where there is no `docker`, or it does not answer. */
-async function pluginNames(): Promise<string[] | null> {
-  const args = ['plugin', 'ls', '--format', '{{.Name}}']
-  const listed = await run('docker', args, { timeout: maxCommandMs }).catch(() => null)
-  return listed === null ? null : listed.stdout.split('\n')
 }
 
 /** Progress, for a person who waits. */

@@ -13,13 +13,17 @@ export const metadata = {
   URL: manifest.homepage,
 }
 
+/** Docker takes commands of letters and digits only from plugins: its `pluginNameRe`. */
+const ownNames = ['tsoverlay', 'ts-overlay']
+
 /**
  * The words behind our name. Docker calls its plugin with all words behind `docker`: its own
- * options, our name, ours. `__complete` stays first.
+ * options, our name, ours. `__complete` stays first; `docker help tsoverlay` asks for help.
  */
 export function ownWords(program: string, words: readonly string[]): string[] {
-  const at = words.indexOf('ts-overlay')
+  const at = words.findIndex((word) => ownNames.includes(word))
   if (program === 'ts-overlay' || at < 0) return [...words]
+  if (words[0] === 'help') return [...words.slice(at + 1), '--help']
   const isCompletion = words[0] === '__complete' || words[0] === '__completeNoDesc'
   return [...(isCompletion ? ['__complete'] : []), ...words.slice(at + 1)]
 }

@@ -7,7 +7,7 @@ import { exitCodes } from './command.ts'
 import { createProgram } from './program.ts'
 
 /*
- * `ts-overlay COMMAND`, and the same as a plugin of Docker's command line, `docker ts-overlay
+ * `ts-overlay COMMAND`, and the same as a plugin of Docker's command line, `docker tsoverlay
  * COMMAND`.
  */
 

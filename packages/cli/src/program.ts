@@ -7,6 +7,7 @@ import { type Options, add, exitCodes } from './command.ts'
 import { completionScripts, completions } from './completion.ts'
 import { addDiagnosis } from './diagnosis.ts'
 import { type Views, differencesOf, printDifferences, printViews } from './diff.ts'
+import { ownPluginName } from './engine-plugins.ts'
 import { print, printJson } from './output.ts'
 import { writeReport } from './report.ts'
 import { printMembers, printNetworks, printStatus, statusOf, troublesOf } from './status-view.ts'
@@ -72,6 +73,8 @@ interface LoggedEvent {
   readonly message: string
 }
 
+/** What the line of `invite` calls the plugin. */
+const usualName = 'ts-overlay/ts-overlay'
 /** How often the plugin is asked with `events --follow`, ms. */
 const followMs = 1000
 
@@ -109,8 +112,11 @@ function addActions(program: Command): void {
       ]
       const query = limits.length === 0 ? '' : `?${limits.join('&')}`
       const answer = await socket.ask<{ line: string }>('POST', `/invite${query}`)
-      if (options.json) printJson(answer)
-      else print(printable(answer.line))
+      // The plugin does not know under which name its engine has it.
+      const name = await ownPluginName()
+      const line = name === null ? answer.line : answer.line.replace(usualName, name)
+      if (options.json) printJson({ line })
+      else print(printable(line))
     },
   )
     .option('--hours <number>', 'how long its token holds (default: 24)')
@@ -139,22 +145,7 @@ function addActions(program: Command): void {
     else print(`removed: ${printable(answer.removed)}`)
   })
   addSubnetCommand(program)
-  const keys = 'this host’s certificate and the gossip key in use; or replace the key'
-  add(program, 'keys [rotate]', keys, async (call) => {
-    const [action] = call.args
-    if (action !== undefined && action !== 'rotate')
-      throw new CommanderError(exitCodes.away, 'keys', 'keys, or keys rotate')
-    if (action === 'rotate') {
-      const answer = await call.socket.ask<{ epoch: number }>('POST', '/keys/rotate')
-      if (call.options.json) return printJson(answer)
-      return print(`gossip key ${answer.epoch} is being replaced; it takes some minutes`)
-    }
-    const { admission } = await statusOf(call.socket)
-    if (call.options.json) return printJson(admission)
-    if (admission === null) return print('this host is no member of a cluster: it has no keys')
-    print(`cluster ${admission.cluster}, gossip key ${admission.epoch}`)
-    print(`certificate until ${admission.certificateUntil}; ${admission.evicted} evicted`)
-  })
+  addKeyCommands(program)
   const report = 'write an archive for a bug report, without secrets'
   add(program, 'report', report, async ({ socket, options }) => {
     const { output = `ts-overlay-report-${process.pid}.tar.gz` } = options
@@ -163,6 +154,22 @@ function addActions(program: Command): void {
     if (options.json) printJson({ archive: output, files })
     else print(output)
   }).option('-o, --output <file>', 'where to write it')
+}
+
+function addKeyCommands(program: Command): void {
+  const summary = 'this host’s certificate and the gossip key in use'
+  const keys = add(program, 'keys', summary, async ({ socket, options }) => {
+    const { admission } = await statusOf(socket)
+    if (options.json) return printJson(admission)
+    if (admission === null) return print('this host is no member of a cluster: it has no keys')
+    print(`cluster ${admission.cluster}, gossip key ${admission.epoch}`)
+    print(`certificate until ${admission.certificateUntil}; ${admission.evicted} evicted`)
+  })
+  add(keys, 'rotate', 'have the gossip key replaced on all hosts', async ({ socket, options }) => {
+    const answer = await socket.ask<{ epoch: number }>('POST', '/keys/rotate')
+    if (options.json) return printJson(answer)
+    print(`gossip key ${answer.epoch} is being replaced; it takes some minutes`)
+  })
 }
 
 function addSubnetCommand(program: Command): void {

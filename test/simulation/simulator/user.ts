@@ -87,7 +87,7 @@ export class User {
     }
   }
 
-  /** `docker ts-overlay network add-subnet`; each of the subnets is for one of the networks. */
+  /** `docker tsoverlay network add-subnet`; each of the subnets is for one of the networks. */
   #grow({ networkId, subnet }: EngineNetwork): void {
     const index = severalSubnets.findIndex((several) => several === subnet)
     const driver = this.#host.process?.isReady ? this.#host.process.plugin?.network : undefined

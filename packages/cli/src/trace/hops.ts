@@ -32,7 +32,7 @@ export function hopsOf(ends: Ends, snapshots: Snapshots): Hop[] {
   const { from, to } = ends
   const [near, far] = [snapshots[from.host] ?? null, snapshots[to.host] ?? null]
   for (const [{ host }, snapshot] of [[from, near] as const, [to, far] as const]) {
-    const remedy = `is the plugin enabled on ${host}? "docker ts-overlay status" here says since when it is away`
+    const remedy = `is the plugin enabled on ${host}? "docker tsoverlay status" here says since when it is away`
     if (snapshot === null) return [hop(host, 'plugin', { wrong: 'does not answer', remedy })]
     const missing = `no network of the overlay ${ends.overlayId}`
     if (snapshot.overlay === null)
@@ -99,7 +99,7 @@ function endpointHops(host: HostSnapshot, { ip, name }: End, which: readonly End
   if (ip === null) return []
   const endpoint = host.overlay!.endpoints.find(({ ips }) => ips.includes(ip))
   if (endpoint === undefined) {
-    const remedy = '"docker ts-overlay where" shows what has the address'
+    const remedy = '"docker tsoverlay where" shows what has the address'
     return [hop(host.member, `link of ${name}`, { wrong: `no container has ${ip}`, remedy })]
   }
   const judge = {
@@ -160,10 +160,7 @@ function rowHops({ member, overlay, claims }: HostSnapshot, { ip, host }: End): 
     hop(member, `record of ${ip}`, { wrong, remedy }),
   ]
   if (claim === undefined)
-    return record(
-      'no member claims the address here',
-      '"docker ts-overlay diff" shows what differs',
-    )
+    return record('no member claims the address here', '"docker tsoverlay diff" shows what differs')
   if (claim.member !== host)
     return record(`${claim.member} claims it, too, and counts`, 'stop one of the two containers')
   const { mac, vtep } = claim
@@ -237,7 +234,7 @@ function underlay(
   if (other === null || other.state === 'dead')
     return {
       wrong: `${member} does not answer gossip`,
-      remedy: `"docker ts-overlay ping ${member}"; is the host up?`,
+      remedy: `"docker tsoverlay ping ${member}"; is the host up?`,
     }
   const { route, path } = other
   if (route === null)
@@ -263,7 +260,7 @@ const open = 'open the UDP port VXLAN_PORT (4789) between the hosts; "status" na
 const pathRemedies: Readonly<Record<string, string>> = {
   blocked: open,
   'one-way': open,
-  mtu: '"docker ts-overlay ping" finds the size that passes; repair the path or set MTU',
+  mtu: '"docker tsoverlay ping" finds the size that passes; repair the path or set MTU',
   loss: 'look for errors and drops on the links between the hosts: ip -s link',
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -142,7 +142,8 @@ describe('the command line', () => {
           if (members.includes('one') && !force) throw refusal('MEMBER_ALIVE', 'one can be reached')
           evicted.push([...members])
         },
-        invite: async (options) => `install ${JSON.stringify(options)}`,
+        invite: async (options) =>
+          `docker plugin install ts-overlay/ts-overlay ${JSON.stringify(options)}`,
         rotateKeys: async () => 7,
         recover: async ({ force }) => {
           if (!force) throw refusal('MEMBER_ALIVE', 'a majority still answers; two leads it')
@@ -174,13 +175,26 @@ describe('the command line', () => {
     )
 
   it('invites, within limits, and has the gossip key replaced', async () => {
-    expect((await run('invite')).stdout).to.equal('install {"rotate":false}')
+    const line = 'docker plugin install ts-overlay/ts-overlay'
+    expect((await run('invite')).stdout).to.equal(`${line} {"rotate":false}`)
     const limited = await run('invite', '--hours', '2', '--uses', '3', '--rotate')
-    expect(limited.stdout).to.equal('install {"validMs":7200000,"uses":3,"rotate":true}')
+    expect(limited.stdout).to.equal(`${line} {"validMs":7200000,"uses":3,"rotate":true}`)
     const wrong = await run('invite', '--uses', 'many')
     expect(wrong.stderr).to.include('whole numbers')
     expect(wrong.exitCode).to.equal(1)
     expect((await run('keys', 'rotate')).stdout).to.include('gossip key 7 is being replaced')
+  })
+
+  it('invites under the name that the engine has for the plugin', async () => {
+    const docker = join(folder, 'docker')
+    const plugin = 'ts-overlay.sock true registry.example/net/overlay:1'
+    const script = `#!/bin/sh\n[ "$2" = ls ] && echo 1 || printf '%s\\n' 'x.sock true other' '${plugin}'\n`
+    await writeFile(docker, script, { mode: 0o755 })
+    const path = { PATH: `${folder}:${process.env['PATH']}` }
+    expect((await runWith(path, 'invite', '--uses', '9')).stdout).to.match(
+      /^docker plugin install registry\.example\/net\/overlay:1 /,
+    )
+    await rm(docker)
   })
 
   it('shows hosts and networks, and ends with 0 when all is well', async () => {
@@ -323,10 +337,20 @@ describe('the command line', () => {
       ['status'],
     )
     expect(ownWords('ts-overlay', ['where', 'ts-overlay'])).to.deep.equal(['where', 'ts-overlay'])
-    const complete = ownWords('docker-ts-overlay', ['__complete', 'ts-overlay', 'mem'])
+    expect(ownWords('docker-tsoverlay', ['tsoverlay', 'where', 'x'])).to.deep.equal(['where', 'x'])
+    expect(ownWords('docker-tsoverlay', ['help', 'tsoverlay', 'ping'])).to.deep.equal([
+      'ping',
+      '--help',
+    ])
+    const complete = ownWords('docker-tsoverlay', ['__complete', 'tsoverlay', 'mem'])
     expect((await run(...complete)).stdout).to.equal('members\tthe hosts of the cluster\n:4')
     const options = (await run('__complete', 'members', '--a')).stdout
     expect(options).to.equal('--all\tthose that have left, too\n:4')
+    for (const [above, below] of [
+      ['keys', 'rotate\thave the gossip key replaced on all hosts'],
+      ['network', 'add-subnet\tgive a network one more subnet, on all hosts, while it runs'],
+    ] as const)
+      expect((await run('__complete', above, '')).stdout).to.equal(`${below}\n:4`)
     for (const shell of ['bash', 'zsh'])
       expect((await run('completion', shell)).stdout).to.include('ts-overlay __complete')
     expect(await run('completion', 'fish')).to.include({ exitCode: 2 })
