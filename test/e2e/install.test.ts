@@ -2,14 +2,14 @@
  * The plugin as a user installs it: through a registry, with settings on the command line, and with
  * wrong ones.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { execa } from 'execa'
 import { digestOf } from '../../plugin/provenance.ts'
-import { labToken } from '../support/lab/host.ts'
+import { labToken, pluginName } from '../support/lab/host.ts'
 import { guest, projectDir } from '../support/lab/paths.ts'
 import { registryAddress } from '../support/lab/registry.ts'
 import {
@@ -113,6 +113,24 @@ describe('the plugin', () => {
       '/run/docker/plugins/ts-overlay.sock',
     ])
     expect((await on.exec(['ls', '-A', `${root}/host-run`])).stdout).to.equal('')
+  })
+
+  it("has a command line that is a plugin of Docker's, as docs/cli.md copies it", async () => {
+    const on = bareHost()
+    const doc = await readFile(`${projectDir}/docs/cli.md`, 'utf8')
+    const lines = doc.match(/(?<=^ {4})(?:app=|sudo install ).*/gm)!
+    expect(lines).to.have.length(2)
+    const script = lines.join('\n').replaceAll('sudo ', '').replace(pluginName, reference)
+    await on.exec(['sh', '-ec', script])
+    const { stdout } = await on.docker(['tsoverlay', 'status'])
+    expect(stdout).to.match(/^OK on installed/)
+    expect((await on.exec(['ts-overlay', 'status'])).stdout).to.match(/^OK on installed/)
+    expect((await on.docker(['tsoverlay', 'invite'])).stdout).to.include(`install ${reference} `)
+    const nonsense = await on.docker(['tsoverlay', 'nonsense'], { reject: false })
+    expect(nonsense.exitCode).to.equal(2)
+    const completed = await on.docker(['__complete', 'tsoverlay', 'ping', ''])
+    expect(completed.stdout).to.include('host1')
+    expect((await on.docker(['help', 'tsoverlay'])).stdout).to.include('add-subnet')
   })
 
   it('shows the token where the user put it, and nowhere else', async () => {
