@@ -130,7 +130,7 @@ describe('the plugin', () => {
     expect(nonsense.exitCode).to.equal(2)
     const completed = await on.docker(['__complete', 'tsoverlay', 'ping', ''])
     expect(completed.stdout).to.include('host1')
-    expect((await on.docker(['help', 'tsoverlay'])).stdout).to.include('add-subnet')
+    expect((await on.docker(['help', 'tsoverlay'])).stdout).to.include('trace')
   })
 
   it('shows the token where the user put it, and nowhere else', async () => {

@@ -115,6 +115,13 @@ describe('the cause of a fault', function () {
       cause: /packets of 1450 bytes on \S+ do not reach host-2, at most 13[45]\d bytes do/,
     },
     {
+      name: 'the same hole, by status',
+      plant: drop('udp dport 4789 meta length > 1400'),
+      undo: pass,
+      command: () => ['status'],
+      cause: /packets of 1450 bytes do not reach host-2, small ones do/,
+    },
+    {
       name: 'gossip’s datagrams that are dropped, by doctor',
       plant: drop('udp dport 7946'),
       undo: pass,
