@@ -11,6 +11,31 @@ function inFile(file: string, changes: readonly (readonly [string, string, strin
 }
 
 export const mutants: readonly Mutant[] = [
+  ...inFile('client.ts', [
+    [
+      'a client waits for a silent leader',
+      'if (silent.has(target)) return null\n    const reply = await this.#wait(search, patienceMs)',
+      'const reply = await this.#wait(search, attemptMs)',
+    ],
+  ]),
+  ...inFile('server/server.ts', [
+    [
+      'a server that was started votes at once',
+      'const isAbstaining = clock.now() - this.#startedMs < abstainMs',
+      'const isAbstaining = false',
+    ],
+  ]),
+  ...inFile('server/ticks.ts', [
+    ['a busy server ticks late', 'Math.min(due, maxAtOnce)', '1'],
+    ['a server that stood still ticks for all of that time', 'Math.min(due, maxAtOnce)', 'due'],
+  ]),
+  ...inFile('voters/voters.ts', [
+    [
+      'a voter that was heard long ago counts as answering',
+      'now - heardMs <= answeringMs',
+      'now - heardMs < quietMs',
+    ],
+  ]),
   ...inFile('core/raft.ts', [
     [
       'a voter votes twice in a term',

@@ -19,6 +19,8 @@ const ofTheCore = [
   'test/simulation/raft.test.ts',
 ]
 const ofTheRest = [
+  'test/unit/consensus/client.test.ts',
+  'test/unit/consensus/server/server.test.ts',
   'test/unit/consensus/server/replicated-state.test.ts',
   'test/unit/consensus/voters/autopilot.test.ts',
   'test/simulation/consensus-membership.test.ts',

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { Host } from './consensus/host.ts'
 import { ConsensusWorld } from './consensus/world.ts'
 import { encodeOperation } from './raft/register-map.ts'
 
@@ -160,6 +161,44 @@ describe('a disk restored from an old copy', () => {
     const isLevel = (): boolean =>
       victim.machine.map.snapshot() === world.leader!.machine.map.snapshot()
     await world.until('it has what the others have', isLevel)
+  })
+
+  it('loses nothing while it is in reach of its leader, though a voter that lags asks for its vote', async () => {
+    for (let seed = 1; seed <= 25; seed++) {
+      const world = worldOf(seed, five.slice(0, 3))
+      for (const host of world.hosts.values()) host.start()
+      await settled(world, 3)
+      await world.clock.advance(2000)
+      const old = world.leader!
+      const [victim, lagging] = world.running.filter((host) => host !== old) as [Host, Host]
+      const copy = new Map(victim.disk.rows)
+      // What follows is known to two of three: a later term, with commands.
+      world.partition([lagging.name], [old.name, victim.name])
+      old.crash()
+      old.start()
+      const leads = (host: Host) => () => host.consensus?.isLeader() === true
+      await world.until('one of the two leads', () => leads(old)() || leads(victim)())
+      if (leads(victim)()) continue
+      const written = encodeOperation({ kind: 'write', key: 'a', value: 77 })
+      let isDone = false
+      void old.consensus!.submit(written, { timeoutMs: 8000 }).then(() => (isDone = true))
+      await world.until('it is written', () => isDone)
+      victim.crash()
+      victim.disk.rows = copy
+      world.heal()
+      world.partition([lagging.name], [old.name])
+      victim.start()
+      await world.clock.advance(5000)
+      const { term } = old.consensus!.status()
+      const leaders = world.running.filter((host) => {
+        const status = host.consensus!.status()
+        return status.role === 'leader' && status.term === term
+      })
+      expect(leaders.length, `seed ${seed}: leaders of term ${term}`).to.be.below(2)
+      world.heal()
+      await settled(world, 3)
+      expect(world.leader!.machine.map.snapshot(), `seed ${seed}`).to.contain('77')
+    }
   })
 })
 

@@ -21,6 +21,11 @@ const maxSteps = 2048
 /** Steps between two turns of the event loop. */
 const stepsPerTurn = 64
 const diskRetryMs = 1000
+/**
+ * A server that was started votes for nobody for as long as a leader is sure to be heard: its disk
+ * may be an old copy, that has forgotten for whom it voted and what it acknowledged.
+ */
+const abstainMs = 1000
 /** The log is compacted when its entries have this many bytes, and as many as the snapshot. */
 const minCompactBytes = 256 * 1024
 
@@ -52,6 +57,7 @@ export class RaftServer {
   #version: number
   #isRunning = false
   #isStopped = false
+  readonly #startedMs: number
   /** When each server was last heard of, ms. */
   readonly #heard = new Map<ServerId, number>()
 
@@ -63,6 +69,7 @@ export class RaftServer {
     this.#applied = persistent.snapshot.index
     this.#version = persistent.snapshot.version
     if (this.#canApply(this.#version)) state.restore(persistent.snapshot.data)
+    this.#startedMs = clock.now()
     this.#ticks = new Ticks(clock, () => void this.step((core) => core.tick(clock.wall())))
   }
 
@@ -109,6 +116,8 @@ export class RaftServer {
     const { clock } = this.#parts
     this.#heard.set(from, clock.now())
     if (this.#heard.size > 64) this.#heard.delete([...this.#heard.keys()][0]!)
+    const isAbstaining = clock.now() - this.#startedMs < abstainMs
+    if (message.kind === 'vote' && !message.isTransfer && isAbstaining) return
     this.step((raft) => raft.receive(from, message, clock.wall()))
   }
 
