@@ -19,7 +19,7 @@ import { WholeHosts } from '../test/simulation/support/whole-hosts.ts'
 import { FakeEngine } from '../test/support/fake-engine.ts'
 import { startLonePlugin } from '../test/support/lone-plugin.ts'
 import { startServer } from '../test/support/plugin-server.ts'
-import { addressSpaces } from '../src/ipam/pool-id.ts'
+import { addressSpaces } from '../src/net/pool-id.ts'
 
 /** One-way delay of the packet, ms: long enough to tell sending from receiving. */
 const delayMs = 40

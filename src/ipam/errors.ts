@@ -23,12 +23,6 @@ export function poolNotFound(pool: string): OverlayError {
   return refusal('POOL_NOT_FOUND', `pool ${pool} is not held by this host: ${why}`)
 }
 
-/** What was agreed belongs to an identity that this host does not have any more. */
-export function voidedMeanwhile(what: string): OverlayError {
-  const why = 'this host left the cluster, was evicted or moved to another one meanwhile; try again'
-  return failure('QUORUM', `${what} was granted and is void: ${why}`)
-}
-
 export function ownerAway(ip: Ip, pool: LocalPool, owner: string): OverlayError {
   const what = `address ${ip} of pool ${pool.key} is in a block of ${owner}, which does not answer`
   return failure('MEMBER_AWAY', `${what}; wait for ${owner}, or choose another --ip`)

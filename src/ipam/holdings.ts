@@ -1,13 +1,14 @@
 import { attempt } from '../base/errors.ts'
 import type { Ip } from '../net/ip.ts'
 import { parsePoolKey } from '../net/pool-key.ts'
+import type { PoolView } from '../net/pool-view.ts'
 import { DurableWriter } from './durable-writer.ts'
-import { poolNotFound, voidedMeanwhile } from './errors.ts'
+import { poolNotFound } from './errors.ts'
 import type { Lease } from './leases/lease-table.ts'
 import { Membership } from './membership/membership.ts'
 import type { LocalPool } from './pools/local-pool.ts'
 import { loadPools } from './pools/pool-table.ts'
-import type { Claimant, Command, IpamAgreement, IpamPorts, Outcome, PoolView } from './ports.ts'
+import type { Claimant, Command, IpamAgreement, IpamPorts, Outcome } from './ports.ts'
 
 /** What nobody waits for takes at most this, ms. */
 const backgroundMs = 3000
@@ -62,7 +63,8 @@ export class Holdings {
     try {
       const outcome = await this.membership.submit(what, deadline, command)
       if ('refused' in outcome) return outcome
-      if (epoch !== this.epoch) throw voidedMeanwhile(what)
+      // Granted to an identity, or in a cluster, that is not ours any more.
+      if (epoch !== this.epoch) return await this.submit(what, deadline, command, place)
       const answer: PoolView | { readonly view: PoolView } = outcome.ok
       const view = 'view' in answer ? answer.view : answer
       await (place?.(view) ?? this.#adopt(view))

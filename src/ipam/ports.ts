@@ -3,6 +3,7 @@ import type { Logger } from '../base/logger.ts'
 import type { Random } from '../base/random.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Ip } from '../net/ip.ts'
+import type { Granted, PoolView } from '../net/pool-view.ts'
 
 export type Json =
   null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
@@ -60,25 +61,6 @@ export interface Refused {
 }
 
 export type Outcome<T> = { readonly ok: T } | { readonly refused: Refused }
-
-/** A block's or a loan's number and its grant: the place in the log where it was given. */
-export type Granted = readonly [number: number, grant: number]
-
-/** What this member has of a pool, as agreed: blocks by index and loans by offset. */
-export interface PoolView {
-  readonly pool: string
-  /** Of two views the one with the larger index is newer. */
-  readonly index: number
-  /** The grant under which this member holds the pool; null when it does not. */
-  readonly held: number | null
-  readonly auto: boolean
-  readonly gateway: Ip | null
-  readonly reserved: readonly number[]
-  /** Offsets in this member's own blocks that are lent to others. */
-  readonly lent: readonly number[]
-  readonly blocks: readonly Granted[]
-  readonly loans: readonly Granted[]
-}
 
 export interface Usage {
   readonly member: string

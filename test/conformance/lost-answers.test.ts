@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { addressSpaces } from '../../src/ipam/pool-id.ts'
+import { addressSpaces } from '../../src/net/pool-id.ts'
 import { BreakingProxy, type BreakPoint } from '../support/breaking-proxy.ts'
 import { EngineStory } from '../support/engine-story.ts'
 import { FakeEngine } from '../support/fake-engine.ts'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { addressSpaces } from '../../src/ipam/pool-id.ts'
+import { addressSpaces } from '../../src/net/pool-id.ts'
 import { FakeEngine, engineVersions } from '../support/fake-engine.ts'
 import { type LonePlugin, startLonePlugin } from '../support/lone-plugin.ts'
 import { type ServerUnderTest, startServer } from '../support/plugin-server.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'
-import { addressSpaces } from '../../src/ipam/pool-id.ts'
+import { addressSpaces } from '../../src/net/pool-id.ts'
 import { EngineError, FakeEngine } from '../support/fake-engine.ts'
 import { type LonePlugin, startLonePlugin } from '../support/lone-plugin.ts'
 import { type ServerUnderTest, startServer } from '../support/plugin-server.ts'

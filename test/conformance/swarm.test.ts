@@ -3,7 +3,7 @@
  * node in the local one, with the options that the leader was answered. Here both are one host.
  */
 import { expect } from 'chai'
-import { addressSpaces } from '../../src/ipam/pool-id.ts'
+import { addressSpaces } from '../../src/net/pool-id.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
 import { type LonePlugin, startLonePlugin } from '../support/lone-plugin.ts'
 import { type ServerUnderTest, startServer } from '../support/plugin-server.ts'

@@ -3,7 +3,7 @@ import { failure } from '../../src/base/errors.ts'
 import { AgreedClient } from '../../src/consensus/state/agreed-client.ts'
 import { AgreedState } from '../../src/consensus/state/agreed-state.ts'
 import type { Outcome } from '../../src/consensus/state/section.ts'
-import type { PoolView } from '../../src/consensus/state/pool-view.ts'
+import type { PoolView } from '../../src/net/pool-view.ts'
 
 /** The agreed state by itself, with a log that only counts. Members are called by their names. */
 export class AgreedMachine {

@@ -1,5 +1,5 @@
 import type { ConsensusClient } from '../ports.ts'
-import type { PoolView } from './pool-view.ts'
+import type { PoolView } from '../../net/pool-view.ts'
 import type { Outcome } from './section.ts'
 
 /** Submits a command, or asks; rejects with QUORUM within that time, ms. */

@@ -9,7 +9,8 @@ import {
 } from '../../net/pool-geometry.ts'
 import { parsePoolKey, type PoolName } from '../../net/pool-key.ts'
 import { partsOf } from '../../net/pool-parts.ts'
-import type { PoolSnapshot, PoolView } from './pool-view.ts'
+import type { PoolView } from '../../net/pool-view.ts'
+import type { PoolSnapshot } from './pool-snapshot.ts'
 import { Refused } from './section.ts'
 
 /** Bounds on what one member has of one pool: what it is told of it must fit into one answer. */

@@ -3,12 +3,13 @@ import { seededRandom } from '../../base/random.ts'
 import { cidrBits, cidrContains } from '../../net/cidr.ts'
 import { isUsable, offsetOf } from '../../net/pool-geometry.ts'
 import { parsePoolKey, poolKeyOf, poolsClash } from '../../net/pool-key.ts'
+import type { PoolView } from '../../net/pool-view.ts'
 import { partsFor } from './engine-parts.ts'
 import { count, granted, id, ip, list, name, poolKey } from './fields.ts'
 import type { Members } from './members.ts'
 import { freePools, poolWish, ulaSource } from './pool-choice.ts'
 import { AgreedPool, maxBlocks, maxLoans } from './pool.ts'
-import type { PoolSnapshot, PoolView } from './pool-view.ts'
+import type { PoolSnapshot } from './pool-snapshot.ts'
 import { type Call, type Section, Refused, memberOperation, question } from './section.ts'
 
 /** In the whole cluster. */
@@ -21,7 +22,6 @@ const maxViews = 48
 
 const window = { first: count, last: count }
 
-/** Who owns how many blocks. */
 type Usage = { readonly member: string; readonly blocks: number }
 
 /** The pools of the cluster: no two overlap in one address space. */

@@ -2,7 +2,7 @@ import { refusal } from '../../base/errors.ts'
 import { type Cidr, cidrBits, cidrContains } from '../../net/cidr.ts'
 import type { Ip } from '../../net/ip.ts'
 import type { Holdings } from '../holdings.ts'
-import { addressSpaces } from '../pool-id.ts'
+import { addressSpaces } from '../../net/pool-id.ts'
 import type { StoreChange } from '../ports.ts'
 import type { LocalPool } from './local-pool.ts'
 

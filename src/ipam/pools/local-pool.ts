@@ -14,8 +14,9 @@ import {
   subRange,
 } from '../../net/pool-geometry.ts'
 import { type PoolName, poolKeyOf } from '../../net/pool-key.ts'
+import type { Granted, PoolView } from '../../net/pool-view.ts'
 import { type Lease, LeaseTable } from '../leases/lease-table.ts'
-import type { Granted, PoolView, StoreChange } from '../ports.ts'
+import type { StoreChange } from '../ports.ts'
 import { rowKey, tables } from '../tables.ts'
 
 /** A pool's row in the store. */

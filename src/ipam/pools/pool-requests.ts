@@ -8,10 +8,11 @@ import {
   type PoolName,
   poolKeyOf,
 } from '../../net/pool-key.ts'
+import type { PoolView } from '../../net/pool-view.ts'
 import { noPoolLeft, refusedByState } from '../errors.ts'
 import type { Holdings } from '../holdings.ts'
-import { addressSpaces } from '../pool-id.ts'
-import type { Command, IpamPorts, PoolView, Refused } from '../ports.ts'
+import { addressSpaces } from '../../net/pool-id.ts'
+import type { Command, IpamPorts, Refused } from '../ports.ts'
 import { LocalPool, nothingAgreed, type PoolRow } from './local-pool.ts'
 
 /** What `docker network create` asks for, decoded. */
@@ -105,12 +106,12 @@ export class PoolRequests {
     command: Command<PoolView>,
     refuse: (refused: Refused) => OverlayError,
   ): Promise<LocalPool> {
-    let placed: LocalPool | null = null
+    let placed!: LocalPool
     const outcome = await this.#holdings.submit(what, deadline, command, async (view) => {
       placed = await this.#place(parsePoolKey(view.pool)!, this.#newRow(wish), view)
     })
-    if (placed === null && 'refused' in outcome) throw refuse(outcome.refused)
-    return placed ?? this.#hold(what, wish, deadline, command, refuse) // of a cluster met meanwhile
+    if ('refused' in outcome) throw refuse(outcome.refused)
+    return placed
   }
 
   /** Makes the pool ours to hand out from; a write that is refused reverts it. */

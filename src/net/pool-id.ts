@@ -1,4 +1,4 @@
-import { type PoolKind, type PoolName, poolNameOf } from '../net/pool-key.ts'
+import { type PoolKind, type PoolName, poolNameOf } from './pool-key.ts'
 
 /** The engine compares the two only with each other; they must differ and never change. */
 export const addressSpaces = { local: 'ts-overlay', global: 'ts-overlay-global' } as const

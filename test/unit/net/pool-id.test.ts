@@ -1,6 +1,6 @@
 import { isOverlayId, parsePoolKey, poolKeyOf, type PoolName } from '../../../src/net/pool-key.ts'
 import { expect } from 'chai'
-import { parsePoolId, poolIdOf } from '../../../src/ipam/pool-id.ts'
+import { parsePoolId, poolIdOf } from '../../../src/net/pool-id.ts'
 import { parseCidr } from '../../../src/net/cidr.ts'
 
 const cidr = parseCidr('10.10.0.0/16')!
