@@ -54,9 +54,18 @@ export class AddedSubnets {
     this.#retry = new Timeout(clock, () => this.#adopt.trigger())
   }
 
-  /** Networks of this host changed, or overlays of other members. */
+  /** Networks of this host changed. */
   changed(): void {
     this.#adopt.trigger()
+  }
+
+  /**
+   * Records of other members changed. Reading all overlays is a fifth of what a burst of records
+   * costs, so it is put off where no subnet is known to be among them.
+   */
+  othersChanged(hasAdded: boolean): void {
+    if (hasAdded) this.#adopt.trigger()
+    else this.#retry.setIfIdle(retryMs)
   }
 
   async stop(): Promise<void> {

@@ -214,7 +214,7 @@ export class Driver {
 
   /** Endpoints of live members changed, and these of their overlays. */
   overlaysChanged(overlays: readonly OverlayChange[]): void {
-    this.#subnets.changed()
+    this.#subnets.othersChanged(overlays.some(({ now }) => now?.added !== undefined))
     this.#consistency.changed(overlays)
   }
 
