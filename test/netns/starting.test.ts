@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { EngineStory } from '../support/engine-story.ts'
 import { FakeEngine } from '../support/fake-engine.ts'
+import { until } from '../support/lab/processes.ts'
 import { type Program, PluginProcess, bundleProgram } from '../support/plugin-process.ts'
 import { encodeRecord } from '../../src/store/record.ts'
 import { NetnsLab } from './netns-lab.ts'
@@ -79,8 +80,12 @@ describe('a plugin that starts', function () {
     }
     engine.close()
     const seeds = 'no-such-host.invalid,192.0.2.77,192.0.2.78:7947'
-    const { overlays } = await (await restart({ JOIN: seeds })).status()
-    expect(overlays.map(({ endpoints }) => endpoints.length)).to.deep.equal(Array(20).fill(5))
+    const again = await restart({ JOIN: seeds })
+    const isWhole = async (): Promise<boolean> => {
+      const { overlays } = await again.status()
+      return overlays.length === 20 && overlays.every(({ endpoints }) => endpoints.length === 5)
+    }
+    await until(isWhole, 'all networks and endpoints')
   })
 
   it('serves networks and containers although nobody that JOIN names can be reached', async () => {
