@@ -11,6 +11,7 @@ import { signerOf } from '../../src/cluster/log/signed-logs.ts'
 import { oidOfName } from '../../src/cluster/log/digest.ts'
 import { type EndpointRecord, endpointRecord } from '../../src/cluster/wire/endpoint-record.ts'
 import { type Frame, encodeFrame, encodeMessage } from '../../src/cluster/wire/frames.ts'
+import { encodeMeta } from '../../src/cluster/wire/piggyback.ts'
 import { encodeRecord } from '../../src/cluster/wire/record-type.ts'
 import { installGossipKey, useGossipKey } from '../../src/identity/packets/gossip-keys.ts'
 import { macOfIp } from '../../src/net/mac.ts'
@@ -58,6 +59,10 @@ class Scene extends VirtualWorld {
       this.handled.push(`${name} asked by ${from}`)
       return 'answer'
     })
+    cluster.handle('hang', async (from) => {
+      this.handled.push(from)
+      return await new Promise<never>(() => {})
+    })
     cluster.requests.listen('raft', (from) => this.handled.push(`${name} told by ${from}`))
     cluster.put(endpointRecord, endpointOf(host))
     this.clusters.push(cluster)
@@ -76,6 +81,7 @@ class Scene extends VirtualWorld {
       random: seededRandom(9),
       label,
       delegateVersions: [16, 16, 16],
+      delegate: { meta: () => encodeMeta({ epoch: startMs, address: '10.0.0.9' as Ip }) },
       config: 'lan',
     })
     list.start()
@@ -195,7 +201,7 @@ describe('hostile: members', () => {
     const [first] = scene.clusters
     first!.requests.send('host2', 'raft', new Uint8Array(1))
     await scene.during(first!.request('host2', 'ask', 'x', { timeoutMs: 1000 }))
-    expect(scene.handled).to.deep.equal(['host2 told by host1', 'host2 asked by host1'])
+    expect(scene.handled).to.have.members(['host2 told by host1', 'host2 asked by host1'])
     await scene.during(list.close())
   })
 
@@ -246,6 +252,21 @@ describe('hostile: members', () => {
         expect(scene.records(), frame.kind).to.deep.equal(truth)
       }
     }
+    await scene.during(list.close())
+  })
+
+  it('uses up its own requests alone, whoever it says that it is', async () => {
+    const { list } = await scene.evil()
+    for (let id = 0; id < 600; id++) {
+      const oid = oidOfName(id % 3 === 0 ? 'host1' : 'evil')
+      const frame = encodeFrame({ kind: 'request', id, channel: 'hang', body: '1' })
+      await list.send('host2', encodeMessage(oid, [frame]))
+      if (id % 20 === 0) await scene.advance(5)
+    }
+    await scene.advance(500)
+    expect(scene.handled).to.deep.equal(Array.from({ length: 256 }, () => 'evil'))
+    const answer = scene.clusters[0]!.request('host2', 'ask', 'x', { timeoutMs: 1000 })
+    expect(await scene.during(answer)).to.equal('answer')
     await scene.during(list.close())
   })
 
