@@ -1,8 +1,12 @@
+import { closeSync, openSync } from 'node:fs'
 import { expect } from 'chai'
 import type { OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import type { Ip } from '../../src/net/ip.ts'
+import type { Mac } from '../../src/net/mac.ts'
 import { type LabContainer, type LabHost, LabUnderlay } from './lab-host.ts'
 import { NetnsLab } from './netns-lab.ts'
+import { PacketSocket } from './packet-socket.ts'
+import { fragments, vxlanFrame } from './vxlan-fragments.ts'
 
 const obstacle = NetnsLab.obstacle()
 const vni = 5001
@@ -59,13 +63,14 @@ describe('the filter on tunnels', function () {
 
   /** Echo requests that reach the container, of three that the stranger sends. */
   async function arrived(): Promise<number> {
-    const count = async (): Promise<number> => {
-      const [link] = await lab.json(container.netns, 'ip', '-statistics', 'link', 'show', 'eth0')
-      return link!.stats64.rx.packets
-    }
-    const before = await count()
+    const before = await received()
     for (let i = 0; i < 3; i++) await lab.ping(stranger.netns, container.ip)
-    return (await count()) - before
+    return (await received()) - before
+  }
+
+  async function received(): Promise<number> {
+    const [link] = await lab.json(container.netns, 'ip', '-statistics', 'link', 'show', 'eth0')
+    return link!.stats64.rx.packets
   }
 
   const counted = async (): Promise<number> => {
@@ -87,6 +92,47 @@ describe('the filter on tunnels', function () {
       await host.dataplane.setTunnelSources('uber-net', [])
       expect(await arrived()).to.equal(0)
     })
+
+  for (const family of ['vtep', 'vtep6'] as const)
+    it(`drops frames that come in fragments, by ${family}`, async () => {
+      if (family === 'vtep6') await host.dataplane.ensureOverlay({ ...links, vtep: host.vtep6 })
+      const [device] = await lab.json(host.netns, 'ip', 'link', 'show', 'eth0')
+      const netns = openSync(stranger.netns, 'r')
+      const socket = new PacketSocket(netns, 'eth0')
+      const way = { from: stranger[family], to: host[family], toMac: device!.address as Mac }
+      const sent = async (firstBytes: number): Promise<number> => {
+        const before = await received()
+        const payload = vxlanFrame(vni, container)
+        for (let id = 1; id <= 3; id++)
+          for (const frame of fragments({ ...way, id, payload, firstBytes })) socket.send(frame)
+        await lab.ping(stranger.netns, host.vtep)
+        return (await received()) - before
+      }
+      try {
+        expect(await sent(24)).to.equal(0)
+        expect(await sent(8), 'the first without a VNI').to.equal(0)
+        await host.dataplane.setTunnelSources('uber-net', [stranger[family]])
+        expect(await sent(24), 'of a member').to.equal(3)
+      } finally {
+        socket.close()
+        closeSync(netns)
+      }
+    })
+
+  it('keeps frames of members out of connection tracking, both ways', async () => {
+    const seen = (hook: string): string =>
+      `chain ${hook} {\ntype filter hook ${hook} priority 0\nudp dport 4789 ct state != untracked counter name tracked\n}\n`
+    const table = `table inet seen {\ncounter tracked {\n}\n${seen('input')}${seen('output')}}`
+    await lab.run(host.netns, 'nft', table)
+    await host.dataplane.setTunnelSources('uber-net', [stranger.vtep])
+    await forge(stranger.vtep, host.vtep)
+    const [device] = await lab.json(stranger.netns, 'ip', 'link', 'show', 'forged')
+    const there = { ...container, ip: '10.30.0.99' as Ip, mac: device!.address as Mac }
+    await host.learn(there, stranger.vtep)
+    expect(await lab.ping(stranger.netns, container.ip)).to.equal(true)
+    expect(await arrived()).to.be.at.least(3)
+    expect(await counted()).to.equal(0)
+  })
 
   it("drops frames of one overlay from another's peer", async () => {
     await host.dataplane.ensureOverlay({ ...links, overlayId: 'other', vni: (vni + 1) as never })

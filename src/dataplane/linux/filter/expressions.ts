@@ -16,10 +16,10 @@ export const link = 0
 export const network = 1
 export const transport = 2
 
-const metaKeys = { iifname: 6, oifname: 7, l4proto: 16, nfproto: 15, mark: 3 } as const
+const metaKeys = { oif: 5, iifname: 6, oifname: 7, l4proto: 16, nfproto: 15, mark: 3 } as const
 const verdicts = { drop: 0, accept: 1, return: -5 } as const
 
-/** Loads a property of the packet: 16 bytes of a name, 1 of a protocol, 4 of the mark. */
+/** Loads a property: 16 bytes of a name, 1 of a protocol, 4 of the mark and of an index. */
 export function meta(key: keyof typeof metaKeys, to = register(0)): Expression {
   return named('meta', (w) => {
     w.be32Attribute(1, to)

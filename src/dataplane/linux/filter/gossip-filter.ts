@@ -59,20 +59,22 @@ function gossipTable(port: number, isOwned: boolean): TableSpec {
       const dynamic = { maxElements: maxSources, timeoutMs: idleMs }
       return { name: `${name}${suffix}`, keyBytes, keyType, dynamic }
     }),
-    chain: {
-      name: 'prerouting',
-      hook: 0,
-      priority: -300,
-      rules: each.map(({ name, suffix, first, nfproto, sourceAt, keyBytes, limit }) => [
-        ...first,
-        meta('nfproto'),
-        equals(Uint8Array.of(nfproto)),
-        payload(network, sourceAt, keyBytes),
-        beyondRate(`${name}${suffix}`, limit),
-        count(name),
-        verdict('drop'),
-      ]),
-    },
+    chains: [
+      {
+        name: 'prerouting',
+        hook: 0,
+        priority: -300,
+        rules: each.map(({ name, suffix, first, nfproto, sourceAt, keyBytes, limit }) => [
+          ...first,
+          meta('nfproto'),
+          equals(Uint8Array.of(nfproto)),
+          payload(network, sourceAt, keyBytes),
+          beyondRate(`${name}${suffix}`, limit),
+          count(name),
+          verdict('drop'),
+        ]),
+      },
+    ],
   }
 }
 

@@ -40,32 +40,34 @@ const groupFilter: TableSpec = {
       dynamic: { maxElements: maxLimitedPorts, timeoutMs: limitIdleMs },
     },
   ],
-  chain: {
-    name: 'into-tunnel',
-    // NF_BR_FORWARD
-    hook: 2,
-    priority: -300,
-    rules: [
-      [
-        ...intoTunnel,
-        groupBit,
-        equals(Uint8Array.of(1)),
-        meta('iifname'),
-        beyondRate(groupSenders, groupFrames),
-        count('multicast'),
-        verdict('drop'),
+  chains: [
+    {
+      name: 'into-tunnel',
+      // NF_BR_FORWARD
+      hook: 2,
+      priority: -300,
+      rules: [
+        [
+          ...intoTunnel,
+          groupBit,
+          equals(Uint8Array.of(1)),
+          meta('iifname'),
+          beyondRate(groupSenders, groupFrames),
+          count('multicast'),
+          verdict('drop'),
+        ],
+        [
+          ...intoTunnel,
+          groupBit,
+          equals(Uint8Array.of(0)),
+          payload(link, 0, 6),
+          lookup(peers, 'not in'),
+          count('unknown'),
+          verdict('drop'),
+        ],
       ],
-      [
-        ...intoTunnel,
-        groupBit,
-        equals(Uint8Array.of(0)),
-        payload(link, 0, 6),
-        lookup(peers, 'not in'),
-        count('unknown'),
-        verdict('drop'),
-      ],
-    ],
-  },
+    },
+  ],
 }
 
 /** The filter between the bridge of an overlay with multicast and its VXLAN device. */

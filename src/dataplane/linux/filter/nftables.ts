@@ -71,7 +71,7 @@ export interface TableSpec {
   readonly isOwned?: boolean
   readonly counters: readonly string[]
   readonly sets: readonly SetSpec[]
-  readonly chain: ChainSpec
+  readonly chains: readonly ChainSpec[]
 }
 
 /** An expression of a rule: writes its name and attributes. */
@@ -83,7 +83,7 @@ export const batchEnd = edge(NFNL_MSG_BATCH_END)
 
 /** The requests that make the table, to be sent as one transaction. */
 export function createTable(spec: TableSpec): Request[] {
-  const { family, name, counters, sets, chain } = spec
+  const { family, name, counters, sets, chains } = spec
   return [
     request(family, NFT_MSG_NEWTABLE, NLM_F_CREATE, `table ${name}`, (w) => {
       w.stringAttribute(1, name)
@@ -98,6 +98,12 @@ export function createTable(spec: TableSpec): Request[] {
       }),
     ),
     ...sets.map((set, index) => createSet(spec, set, index + 1)),
+    ...chains.flatMap((chain) => createChain(spec, chain)),
+  ]
+}
+
+function createChain({ family, name }: TableSpec, chain: ChainSpec): Request[] {
+  return [
     request(family, NFT_MSG_NEWCHAIN, NLM_F_CREATE, `chain ${chain.name}`, (w) => {
       w.stringAttribute(1, name)
       w.stringAttribute(3, chain.name)
@@ -171,11 +177,10 @@ export function readElements(message: Message): Buffer[] {
   return nestedIn(list).map((element) => readAttributes(readAttributes(element).get(1)!).get(1)!)
 }
 
-/** Asks for the rules of a table's chain. */
-export function getRules({ family, name, chain }: TableSpec): Request {
+/** Asks for the rules of a table, chain by chain. */
+export function getRules({ family, name }: TableSpec): Request {
   return request(family, NFT_MSG_GETRULE, 0, `rules of ${name}`, (w) => {
     w.stringAttribute(1, name)
-    w.stringAttribute(2, chain.name)
   })
 }
 

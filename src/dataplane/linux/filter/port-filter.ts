@@ -148,6 +148,8 @@ const rules: readonly (readonly Expression[])[] = [
   [...ipv6, port, payload(network, 8, 16, second), lookup(sources6, 'not in'), ...drop('ipv6')],
 ]
 
+const fromPorts = { name: 'from-ports', hook: 0, priority: -300, rules }
+
 /** The table in an overlay's namespace. */
 const portFilter: TableSpec = {
   family: 'bridge',
@@ -164,7 +166,7 @@ const portFilter: TableSpec = {
       dynamic: { maxElements: maxLimitedPorts, timeoutMs: limitIdleMs },
     },
   ],
-  chain: { name: 'from-ports', hook: 0, priority: -300, rules },
+  chains: [fromPorts],
 }
 
 /** What one port may send from. */
@@ -182,9 +184,8 @@ export class PortFilter {
    * groups are limited where they leave the host.
    */
   constructor(socket: NetlinkSocket, multicast = false) {
-    const { chain } = portFilter
-    const unlimited = { ...chain, rules: rules.filter((rule) => rule !== limit) }
-    this.#table = new Table(socket, multicast ? { ...portFilter, chain: unlimited } : portFilter)
+    const unlimited = { ...fromPorts, rules: rules.filter((rule) => rule !== limit) }
+    this.#table = new Table(socket, multicast ? { ...portFilter, chains: [unlimited] } : portFilter)
   }
 
   /** Makes or repairs the rules. @returns what was changed, in words; empty when all was right. */

@@ -9,6 +9,7 @@ import {
   readTable,
 } from '../filter/nftables.ts'
 import {
+  differs,
   equals,
   lookup,
   meta,
@@ -53,6 +54,8 @@ const alive = 'alive'
 const ipv4Address = 7
 /** NF_INET_LOCAL_OUT, and raw's priority: before connection tracking and NAT. */
 const [localOut, rawPriority] = [3, -300]
+/** The loopback device is the first of each namespace. */
+const loopbackIndex = Uint8Array.of(...new Uint8Array(Uint32Array.of(1).buffer))
 const protocolNumbers = { udp: 17, tcp: 6 } as const
 type Protocol = keyof typeof protocolNumbers
 
@@ -70,18 +73,22 @@ function steeringTable(name: string, ports: ResolverPorts, isOwned: boolean): Ta
     isOwned,
     counters: [],
     sets: [{ name: alive, keyBytes: 4, keyType: ipv4Address, hasTimeouts: true }],
-    chain: {
-      name: 'output',
-      hook: localOut,
-      priority: rawPriority,
-      rules: [
-        [meta('mark'), equals(mark), verdict('return')],
-        ...protocols.flatMap((protocol) => [
-          toUs(protocol, ports[protocol]),
-          fromUs(protocol, ports[protocol]),
-        ]),
-      ],
-    },
+    chains: [
+      {
+        name: 'output',
+        hook: localOut,
+        priority: rawPriority,
+        rules: [
+          // Queries and answers are between processes of the sandbox; other packets stop here.
+          [meta('oif'), differs(loopbackIndex), verdict('return')],
+          [meta('mark'), equals(mark), verdict('return')],
+          ...protocols.flatMap((protocol) => [
+            toUs(protocol, ports[protocol]),
+            fromUs(protocol, ports[protocol]),
+          ]),
+        ],
+      },
+    ],
   }
 }
 
