@@ -126,8 +126,10 @@ async function addOwnPrograms(
   for (const file of ['launcher', 'start.cjs', 'package.json']) provenance.add(`app/${file}`, [own])
   const { folder: koffi, files } = await copyKoffi(app)
   for (const file of files) provenance.add(`app/${file}`, [npmPackage(koffi)])
-  for (const folder of new Set([...main, ...resolver, ...rights, ...cli, ...page, koffi]))
+  for (const folder of new Set([...main, ...resolver, ...rights, ...cli, ...page]))
     await copyPackageLicences(root, folder, npmPackage(folder), provenance)
+  // The package of the machine code has no text of its own.
+  await copyPackageLicences(root, 'node_modules/koffi', npmPackage(koffi), provenance)
 }
 
 /** Node itself, and the libraries of this machine that it loads. */

@@ -9,10 +9,12 @@ import { projectDir } from './project.ts'
 const context = 'package.json config.json LICENSE src plugin packages node_modules'
 
 const imageName = 'ts-overlay-rootfs'
+/** `BASE` of the environment, such as `debian@sha256:…`, in place of the Dockerfile's. */
+const base = '${BASE:+--build-arg "BASE=$BASE"}'
 
 /** Fills the folder `root` with what the image of `plugin/Dockerfile` holds. */
 export async function buildRootfsWithDocker(root: string): Promise<void> {
-  await shell(`tar -c ${context} | docker build -t ${imageName} -f plugin/Dockerfile -`)
+  await shell(`tar -c ${context} | docker build ${base} -t ${imageName} -f plugin/Dockerfile -`)
   // An image of files alone has no command, but a container must have one to be made.
   const container = await execa('docker', ['create', imageName, 'none'])
   try {

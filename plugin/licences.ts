@@ -12,7 +12,7 @@ const folder = 'usr/share/licenses'
 /** Where Debian keeps the texts that its packages refer to. */
 const commonLicences = '/usr/share/common-licenses'
 
-/** Copies the licence texts of an npm package. Throws when it has none and names none. */
+/** Copies the licence texts in a package's folder, for `item`. Throws when there is none. */
 export async function copyPackageLicences(
   root: string,
   packageFolder: string,
@@ -21,8 +21,8 @@ export async function copyPackageLicences(
 ): Promise<void> {
   const from = path.join(projectDir, packageFolder)
   const names = (await readdir(from)).filter((file) => licenceName.test(file))
-  if (names.length === 0 && item.license === null)
-    throw new Error(`${packageFolder} has no licence: leave the package out`)
+  if (names.length === 0)
+    throw new Error(`${packageFolder} has no text of its licence: leave the package out`)
   for (const file of names)
     await copyText(root, path.join(from, file), `${item.name}/${file}`, [item], provenance)
 }

@@ -2,7 +2,8 @@
  * The plugin as a user installs it: through a registry, with settings on the command line, and with
  * wrong ones.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -31,7 +32,60 @@ interface PluginJson {
   readonly Settings: { readonly Env: readonly string[] }
 }
 
+/** Of CycloneDX 1.6, what the build writes of it. */
+interface BillOfMaterials {
+  readonly bomFormat: string
+  readonly specVersion: string
+  readonly metadata: { readonly component: { readonly purl: string } }
+  readonly components: readonly {
+    readonly type: string
+    readonly name: string
+    readonly version?: string
+    readonly purl?: string
+    readonly hashes?: readonly { readonly alg: string; readonly content: string }[]
+    readonly properties?: readonly { readonly name: string; readonly value: string }[]
+    readonly externalReferences?: readonly { readonly type: string; readonly url: string }[]
+  }[]
+}
+
+const billFile = 'usr/share/sbom/ts-overlay.cdx.json'
+
 describe('the plugin', () => {
+  it('has a bill of materials with each file, and the licence and source of each package', async () => {
+    const root = `${projectDir}/build/plugin/rootfs`
+    const entries = await readdir(root, { recursive: true, withFileTypes: true })
+    const files = entries
+      .filter((entry) => !entry.isDirectory())
+      .map(({ parentPath, name }) => path.relative(root, path.join(parentPath, name)))
+    expect(files).to.include.members([billFile, 'app/main.cjs', 'usr/bin/node'])
+    const bill = JSON.parse(await readFile(`${root}/${billFile}`, 'utf8')) as BillOfMaterials
+    expect([bill.bomFormat, bill.specVersion]).to.deep.equal(['CycloneDX', '1.6'])
+    const listed = bill.components.filter(({ type }) => type === 'file')
+    const paths = listed.map(({ name }) => name.slice(1))
+    expect(paths).to.have.members(files.filter((file) => file !== billFile))
+    const packages = bill.components.filter(({ type }) => type === 'library')
+    const purls = [bill.metadata.component.purl, ...packages.map(({ purl }) => purl)]
+    const named = new Set<string>()
+    for (const { name, hashes, properties } of listed) {
+      const content = createHash('sha256')
+        .update(await readFile(`${root}/${name}`))
+        .digest('hex')
+      expect(hashes, name).to.deep.equal([{ alg: 'SHA-256', content }])
+      const origins = properties!.map(({ value }) => value)
+      expect(origins.length, name).to.be.above(0)
+      expect(purls, name).to.include.members(origins)
+      for (const origin of origins) named.add(origin)
+    }
+    expect([...named]).to.have.members(purls)
+    const sources = await readFile(`${root}/usr/share/licenses/SOURCES`, 'utf8')
+    for (const { name, version, externalReferences } of packages) {
+      const [source] = externalReferences!
+      expect(sources).to.contain(`${name} ${version}\n    ${source!.url}\n`)
+      const licences = files.filter((file) => file.startsWith(`usr/share/licenses/${name}/`))
+      expect(licences.length, name).to.be.above(0)
+    }
+  })
+
   it('is built twice, at other times and with another umask, with one digest', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'ts-overlay-build-'))
     try {
