@@ -120,15 +120,20 @@ export const prefixRecord = defineRecord({
   validate: ({ prefix }) => (parseCidr(prefix) === null ? 'is no prefix' : null),
 })
 
+const wireGuardKey = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/
+
 /** This member's WireGuard device, while it has encrypted overlays. */
 export const wireguardRecord = defineRecord({
   kind: 'wireguard',
   number: 8,
   /** 32 bytes in base64. */
   key: fieldKey('publicKey'),
-  schema: v.object({ port: udpPort }),
-  validate: ({ publicKey }) =>
-    /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(publicKey) ? null : 'has no key of 32 bytes',
+  schema: v.object({
+    port: udpPort,
+    /** Its key on the spare device, while it replaces its own. */
+    spareKey: v.optional(v.pipe(v.string(), v.regex(wireGuardKey))),
+  }),
+  validate: ({ publicKey }) => (wireGuardKey.test(publicKey) ? null : 'has no key of 32 bytes'),
 })
 
 /** All kinds that this release knows. */

@@ -7,7 +7,7 @@ import type { Ip } from '../../src/net/ip.ts'
 import { wireGuardContract } from '../contract/wireguard.contract.ts'
 import { type LabContainer, type LabHost, LabUnderlay } from '../netns/lab-host.ts'
 import { NetnsLab } from '../netns/netns-lab.ts'
-import { newWireGuardKeys } from '../../src/dataplane/reconcile/encryption.ts'
+import { newWireGuardKeys } from '../../src/dataplane/reconcile/key-rotation.ts'
 
 /** Whether this kernel has WireGuard; asking for a device loads the module. */
 function hasWireGuard(): boolean {
@@ -122,8 +122,8 @@ describe('WireGuard of a Linux kernel', function () {
 
     it('passes packets of 1390 bytes and none in the clear', async () => {
       const [a, b] = hosts
-      await a!.host.dataplane.wireGuard.setPeers([peerOf(b!)])
-      await b!.host.dataplane.wireGuard.setPeers([peerOf(a!)])
+      await a!.host.dataplane.wireGuard.setPeers(() => [peerOf(b!)])
+      await b!.host.dataplane.wireGuard.setPeers(() => [peerOf(a!)])
       expect(await ping(), 'the handshake').to.equal(true)
       expect(await ping(1390)).to.equal(true)
       const { clear, encrypted } = await sent(a!.host)
@@ -149,8 +149,8 @@ describe('WireGuard of a Linux kernel', function () {
 
     it('takes a new preshared key on both sides', async () => {
       const [a, b] = hosts
-      await a!.host.dataplane.wireGuard.setPeers([peerOf(b!, otherPsk)])
-      await b!.host.dataplane.wireGuard.setPeers([peerOf(a!, otherPsk)])
+      await a!.host.dataplane.wireGuard.setPeers(() => [peerOf(b!, otherPsk)])
+      await b!.host.dataplane.wireGuard.setPeers(() => [peerOf(a!, otherPsk)])
       expect(await ping()).to.equal(true)
     })
 
@@ -167,10 +167,10 @@ describe('WireGuard of a Linux kernel', function () {
       const [a, b] = hosts
       const { wireGuard } = a!.host.dataplane
       await sent(a!.host)
-      await wireGuard.setPeers([])
+      await wireGuard.setPeers(() => [])
       expect(await ping(), 'no peer').to.equal(false)
       expect(await sent(a!.host), 'no peer').to.deep.equal({ clear: 0, encrypted: 0 })
-      await wireGuard.setPeers([{ ...peerOf(b!), publicKey: newWireGuardKeys().publicKey }])
+      await wireGuard.setPeers(() => [{ ...peerOf(b!), publicKey: newWireGuardKeys().publicKey }])
       expect(await ping(), 'a wrong key').to.equal(false)
       expect((await sent(a!.host)).clear, 'a wrong key').to.equal(0)
       await wireGuard.remove()

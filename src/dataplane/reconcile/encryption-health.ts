@@ -1,5 +1,6 @@
 import type { Finding, RoomFindings } from '../../base/findings.ts'
-import type { ActualWireGuardPeer } from '../wireguard.ts'
+import type { Logger } from '../../base/logger.ts'
+import type { ActualWireGuardPeer, WireGuardSlot } from '../wireguard.ts'
 
 type Peer = Omit<ActualWireGuardPeer, 'presharedKey'>
 
@@ -61,6 +62,33 @@ export class EncryptionHealth {
     const isSilent = known.sentBefore - known.sentBytes > keepaliveBytes
     known.sentBefore = sentBytes
     return isSilent
+  }
+}
+
+/** Tells what is written to the devices, and of what somebody else changed. */
+export class DriftLog {
+  readonly #logger: Logger
+  /** What was wanted last, as text. */
+  readonly #wanted = new Map<WireGuardSlot, string>()
+
+  constructor(logger: Logger) {
+    this.#logger = logger
+  }
+
+  /** A device was to be as `wanted` says. It is drift when the same was wanted before. */
+  note(slot: WireGuardSlot, wanted: string, changed: readonly string[], peers: number): void {
+    const isSame = this.#wanted.get(slot) === wanted
+    this.#wanted.set(slot, wanted)
+    const text = [...changed, ...(isSame && peers > 0 ? [`${peers} peers repaired`] : [])]
+    const device = slot === 'main' ? 'WireGuard' : 'WireGuard of the rotation'
+    if (text.length === 0) return
+    if (!isSame) this.#logger.info(`${device}: ${text.join(', ')}`)
+    else this.#logger.warn(`${device} had drifted: ${text.join(', ')}`, { event: 'drift-repaired' })
+  }
+
+  /** The device is removed on purpose. */
+  forget(slot: WireGuardSlot): void {
+    this.#wanted.delete(slot)
   }
 }
 

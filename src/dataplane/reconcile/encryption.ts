@@ -1,36 +1,42 @@
-import { generateKeyPairSync } from 'node:crypto'
 import type { Clock } from '../../base/clock.ts'
-import { attempt } from '../../base/errors.ts'
-import { KeyedQueue } from '../../base/keyed-queue.ts'
+import { attempt, refusal } from '../../base/errors.ts'
 import type { RoomFindings } from '../../base/findings.ts'
+import { KeyedQueue } from '../../base/keyed-queue.ts'
 import type { Logger } from '../../base/logger.ts'
-import { Debounce, Every } from '../../base/timers.ts'
-import { parseIpInCidr } from '../../net/cidr.ts'
+import { Debounce, Every, Timeout } from '../../base/timers.ts'
 import type { Ip } from '../../net/ip.ts'
-import type { ActualWireGuardPeer, WireGuard, WireGuardPeer } from '../wireguard.ts'
-import { EncryptionHealth } from './encryption-health.ts'
+import type {
+  ActualWireGuardPeer,
+  WireGuard,
+  WireGuardDevice,
+  WireGuardPeer,
+  WireGuardSlot,
+} from '../wireguard.ts'
+import { DriftLog, EncryptionHealth } from './encryption-health.ts'
+import {
+  type Rotation,
+  type WireGuardKeys,
+  announcedKey,
+  keyPair,
+  newWireGuardKeys,
+  rotationPollMs,
+  rotationStep,
+  startRotation,
+} from './key-rotation.ts'
+import {
+  type EncryptedHosts,
+  type EncryptedMember,
+  peersOf,
+  routedBySpare,
+  sparePort,
+  waitingFor,
+} from './wireguard-peers.ts'
 
 /** Members and networks that change within that time are written together, ms. */
 const coalesceMs = 20
 const auditIntervalMs = 30_000
 /** A member that was not heard of for that long after a start is not restarting, it is gone; ms. */
 const stalePeersMs = 10 * 60_000
-
-/** This host's key pair, base64. */
-export interface WireGuardKeys {
-  readonly privateKey: string
-  readonly publicKey: string
-}
-
-/** X25519; JSON Web Keys have base64url. */
-export function newWireGuardKeys(): WireGuardKeys {
-  const { d, x } = generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' })
-  const base64 = (text: string): string => Buffer.from(text, 'base64url').toString('base64')
-  return { privateKey: base64(d!), publicKey: base64(x!) }
-}
-
-/** A member that shares an encrypted overlay with this host. */
-export type EncryptedMember = Omit<WireGuardPeer, 'keepaliveSeconds'>
 
 interface EncryptionParts {
   readonly wireGuard: WireGuard
@@ -41,27 +47,34 @@ interface EncryptionParts {
   readonly listenPort: number
   /** The MTU of the device, in bytes. */
   readonly mtu: () => Promise<number>
-  /** This host's keys, the same at every call. */
+  /** This host's keys, the same at every call until others are saved. */
   readonly keys: () => Promise<WireGuardKeys>
+  readonly saveKeys: (keys: WireGuardKeys) => Promise<void>
   /** Whether this host has an encrypted overlay. */
   readonly isWanted: () => boolean
-  /** `own` is this host's public key. */
-  readonly members: (own: string) => readonly EncryptedMember[]
+  readonly members: () => readonly EncryptedMember[]
+  readonly presharedKey: EncryptedHosts['presharedKey']
   /** Whether all that the member with this VTEP publishes is known, or it is gone. */
   readonly isKnown: (vtep: Ip) => boolean
-  /** Tells the other members this host's key, or that it has none, in place of `before`. */
-  readonly publish: (publicKey: string | null, before: string | null) => void
+  /** Tells the other members this host's keys, or that it has none, in place of `before`. */
+  readonly publish: (keys: PublicKeys | null, before: PublicKeys | null) => void
 }
+
+/** What other members know of this host's keys. */
+type PublicKeys = Pick<EncryptedMember, 'publicKey' | 'spareKey'>
 
 /** For `/status`: plain JSON, without keys that are secret. */
 export interface EncryptionStatus {
   readonly publicKey: string
   readonly listenPort: number
   readonly peers: readonly Omit<ActualWireGuardPeer, 'presharedKey'>[]
+  /** How far the replacement of the key is, and the hosts it waits for; null without one. */
+  readonly rotation:
+    (Pick<Rotation, 'phase' | 'publicKey'> & { readonly waiting: readonly Ip[] }) | null
 }
 
 /**
- * Keeps the WireGuard device as the cluster wants it: there while this host has an encrypted
+ * Keeps the WireGuard devices as the cluster wants them: there while this host has an encrypted
  * overlay, with a peer for each live member that shares one. Who is no peer gets nothing and is not
  * heard.
  */
@@ -69,23 +82,28 @@ export class Encryption {
   readonly #parts: EncryptionParts
   readonly #queue = new KeyedQueue()
   readonly #soon: Debounce
+  readonly #poll: Timeout
   readonly #audit: Every
   readonly #staleDeadlineMs: number
-  #published: string | null = null
-  /** Whether the device, or one of an earlier process, may be in the kernel. */
-  #mayBeThere = true
+  #published: PublicKeys | null = null
+  /** Whether the devices, or those of an earlier process, may be in the kernel. */
+  readonly #mayBeThere = { main: true, spare: true }
   readonly #health: EncryptionHealth
-  /** The peers that were written last; null before the first. */
-  #written: string | null = null
+  readonly #drift: DriftLog
+  #spareFailure: string | null = null
   #status: EncryptionStatus | null = null
+  /** Since when the rotation waits for nobody, wall-clock ms; null while it does. */
+  #movedSinceMs: number | null = null
 
   constructor(parts: EncryptionParts) {
     this.#parts = parts
     const { clock, findings } = parts
     this.#health = new EncryptionHealth(findings)
+    this.#drift = new DriftLog(parts.logger)
     this.#staleDeadlineMs = clock.now() + stalePeersMs
     const run = (): void => void this.#reconcile()
     this.#soon = new Debounce({ clock, delayMs: coalesceMs, run })
+    this.#poll = new Timeout(clock, run)
     this.#audit = new Every({ clock, intervalMs: auditIntervalMs, run: () => this.#inspect() })
   }
 
@@ -99,6 +117,7 @@ export class Encryption {
     this.#soon.stop()
     this.#audit.stop()
     await this.#queue.idle()
+    this.#poll.stop()
   }
 
   /** Members, their keys, or the networks of this host changed. */
@@ -111,7 +130,26 @@ export class Encryption {
     return this.#queue.run('wireguard', () => this.#ensure())
   }
 
-  /** As of the last audit; null without a device. */
+  /**
+   * Begins to replace this host's private key, which takes half a minute and loses no packet.
+   * Refuses with BAD_REQUEST while this host or another one does.
+   * @returns the new public key.
+   */
+  rotate(): Promise<string> {
+    return this.#queue.run('wireguard', async () => {
+      const { clock, keys, saveKeys, isWanted, members, vtep } = this.#parts
+      const own = await keys()
+      const rotates = own.rotation ? vtep : members().find(({ spareKey }) => spareKey)?.vtep
+      if (rotates !== undefined)
+        throw refusal('BAD_REQUEST', `host ${rotates} is replacing its WireGuard key: try later`)
+      const next = newWireGuardKeys()
+      await saveKeys(isWanted() ? startRotation(own, next, clock.wall()) : next)
+      this.#soon.trigger()
+      return next.publicKey
+    })
+  }
+
+  /** As of the last change or audit; null without a device. */
   status(): EncryptionStatus | null {
     return this.#status
   }
@@ -134,57 +172,122 @@ export class Encryption {
   }
 
   async #ensure(): Promise<void> {
-    const { wireGuard, vtep, listenPort, mtu, keys } = this.#parts
+    const { wireGuard, listenPort, vtep, mtu, keys, members, presharedKey } = this.#parts
     const own = await keys()
-    this.#mayBeThere = true
-    const changed = await wireGuard.ensure({ ...own, listenPort, vtep, mtu: await mtu() })
-    this.#publish(own.publicKey)
-    const found = (await wireGuard.dump())?.peers ?? []
-    const wanted = this.#wantedPeers(own.publicKey, found)
-    const written = await wireGuard.setPeers(wanted)
-    this.#tell(changed, wanted, written)
-    const peers = found.map((peer) => ({ ...peer, presharedKey: undefined }))
-    this.#status = { publicKey: own.publicKey, listenPort, peers }
+    const hosts = { own, members: members(), presharedKey }
+    const device = { vtep, mtu: await mtu(), ...keyPair(own), listenPort }
+    const changed = await this.#ensureDevice('main', device)
+    const spare = await this.#attemptSpare(hosts, device)
+    this.#publish({ publicKey: own.publicKey, spareKey: announcedKey(own) })
+    const main = await this.#setPeers('main', hosts, device, changed)
+    const route = (now: readonly Ip[]) => routedBySpare(hosts, { main, spare: spare! }, now)
+    const routed = spare === null ? [] : await wireGuard.routeBySpare(route)
+    const peers = main.map((peer) => ({ ...peer, presharedKey: undefined }))
+    const rotation = await this.#advance(hosts, routed)
+    this.#status = { publicKey: own.publicKey, listenPort, peers, rotation }
+    if (spare !== null || rotation !== null) this.#poll.set(rotationPollMs)
   }
 
-  /** Something is drift when neither the device is new to this process nor its peers are others. */
-  #tell(changed: readonly string[], wanted: readonly WireGuardPeer[], written: number): void {
-    const { logger } = this.#parts
-    const before = this.#written
-    this.#written = JSON.stringify(wanted)
-    if (written > 0 && before === this.#written) changed = [...changed, `${written} peers repaired`]
-    if (changed.length === 0) return
-    const text = changed.join(', ')
-    if (before === null) logger.info(`WireGuard: ${text}`)
-    else logger.warn(`WireGuard had drifted: ${text}`, { event: 'drift-repaired' })
+  #ensureDevice(slot: WireGuardSlot, device: WireGuardDevice): Promise<string[]> {
+    this.#mayBeThere[slot] = true
+    return this.#parts.wireGuard.ensure(device, slot)
+  }
+
+  /** @returns the peers that the device has. */
+  async #setPeers(
+    slot: WireGuardSlot,
+    hosts: EncryptedHosts,
+    device: WireGuardDevice,
+    changed: readonly string[],
+  ): Promise<readonly ActualWireGuardPeer[]> {
+    let wanted: readonly WireGuardPeer[] = []
+    const set = await this.#parts.wireGuard.setPeers((found) => {
+      return (wanted = peersOf(slot, hosts, found, (vtep) => this.#isStale(vtep)))
+    }, slot)
+    this.#drift.note(slot, JSON.stringify([device, wanted]), changed, set.changed)
+    return set.peers
   }
 
   /** After a start, peers stay until what their members publish is known. */
-  #wantedPeers(own: string, found: readonly ActualWireGuardPeer[]): WireGuardPeer[] {
-    const { clock, isKnown, members } = this.#parts
-    const wanted = members(own).map((member) => ({ ...member, keepaliveSeconds: 0 }))
-    if (clock.now() >= this.#staleDeadlineMs) return wanted
-    const vteps = new Set(wanted.map(({ vtep }) => vtep))
-    const stale = found.flatMap(({ allowed, endpoint, ...peer }) => {
-      const vtep = parseIpInCidr(allowed[0] ?? '')?.ip
-      if (vtep === undefined || endpoint === null || vteps.has(vtep) || isKnown(vtep)) return []
-      const { publicKey, presharedKey, keepaliveSeconds } = peer
-      return [{ publicKey, presharedKey, keepaliveSeconds, endpoint, vtep }]
-    })
-    return [...wanted, ...stale]
+  #isStale(vtep: Ip): boolean {
+    const { clock, isKnown } = this.#parts
+    return clock.now() < this.#staleDeadlineMs && !isKnown(vtep)
+  }
+
+  /** Its failure, as when another program has its port, leaves the main device alone. */
+  #attemptSpare(
+    hosts: EncryptedHosts,
+    device: WireGuardDevice,
+  ): Promise<readonly ActualWireGuardPeer[] | null> {
+    return attempt(
+      () => this.#ensureSpare(hosts, device),
+      (message) => {
+        if (this.#spareFailure !== message) this.#parts.logger.warn(message)
+        this.#spareFailure = message
+        return null
+      },
+    )
+  }
+
+  /** The spare device is there while it has peers. @returns them; null without it. */
+  async #ensureSpare(
+    hosts: EncryptedHosts,
+    device: WireGuardDevice,
+  ): Promise<readonly ActualWireGuardPeer[] | null> {
+    const { wireGuard } = this.#parts
+    const before = this.#mayBeThere.spare ? await wireGuard.dump('spare') : null
+    if (peersOf('spare', hosts, before?.peers ?? [], (vtep) => this.#isStale(vtep)).length > 0) {
+      const keys = keyPair(hosts.own.rotation ?? hosts.own)
+      const spare = { ...device, ...keys, listenPort: sparePort(device.listenPort) }
+      const changed = await this.#ensureDevice('spare', spare)
+      return this.#setPeers('spare', hosts, spare, changed)
+    }
+    if (before !== null) await wireGuard.remove('spare')
+    this.#mayBeThere.spare = false
+    this.#drift.forget('spare')
+    this.#spareFailure = null
+    return null
+  }
+
+  /** Goes on with the rotation, if there is one, when its next step is due. */
+  async #advance(
+    { own, members }: EncryptedHosts,
+    routed: readonly Ip[],
+  ): Promise<EncryptionStatus['rotation']> {
+    const { clock, logger, saveKeys, listenPort } = this.#parts
+    if (own.rotation === undefined) return null
+    const { phase, publicKey } = own.rotation
+    const waiting = waitingFor(phase, members, routed)
+    if (waiting.length > 0) this.#movedSinceMs = null
+    else this.#movedSinceMs ??= clock.wall()
+    const next = rotationStep(own, this.#movedSinceMs, clock.wall())
+    if (next === null) return { phase, publicKey, waiting }
+    await saveKeys(next)
+    this.#movedSinceMs = null
+    this.#soon.trigger()
+    if (phase === 'moving' && next.rotation?.phase === 'ending')
+      logger.warn(
+        `the WireGuard key is not replaced: no answer on UDP port ${sparePort(listenPort)} of ` +
+          `${waiting.join(', ')}; open it between all hosts and rotate again`,
+      )
+    else if (next.rotation === undefined) logger.info(`the WireGuard key is ${next.publicKey}`)
+    return { phase, publicKey, waiting }
   }
 
   async #remove(): Promise<void> {
     this.#publish(null)
-    if (!this.#mayBeThere) return
+    if (!this.#mayBeThere.main) return
     await this.#parts.wireGuard.remove()
-    this.#mayBeThere = false
-    this.#status = this.#written = null
+    this.#mayBeThere.main = this.#mayBeThere.spare = false
+    this.#status = null
+    this.#drift.forget('main')
+    this.#drift.forget('spare')
   }
 
-  #publish(publicKey: string | null): void {
-    if (this.#published === publicKey) return
-    this.#parts.publish(publicKey, this.#published)
-    this.#published = publicKey
+  #publish(keys: PublicKeys | null): void {
+    const before = this.#published
+    if (before?.publicKey === keys?.publicKey && before?.spareKey === keys?.spareKey) return
+    this.#parts.publish(keys, before)
+    this.#published = keys
   }
 }

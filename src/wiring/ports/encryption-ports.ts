@@ -1,12 +1,9 @@
 import type { Findings } from '../../base/findings.ts'
 import type { Cluster } from '../../cluster/cluster.ts'
 import type { Transition } from '../../cluster/cluster.ts'
-import {
-  type EncryptedMember,
-  Encryption,
-  type WireGuardKeys,
-  newWireGuardKeys,
-} from '../../dataplane/reconcile/encryption.ts'
+import { Encryption } from '../../dataplane/reconcile/encryption.ts'
+import { type WireGuardKeys, newWireGuardKeys } from '../../dataplane/reconcile/key-rotation.ts'
+import type { EncryptedMember } from '../../dataplane/reconcile/wireguard-peers.ts'
 import type { Network } from '../../driver/network-store.ts'
 import type { DriverParts } from '../../driver/ports.ts'
 import { presharedKey } from '../../identity/packets/gossip-keys.ts'
@@ -42,18 +39,24 @@ export function newEncryption(
     vtep,
     listenPort: port,
     mtu: async () => wireGuardMtu(await underlayMtu(ports, options), vtep),
-    keys: wireGuardKeys(store),
+    ...wireGuardKeys(store),
     isWanted: () => overlayIds().size > 0,
-    members: (own) => {
+    members: () => encryptedMembers(cluster, overlayIds()),
+    presharedKey: (own, other) => {
       const keys = sealed.parts.identity.standing?.keys
-      return encryptedMembers(cluster, overlayIds(), (publicKey) =>
-        keys === undefined ? null : presharedKey(keys, own, publicKey),
-      )
+      return keys === undefined ? null : presharedKey(keys, own, other)
     },
     isKnown: (address) => cluster.hasAllOf(address),
-    publish: (publicKey, before) => {
-      if (before !== null) cluster.remove(wireguardRecord, before)
-      if (publicKey !== null) cluster.put(wireguardRecord, { publicKey, port })
+    publish: (now, before) => {
+      // First the new key, which makes the old one void: no member is without one in between.
+      if (now !== null)
+        cluster.put(wireguardRecord, {
+          publicKey: now.publicKey,
+          port,
+          ...(now.spareKey === null ? {} : { spareKey: now.spareKey }),
+        })
+      if (before !== null && before.publicKey !== now?.publicKey)
+        cluster.remove(wireguardRecord, before.publicKey)
     },
   })
 }
@@ -97,37 +100,33 @@ async function underlayMtu(
 }
 
 /** This host's WireGuard keys, made once and then kept on the disk. */
-function wireGuardKeys(store: Store): () => Promise<WireGuardKeys> {
+function wireGuardKeys(store: Store) {
   const saved = savedValue<WireGuardKeys>(store, 'encryption', 'keys')
-  return async () => {
-    const known = saved.load()
-    if (known !== undefined) return known
-    const keys = newWireGuardKeys()
-    await saved.save(keys)
-    return keys
+  return {
+    saveKeys: (keys: WireGuardKeys) => saved.save(keys),
+    keys: async (): Promise<WireGuardKeys> => {
+      const known = saved.load()
+      if (known !== undefined) return known
+      const keys = newWireGuardKeys()
+      await saved.save(keys)
+      return keys
+    },
   }
 }
 
 /** The live members that have a WireGuard device and one of these overlays, encrypted. */
-function encryptedMembers(
-  cluster: Cluster,
-  overlayIds: ReadonlySet<string>,
-  presharedWith: (publicKey: string) => string | null,
-): EncryptedMember[] {
+function encryptedMembers(cluster: Cluster, overlayIds: ReadonlySet<string>): EncryptedMember[] {
   if (overlayIds.size === 0) return []
   const sharing = new Set<string>()
   for (const { origin, record, self } of cluster.records(overlayRecord))
     if (!self && record.encrypted && overlayIds.has(record.overlayId)) sharing.add(origin)
-  const members: EncryptedMember[] = []
+  const members = new Map<string, EncryptedMember>()
   for (const { origin, address, record } of cluster.records(wireguardRecord)) {
     if (!sharing.has(origin)) continue
-    const { publicKey, port } = record
-    members.push({
-      publicKey,
-      presharedKey: presharedWith(publicKey),
-      endpoint: { ip: address, port },
-      vtep: address,
-    })
+    const { publicKey, port, spareKey = null } = record
+    // While a member replaces its key, it may have two records: the old one names the new.
+    if (spareKey !== null && members.get(origin)?.publicKey === spareKey) continue
+    members.set(origin, { vtep: address, publicKey, port, spareKey })
   }
-  return members
+  return [...members.values()]
 }

@@ -6,6 +6,7 @@ import { NetlinkError, type NetlinkSocket } from '../netlink/netlink-socket.ts'
 import type { UnderlayRoute } from '../../dataplane.ts'
 import { type Link, findLink } from '../netlink/link.ts'
 import { familyOf } from '../netlink/neighbours.ts'
+import { routeHeaderBytes } from '../netlink/routes.ts'
 import * as rt from '../netlink/rtnetlink.ts'
 
 /** Index of the loopback link in every namespace: LOOPBACK_IFINDEX in <net/flow.h>. */
@@ -14,8 +15,6 @@ const loopbackIndex = 1
 const defaultMtu = 1500
 /** Addresses for documentation, which only a default route matches (RFC 5737, RFC 3849). */
 const documentationAddress = { 32: '192.0.2.1' as Ip, 128: '2001:db8::1' as Ip }
-/** struct rtmsg. */
-const routeHeaderBytes = 12
 
 /**
  * The MTU of the link with that address, in the socket's namespace. No frame leaves by a loopback

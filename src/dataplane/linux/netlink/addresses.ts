@@ -1,5 +1,5 @@
 import { assert, refusal } from '../../../base/errors.ts'
-import { type Cidr, cidrBase, cidrLength, cidrOf, parseIpInCidr } from '../../../net/cidr.ts'
+import { parseIpInCidr } from '../../../net/cidr.ts'
 import { type Ip, ipFromBytes, ipToBytes } from '../../../net/ip.ts'
 import { type Message, type MessageWriter, type Request, readAttributes } from './message.ts'
 import { familyOf } from './neighbours.ts'
@@ -23,31 +23,6 @@ export function addAddress(index: number, address: string): Request {
 
 export function removeAddress(index: number, address: string): Request {
   return addressRequest(rt.RTM_DELADDR, 0, index, address)
-}
-
-/** Sends all that is of the family of `ip` by a link, without a gateway. */
-export function addDefaultRoute(index: number, ip: Ip): Request {
-  return addRoute(index, cidrOf(ip, 0))
-}
-
-/** Sends what is for that prefix by a link, without a gateway. */
-export function addRoute(index: number, prefix: Cidr): Request {
-  const base = cidrBase(prefix)
-  const length = cidrLength(prefix)
-  return {
-    type: rt.RTM_NEWROUTE,
-    flags: rt.NLM_F_CREATE | rt.NLM_F_REPLACE,
-    what: `route to ${prefix}`,
-    body: (writer) => {
-      // struct rtmsg: a route in the main table.
-      for (const field of [familyOf(base), length, 0, 0]) writer.u8(field)
-      for (const field of [rt.RT_TABLE_MAIN, rt.RTPROT_STATIC, rt.RT_SCOPE_LINK, rt.RTN_UNICAST])
-        writer.u8(field)
-      writer.u32(0)
-      if (length > 0) writer.bytesAttribute(rt.RTA_DST, ipToBytes(base))
-      writer.u32Attribute(rt.RTA_OIF, index)
-    },
-  }
 }
 
 /** A bridge's address as the kernel writes it. Refuses text that is no address. */

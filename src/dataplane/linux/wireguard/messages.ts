@@ -148,11 +148,16 @@ function readPeer(bytes: Buffer): ActualWireGuardPeer {
     endpoint: endpoint === undefined ? null : readSockaddr(endpoint),
     keepaliveSeconds: attributes.get(WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL)?.readUInt16LE() ?? 0,
     allowed: list === undefined ? [] : listAttributes(list).map(readAllowed),
-    // The seconds of a struct __kernel_timespec.
-    lastHandshakeSeconds: count(WGPEER_A_LAST_HANDSHAKE_TIME),
+    lastHandshakeSeconds: readTime(attributes.get(WGPEER_A_LAST_HANDSHAKE_TIME)),
     receivedBytes: count(WGPEER_A_RX_BYTES),
     sentBytes: count(WGPEER_A_TX_BYTES),
   }
+}
+
+/** A struct __kernel_timespec as seconds. */
+function readTime(bytes: Buffer | undefined): number {
+  if (bytes === undefined) return 0
+  return Number(bytes.readBigInt64LE()) + Number(bytes.readBigInt64LE(8)) / 1e9
 }
 
 /** As `10.0.0.1/32`. */

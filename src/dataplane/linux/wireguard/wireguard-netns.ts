@@ -1,16 +1,31 @@
 import { type OverlayError, failure, refusal } from '../../../base/errors.ts'
-import { ipBits } from '../../../net/ip.ts'
-import type { ActualWireGuard, WireGuard, WireGuardDevice, WireGuardPeer } from '../../wireguard.ts'
+import { type Ip, ipBits } from '../../../net/ip.ts'
+import { cidrOf } from '../../../net/cidr.ts'
+import type {
+  ActualWireGuard,
+  ActualWireGuardPeer,
+  SetPeers,
+  WireGuard,
+  WireGuardDevice,
+  WireGuardPeer,
+  WireGuardSlot,
+} from '../../wireguard.ts'
 import { ensureAddresses } from '../links/link-addresses.ts'
-import { addDefaultRoute } from '../netlink/addresses.ts'
 import { changeLink, createWireGuard, deleteLink } from '../netlink/link-requests.ts'
-import type { Link } from '../netlink/link.ts'
+import { type Link, deleteLinkFromThread } from '../netlink/link.ts'
 import { wireguardPinName } from '../netlink/names.ts'
 import { NetlinkSocket } from '../netlink/netlink-socket.ts'
-import { inNetns } from '../netns/netns.ts'
+import {
+  addDefaultRoute,
+  addRoute,
+  getRoutes,
+  hostRouteBy,
+  removeRoute,
+} from '../netlink/routes.ts'
+import { inNetns, writeNetSysctl } from '../netns/netns.ts'
 import { type NetnsHandle, OverlayNetns } from '../netns/overlay-netns.ts'
 import { Pin } from '../netns/pin.ts'
-import { kernelWork } from '../kernel-work.ts'
+import { kernelWork, named } from '../kernel-work.ts'
 import { familyNumber } from './generic-netlink.ts'
 import {
   familyName,
@@ -22,15 +37,15 @@ import {
 } from './messages.ts'
 import { peerChanges } from './peer-changes.ts'
 
-const deviceName = 'wg0'
+const deviceNames: Readonly<Record<WireGuardSlot, string>> = { main: 'wg0', spare: 'wg1' }
 
 /**
  * The namespace of the WireGuard device, and the device.
  *
  *     overlay's namespace │ vxlan0 ── UDP socket in this namespace ── wg0 ── UDP socket of the host
  *
- * All routes of this namespace lead to wg0, and wg0 sends only to its peers: without a peer nothing
- * leaves. The namespace is pinned as those of overlays are, and outlives this process.
+ * All routes of this namespace lead to wg0, or by wg1 to one host each, and these send only to their
+ * peers: without a peer nothing leaves. The namespace is pinned as those of overlays are, and outlives this process.
  */
 export class WireGuardNetns implements WireGuard {
   readonly #directories: readonly string[]
@@ -57,13 +72,13 @@ export class WireGuardNetns implements WireGuard {
     return netns
   }
 
-  async ensure(device: WireGuardDevice): Promise<string[]> {
+  async ensure(device: WireGuardDevice, slot: WireGuardSlot = 'main'): Promise<string[]> {
     return kernelWork('WireGuard', () => {
       const found = this.#find()
       const netns = (this.#netns = found ?? OverlayNetns.create(this.#pin()))
       try {
         const made = found === null ? ['namespace created'] : []
-        return [...made, ...this.#ensureDevice(netns, device)]
+        return [...made, ...this.#ensureDevice(netns, device, slot)]
       } catch (error) {
         if (found === null) this.#remove()
         throw error
@@ -71,24 +86,50 @@ export class WireGuardNetns implements WireGuard {
     })
   }
 
-  async setPeers(peers: readonly WireGuardPeer[]): Promise<number> {
+  async setPeers(
+    wanted: (found: readonly ActualWireGuardPeer[]) => readonly WireGuardPeer[],
+    slot: WireGuardSlot = 'main',
+  ): Promise<SetPeers> {
     return kernelWork('peers of WireGuard', () => {
-      const actual = this.#dump()
+      const actual = this.#dump(slot)
       if (actual === null) throw noDevice()
-      const changes = peerChanges(peers, actual.peers)
-      const { socket, key } = this.#device(this.#netns!)
+      const changes = peerChanges(wanted(actual.peers), actual.peers)
+      if (changes.length === 0) return { changed: 0, peers: actual.peers }
+      const { socket, key } = this.#device(this.#netns!, slot)
       for (let first = 0; first < changes.length; first += maxPeersPerMessage)
         socket.sendAll([setPeers(key, changes.slice(first, first + maxPeersPerMessage))])
-      return changes.length
+      return { changed: changes.length, peers: this.#dump(slot)?.peers ?? [] }
     })
   }
 
-  async dump(): Promise<ActualWireGuard | null> {
-    return kernelWork('reading WireGuard', () => this.#dump())
+  async routeBySpare(wanted: (found: readonly Ip[]) => readonly Ip[]): Promise<readonly Ip[]> {
+    return kernelWork('routes of WireGuard', () => {
+      const netns = this.#find()
+      const link = netns?.link(deviceNames.spare) ?? null
+      if (netns === null || link === null) throw noDevice()
+      const routes = (['0.0.0.0', '::'] as Ip[]).flatMap((any) => netns.socket.dump(getRoutes(any)))
+      const found = routes.flatMap((route) => hostRouteBy(link.index, route) ?? [])
+      const now = wanted(found)
+      const route = (ip: Ip) => cidrOf(ip, ipBits(ip))
+      const gone = found.filter((ip) => !now.includes(ip))
+      const added = now.filter((ip) => !found.includes(ip))
+      netns.socket.sendAll(gone.map((ip) => removeRoute(link.index, route(ip))))
+      netns.socket.sendAll(added.map((ip) => addRoute(link.index, route(ip))))
+      return now
+    })
   }
 
-  async remove(): Promise<void> {
-    kernelWork('removing WireGuard', () => this.#remove())
+  async dump(slot: WireGuardSlot = 'main'): Promise<ActualWireGuard | null> {
+    return kernelWork('reading WireGuard', () => this.#dump(slot))
+  }
+
+  async remove(slot: WireGuardSlot = 'main'): Promise<void> {
+    if (slot === 'main') return kernelWork('removing WireGuard', () => this.#remove())
+    return named('removing WireGuard', async () => {
+      const netns = this.#find()
+      const link = netns?.link(deviceNames.spare) ?? null
+      if (link !== null) await deleteLinkFromThread(netns!.socket, link.index)
+    })
   }
 
   /** Closes the descriptors; the pins keep the namespace. */
@@ -108,41 +149,43 @@ export class WireGuardNetns implements WireGuard {
     this.#pin().remove()
   }
 
-  #dump(): ActualWireGuard | null {
+  #dump(slot: WireGuardSlot): ActualWireGuard | null {
     const netns = this.#find()
-    if (netns?.link(deviceName)?.kind !== 'wireguard') return null
-    const { socket, key } = this.#device(netns)
+    if (netns?.link(deviceNames[slot])?.kind !== 'wireguard') return null
+    const { socket, key } = this.#device(netns, slot)
     return readDevice(socket.dump(getDevice(key)))
   }
 
-  #ensureDevice(netns: OverlayNetns, device: WireGuardDevice): string[] {
-    const { privateKey, publicKey, listenPort, mtu } = device
-    const made = this.#ensureLink(netns, device)
-    const { socket, key } = this.#device(netns)
+  #ensureDevice(netns: OverlayNetns, device: WireGuardDevice, slot: WireGuardSlot): string[] {
+    const { privateKey, publicKey, listenPort, mtu, vtep } = device
+    const made = this.#ensureLink(netns, deviceNames[slot], mtu)
+    const { socket, key } = this.#device(netns, slot)
     const actual = readDevice(socket.dump(getDevice(key)))
     const changed = made === null ? [] : [made]
     if (actual.publicKey !== publicKey || actual.listenPort !== listenPort) {
       socket.sendAll([setDevice(key, privateKey, listenPort)])
       changed.push('key and port set')
     }
-    const link = netns.link(deviceName)!
-    const address = `${device.vtep}/${ipBits(device.vtep)}`
-    changed.push(...ensureAddresses(netns.socket, link.index, [address]))
+    const link = netns.link(deviceNames[slot])!
+    const isMain = slot === 'main'
+    if (!isMain && made !== null) inNetns(netns.fd, allowAsymmetricRoutes)
+    if (isMain)
+      changed.push(...ensureAddresses(netns.socket, link.index, [`${vtep}/${ipBits(vtep)}`]))
     if (link.mtu !== mtu || !link.up) {
       setUp(netns.socket, link, { mtu, listenPort })
       changed.push('MTU and state set')
     }
     // Goes with the address or when the device goes down, and is there otherwise.
-    if (changed.length > 0) netns.socket.sendAll([addDefaultRoute(link.index, device.vtep)])
+    if (isMain && changed.length > 0) netns.socket.sendAll([addDefaultRoute(link.index, vtep)])
     return changed
   }
 
   /** @returns what was changed, in words; null for nothing. */
-  #ensureLink(netns: OverlayNetns, { mtu }: WireGuardDevice): string | null {
-    const link = netns.link(deviceName)
+  #ensureLink(netns: OverlayNetns, name: string, mtu: number): string | null {
+    const link = netns.link(name)
     if (link?.kind === 'wireguard') return null
     if (link !== null) netns.socket.sendAll([deleteLink(link.index)])
-    const request = createWireGuard(deviceName, mtu, netns.fd)
+    const request = createWireGuard(name, mtu, netns.fd)
     const [error] = this.#host().socket.send([request]).values()
     if (error === undefined) return 'WireGuard device created'
     if (error.code !== 'EOPNOTSUPP') throw error
@@ -153,10 +196,10 @@ export class WireGuardNetns implements WireGuard {
     )
   }
 
-  #device(netns: OverlayNetns): { socket: NetlinkSocket; key: { family: number; name: string } } {
+  #device(netns: OverlayNetns, slot: WireGuardSlot) {
     this.#generic ??= inNetns(netns.fd, () => new NetlinkSocket(undefined, 'generic'))
     const family = familyNumber(this.#generic, familyName)
-    return { socket: this.#generic, key: { family, name: deviceName } }
+    return { socket: this.#generic, key: { family, name: deviceNames[slot] } }
   }
 
   #find(): OverlayNetns | null {
@@ -169,6 +212,15 @@ export class WireGuardNetns implements WireGuard {
   #pin(): Pin {
     return new Pin(this.#directories, wireguardPinName, this.#warn)
   }
+}
+
+/**
+ * Has the namespace accept packets by the device that it does not send by: rp_filter, which it has
+ * from the host's namespace, would drop them (RFC 3704).
+ */
+function allowAsymmetricRoutes(): void {
+  for (const link of ['all', ...Object.values(deviceNames)])
+    writeNetSysctl(`ipv4/conf/${link}/rp_filter`, '0')
 }
 
 function noDevice(): OverlayError {

@@ -3,22 +3,28 @@ import { failure } from '../../../../src/base/errors.ts'
 import { Findings } from '../../../../src/base/findings.ts'
 import { silentLogger } from '../../../../src/base/logger.ts'
 import { MemoryWireGuard } from '../../../../src/dataplane/memory/memory-wireguard.ts'
-import { type EncryptedMember, Encryption } from '../../../../src/dataplane/reconcile/encryption.ts'
+import { Encryption } from '../../../../src/dataplane/reconcile/encryption.ts'
+import type { EncryptedMember } from '../../../../src/dataplane/reconcile/wireguard-peers.ts'
 import type { Ip } from '../../../../src/net/ip.ts'
 import { VirtualClock } from '../../../support/virtual-clock.ts'
-import { newWireGuardKeys } from '../../../../src/dataplane/reconcile/encryption.ts'
+import {
+  type WireGuardKeys,
+  newWireGuardKeys,
+} from '../../../../src/dataplane/reconcile/key-rotation.ts'
 
 const keys = newWireGuardKeys()
 const member = (n: number): EncryptedMember => {
   const vtep = `192.0.2.${n}` as Ip
   const publicKey = Buffer.alloc(32, n).toString('base64')
-  return { publicKey, presharedKey: null, endpoint: { ip: vtep, port: 51_820 }, vtep }
+  return { publicKey, port: 51_820, vtep, spareKey: null }
 }
 
 /** A host's encryption, and the cluster and kernel around it. */
 class Host {
   readonly clock = new VirtualClock()
   wireGuard = new MemoryWireGuard()
+  keys: WireGuardKeys = keys
+  presharedKey: string | null = null
   isWanted = false
   members: EncryptedMember[] = []
   readonly known = new Set<Ip>()
@@ -39,11 +45,13 @@ class Host {
       vtep: '192.0.2.1' as Ip,
       listenPort: 51_820,
       mtu: async () => 1440,
-      keys: async () => keys,
+      keys: async () => this.keys,
+      saveKeys: async (saved) => void (this.keys = saved),
+      presharedKey: () => this.presharedKey,
       isWanted: () => this.isWanted,
       members: () => this.members,
       isKnown: (vtep) => this.known.has(vtep),
-      publish: (publicKey) => void this.published.push(publicKey),
+      publish: (now) => void this.published.push(now?.publicKey ?? null),
     }))
   }
 
@@ -131,7 +139,7 @@ describe('encryption', () => {
     host.isWanted = true
     host.members = [member(2)]
     await host.encryption.start()
-    for (const damage of [() => host.wireGuard.remove(), () => host.wireGuard.setPeers([])]) {
+    for (const damage of [() => host.wireGuard.remove(), () => host.wireGuard.setPeers(() => [])]) {
       await damage()
       await host.clock.advance(31_000)
       expect(await host.peers()).to.deep.equal(['192.0.2.2/32'])
@@ -149,11 +157,10 @@ describe('encryption', () => {
     host.members = [member(2), member(3)]
     await host.encryption.start()
     const traffic = new Map<string, { sentBytes: number; receivedBytes: number }>()
-    const dump = host.wireGuard.dump.bind(host.wireGuard)
-    host.wireGuard.dump = async () => {
-      const found = (await dump())!
-      const peers = found.peers.map((peer) => ({ ...peer, ...traffic.get(peer.publicKey) }))
-      return { ...found, peers }
+    const setPeers = host.wireGuard.setPeers.bind(host.wireGuard)
+    host.wireGuard.setPeers = async (wanted, slot) => {
+      const { changed, peers } = await setPeers(wanted, slot)
+      return { changed, peers: peers.map((peer) => ({ ...peer, ...traffic.get(peer.publicKey) })) }
     }
     const { publicKey } = member(2)
     const audits: [sentBytes: number, receivedBytes: number][] = [
@@ -192,8 +199,8 @@ describe('encryption', () => {
 
   it('shows neither the private key nor a preshared one', async () => {
     host.isWanted = true
-    const presharedKey = Buffer.alloc(32, 9).toString('base64')
-    host.members = [{ ...member(2), presharedKey }]
+    const presharedKey = (host.presharedKey = Buffer.alloc(32, 9).toString('base64'))
+    host.members = [member(2)]
     await host.encryption.start()
     await host.clock.advance(31_000)
     const text = JSON.stringify(host.encryption.status())
