@@ -164,6 +164,7 @@ function administrationOf(
     invite: (options) =>
       plugin.admission.invite({ ...options, settings: sharedSettings(process.env) }),
     rotateKeys: () => plugin.admission.rotateKeys(),
+    rotateWireGuard: () => plugin.rotateWireGuard(),
     recover: (options) => plugin.consensus.recover(options),
     dropNetwork: (id) => plugin.network.dropNetwork(id),
     addSubnet: (network, subnet) => plugin.addSubnet(network, subnet),

@@ -99,6 +99,11 @@ export class Plugin {
     return addSubnet(this.#rooms, network, subnet)
   }
 
+  /** Begins to replace this host's WireGuard key; resolves with the new public key. */
+  rotateWireGuard(): Promise<string> {
+    return this.#rooms.encryption.rotate()
+  }
+
   /** What the engine's calls are handed to. */
   get handlers() {
     return { network: this.network, ipam: ipamHandlers(this.ipam, this.network) }

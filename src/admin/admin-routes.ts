@@ -30,6 +30,11 @@ export interface Administration {
   readonly invite: (options: InviteOptions) => Promise<string>
   /** Has the gossip key replaced; resolves with the present epoch. */
   readonly rotateKeys: () => Promise<number>
+  /**
+   * Begins to replace this host's WireGuard key; resolves with the new public key. Fails with
+   * BAD_REQUEST while this host or another one does.
+   */
+  readonly rotateWireGuard: () => Promise<string>
   /** Makes a new cluster out of what this host has agreed on; resolves with its id. */
   readonly recover: (options: RecoverOptions) => Promise<string>
   /**
@@ -54,7 +59,13 @@ export function adminRoutes(administration: Administration): Router {
     .use(diagnosisRoutes(administration.diagnosis))
     .use(metricsRoutes(administration.metrics, administration.illness))
     .use(memberRoutes(administration.evict))
-    .use(admissionRoutes(administration.invite, administration.rotateKeys))
+    .use(
+      admissionRoutes(
+        administration.invite,
+        administration.rotateKeys,
+        administration.rotateWireGuard,
+      ),
+    )
     .use(recoveryRoutes(administration.recover))
     .use(networkRoutes(administration))
 }

@@ -18,10 +18,14 @@ const badRequest = 400
  * `?seconds=`, `?uses=` and `?rotate=true` as InviteOptions has them. 409 without a majority.
  *
  * `POST /keys/rotate`: the gossip key is replaced, within some minutes; 200 with the present epoch.
+ *
+ * `POST /keys/rotate/wireguard`: this host's WireGuard key is replaced, within a minute; 200 with
+ * the new public key, 409 while this host or another one replaces its key already.
  */
 export function admissionRoutes(
   invite: (options: InviteOptions) => Promise<string>,
   rotateKeys: () => Promise<number>,
+  rotateWireGuard: () => Promise<string>,
 ): Router {
   const router = Router()
   router.post('/invite', (request, response, next) => {
@@ -40,6 +44,10 @@ export function admissionRoutes(
   })
   router.post('/keys/rotate', (_, response, next) => {
     rotateKeys().then((epoch) => response.json({ epoch }), refusedOr(response, next))
+  })
+  router.post('/keys/rotate/wireguard', (_, response, next) => {
+    const answer = (publicKey: string) => response.json({ publicKey })
+    rotateWireGuard().then(answer, refusedOr(response, next))
   })
   return router
 }

@@ -29,6 +29,7 @@ describe('the whole plugin, under load', () => {
       evict: (members, options) => lone.plugin.ipam.evict(members, options),
       invite: async () => '',
       rotateKeys: async () => 1,
+      rotateWireGuard: async () => 'public',
       recover: async () => '',
       addSubnet: async () => {},
       dropNetwork: (id) => lone.plugin.network.dropNetwork(id),

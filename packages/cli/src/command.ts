@@ -14,6 +14,7 @@ export interface Options {
   readonly hours?: string
   readonly uses?: string
   readonly rotate?: boolean
+  readonly wireguard?: boolean
 }
 
 /** What a command is given. */

@@ -25,11 +25,11 @@ export interface EncryptedHosts {
 }
 
 /** What the two devices have. */
-export type FoundPeers = Readonly<Record<WireGuardSlot, readonly ActualWireGuardPeer[]>>
+type FoundPeers = Readonly<Record<WireGuardSlot, readonly ActualWireGuardPeer[]>>
 
-/** The UDP port of the spare device. */
+/** The UDP port of the spare device: the next one, or the one before the last. */
 export function sparePort(port: number): number {
-  return port + 1
+  return port < 65_535 ? port + 1 : port - 1
 }
 
 /**

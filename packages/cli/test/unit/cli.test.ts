@@ -145,6 +145,7 @@ describe('the command line', () => {
         invite: async (options) =>
           `docker plugin install ts-overlay/ts-overlay ${JSON.stringify(options)}`,
         rotateKeys: async () => 7,
+        rotateWireGuard: async () => 'public',
         recover: async ({ force }) => {
           if (!force) throw refusal('MEMBER_ALIVE', 'a majority still answers; two leads it')
           return 'ab.1.cd'
@@ -183,6 +184,8 @@ describe('the command line', () => {
     expect(wrong.stderr).to.include('whole numbers')
     expect(wrong.exitCode).to.equal(1)
     expect((await run('keys', 'rotate')).stdout).to.include('gossip key 7 is being replaced')
+    const { stdout } = await run('keys', 'rotate', '--wireguard')
+    expect(stdout).to.include('the WireGuard key is being replaced by public')
   })
 
   it('invites under the name that the engine has for the plugin', async () => {

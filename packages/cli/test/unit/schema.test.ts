@@ -60,6 +60,7 @@ describe('the JSON of the command line', () => {
       evict: async () => {},
       invite: async () => 'docker plugin install',
       rotateKeys: async () => 2,
+      rotateWireGuard: async () => 'public',
       recover: async () => 'cluster',
       dropNetwork: async (id) => id,
       addSubnet: async () => {},
@@ -114,7 +115,7 @@ describe('the JSON of the command line', () => {
     'drop-network': () => [['abc']],
     'network add-subnet': () => [['net', '10.8.0.0/24']],
     keys: () => [[]],
-    'keys rotate': () => [[]],
+    'keys rotate': () => [[], ['--wireguard']],
     report: () => [['--output', join(folder, 'report.tar.gz')]],
   }
 

@@ -44,8 +44,9 @@ const deviceNames: Readonly<Record<WireGuardSlot, string>> = { main: 'wg0', spar
  *
  *     overlay's namespace │ vxlan0 ── UDP socket in this namespace ── wg0 ── UDP socket of the host
  *
- * All routes of this namespace lead to wg0, or by wg1 to one host each, and these send only to their
- * peers: without a peer nothing leaves. The namespace is pinned as those of overlays are, and outlives this process.
+ * All routes of this namespace lead to wg0, or by wg1 to one host each. Both send only to their
+ * peers: without a peer nothing leaves. The namespace is pinned as those of overlays are, and
+ * outlives this process.
  */
 export class WireGuardNetns implements WireGuard {
   readonly #directories: readonly string[]
