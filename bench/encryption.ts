@@ -10,7 +10,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import type { OverlayLinks } from '../src/dataplane/dataplane.ts'
-import { newWireGuardKeys } from '../src/dataplane/reconcile/encryption.ts'
+import { newWireGuardKeys } from '../src/dataplane/reconcile/key-rotation.ts'
 import type { Ip } from '../src/net/ip.ts'
 import { withoutWireGuard } from '../test/kernels/without-wireguard.ts'
 import { type LabContainer, type LabHost, LabUnderlay } from '../test/netns/lab-host.ts'
@@ -69,7 +69,7 @@ async function encrypt(ends: Ends<LabHost>): Promise<void> {
     const { publicKey } = keys[1 - i]!
     const endpoint = { ip: vtep, port: 51_820 }
     const shared = { presharedKey: null, keepaliveSeconds: 0 }
-    await dataplane.wireGuard.setPeers([{ publicKey, endpoint, vtep, ...shared }])
+    await dataplane.wireGuard.setPeers(() => [{ publicKey, endpoint, vtep, ...shared }])
   }
 }
 

@@ -6,7 +6,7 @@
 import { expect } from 'chai'
 import { execa } from 'execa'
 import type { WireGuardPeer } from '../../src/dataplane/wireguard.ts'
-import { newWireGuardKeys } from '../../src/dataplane/reconcile/encryption.ts'
+import { newWireGuardKeys } from '../../src/dataplane/reconcile/key-rotation.ts'
 import type { Ip } from '../../src/net/ip.ts'
 import { type LabContainer, type LabHost, LabUnderlay } from '../netns/lab-host.ts'
 import { NetnsLab } from '../netns/netns-lab.ts'
@@ -45,7 +45,7 @@ class World {
     const endpoint = { ip: other, port: 51_820 }
     const { publicKey } = this.keys[1 - index]!
     const peer = { publicKey, presharedKey, endpoint, vtep: other, keepaliveSeconds: 0, ...more }
-    await dataplane.wireGuard.setPeers([peer])
+    await dataplane.wireGuard.setPeers(() => [peer])
   }
 
   /** The overlay on a host: as the driver asks for it. */

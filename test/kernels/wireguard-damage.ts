@@ -10,7 +10,7 @@ import {
 } from '../../src/dataplane/linux/wireguard/messages.ts'
 import { NetlinkSocket } from '../../src/dataplane/linux/netlink/netlink-socket.ts'
 import { inNetns } from '../../src/dataplane/linux/netns/netns.ts'
-import { newWireGuardKeys } from '../../src/dataplane/reconcile/encryption.ts'
+import { newWireGuardKeys } from '../../src/dataplane/reconcile/key-rotation.ts'
 
 type Device = { readonly family: number; readonly name: string }
 

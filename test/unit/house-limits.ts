@@ -68,7 +68,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     peers: { max: 350 },
     paths: { max: 610 },
     ipam: { max: 3014 },
-    dataplane: { max: 10052, target: 5200 },
+    dataplane: { max: 10570, target: 5200 },
     driver: { max: 3040, target: 1900 },
     networks: { max: 1100, target: 600 },
     names: { max: 850, target: 700 },

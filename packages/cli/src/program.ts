@@ -166,10 +166,16 @@ function addKeyCommands(program: Command): void {
     print(`certificate until ${admission.certificateUntil}; ${admission.evicted} evicted`)
   })
   add(keys, 'rotate', 'have the gossip key replaced on all hosts', async ({ socket, options }) => {
+    if (options.wireguard === true) {
+      const path = '/keys/rotate/wireguard'
+      const answer = await socket.ask<{ publicKey: string }>('POST', path)
+      if (options.json) return printJson(answer)
+      return print(`the WireGuard key is being replaced by ${printable(answer.publicKey)}`)
+    }
     const answer = await socket.ask<{ epoch: number }>('POST', '/keys/rotate')
     if (options.json) return printJson(answer)
     print(`gossip key ${answer.epoch} is being replaced; it takes some minutes`)
-  })
+  }).option('--wireguard', 'instead, the key that this host encrypts networks with')
 }
 
 function addSubnetCommand(program: Command): void {

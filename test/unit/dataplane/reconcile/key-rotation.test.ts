@@ -14,7 +14,7 @@ import type { Ip } from '../../../../src/net/ip.ts'
 import { VirtualClock } from '../../../support/virtual-clock.ts'
 
 const port = 51_820
-const stepMs = 50
+const stepMs = 100
 const presharedKey = (a: string, b: string): string => [a, b].sort().join()
 
 /** Hosts that hear of each other's keys after up to a second. */
@@ -142,7 +142,7 @@ describe('the replacement of a WireGuard key', () => {
   let world: World
 
   beforeEach(async () => {
-    world = new World(4)
+    world = new World(3)
     await world.start()
   })
   afterEach(() => world.stop())
@@ -164,7 +164,7 @@ describe('the replacement of a WireGuard key', () => {
     expect(known.map(({ publicKey }) => publicKey))
       .to.include(next)
       .and.not.include(before)
-    expect(known.map(({ keepaliveSeconds }) => keepaliveSeconds)).to.deep.equal([0, 0, 0])
+    expect(known.map(({ keepaliveSeconds }) => keepaliveSeconds)).to.deep.equal([0, 0])
   })
 
   it('sends by the new key on the way, on each side', async () => {
@@ -211,7 +211,7 @@ describe('the replacement of a WireGuard key', () => {
     const before = a!.keys.publicKey
     await a!.encryption.rotate()
     await world.pass(10_000)
-    expect(a!.encryption.status()?.rotation?.waiting).to.have.length(3)
+    expect(a!.encryption.status()?.rotation?.waiting).to.have.length(2)
     await world.pass(300_000, isOver)
     expect(a!.keys.publicKey).to.equal(before)
     await world.pass(5000)
