@@ -14,7 +14,7 @@ export function inUse(ip: Ip, pool: LocalPool, by: string, remedy: string): Over
 
 /** A pool may be released while a request for one of its addresses waits. */
 export function requireHeld(pool: LocalPool): void {
-  if (!pool.held) throw poolNotFound(pool.key)
+  if (pool.row === null) throw poolNotFound(pool.key)
 }
 
 export function poolNotFound(pool: string): OverlayError {

@@ -72,7 +72,7 @@ export class Ipam {
     const readiness = (this.#readiness = new Readiness(holdings, ports))
     const parts = { ...ports, holdings, requests, blocks, lending, peers, duplicates, readiness }
     this.#maintenance = new Maintenance(parts)
-    this.#eviction = new Eviction(ports)
+    this.#eviction = new Eviction(ports, peers)
     ports.consensus.onClusterChange(() => readiness.forget())
   }
 

@@ -83,7 +83,7 @@ export class Maintenance {
   async #reclaim(pool: LocalPool): Promise<void> {
     if (pool.grant === 0 && !(await this.#holdAgain(pool))) return
     const unbacked = [...pool.leases.entries()]
-      .filter(([offset, lease]) => !pool.isBacked(offset, lease))
+      .filter(([offset, { loan }]) => loan === null && !pool.ownsOffset(offset))
       .map(([offset]) => offset)
     const blocks = [...Map.groupBy(unbacked, (offset) => blockOf(pool.geometry, offset))]
     const first = blocks.length === 0 ? 0 : below(this.#parts.random, blocks.length)
@@ -135,7 +135,7 @@ export class Maintenance {
     for (const offset of offsets) {
       const lease = pool.leases.get(offset)
       if (lease === undefined || pool.busy.has(offset)) continue
-      const still = (): boolean => pool.held && pool.leases.get(offset) === lease
+      const still = (): boolean => pool.row !== null && pool.leases.get(offset) === lease
       await lending.borrow(pool, offset, owner, lease, still)
     }
   }

@@ -78,8 +78,7 @@ export class PeerRequests {
   }
 
   isLive(member: string): boolean {
-    const state = this.state(member)
-    return state === 'alive' || state === 'suspect'
+    return (this.state(member) ?? 'dead') !== 'dead'
   }
 
   /** How many members there are, dead ones too, since they own blocks. */

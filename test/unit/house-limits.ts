@@ -67,7 +67,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     cluster: { max: 5330, target: 4000 },
     peers: { max: 350 },
     paths: { max: 610 },
-    ipam: { max: 3014 },
+    ipam: { max: 3000 },
     dataplane: { max: 10570, target: 5200 },
     driver: { max: 3040, target: 1900 },
     networks: { max: 1100, target: 600 },

@@ -75,7 +75,7 @@ export class BlockAllocator {
 
   async #more(pool: LocalPool, deadline: number): Promise<Supplied> {
     const nothing = { gained: false, offers: [], owners: [] }
-    if (this.#lacking(pool) === 0 || !pool.held || pool.window === null) return nothing
+    if (this.#lacking(pool) === 0 || pool.row === null || pool.window === null) return nothing
     const claimed = await this.#claim(pool, deadline)
     if (claimed.gained || pool.waiting === 0) return claimed
     const { released, offers } = await this.#parts.lending.askOwners(pool, deadline)

@@ -49,10 +49,7 @@ export async function allocateAny(parts: AllocateParts, asked: Asked): Promise<I
 }
 
 /** The offset that a request for any address would get here at once; null when there is none. */
-function nextOwn(
-  { clock, holdings }: AllocateParts,
-  { pool, name }: Pick<Asked, 'pool' | 'name'>,
-): number | null {
+function nextOwn({ clock, holdings }: AllocateParts, { pool, name }: Asked): number | null {
   const { leases, ranges } = pool
   const isBlocked = (offset: number): boolean => holdings.isBlocked(pool, offset)
   const now = clock.now()

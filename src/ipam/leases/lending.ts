@@ -76,7 +76,7 @@ export class Lending {
     offset: number,
     owner: string,
     lease: Lease,
-    still: () => boolean = () => pool.held,
+    still: () => boolean = () => pool.row !== null,
   ): Promise<Borrowed> {
     const { holdings, peers } = this.#parts
     const wasBusy = pool.busy.has(offset)

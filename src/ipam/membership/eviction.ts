@@ -1,5 +1,6 @@
 import { refusal } from '../../base/errors.ts'
 import { Every } from '../../base/timers.ts'
+import type { PeerRequests } from '../peer-requests.ts'
 import type { IpamPorts } from '../ports.ts'
 
 /** A leader reports how long it leads at least this often, ms, and this often in FORGET_AFTER. */
@@ -18,12 +19,14 @@ const byHandMs = 6000
  */
 export class Eviction {
   readonly #ports: IpamPorts
+  readonly #peers: PeerRequests
   readonly every: Every
   /** When this member's last tick was, on our clock, ms; null while it does not lead. */
   #tickedAt: number | null = null
 
-  constructor(ports: IpamPorts) {
+  constructor(ports: IpamPorts, peers: PeerRequests) {
     this.#ports = ports
+    this.#peers = peers
     const { clock, logger, settings } = ports
     this.every = new Every({
       clock,
@@ -35,7 +38,7 @@ export class Eviction {
 
   /** On an operator's word. Refuses with MEMBER_UNKNOWN, and with MEMBER_ALIVE without `force`. */
   async byHand(names: readonly string[], force: boolean): Promise<void> {
-    const living = names.filter((name) => !this.#isDead(name))
+    const living = names.filter((name) => this.#peers.isLive(name))
     if (living.length > 0 && !force) {
       const remedy = 'stop the plugin there first, or evict with --force'
       throw refusal('MEMBER_ALIVE', `${living.join(', ')} can be reached: ${remedy}`)
@@ -63,7 +66,7 @@ export class Eviction {
     await agreement.tick(now - before)(commandMs)
     const { forgetAfterMs } = settings
     const lapsed = (await agreement.members()(commandMs))
-      .filter(({ name, silentMs }) => silentMs >= forgetAfterMs && this.#isDead(name))
+      .filter(({ name, silentMs }) => silentMs >= forgetAfterMs && !this.#peers.isLive(name))
       .slice(0, maxEvictions)
     if (lapsed.length === 0) return
     const ids = lapsed.map(({ id }) => id)
@@ -72,10 +75,5 @@ export class Eviction {
     const names = lapsed.map(({ name }) => name).join(', ')
     const after = `evicted after ${Math.round(forgetAfterMs / 1000)} s`
     logger.warn(`${after}: ${names}`, { event: 'member-evicted' })
-  }
-
-  #isDead(name: string): boolean {
-    const member = [...this.#ports.cluster.members()].find((other) => other.name === name)
-    return (member?.state ?? 'dead') === 'dead'
   }
 }

@@ -77,10 +77,7 @@ export class LocalPool {
     this.#row = row
   }
 
-  get held(): boolean {
-    return this.#row !== null
-  }
-
+  /** Null while this host does not hold the pool. */
   get row(): PoolRow | null {
     return this.#row
   }
@@ -190,11 +187,6 @@ export class LocalPool {
   revertLease(offset: number, lease: Lease, before: Lease | undefined, now: number): StoreChange[] {
     if (this.leases.get(offset) !== lease) return []
     return [before === undefined ? this.unlease(offset, now) : this.lease(offset, before)]
-  }
-
-  /** Whether a block or a loan of ours stands for an address. */
-  isBacked(offset: number, { loan }: Lease): boolean {
-    return loan !== null || this.ownsOffset(offset)
   }
 
   idleBlocks(): number[] {
