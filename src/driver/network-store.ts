@@ -204,6 +204,7 @@ export function endpointClaim(network: Network, endpoint: Endpoint): EndpointCla
     ips: endpoint.addresses.map((address) => address.ip),
     mac: endpoint.mac,
     claimedAt: endpoint.claimedAt,
+    ...(network.encrypted ? { encrypted: true } : {}),
   }
 }
 

@@ -12,6 +12,8 @@ export interface EndpointClaim {
    * When its host first claimed these addresses: seconds since the Unix epoch, by its wall clock.
    */
   readonly claimedAt: number
+  /** Its host has the overlay encrypted. */
+  readonly encrypted?: true
 }
 
 /** An endpoint of another member, identified by VNI, origin and endpoint id. */

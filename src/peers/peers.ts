@@ -146,8 +146,8 @@ function peerOf(
   record: RecordTransition['next'],
 ): Peer | null {
   if (!isEndpoint(record)) return null
-  const { vni, endpointId, ips, mac, claimedAt } = record
-  return { vni, endpointId, ips, mac, claimedAt, origin, vtep: address, live }
+  const { kind: _, ...claim } = record
+  return { ...claim, origin, vtep: address, live }
 }
 
 function isEndpoint(record: RecordTransition['next']): record is EndpointRecord {

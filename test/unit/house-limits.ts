@@ -56,7 +56,7 @@ export const maxFolderFiles = 12
 export const budgets: Readonly<Record<string, { readonly max: number; readonly target?: number }>> =
   {
     base: { max: 1215, target: 900 },
-    net: { max: 706, target: 400 },
+    net: { max: 708, target: 400 },
     settings: { max: 655 },
     host: { max: 845 },
     identity: { max: 2930, target: 900 },
@@ -68,7 +68,7 @@ export const budgets: Readonly<Record<string, { readonly max: number; readonly t
     peers: { max: 350 },
     paths: { max: 610 },
     ipam: { max: 3000 },
-    dataplane: { max: 10570, target: 5200 },
+    dataplane: { max: 10579, target: 5200 },
     driver: { max: 3040, target: 1900 },
     networks: { max: 1100, target: 600 },
     names: { max: 850, target: 700 },

@@ -7,6 +7,7 @@
  *     bits 0-1  number of addresses, less one
  *     bits 2-3  families: 0 all IPv4, 1 all IPv6, 2 first IPv4 and then IPv6, 3 see the mask
  *     bits 4-5  MAC: 0 the one derived from the first address, 1 `02:42` and 4 bytes, 2 all 6 bytes
+ *     bit 6     the overlay is encrypted; such a record is not packed tighter in a delta
  */
 import { refusal } from '../../base/errors.ts'
 import type { EndpointClaim } from '../../net/endpoint.ts'
@@ -34,6 +35,7 @@ const maxIps = 4
 export const maxClaimedAt = 0xffff_ffff
 
 const familiesMixed = 3
+const encryptedBit = 0x40
 const dockerMacPrefix = '02:42:'
 const macBytesOfForm = [0, 4, 6] as const
 
@@ -61,7 +63,7 @@ function packEndpointKey(key: string): Packed | null {
 
 /** The value in bytes. Throws BAD_REQUEST when a field is out of its range. */
 function encodeEndpoint(record: Fields<EndpointRecord>): Packed {
-  const { ips, mac, claimedAt } = record
+  const { ips, mac, claimedAt, encrypted } = record
   const first = ips[0]
   if (first === undefined || ips.length > maxIps) {
     throw refusal('BAD_REQUEST', `endpoint ${endpointKey(record)} has ${ips.length} addresses`)
@@ -72,7 +74,7 @@ function encodeEndpoint(record: Fields<EndpointRecord>): Packed {
   const families = familiesOf(ips)
   const macForm = macFormOf(mac, first)
   const out = new ByteWriter()
-    .uint(ips.length - 1 + families * 4 + macForm * 16, 1)
+    .uint(ips.length - 1 + families * 4 + macForm * 16 + (encrypted === true ? encryptedBit : 0), 1)
     .uint(claimedAt, 4)
   if (families === familiesMixed) out.uint(maskOf(ips), 1)
   for (const ip of ips) out.raw(ipToBytes(ip))
@@ -81,12 +83,14 @@ function encodeEndpoint(record: Fields<EndpointRecord>): Packed {
 
 /** The record, or null when the bytes are not of this form. */
 function decodeEndpoint(key: Packed, value: Packed): EndpointRecord | null {
-  if (key.length !== endpointKeyBytes || !isEndpointValue(value)) return null
+  const head = value.charCodeAt(0)
+  const plain = String.fromCharCode(head & ~encryptedBit) + value.slice(1)
+  if (key.length !== endpointKeyBytes || !isEndpointValue(plain)) return null
   const keyReader = new ByteReader(Buffer.from(key, 'latin1'))
   const vni = keyReader.uint(3) as Vni
   if (vni === 0) return null
   const endpointId = Buffer.from(keyReader.packed(8), 'latin1').toString('hex')
-  const reader = new ByteReader(Buffer.from(value, 'latin1'))
+  const reader = new ByteReader(Buffer.from(plain, 'latin1'))
   const form = reader.uint(1)
   const claimedAt = reader.uint(4)
   const mask = maskOfForm(form, () => reader.uint(1))
@@ -96,7 +100,9 @@ function decodeEndpoint(key: Packed, value: Packed): EndpointRecord | null {
     ips.push(ipFromBytes(bytes)!)
   }
   const macBytes = Buffer.from(reader.packed(reader.left), 'latin1')
-  return { kind: 'endpoint', vni, endpointId, ips, mac: macOf(macBytes, ips[0]!), claimedAt }
+  const mac = macOf(macBytes, ips[0]!)
+  const record = { kind: 'endpoint', vni, endpointId, ips, mac, claimedAt } as const
+  return (head & encryptedBit) === 0 ? record : { ...record, encrypted: true }
 }
 
 /** How many bytes follow form and time; `mask` is read only for families in mixed order. */

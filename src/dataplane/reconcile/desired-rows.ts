@@ -49,6 +49,7 @@ export interface LocalOverlay {
   readonly gateways: ReadonlySet<Ip>
   /** The overlay's subnets; a family that has none is not restricted. */
   readonly subnets: readonly Cidr[]
+  readonly encrypted?: boolean | undefined
   /** Whether frames to groups leave this host. */
   readonly multicast?: boolean | undefined
 }
@@ -135,11 +136,18 @@ function isIn(subnets: readonly Cidr[], ip: Ip): boolean {
   return family.length === 0 || family.some((subnet) => cidrContains(subnet, ip))
 }
 
-function preferred(claims: readonly Peer[], { vtep: own }: LocalOverlay): Peer | undefined {
+function preferred(claims: readonly Peer[], overlay: LocalOverlay): Peer | undefined {
+  const { vtep: own, encrypted = false } = overlay
   return claims.find(
-    ({ live, vtep, mac }) =>
+    (peer) =>
+      peer.live &&
+      // What is encrypted on one host must not leave the other in the clear.
+      (peer.encrypted ?? false) === encrypted &&
+      peer.vtep !== own &&
       // A VXLAN device has tunnels of one family.
-      live && vtep !== own && ipBits(vtep) === ipBits(own) && isHostIp(vtep) && isUnicastMac(mac),
+      ipBits(peer.vtep) === ipBits(own) &&
+      isHostIp(peer.vtep) &&
+      isUnicastMac(peer.mac),
   )
 }
 

@@ -257,7 +257,7 @@ export class OverlayRows {
   }
 
   #overlay(): LocalOverlay {
-    const { vni, vtep, gateways, multicast } = this.links
+    const { vni, vtep, gateways, encrypted, multicast } = this.links
     const bridge = gateways.flatMap((text) => parseIpInCidr(text) ?? [])
     return {
       vni,
@@ -265,6 +265,7 @@ export class OverlayRows {
       endpoints: this.endpoints,
       gateways: new Set(bridge.map(({ ip }) => ip)),
       subnets: bridge.map(({ cidr }) => cidr),
+      encrypted,
       multicast,
     }
   }

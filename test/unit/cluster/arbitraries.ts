@@ -29,8 +29,9 @@ export const endpoint: fc.Arbitrary<EndpointRecord> = fc
     mac: fc.option(fc.uint8Array({ minLength: 6, maxLength: 6 })),
     docker: fc.boolean(),
     claimedAt: fc.integer({ min: 0, max: 0xffff_ffff }),
+    encrypted: fc.constantFrom({}, { encrypted: true as const }),
   })
-  .map(({ vni, id, ips, mac, docker, claimedAt }) => {
+  .map(({ vni, id, ips, mac, docker, claimedAt, encrypted }) => {
     const bytes = mac === null ? null : docker ? Uint8Array.of(2, 0x42, ...mac.subarray(2)) : mac
     return {
       kind: 'endpoint' as const,
@@ -39,6 +40,7 @@ export const endpoint: fc.Arbitrary<EndpointRecord> = fc
       ips,
       mac: bytes === null ? macOfIp(ips[0]!) : macFromBytes(bytes),
       claimedAt,
+      ...encrypted,
     }
   })
 

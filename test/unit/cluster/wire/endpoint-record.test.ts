@@ -28,6 +28,7 @@ describe('cluster/endpoint-record', () => {
       expect(endpointRecord.packKey(endpointRecord.keyOf(record))).to.equal(id.slice(1))
     }
     readsBack(sample)
+    readsBack({ ...sample, encrypted: true })
     fc.assert(fc.property(endpoint, readsBack))
   })
 

@@ -195,6 +195,24 @@ describe('desired rows', () => {
     )
   })
 
+  it('lead only to hosts that encrypt the overlay as this one does', () => {
+    const [vni, vtep] = [vniOf(1), vtepOf(1)]
+    const table = new Peers()
+    const plain = peer({ origin: 'plain', vtep: vtepOf(2), mac: macOf(2), ips: [ipOf(2)] })
+    const other = peer({ origin: 'other', vtep: vtepOf(3), mac: macOf(3), ips: [ipOf(3)] })
+    for (const next of [plain, { ...other, encrypted: true as const }])
+      table.apply([{ previous: null, next }])
+    const view = { vni, vtep, endpoints: new Map(), gateways: new Set<Ip>(), subnets: [] }
+    for (const [encrypted, { mac, ips, vtep: there }] of [
+      [false, plain] as const,
+      [true, other] as const,
+    ])
+      expect(desiredRows(table, { ...view, encrypted }, table.addresses(vni))).to.deep.equal({
+        fdb: [{ mac, vtep: there }],
+        neighbours: [{ ip: ips[0], mac }],
+      })
+  })
+
   it('are not made from claims that no host can have, and the next claim counts', () => {
     const view = {
       vni: vniOf(1),
