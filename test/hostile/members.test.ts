@@ -1,130 +1,23 @@
 import { expect } from 'chai'
-import { Memberlist, type Transport, seededRandom } from 'memberlist-js'
 import { addLabel } from '../../packages/memberlist-js/src/wire/layers/label.ts'
 import { encodeMessage as encodePacket } from '../../packages/memberlist-js/src/wire/messages.ts'
-import { silentLogger } from '../../src/base/logger.ts'
-import { Cluster } from '../../src/cluster/cluster.ts'
-import { createMemberlistGossip } from '../../src/cluster/gossip/memberlist-gossip.ts'
+import type { Cluster } from '../../src/cluster/cluster.ts'
 import { type Delta, OriginLog } from '../../src/cluster/log/origin-log.ts'
 import { deltasOf } from '../../src/cluster/sync/packing.ts'
 import { signerOf } from '../../src/cluster/log/signed-logs.ts'
 import { oidOfName } from '../../src/cluster/log/digest.ts'
-import { type EndpointRecord, endpointRecord } from '../../src/cluster/wire/endpoint-record.ts'
+import { endpointRecord } from '../../src/cluster/wire/endpoint-record.ts'
 import { type Frame, encodeFrame, encodeMessage } from '../../src/cluster/wire/frames.ts'
-import { encodeMeta } from '../../src/cluster/wire/piggyback.ts'
 import { encodeRecord } from '../../src/cluster/wire/record-type.ts'
 import { installGossipKey, useGossipKey } from '../../src/identity/packets/gossip-keys.ts'
-import { macOfIp } from '../../src/net/mac.ts'
-import type { Ip } from '../../src/net/ip.ts'
-import type { Vni } from '../../src/net/vni.ts'
-import { startMs, testMember } from '../unit/identity/people.ts'
+import { testMember } from '../unit/identity/people.ts'
 import { type SealedMember, TestCluster } from '../unit/identity/test-cluster.ts'
-import { VirtualWorld } from '../unit/identity/virtual-world.ts'
+import { Members, claimedAt, endpointOf, label, summaryOf } from './members-fixture.ts'
 
 /*
  * A member whose keys somebody else has, and somebody who has the gossip key alone, against three
  * members with their logs, requests and messages.
  */
-
-const label = 'ts-overlay'
-
-class Scene extends VirtualWorld {
-  readonly identities = new TestCluster(this.clock())
-  readonly clusters: Cluster[] = []
-  readonly sealed: SealedMember[] = []
-  readonly handled: string[] = []
-
-  async start(): Promise<void> {
-    for (const host of [1, 2, 3]) await this.#add(host)
-    for (const cluster of this.clusters) await this.during(cluster.join(['10.0.0.1']))
-    await this.advance(5000)
-  }
-
-  async #add(host: number): Promise<void> {
-    const [name, clock, random] = [`host${host}`, this.clock(), seededRandom(host)]
-    const sealed = this.identities.member(name, this.at(host))
-    const transport = async (): Promise<Transport> => sealed.transport
-    const cluster = new Cluster({
-      name,
-      clock,
-      random,
-      logger: silentLogger,
-      records: [endpointRecord],
-      address: `10.0.0.${host}` as Ip,
-      gossip: createMemberlistGossip({ name, clock, random, label, transport }),
-      epochStore: { load: () => undefined, save: async () => {} },
-      signatures: sealed.transport.signatures,
-    })
-    cluster.handle('ask', async (from) => {
-      this.handled.push(`${name} asked by ${from}`)
-      return 'answer'
-    })
-    cluster.handle('hang', async (from) => {
-      this.handled.push(from)
-      return await new Promise<never>(() => {})
-    })
-    cluster.requests.listen('raft', (from) => this.handled.push(`${name} told by ${from}`))
-    cluster.put(endpointRecord, endpointOf(host))
-    this.clusters.push(cluster)
-    this.sealed.push(sealed)
-    await cluster.start()
-  }
-
-  /** A member that speaks the library's protocol, and what it likes above it. */
-  async evil(): Promise<{ list: Memberlist; sealed: SealedMember }> {
-    const sealed = this.identities.member('evil', this.at(9))
-    const { transport } = sealed
-    const list = new Memberlist({
-      name: 'evil',
-      transport,
-      clock: this.clock(),
-      random: seededRandom(9),
-      label,
-      delegateVersions: [16, 16, 16],
-      delegate: { meta: () => encodeMeta({ epoch: startMs, address: '10.0.0.9' as Ip }) },
-      config: 'lan',
-    })
-    list.start()
-    await this.during(list.join(['10.0.0.1']))
-    await this.advance(3000)
-    return { list, sealed }
-  }
-
-  /** Each member's view of all records: owner, address, claim. */
-  records(): string[] {
-    return this.clusters.map((cluster) =>
-      Array.from(
-        cluster.records(endpointRecord),
-        ({ origin, record }) => `${origin} ${record.ips.join()} ${record.claimedAt}`,
-      )
-        .toSorted()
-        .join('; '),
-    )
-  }
-
-  counted(what: string): number {
-    return this.clusters.reduce((sum, each) => sum + (each.status().counters[what] ?? 0), 0)
-  }
-
-  async close(): Promise<void> {
-    for (const cluster of this.clusters) await this.during(cluster.close())
-  }
-}
-
-const claimedAt = Math.floor(startMs / 1000)
-
-function endpointOf(host: number, at = claimedAt): EndpointRecord {
-  const ip = `10.10.0.${host}` as Ip
-  const endpointId = `${host}`.repeat(16)
-  return {
-    kind: 'endpoint',
-    vni: 4096 as Vni,
-    endpointId,
-    ips: [ip],
-    mac: macOfIp(ip),
-    claimedAt: at,
-  }
-}
 
 /** What a message about host1 may say, with counters as they are. */
 function forgeries(epoch: number, head: number): Frame[] {
@@ -175,10 +68,10 @@ function liesOf(host1: Cluster, owner: SealedMember, evil: SealedMember) {
 }
 
 describe('hostile: members', () => {
-  let scene: Scene
+  let scene: Members
   let truth: string[]
   beforeEach(async () => {
-    scene = new Scene()
+    scene = new Members()
     await scene.start()
     truth = scene.records()
     expect(new Set(truth).size).to.equal(1)
@@ -327,8 +220,3 @@ describe('hostile: members', () => {
     expect(refused).to.match(/host1 certificate: .*not of this cluster's authority/)
   })
 })
-
-function summaryOf(cluster: Cluster): { epoch: number; head: number } {
-  const { epoch, published } = cluster.status()
-  return { epoch, head: published }
-}

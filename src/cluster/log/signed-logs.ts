@@ -10,9 +10,12 @@ import type { Delta, SignHead } from './origin-log.ts'
 import type { Replica } from './replica.ts'
 import { type LogSignatures, type SignedHead, headText, leaveText } from './signed-head.ts'
 
-/** An owner signs when it publishes: 200 times a second at most, and rarely for long. */
-const checksOfOrigin = { perSecond: 100, burst: 200 }
-/** Names of certificates that came with deltas, and origins whose checks are counted. */
+/**
+ * An owner signs when it publishes: 200 times a second at most, and rarely for long. What is
+ * genuine counts for its owner, who alone can sign it, and what is not for the member that sent it.
+ */
+const checksOfMember = { perSecond: 100, burst: 200 }
+/** Names of certificates that came with deltas, and members whose checks are counted. */
 const maxRemembered = 8192
 
 interface SignedLogsPorts {
@@ -39,17 +42,19 @@ export class SignedLogs {
   }
 
   /** The delta as far as its owner stands by it; null when it does not. */
-  admit(delta: Delta, byOwner: boolean): Delta | null {
+  admit(delta: Delta, sender: Packed): Delta | null {
     const { replica, signatures } = this.#ports
     if (signatures === null || delta.oid === replica.self.oid) return delta
     const log = replica.origin(delta.oid)?.log
+    // It changes nothing, however often it is repeated.
+    if (delta.epoch < (log?.epoch ?? 0)) return delta
     const isSameEpoch = log?.epoch === delta.epoch
     const known = isSameEpoch ? log.signed : null
     const isNew = delta.signed !== undefined && delta.signed.version > (known?.version ?? -1)
-    if (isNew && !this.#isGenuine(delta, delta.signed)) return null
+    if (isNew && !this.#isGenuine(delta, delta.signed, sender)) return null
     const bound = (isNew ? delta.signed : known)?.version ?? -1
     const isBeyond = Math.max(delta.floor, delta.reset ?? 0, delta.ranges.at(-1)?.to ?? 0) > bound
-    const isDisputed = isSameEpoch && log.disputed && !byOwner
+    const isDisputed = isSameEpoch && log.disputed && sender !== delta.oid
     if (isBeyond || isDisputed || bound < 0) {
       this.counters.unsigned++
       return null
@@ -60,11 +65,12 @@ export class SignedLogs {
   }
 
   /** Whether the owner has left in that epoch. */
-  hasLeft(oid: Packed, epoch: number, signature: Packed): boolean {
+  hasLeft(oid: Packed, epoch: number, signature: Packed, sender: Packed): boolean {
     const { signatures } = this.#ports
     const name = this.#nameOf(oid)
     if (signatures === null) return true
-    if (name === undefined || signature === '' || !this.#take(oid)) return false
+    if (name === undefined || signature === '' || this.#left(sender) < 1) return false
+    this.#spend(sender)
     return signatures.verify(name, leaveText(oid, epoch), unpack(signature)) === true
   }
 
@@ -81,15 +87,22 @@ export class SignedLogs {
     return found === null ? '' : pack(found)
   }
 
-  #isGenuine(delta: Delta, { certificate, ...head }: SignedHead): boolean {
-    if (!this.#take(delta.oid)) {
+  #isGenuine(delta: Delta, signed: SignedHead, sender: Packed): boolean {
+    if (this.#left(sender) < 1 || this.#left(delta.oid) < 1) {
       this.counters.throttled++
       return false
     }
+    const isSigned = this.#isSigned(delta, signed)
+    if (isSigned !== null) this.#spend(isSigned ? delta.oid : sender)
+    return isSigned === true
+  }
+
+  /** Null when nothing could be checked: its owner's key is not known. */
+  #isSigned(delta: Delta, { certificate, ...head }: SignedHead): boolean | null {
     const signature = unpack(head.signature)
     const text = headText(delta, head)
     const isSigned = this.#verify(delta.oid, text, signature)
-    if (isSigned !== null || certificate === '') return isSigned === true
+    if (isSigned !== null || certificate === '') return isSigned
     const signatures = this.#ports.signatures!
     const name = signatures.learn(unpack(certificate))
     if (name === null || oidOfName(name) !== delta.oid) return false
@@ -107,14 +120,17 @@ export class SignedLogs {
     return this.#ports.members.nameOf(oid) ?? this.#learned.get(oid)
   }
 
-  /** Whether one more signature of an origin is checked: 0.15 ms each. */
-  #take(oid: Packed): boolean {
-    const { perSecond, burst } = checksOfOrigin
+  /** How many more signatures are checked for a member now: 0.15 ms each. */
+  #left(oid: Packed): number {
+    const { perSecond, burst } = checksOfMember
     const now = this.#ports.clock.now()
     const { left, atMs } = this.#budgets.get(oid) ?? { left: burst, atMs: now }
-    const filled = Math.min(burst, left + ((now - atMs) * perSecond) / 1000)
+    return Math.min(burst, left + ((now - atMs) * perSecond) / 1000)
+  }
+
+  #spend(oid: Packed): void {
+    const left = this.#left(oid) - 1
     if (this.#budgets.size >= maxRemembered) this.#budgets.clear()
-    this.#budgets.set(oid, { left: Math.max(0, filled - 1), atMs: now })
-    return filled >= 1
+    this.#budgets.set(oid, { left, atMs: this.#ports.clock.now() })
   }
 }

@@ -247,7 +247,7 @@ export class SyncProtocol {
   #onDelta(sender: Packed, received: Delta): void {
     const { replica, clock, members, onOwnAhead } = this.#ports
     this.counters.deltas++
-    const delta = this.signedLogs.admit(received, sender === received.oid)
+    const delta = this.signedLogs.admit(received, sender)
     if (delta === null) return
     const result = replica.apply(delta, clock.now())
     const from = members.nameOf(sender)
@@ -272,7 +272,7 @@ export class SyncProtocol {
     const { replica, clock, onOwnAhead, onLeave } = this.#ports
     if (oid === replica.self.oid) {
       if (epoch >= replica.self.log.epoch) onOwnAhead(epoch)
-    } else if (sender !== oid && !this.signedLogs.hasLeft(oid, epoch, signature)) {
+    } else if (sender !== oid && !this.signedLogs.hasLeft(oid, epoch, signature, sender)) {
       this.counters.forged++
     } else if (replica.endEpoch(oid, epoch, clock.now(), signature)) {
       this.disseminator.leave(oid, epoch, signature)
