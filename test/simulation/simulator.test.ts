@@ -35,6 +35,11 @@ describe('whole plugins under faults', () => {
   for (const seed of [400_000, 400_001, 400_003])
     works({ seed, hosts: 4, troubleMs: 40_000, faults: 20, only: evictions })
 
+  // Disks put back from old copies, in reach of a leader.
+  const oldDisks = { diskOld: 6, crash: 3, crashAtDisk: 4, partition: 2, oneWay: 2, diskFull: 1 }
+  for (const seed of [500_000, 500_001, 500_002])
+    works({ seed, hosts: 4, troubleMs: 40_000, faults: 20, only: oldDisks })
+
   function works(options: SimulationOptions): void {
     it(`${options.hosts} hosts, seed ${options.seed}`, async () => {
       try {

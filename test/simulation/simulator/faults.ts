@@ -41,7 +41,7 @@ export type FaultKind =
   | { readonly kind: 'diskFull'; readonly host: number }
   /** The machine is set up from nothing. */
   | { readonly kind: 'diskLost'; readonly host: number }
-  /** The machine is set up from what its disk had at the beginning of this fault. */
+  /** The machine is set up from what its disk had at the beginning of this fault, while a leader reaches it. */
   | { readonly kind: 'diskOld'; readonly host: number }
   /** A share of the kernel's verbs fails. */
   | { readonly kind: 'kernelFailures'; readonly host: number; readonly share: number }
@@ -63,9 +63,8 @@ const weights: Readonly<Record<FaultKind['kind'], number>> = {
   clock: 3,
   diskFull: 3,
   diskLost: 1,
-  // Not drawn unless asked for: a voter that forgets how it voted may vote twice in a term.
-  diskOld: 0,
   // Not drawn unless asked for: plans of seeds that are known stay as they are.
+  diskOld: 0,
   evict: 0,
   kernelFailures: 2,
   brokenCalls: 3,

@@ -2,7 +2,7 @@ import type { MemoryNetwork, VirtualClock } from 'memberlist-js'
 import type { Fault } from './faults.ts'
 import { faultText } from './faults.ts'
 import { OverlayError } from '../../../src/base/errors.ts'
-import type { Host } from './host.ts'
+import type { Host, HostCopy } from './host.ts'
 import type { PluginProcess } from './process.ts'
 import { Quorum, votersOf } from './quorum.ts'
 
@@ -14,6 +14,9 @@ const lookEveryMs = 500
 
 /** An operator tries again after this, ms. */
 const betweenTriesMs = 500
+
+/** A leader has noticed an old disk so long after its host was up, ms (docs/consensus.md). */
+const noticedMs = 5000
 
 /** A way that is closed. */
 interface Cut {
@@ -36,6 +39,9 @@ export class Nemesis {
   /** When all faults are over. */
   #endMs = 0
   #isEvicting = false
+  /** An old disk is put back: the network is whole, and nothing else begins. */
+  #isRestoring = false
+  readonly #underWay = new Set<Fault>()
   /** How often each kind happened. */
   readonly counts = new Map<string, number>()
 
@@ -44,6 +50,7 @@ export class Nemesis {
     const { network } = parts
     network.conditions = good
     network.passes = (from, to) => {
+      if (this.#isRestoring) return true
       for (const cut of this.#cuts) if (cut.from.has(from) && cut.to.has(to)) return false
       return true
     }
@@ -56,11 +63,14 @@ export class Nemesis {
     this.#lookAfterQuorum()
     for (const fault of faults) {
       clock.setTimeout(() => {
+        if (this.#isRestoring) return note(`passed over: ${faultText(fault)}`)
         note(`FAULT ${faultText(fault)}`)
         this.counts.set(fault.kind, (this.counts.get(fault.kind) ?? 0) + 1)
         const end = this.#begin(fault)
+        if (end === null) return
+        this.#underWay.add(fault)
         clock.setTimeout(() => {
-          if (end === null) return
+          this.#underWay.delete(fault)
           note(`END of ${fault.kind} since ${(fault.atMs / 1000).toFixed(3)} s`)
           end()
         }, fault.forMs)
@@ -107,7 +117,8 @@ export class Nemesis {
         return () => (host.isHeldDown = false)
       case 'evict':
         // It takes a majority without the host, and two that are off for it may be what that lacks.
-        if (this.#isEvicting || !this.#quorum.mayLose(host, hosts)) return null
+        if (this.#isEvicting || host.isSwitchedOff || !this.#quorum.mayLose(host, hosts))
+          return null
         this.#isEvicting = host.isSwitchedOff = true
         host.losePower()
         void this.#evict(host).then(() => this.#switchOn(host))
@@ -135,7 +146,10 @@ export class Nemesis {
       case 'diskOld': {
         const copy = host.copy()
         return () => {
-          if (this.#quorum.mayLose(host, hosts)) host.reinstall(copy)
+          if (host.isSwitchedOff || !this.#quorum.mayLose(host, hosts)) return
+          host.isSwitchedOff = true
+          host.losePower()
+          void this.#restore(host, copy)
         }
       }
       case 'kernelFailures':
@@ -170,6 +184,39 @@ export class Nemesis {
     const { clock, hosts } = this.#parts
     while (clock.now() < this.#endMs || votersOf(hosts) === null) await this.#pause()
     host.isSwitchedOff = this.#isEvicting = false
+  }
+
+  /**
+   * An old disk costs nothing while a leader reaches its host from its start on (docs/consensus.md). So it is put back while
+   * another host leads that no fault touches, and until that has noticed the network is whole.
+   */
+  async #restore(host: Host, copy: HostCopy): Promise<void> {
+    const { hosts, network } = this.#parts
+    while (this.#isRestoring || !this.#isLed(host)) await this.#pause()
+    this.#isRestoring = true
+    const { conditions } = network
+    network.conditions = good
+    host.isSwitchedOff = false
+    host.reinstall(copy)
+    while (!host.isUp) await this.#pause()
+    for (let ms = 0; ms < noticedMs; ms += betweenTriesMs) await this.#pause()
+    this.#isRestoring = false
+    const isWeather = [...this.#underWay].some(({ kind }) => kind === 'weather')
+    network.conditions = isWeather ? conditions : good
+    this.#quorum.look(hosts)
+  }
+
+  /** Whether one host leads, and no fault under way is its, nor this one's. */
+  #isLed(host: Host): boolean {
+    const { hosts } = this.#parts
+    const leader = hosts.find(
+      ({ process }) => process?.plugin?.consensus.status().role === 'leader' && process.isReady,
+    )
+    if (leader === undefined || leader === host || host.isHeldDown) return false
+    return ![...this.#underWay].some((fault) => {
+      const touched = 'host' in fault && fault.kind !== 'diskOld' ? hosts[fault.host] : undefined
+      return touched === leader || touched === host
+    })
   }
 
   async #pause(): Promise<void> {
