@@ -82,8 +82,8 @@ export class AddedSubnets {
     return this.#queue.run(networkId, async () => {
       const network = this.#store.network(networkId)
       if (network === undefined || network.pools.includes(subnet)) return
-      const { pools, vtep } = this.#parts
-      const why = whyNot(network) ?? whyUnusable(subnet, vtep)
+      const { pools, cluster } = this.#parts
+      const why = whyNot(network) ?? whyUnusable(subnet, cluster.hosts())
       if (why !== null) throw refusal('BAD_REQUEST', `subnet ${subnet} cannot be added: ${why}`)
       const held = await pools.holdPool(subnet, network.poolKeys[0]!)
       await this.#inQueueOf(networkId, () => this.#write(networkId, held))

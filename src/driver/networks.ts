@@ -162,7 +162,7 @@ export class Networks {
       overlayId: asked.overlay ?? networkId,
       pools: request.pools.map(({ pool }) => pool),
       mtuHere: await this.#parts.mtuHere(asked.encrypted),
-      vtep: this.#parts.vtep,
+      hosts: this.#parts.cluster.hosts(),
     }
     const others = [...this.#allocated].filter(([id]) => id !== networkId)
     // This host may have created it already: swarm allocates again when its leader starts.
@@ -238,8 +238,9 @@ export class Networks {
     for (const other of others) refuseSharedPool({ overlayId, poolKeys }, other)
     const mtuHere = await this.#parts.mtuHere(encrypted)
     const how = { encrypted, multicast }
+    const hosts = this.#parts.cluster.hosts()
     const { vni, mtu } = chooseOverlayParameters(
-      { ...how, overlayId, vni: wanted, mtu: wantedMtu, pools, mtuHere, vtep: this.#parts.vtep },
+      { ...how, overlayId, vni: wanted, mtu: wantedMtu, pools, mtuHere, hosts },
       this.#knownOverlays(networkId),
     )
     const fault = mtuFault(overlayId, mtu, mtuHere)

@@ -1,11 +1,11 @@
 import { type OverlayError, refusal } from '../base/errors.ts'
 import { type Cidr, cidrBits, cidrContains, cidrLength } from '../net/cidr.ts'
 import { minMtuOfIpv6 } from '../net/mtu.ts'
-import type { Ip } from '../net/ip.ts'
 import { whyNoPool } from '../net/reserved.ts'
 import type { Vni } from '../net/vni.ts'
 import { parseNetworkOptions } from './network-options.ts'
 import type { KnownOverlay, Network } from './network-store.ts'
+import type { Host } from './ports.ts'
 
 /** For network and broadcast address, gateway and one container. */
 const minHostBits = 2
@@ -20,8 +20,8 @@ interface OverlayRequest {
   readonly multicast: boolean
   /** The MTU that this host's underlay leaves, in bytes. */
   readonly mtuHere: number
-  /** This host's address on the underlay. */
-  readonly vtep: Ip
+  /** Whose addresses on the underlay no container may have. */
+  readonly hosts: readonly Host[]
 }
 
 /**
@@ -45,9 +45,9 @@ export function chooseOverlayParameters(
   return { mtu, vni: vni ?? same[0]?.vni ?? null }
 }
 
-function refuseUnusablePools({ pools, vtep }: OverlayRequest): void {
+function refuseUnusablePools({ pools, hosts }: OverlayRequest): void {
   for (const pool of pools) {
-    const why = whyUnusable(pool, vtep)
+    const why = whyUnusable(pool, hosts)
     if (why !== null)
       throw refusal(
         'BAD_REQUEST',
@@ -57,11 +57,12 @@ function refuseUnusablePools({ pools, vtep }: OverlayRequest): void {
 }
 
 /** Why no container can have, or use, an address of that subnet; null when some can. */
-export function whyUnusable(pool: Cidr, vtep: Ip): string | null {
+export function whyUnusable(pool: Cidr, hosts: readonly Host[]): string | null {
   if (cidrBits(pool) - cidrLength(pool) < minHostBits)
     return 'it has no room for network, broadcast and gateway address and a container'
-  if (cidrContains(pool, vtep))
-    return `this host has ${vtep} in it, on the network between the hosts`
+  for (const { member, vtep } of hosts)
+    if (cidrContains(pool, vtep))
+      return `host ${member} has ${vtep} in it, on the network between the hosts`
   return whyNoPool(pool)
 }
 

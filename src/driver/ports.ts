@@ -17,8 +17,16 @@ export interface DriverCluster {
   removeOverlay(overlayId: string): void
   putEndpoint(endpoint: EndpointClaim): void
   removeEndpoint(endpoint: EndpointClaim): void
+  /** This host and each other that has not left, dead ones included. */
+  hosts(): readonly Host[]
   /** Every overlay that another member has published, dead members' included. */
   overlays(): Iterable<KnownOverlay>
+}
+
+/** A member and its address on the underlay. */
+export interface Host {
+  readonly member: string
+  readonly vtep: Ip
 }
 
 /** What a new network wants of its overlay's VNI. */

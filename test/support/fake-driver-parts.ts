@@ -5,7 +5,13 @@ import { type Logger, silentLogger } from '../../src/base/logger.ts'
 import { seededRandom } from '../../src/base/random.ts'
 import type { EndpointLink, OverlayLinks } from '../../src/dataplane/dataplane.ts'
 import type { KnownOverlay, OverlayClaim } from '../../src/driver/network-store.ts'
-import type { DriverParts, RequestedPool, LinkLocation, PoolLease } from '../../src/driver/ports.ts'
+import type {
+  DriverParts,
+  Host,
+  LinkLocation,
+  PoolLease,
+  RequestedPool,
+} from '../../src/driver/ports.ts'
 import { type Cidr, cidrsOverlap } from '../../src/net/cidr.ts'
 import type { EndpointClaim, Peer } from '../../src/net/endpoint.ts'
 import { ipAt, ipWithLength } from '../../src/net/cidr.ts'
@@ -28,6 +34,7 @@ export interface DriverWorld {
   /** The endpoints' links as they were attached last. */
   readonly links: Map<string, EndpointLink>
   readonly knownOverlays: KnownOverlay[]
+  readonly hosts: Host[]
   /** By VNI and address, or VNI and MAC address. */
   readonly peers: Map<string, Peer>
   readonly bound: Map<string, string>
@@ -59,6 +66,7 @@ export function createDriverWorld(): DriverWorld {
     kernel: new Map(),
     links: new Map(),
     knownOverlays: [],
+    hosts: [{ member: 'here', vtep: parseIp('192.0.2.1')! }],
     peers: new Map(),
     bound: new Map(),
     pools: new Map(),
@@ -125,6 +133,7 @@ export function driverPartsOf(world: DriverWorld): DriverParts {
       putEndpoint: (endpoint) => void world.published.endpoints.set(endpoint.endpointId, endpoint),
       removeEndpoint: (endpoint) => void world.published.endpoints.delete(endpoint.endpointId),
       overlays: () => world.knownOverlays,
+      hosts: () => world.hosts,
     },
     peers: { withIp: peersWith, withMac: peersWith },
     pools: {

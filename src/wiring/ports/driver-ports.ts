@@ -48,6 +48,10 @@ export function driverCluster(
     },
     removeEndpoint: (claim) =>
       cluster.remove(endpointRecord, `${claim.vni}/${recordEndpointId(claim.endpointId)}`),
+    hosts: () =>
+      cluster.members().flatMap(({ name, address, state }) => {
+        return state === 'left' ? [] : [{ member: name, vtep: address }]
+      }),
     *overlays() {
       for (const placed of cluster.records(overlayRecord, { hidden: true }))
         if (!placed.self) yield { ...placed.record, member: placed.origin }

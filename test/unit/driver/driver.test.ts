@@ -430,7 +430,8 @@ describe('driver, options and overlays', () => {
   })
 
   it('refuses subnets where no container can be, and an MTU that IPv6 does not work with', async () => {
-    const driver = new Driver(driverPartsOf(createDriverWorld()))
+    const world = createDriverWorld()
+    const driver = new Driver(driverPartsOf(world))
     const withPools = (mtu: string, ...texts: string[]) =>
       driver.createNetwork({
         networkId: 'n1',
@@ -447,11 +448,19 @@ describe('driver, options and overlays', () => {
       ['10.1.0.7/32', /no room for network/],
       ['10.1.0.6/31', /no room for network/],
       ['fd00::/127', /no room for network/],
-      ['192.0.2.0/24', /has 192\.0\.2\.1 in it, on the network between the hosts/],
+      ['192.0.2.0/24', /host here has 192\.0\.2\.1 in it, on the network between the hosts/],
     ] as const)
       expect(await refusedWith(withPools('1400', pool)), pool)
         .to.match(reason)
         .and.include(pool)
+    world.hosts.push({ member: 'host-far', vtep: parseIp('198.51.100.9')! })
+    world.hosts.push({ member: 'host-six', vtep: parseIp('2001:db8:7::9')! })
+    for (const [pools, host] of [
+      [['198.51.100.0/24'], /host host-far has 198\.51\.100\.9/],
+      [['10.10.0.0/16', '198.51.0.0/16'], /host host-far has 198\.51\.100\.9/],
+      [['2001:db8:7::/64'], /host host-six has 2001:db8:7::9/],
+    ] as const)
+      expect(await refusedWith(withPools('1400', ...pools)), pools.join()).to.match(host)
     expect(await refusedWith(withPools('1279', '10.10.0.0/16', 'fd00::/64'))).to.match(
       /MTU 1279, and IPv6 needs 1280/,
     )

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { Driver } from '../../../src/driver/driver.ts'
 import { overlayOfPools } from '../../../src/driver/overlay-parameters.ts'
 import { parseCidr, parseIpInCidr } from '../../../src/net/cidr.ts'
+import { parseIp } from '../../../src/net/ip.ts'
 import type { Vni } from '../../../src/net/vni.ts'
 import { createDriverWorld, driverPartsOf } from '../../support/fake-driver-parts.ts'
 
@@ -156,7 +157,8 @@ describe('a subnet that is added to a network', () => {
     const world = createDriverWorld()
     const driver = new Driver(driverPartsOf(world))
     await driver.createNetwork(network('n1'))
-    for (const text of ['192.0.2.0/24', '10.3.0.0/31', '169.254.0.0/16'])
+    world.hosts.push({ member: 'host-far', vtep: parseIp('198.51.100.9')! })
+    for (const text of ['192.0.2.0/24', '198.51.100.0/24', '10.3.0.0/31', '169.254.0.0/16'])
       expect(await refusalOf(driver.addSubnet('n1', parseCidr(text)!))).to.include(text)
     for (let n = 10; n < 22; n++) await driver.addSubnet('n1', parseCidr(`10.${n}.0.0/16`)!)
     expect(await refusalOf(driver.addSubnet('n1', parseCidr('10.99.0.0/16')!))).to.include('16')

@@ -89,7 +89,8 @@ describe('automatic addresses', () => {
         cidrContains(parseCidr('10.10.0.32/28')!, ip.split('/')[0] as Ip)
       expect(new Set(taken).size).to.equal(16)
       expect(taken.every(inRange)).to.equal(true)
-      await refused(desk.take(one, low.id), 'POOL_EXHAUSTED', '10.10.0.32/28')
+      const words = ['--ip-range 10.10.0.32/28 of pool', 'of 16 addresses', 'larger --ip-range']
+      await refused(desk.take(one, low.id), 'POOL_EXHAUSTED', ...words)
       expect(await desk.take(one, low.id, '10.10.0.200'), 'any may be asked for').to.be.a('string')
       for (const ip of await desk.takeMany(two, low.id, 30)) {
         expect(cidrContains(parseCidr('10.10.0.128/25')!, ip.split('/')[0] as Ip)).to.equal(true)
