@@ -3,11 +3,13 @@
  * cluster, to get frames into an overlay by VXLAN, and to send as a neighbour. The same and more in
  * test/hostile and in test/netns, without engines.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { addLabel } from '../../packages/memberlist-js/src/wire/layers/label.ts'
 import { encodeMessage } from '../../packages/memberlist-js/src/wire/messages.ts'
 import { encodePushPull } from '../../packages/memberlist-js/src/wire/stream-messages.ts'
 import type { Host } from '../support/lab/host.ts'
+import { guest } from '../support/lab/paths.ts'
 import { until } from '../support/lab/processes.ts'
 import {
   addressOf,
@@ -71,6 +73,25 @@ function vxlanFrame(vni: number, to: { mac: string; ip: string }, from: string) 
   const macs = Buffer.from(`${to.mac.replaceAll(':', '')}020000000099`, 'hex')
   const vxlan = Buffer.from([8, 0, 0, 0, vni >> 16, (vni >> 8) & 255, vni & 255, 0])
   return Buffer.concat([vxlan, macs, Buffer.from([8, 0]), ip, udp])
+}
+
+const hexOf = (mac: string): string => mac.replaceAll(':', '')
+const hexOfIp = (ip: string): string => Buffer.from(ip.split('.').map(Number)).toString('hex')
+const everybody = 'ffffffffffff'
+
+/** An ARP reply (RFC 826) that says that `ip` is at `mac`. */
+function arp(mac: string, ip: string, to: string, type = '0806'): string {
+  const sender = hexOf(mac) + hexOfIp(ip)
+  return `${to}${hexOf(mac)}${type}0001080006040002${sender}${to}${hexOfIp(ip)}`
+}
+
+/** ICMPv6 (RFC 4861) from a link-local address to all nodes; its checksum is not right. */
+function discovery(mac: string, type: string): string {
+  const linkLocal = (end: string): string => `fe80${'0'.repeat(26)}${end}`
+  const body = `${type}00000020000000${linkLocal('99')}0201${hexOf(mac)}`
+  const length = (body.length / 2).toString(16).padStart(4, '0')
+  const head = `60000000${length}3aff${linkLocal('99')}ff02${'0'.repeat(27)}1`
+  return `333300000001${hexOf(mac)}86dd${head}${body}`
 }
 
 async function gatewayOf(on: Host): Promise<string> {
@@ -170,5 +191,54 @@ describe('a container or machine that is no peer', () => {
     await within(host(1), 'db', datagram(Buffer.from('genuine'), far, closedPort))
     await until(async () => (await arrived(host(2), 'far')) > before, 'a genuine datagram')
     await expectAnswersIn(host(2), 'far', db)
+  })
+
+  it('sends no tagged ARP, no advertisements, and broadcasts at a rate alone (row 5)', async () => {
+    const hosts = [host(1), host(2)]
+    await createNetwork(hosts, 'n', [...ours, '--subnet', '10.17.0.0/16'])
+    const db = await start(host(1), 'n', 'db')
+    const own = await start(host(1), 'n', 'evil')
+    const neighbours = [
+      [host(1), 'near'],
+      [host(2), 'far'],
+    ] as const
+    for (const [on, name] of neighbours) await start(on, 'n', name)
+    for (const [on, name] of neighbours) await expectAnswersIn(on, name, own)
+    const fileOf = async (on: Host, name: string, file: string): Promise<string> =>
+      (await on.docker(['exec', name, 'cat', `/sys/class/net/eth0/${file}`])).stdout.trim()
+    const received = (): Promise<number[]> =>
+      Promise.all(
+        neighbours.map(async ([on, name]) =>
+          Number(await fileOf(on, name, 'statistics/rx_packets')),
+        ),
+      )
+    /** How many frames each neighbour got while `evil` sent these. */
+    const send = async (count: number, frame: string): Promise<number[]> => {
+      const before = await received()
+      const program = `${guest.project}/test/support/send-frames.ts`
+      const node = `${guest.project}/node_modules/.bin/node`
+      const line = [node, '--conditions=source', program, 'eth0', `${count}`, frame]
+      await within(host(1), 'evil', line)
+      await sleep(500)
+      const after = await received()
+      return after.map((packets, i) => packets - before[i]!)
+    }
+    const mac = await fileOf(host(1), 'evil', 'address')
+    const nearMac = hexOf(await fileOf(host(1), 'near', 'address'))
+    const [genuine] = await send(500, arp(mac, own, nearMac))
+    expect(genuine).to.be.at.least(500)
+    const few = 60
+    const refused = {
+      'another address': arp(mac, db, nearMac),
+      'in a VLAN-0 tag': arp(mac, db, nearMac, '810000000806'),
+      'a neighbour advertisement': discovery(mac, '88'),
+      'a router advertisement': discovery(mac, '86'),
+    }
+    for (const [what, frame] of Object.entries(refused))
+      for (const got of await send(500, frame)) expect(got, what).to.be.below(few)
+    const broadcasts = await send(5000, arp(mac, own, everybody))
+    expect(broadcasts[0]).to.be.within(100, 4000)
+    expect(broadcasts[1]).to.be.below(4000)
+    for (const [on, name] of neighbours) await expectAnswersIn(on, name, own)
   })
 })
