@@ -90,3 +90,23 @@ function eventOf(
     return { kind: 'member-back', text: `${name} is back, after ${lasted}` }
   return { kind: 'member-joined', text: `${name} joined` }
 }
+
+/**
+ * Why this host founds a cluster, from `JOIN`: seeds are `host`, `host:port` or `[host]:port`. A
+ * name is this host's when it is `localhost` or the member's, with or without its suffix.
+ */
+export function joinText(options: {
+  readonly seeds: readonly string[]
+  readonly vtep: string
+  readonly member: string
+}): string {
+  const { seeds, vtep, member } = options
+  if (seeds.length === 0) return 'no JOIN: '
+  const own = new Set([vtep, '::1', 'localhost', member, member.replace(/-[0-9a-f]{8}$/, '')])
+  const isOwn = (seed: string): boolean => {
+    const [, inBrackets, beforePort] = /^(?:\[(.*)\]|([^:]*))(?::\d+)?$/.exec(seed) ?? []
+    const host = (inBrackets ?? beforePort ?? seed).toLowerCase()
+    return own.has(host) || /^127(\.\d+){3}$/.test(host)
+  }
+  return seeds.every(isOwn) ? 'JOIN names only this host: ' : ''
+}

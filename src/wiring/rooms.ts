@@ -29,7 +29,7 @@ import type { Admission } from './admission/admission.ts'
 import { savedValue } from './ports/saved-value.ts'
 import { networkRecord, overlayRecord, recordTypes } from './records.ts'
 import { endpointsChanged, newNames } from './names/names-ports.ts'
-import { MemberEvents } from './member-events.ts'
+import { MemberEvents, joinText } from './member-events.ts'
 import { SeedCache } from './seed-cache.ts'
 
 /** The rooms of a plugin. */
@@ -131,7 +131,7 @@ function newSeedCache({ clock, store, logger }: PluginPorts, cluster: Cluster): 
 
 function newMemberEvents(
   { logger }: PluginPorts,
-  { seeds, vtep }: PluginOptions,
+  options: PluginOptions,
   { cluster, consensus }: Pick<Rooms, 'cluster' | 'consensus'>,
 ): MemberEvents {
   return new MemberEvents({
@@ -139,7 +139,7 @@ function newMemberEvents(
     isSynced: () => cluster.synced(),
     clusterId: () => consensus.status().clusterId,
     members: () => cluster.members(),
-    joinText: joinText(seeds, vtep),
+    joinText: joinText(options),
   })
 }
 
@@ -238,11 +238,4 @@ function newReplicator(
 
 function driverSettings({ vtep, vxlanPort, orphanGraceMs }: PluginOptions) {
   return { vtep, vxlanPort, orphanGraceMs }
-}
-
-function joinText(seeds: readonly string[], vtep: string): string {
-  if (seeds.length === 0) return 'no JOIN: '
-  const isOwn = (seed: string): boolean =>
-    seed.replace(/:\d+$/, '').replace(/^\[|\]$/g, '') === vtep
-  return seeds.every(isOwn) ? 'JOIN names only this host: ' : ''
 }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { createLogger } from '../../../src/base/logger.ts'
 import type { MemberView } from '../../../src/cluster/members/member-table.ts'
 import type { Ip } from '../../../src/net/ip.ts'
-import { MemberEvents } from '../../../src/wiring/member-events.ts'
+import { MemberEvents, joinText } from '../../../src/wiring/member-events.ts'
 
 type State = MemberView['state']
 
@@ -98,5 +98,38 @@ describe('wiring/member-events', () => {
       'member-left: two left, after 2 min',
       'member-joined: two joined',
     ])
+  })
+})
+
+describe('the text of JOIN', () => {
+  const host = { vtep: '192.0.2.1', member: 'host3-fc9d0ea4' }
+  const six = { vtep: 'fd00::1', member: 'host3-fc9d0ea4' }
+
+  it('says when it names only this host, by address, loopback or host name', () => {
+    for (const seed of [
+      '192.0.2.1',
+      '192.0.2.1:7946',
+      '127.0.0.1',
+      '127.1.2.3:7946',
+      '::1',
+      '[::1]:7946',
+      'localhost',
+      'LOCALHOST:7946',
+      'host3',
+      'host3:7946',
+      'host3-fc9d0ea4',
+    ])
+      expect(joinText({ ...host, seeds: [seed] }), seed).to.equal('JOIN names only this host: ')
+    for (const seed of ['fd00::1', '[fd00::1]', '[fd00::1]:7946'])
+      expect(joinText({ ...six, seeds: [seed] }), seed).to.equal('JOIN names only this host: ')
+    const both = { ...host, seeds: ['192.0.2.1', 'localhost'] }
+    expect(joinText(both)).to.equal('JOIN names only this host: ')
+  })
+
+  it('says nothing when it names another, and that there is none', () => {
+    for (const seed of ['192.0.2.2', '192.0.2.10:7946', 'host30', 'host3.example.org', '[fd00::1]'])
+      expect(joinText({ ...host, seeds: ['192.0.2.1', seed] }), seed).to.equal('')
+    expect(joinText({ ...six, seeds: ['fd00::2'] })).to.equal('')
+    expect(joinText({ ...host, seeds: [] })).to.equal('no JOIN: ')
   })
 })
