@@ -3,11 +3,14 @@ import fc from 'fast-check'
 import { oidOfName } from '../../src/cluster/log/digest.ts'
 import { epochLimit } from '../../src/cluster/log/own-epoch.ts'
 import { type Frame, encodeFrame, encodeMessage } from '../../src/cluster/wire/frames.ts'
+import type { Outcome } from '../../src/consensus/state/section.ts'
+import { type WholeHost, WholeHosts } from '../simulation/support/whole-hosts.ts'
+import { decode, encode } from '../support/agreed-machine.ts'
 import { World } from '../simulation/support/world.ts'
 
 /*
  * A member that sends others' counters at their end. Once it is gone (the operator's command is
- * `ts-overlay evict`), everybody sees everybody's records again, old and new ones, also after each
+ * `docker tsoverlay evict`), everybody sees everybody's records again, old and new ones, also after each
  * host has been restarted. Nothing has to be wiped.
  */
 
@@ -37,7 +40,26 @@ function frameAbout(oid: string): fc.Arbitrary<Frame> {
     return { kind: 'deltaRequest', requests: [{ oid, epoch: at, coverage }] }
   })
   const leave = epoch.map((at): Frame => ({ kind: 'leave', oid, epoch: at, signature: '' }))
-  return fc.oneof(delta, summaries, requests, leave)
+  const id = fc.constantFrom(0, 1, 2 ** 31, 2 ** 32 - 1)
+  const bytes = fc.constantFrom(new Uint8Array(0), new Uint8Array(4096).fill(255))
+  const others = fc.oneof(
+    bytes.map((buckets): Frame => ({ kind: 'digest', buckets })),
+    fc.constantFrom<Frame>(
+      { kind: 'transfer', state: 'more' },
+      { kind: 'transfer', state: 'done' },
+    ),
+    id.map((request): Frame => ({
+      kind: 'request',
+      id: request,
+      channel: 'pools',
+      body: `${end}`,
+    })),
+    id.map((request): Frame => ({ kind: 'answer', id: request, ok: true, body: `${end}` })),
+    bytes.map((body): Frame => {
+      return { kind: 'message', channel: 'raft', body: Buffer.from(body).toString('latin1') }
+    }),
+  )
+  return fc.oneof(delta, summaries, requests, leave, others)
 }
 
 const target = fc.constantFrom('host-1', 'host-2', 'host-3', 'host-5')
@@ -78,4 +100,53 @@ describe('hostile: counters', () => {
       { numRuns: 25 },
     )
   })
+
+  it('of a member’s commands at their end are gone with its eviction (row 2)', async () => {
+    const world = new WholeHosts()
+    try {
+      const [one, two, evil] = [await world.add(), await world.add(), await world.add()]
+      await world.clock.advance(5000)
+      const pool = '10.0.0.0/8'
+      const run = async (host: WholeHost, op: string, fields: object) => {
+        const { id } = host.plugin.status().ipam.member
+        const command = encode({ op, id, pool, ...fields })
+        const done = host.plugin.consensus.submit(command, { timeoutMs: 5000 })
+        return decode<Outcome<{ view?: { blocks: unknown[] } }>>(await world.done(done))
+      }
+      await run(evil, 'holdPool', {})
+      for (const counter of [end, 2 ** 32, 2 ** 24 - 1]) {
+        await run(evil, 'claim', { total: end, first: 0, last: counter })
+        await run(evil, 'claimBlock', { block: counter })
+        await run(evil, 'reserve', { offset: counter })
+        await run(evil, 'releasePool', { grant: counter })
+        const list = [[counter, end]]
+        await run(evil, 'release', { blocks: list, loans: list })
+        await run(evil, 'lend', { offset: counter, to: one.name })
+        for (const host of [one, two])
+          evil.plugin.cluster.requests.send(host.name, 'raft', new Uint8Array(64).fill(255))
+      }
+      await evil.power(false)
+      await world.clock.advance(30_000)
+      await world.done(one.plugin.ipam.evict([evil.name], { force: true }))
+      world.hosts.pop()
+      const claim = async (host: WholeHost) => {
+        expect(await run(host, 'holdPool', {})).to.have.property('ok')
+        const given = await run(host, 'claim', { total: 5, first: 0, last: 2 ** 24 })
+        expect('ok' in given && given.ok.view!.blocks).to.have.length(5)
+      }
+      for (const host of [one, two]) await claim(host)
+      const usage = one.plugin.consensus.query(encode({ op: 'usage', pool }), { timeoutMs: 5000 })
+      expect(decode<Outcome<unknown>>(await world.done(usage))).to.deep.equal({
+        ok: [one, two].map(({ name }) => ({ member: name, blocks: 5 })),
+      })
+      // A host without containers gives all back when it stops.
+      for (const host of [one, two]) {
+        await host.restart()
+        await world.clock.advance(5000)
+        await claim(host)
+      }
+    } finally {
+      await world.stop()
+    }
+  }).timeout(120_000)
 })
