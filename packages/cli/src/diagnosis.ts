@@ -4,6 +4,7 @@ import type { AdminSocket } from './admin-socket.ts'
 import { add, exitCodes } from './command.ts'
 import { type Check, checksOf, maxPinged, printChecks } from './doctor.ts'
 import { pluginNames } from './engine-plugins.ts'
+import { memberNamed } from './member-name.ts'
 import { printJson } from './output.ts'
 import { pingTroubles, printPing } from './ping.ts'
 import { statusOf } from './status-view.ts'
@@ -15,8 +16,9 @@ import { printTrace } from './trace/print-trace.ts'
 export function addDiagnosis(program: Command): void {
   const ping = 'probe a host by gossip, UDP and TCP, and by VXLAN, small packets and full ones'
   add(program, 'ping <host>', ping, async ({ socket, options, args: [host] }) => {
-    tell(`probing ${host!}`)
-    const report = await pingOf(socket, host!)
+    const member = memberNamed(await statusOf(socket), host!)
+    tell(`probing ${member}`)
+    const report = await pingOf(socket, member)
     if (options.json) printJson(report)
     else printPing(report)
     return pingTroubles(report).length === 0 ? exitCodes.ok : exitCodes.trouble

@@ -8,6 +8,7 @@ import { completionScripts, completions } from './completion.ts'
 import { addDiagnosis } from './diagnosis.ts'
 import { type Views, differencesOf, printDifferences, printViews } from './diff.ts'
 import { ownPluginName } from './engine-plugins.ts'
+import { memberNamed } from './member-name.ts'
 import { print, printJson } from './output.ts'
 import { writeReport } from './report.ts'
 import { printMembers, printNetworks, printStatus, statusOf, troublesOf } from './status-view.ts'
@@ -124,7 +125,9 @@ function addActions(program: Command): void {
     .option('--rotate', 'end all tokens that were made or chosen before')
   add(program, 'evict <host...>', 'hosts are gone for good: free their addresses', async (call) => {
     const { socket, options, args } = call
-    const path = `/members/${args.map(encodeURIComponent).join(',')}${forced(options)}`
+    const status = await statusOf(socket)
+    const names = args.map((word) => encodeURIComponent(memberNamed(status, word)))
+    const path = `/members/${names.join(',')}${forced(options)}`
     const answer = await socket.ask<{ evicted: string[] }>('DELETE', path)
     if (options.json) printJson(answer)
     else print(`evicted: ${printable(answer.evicted.join(', '))}`)

@@ -1,4 +1,5 @@
 import { Refused } from '../admin-socket.ts'
+import { memberNamed } from '../member-name.ts'
 import type { Status } from '../status-view.ts'
 import { type Place, findEndpoints } from '../where.ts'
 
@@ -23,14 +24,17 @@ export interface Ends {
  * one is unknown, or when they share no overlay.
  */
 export function endsOf(status: Status, from: string, to: string): Ends {
+  const words = [from, to].map((word) =>
+    findEndpoints(status, word).length > 0 ? word : memberNamed(status, word),
+  )
   for (const { overlayId, members } of status.overlays) {
-    const [one, two] = [from, to].map((word) => candidatesOf(status, overlayId, members, word))
+    const [one, two] = words.map((word) => candidatesOf(status, overlayId, members, word))
     for (const a of one!)
       for (const b of two!)
         if (isOneFamily(a.ip, b.ip) && !(a.host === b.host && a.ip === b.ip))
           return { overlayId, from: a, to: b }
   }
-  const unknown = [from, to].find(
+  const unknown = words.find(
     (word) =>
       findEndpoints(status, word).length === 0 && !status.members.some(({ name }) => name === word),
   )

@@ -291,6 +291,14 @@ describe('the command line', () => {
     ping = goodPing()
   })
 
+  it('takes a host without the suffix of its name', async () => {
+    status = statusWith({ name: 'two-fc9d0ea4' })
+    expect((await run('ping', 'two')).stderr).to.include('no member two-fc9d0ea4')
+    expect(await run('evict', 'two')).to.include({ stdout: 'evicted: two-fc9d0ea4' })
+    evicted.length = 0
+    status = statusWith({})
+  })
+
   it('walks between containers and hosts, and ends with 1 at what is wrong', async () => {
     status = statusWith({})
     const good = await run('trace', '10.1.0.2', 'db')
