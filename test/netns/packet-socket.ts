@@ -14,23 +14,27 @@ const library = koffi.load(null)
 const bind = library.func('int bind(int fd, const void *address, uint32_t length)')
 const nameToIndex = library.func('uint32_t if_nametoindex(const char *name)')
 
+/** A packet socket of a namespace: of one interface, or of all without `device`. */
+export function openPacketSocket(netnsFd: number, device?: string): number {
+  return inNetns(netnsFd, () => {
+    const fd = libc.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, ETH_P_ALL) as number
+    const address = Buffer.alloc(20)
+    address.writeUInt16LE(AF_PACKET, 0)
+    address.writeUInt16LE(ETH_P_ALL, 2)
+    if (device !== undefined) address.writeInt32LE(nameToIndex(device) as number, 4)
+    if (fd < 0 || (device !== undefined && bind(fd, address, address.length) < 0))
+      throw new Error(`packet socket at ${device ?? 'all interfaces'}`)
+    return fd
+  })
+}
+
 /** Sends and receives whole Ethernet frames on one interface of a namespace (packet(7)). */
 export class PacketSocket {
   readonly #fd: number
   readonly #buffer = Buffer.alloc(65_536)
 
   constructor(netnsFd: number, device: string) {
-    this.#fd = inNetns(netnsFd, () => {
-      const fd = libc.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, ETH_P_ALL) as number
-      const index = nameToIndex(device) as number
-      const address = Buffer.alloc(20)
-      address.writeUInt16LE(AF_PACKET, 0)
-      address.writeUInt16LE(ETH_P_ALL, 2)
-      address.writeInt32LE(index, 4)
-      if (fd < 0 || bind(fd, address, address.length) < 0)
-        throw new Error(`packet socket at ${device}`)
-      return fd
-    })
+    this.#fd = openPacketSocket(netnsFd, device)
   }
 
   send(frame: Uint8Array): void {

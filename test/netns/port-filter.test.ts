@@ -8,6 +8,7 @@ import { NetlinkSocket } from '../../src/dataplane/linux/netlink/netlink-socket.
 import { inNetns } from '../../src/dataplane/linux/netns/netns.ts'
 import { type Ip, ipToBytes } from '../../src/net/ip.ts'
 import { type Mac, macToBytes } from '../../src/net/mac.ts'
+import { be16, bytes, internetChecksum } from '../support/packet-bytes.ts'
 import { NetnsLab } from './netns-lab.ts'
 import { PacketSocket } from './packet-socket.ts'
 
@@ -25,10 +26,6 @@ const other = { mac: '02:42:0a:00:00:03' as Mac, ip: '10.0.0.3' as Ip, ip6: 'fd0
 const everybody = 'ff:ff:ff:ff:ff:ff' as Mac
 const allNodes = '33:33:00:00:00:01' as Mac
 
-const bytes = (...parts: (number[] | Uint8Array)[]): Buffer =>
-  Buffer.concat(parts.map((part) => Uint8Array.from(part)))
-const be16 = (value: number): number[] => [value >> 8, value & 255]
-
 function ethernet(from: Mac, to: Mac, type: number, payload: Uint8Array): Buffer {
   return bytes(macToBytes(to), macToBytes(from), be16(type), payload)
 }
@@ -43,10 +40,7 @@ function ipv4(
   const lengths = [0x45 + options.length / 4, 0, ...length, 0, 0]
   const fixed = [...lengths, ...be16(fragment), 64, protocol, 0, 0]
   const head = bytes(fixed, ipToBytes(from), ipToBytes(other.ip), options)
-  let sum = 0
-  for (let at = 0; at < head.length; at += 2) sum += head.readUInt16BE(at)
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16)
-  head.writeUInt16BE(~sum & 0xffff, 10)
+  head.writeUInt16BE(internetChecksum(head), 10)
   return bytes(head, payload)
 }
 

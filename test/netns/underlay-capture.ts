@@ -3,13 +3,9 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import koffi from 'koffi'
 import { libc } from '../../src/dataplane/linux/netlink/syscall.ts'
-import { inNetns } from '../../src/dataplane/linux/netns/netns.ts'
+import { openPacketSocket } from './packet-socket.ts'
 
-/** <sys/socket.h>, <linux/if_ether.h> and <linux/if_packet.h>. */
-const AF_PACKET = 17
-const SOCK_RAW = 3
-const SOCK_NONBLOCK = 0o4000
-const ETH_P_ALL = 0x0300
+/** <sys/socket.h> and <linux/if_packet.h>. */
 const SOL_SOCKET = 1
 const SO_RCVBUFFORCE = 33
 const SOL_PACKET = 263
@@ -53,11 +49,7 @@ export class UnderlayCapture {
   /** `netns` is the file of the namespace that the underlay's switch is in. */
   constructor(netns: string) {
     const netnsFd = openSync(netns, 'r')
-    this.#fd = inNetns(netnsFd, () => {
-      const fd = libc.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, ETH_P_ALL) as number
-      if (fd < 0) throw new Error('no packet socket')
-      return fd
-    })
+    this.#fd = openPacketSocket(netnsFd)
     closeSync(netnsFd)
     const size = Buffer.alloc(4)
     size.writeUInt32LE(bufferBytes)

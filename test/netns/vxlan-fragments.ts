@@ -1,24 +1,13 @@
 import { type Ip, ipToBytes } from '../../src/net/ip.ts'
 import { type Mac, macToBytes } from '../../src/net/mac.ts'
-
-const be16 = (value: number): number[] => [value >> 8, value & 255]
-const bytes = (...parts: (readonly number[] | Uint8Array)[]): Buffer =>
-  Buffer.concat(parts.map((part) => Uint8Array.from(part)))
-
-/** Internet checksum: RFC 1071. */
-function checksum(data: Buffer): number {
-  let sum = 0
-  for (let at = 0; at < data.length; at += 2) sum += ((data[at] ?? 0) << 8) | (data[at + 1] ?? 0)
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16)
-  return ~sum & 0xffff
-}
+import { be16, bytes, internetChecksum } from '../support/packet-bytes.ts'
 
 /** VXLAN (RFC 7348) with a frame to a container: IPv4 of an unassigned protocol, without options. */
 export function vxlanFrame(vni: number, to: { readonly mac: Mac; readonly ip: Ip }): Buffer {
   const header = [8, 0, 0, 0, vni >>> 16, (vni >>> 8) & 255, vni & 255, 0]
   const ip = bytes([0x45, 0, ...be16(28), 0, 0, 0, 0, 64, 253, 0, 0], [10, 30, 0, 99])
   const packet = bytes(ip, ipToBytes(to.ip))
-  packet.writeUInt16BE(checksum(packet), 10)
+  packet.writeUInt16BE(internetChecksum(packet), 10)
   const ethernet = bytes(macToBytes(to.mac), [2, 0, 0, 0, 0, 9], be16(0x0800))
   return bytes(header, ethernet, packet, [0, 0, 0, 0, 0, 0, 0, 0])
 }
@@ -39,7 +28,7 @@ export function fragments({
   const length = 8 + parts.payload.length
   const udp = bytes(be16(50_000), be16(4789), be16(length), [0, 0], parts.payload)
   const pseudo = bytes(from, to, be16(0), be16(length), be16(0), be16(17))
-  udp.writeUInt16BE(checksum(bytes(pseudo, udp)), 6)
+  udp.writeUInt16BE(internetChecksum(bytes(pseudo, udp)), 6)
   const ethernet = bytes(macToBytes(parts.toMac), [2, 0, 0, 0, 0, 8])
   return [0, 1].map((index) => {
     const piece = index === 0 ? udp.subarray(0, firstBytes) : udp.subarray(firstBytes)
@@ -48,7 +37,7 @@ export function fragments({
     if (from.length === 4) {
       const lengths = [0x45, 0, ...be16(20 + piece.length), ...be16(parts.id)]
       const head = bytes(lengths, be16((more << 13) | offset), [64, 17, 0, 0], from, to)
-      head.writeUInt16BE(checksum(head), 10)
+      head.writeUInt16BE(internetChecksum(head), 10)
       return bytes(ethernet, be16(0x0800), head, piece)
     }
     const extension = bytes([17, 0], be16((offset << 3) | more), [0, 0], be16(parts.id))

@@ -4,6 +4,7 @@ import { vxlanName } from '../netlink/names.ts'
 import type { NetlinkSocket } from '../netlink/netlink-socket.ts'
 import { and, beyondRate, count, equals, interfaceKey, link, lookup } from './expressions.ts'
 import { meta, payload, verdict } from './expressions.ts'
+import { groupSenders } from './group-senders.ts'
 import type { TableSpec } from './nftables.ts'
 import { Table } from './table.ts'
 
@@ -16,14 +17,10 @@ import { Table } from './table.ts'
 
 /** Frames to groups that leave this host, for each container; the rest is dropped. */
 const groupFrames = { perSecond: 1000, burst: 2000 } as const
-/** Ports that are remembered for that limit; a bridge of the kernel has at most 1,023. */
-const maxLimitedPorts = 1024
-const limitIdleMs = 60_000
-/** Data types of `nft`: interface name, MAC address. */
-const [ifname, etherAddress] = [41, 9]
+/** Data type of `nft`: a MAC address. */
+const etherAddress = 9
 
 const peers = 'peers'
-const groupSenders = 'group-senders'
 const intoTunnel = [meta('oifname'), equals(interfaceKey(vxlanName)), payload(link, 0, 1)]
 const groupBit = and(Uint8Array.of(1))
 
@@ -31,15 +28,7 @@ const groupFilter: TableSpec = {
   family: 'bridge',
   name: 'ts-overlay-groups',
   counters: ['multicast', 'unknown'],
-  sets: [
-    { name: peers, keyBytes: 8, keyType: etherAddress },
-    {
-      name: groupSenders,
-      keyBytes: 16,
-      keyType: ifname,
-      dynamic: { maxElements: maxLimitedPorts, timeoutMs: limitIdleMs },
-    },
-  ],
+  sets: [{ name: peers, keyBytes: 8, keyType: etherAddress }, groupSenders],
   chains: [
     {
       name: 'into-tunnel',
@@ -52,7 +41,7 @@ const groupFilter: TableSpec = {
           groupBit,
           equals(Uint8Array.of(1)),
           meta('iifname'),
-          beyondRate(groupSenders, groupFrames),
+          beyondRate(groupSenders.name, groupFrames),
           count('multicast'),
           verdict('drop'),
         ],

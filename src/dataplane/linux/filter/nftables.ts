@@ -43,7 +43,7 @@ export type Family = keyof typeof families
 const maxElementsPerMessage = 500
 
 /** A named set. `keyBytes` counts each part of a concatenation rounded up to 4. */
-interface SetSpec {
+export interface SetSpec {
   readonly name: string
   readonly keyBytes: number
   /** How `nft` prints the key: its numbers of data types, 6 bits each, first part highest. */

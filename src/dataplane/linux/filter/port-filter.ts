@@ -19,6 +19,7 @@ import {
   transport,
   verdict,
 } from './expressions.ts'
+import { groupSenders } from './group-senders.ts'
 import type { Expression, TableSpec } from './nftables.ts'
 import { Table } from './table.ts'
 
@@ -33,9 +34,6 @@ import { Table } from './table.ts'
 
 /** Frames to groups and broadcasts that a container may send; the rest is dropped. */
 const groupFrames = { perSecond: 100, burst: 200 } as const
-/** Ports that are remembered for that limit; a bridge of the kernel has at most 1,023. */
-const maxLimitedPorts = 1024
-const limitIdleMs = 60_000
 
 const interfaceBytes = 16
 /** Data types of `nft`: interface name, MAC, IPv4 and IPv6 address. */
@@ -45,7 +43,6 @@ const concatenated = (first: number, second: number): number => (first << 6) | s
 const stations = 'stations'
 const sources4 = 'sources4'
 const sources6 = 'sources6'
-const groupSenders = 'group-senders'
 const sourceSets = [stations, sources4, sources6] as const
 
 /** Why frames are dropped: the names of the counters. */
@@ -99,7 +96,7 @@ const limit: readonly Expression[] = [
   and(bytes(1)),
   equals(bytes(1)),
   port,
-  beyondRate(groupSenders, groupFrames),
+  beyondRate(groupSenders.name, groupFrames),
   ...drop('broadcast'),
 ]
 
@@ -159,12 +156,7 @@ const portFilter: TableSpec = {
     { name: stations, keyBytes: 24, keyType: concatenated(ifname, etherAddress) },
     { name: sources4, keyBytes: 20, keyType: concatenated(ifname, ipv4Address) },
     { name: sources6, keyBytes: 32, keyType: concatenated(ifname, ipv6Address) },
-    {
-      name: groupSenders,
-      keyBytes: interfaceBytes,
-      keyType: ifname,
-      dynamic: { maxElements: maxLimitedPorts, timeoutMs: limitIdleMs },
-    },
+    groupSenders,
   ],
   chains: [fromPorts],
 }
